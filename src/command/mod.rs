@@ -1,0 +1,24 @@
+//! One file a verb. Each turns what was typed into values, and runs them.
+
+pub mod wrap;
+
+pub mod policy_file;
+pub mod server_name;
+
+/// The exit code for what could not be done (SPEC C2).
+pub const NOT_DONE: u8 = 2;
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub struct Failure {
+    /// For people, with its causes.
+    pub error: anyhow::Error,
+    /// For scripts.
+    pub exit_code: u8,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure { error, exit_code: NOT_DONE }
+    }
+}

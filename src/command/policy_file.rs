@@ -1,0 +1,54 @@
+//! A policy file as commands take it: read whole, compiled, or explained.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+
+use crate::engine::compile::compile;
+use crate::engine::policy::Policy;
+use crate::engine::source::{Place, Problem};
+
+/// The largest policy file, in bytes (SPEC W7).
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads and compiles a policy file.
+///
+/// # Errors
+/// The file cannot be read, or is not valid: then every problem is named with its place.
+pub fn load(path: &Path) -> anyhow::Result<Policy> {
+    let file = read(path).with_context(|| format!("failed to read policy `{}`", path.display()))?;
+    compile(&file).map_err(|problems| anyhow!(report(path, &file, &problems)))
+}
+
+/// Only a regular file is read: a FIFO could make us wait, a device has no end.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let facts = fs::metadata(path)?;
+    if !facts.is_file() {
+        return Err(anyhow!("not a regular file"));
+    }
+    if facts.len() > MAX_BYTES {
+        return Err(anyhow!("larger than 16 MiB"));
+    }
+    Ok(fs::read(path)?)
+}
+
+fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {
+    let path = path.display();
+    let plural = if problems.len() == 1 { "problem" } else { "problems" };
+    let mut report = format!("policy `{path}` is not valid: {} {plural}", problems.len());
+    for problem in problems {
+        let place = Place::of(problem.at, file);
+        let Problem { pointer, message, help, .. } = problem;
+        // Writing to a string cannot fail.
+        let _ = write!(report, "\n{path}:{place}: {message}");
+        if let Some(help) = help {
+            let _ = write!(report, "; {help}");
+        }
+        if !pointer.is_empty() {
+            let _ = write!(report, " (at {pointer})");
+        }
+    }
+    report
+}

@@ -1,0 +1,490 @@
+//! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (SPEC P1).
+
+use std::sync::Arc;
+
+use regex::RegexBuilder;
+
+use super::condition::{Bound, Condition, Scalar, Test};
+use super::decide::amount_of;
+use super::json::{Fault, JsonError, KeyRule, Kind, MAX_DEPTH, Reader, Scratch};
+use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
+use super::name::NamePattern;
+use super::path::ArgPath;
+use super::policy::{
+    Action, ActionKind, Clause, Effect, Limit, MethodRule, Methods, Mode, Names, Policy, Rule,
+    Tools,
+};
+use super::source::{
+    Fields, Node, Problem, Problems, boolean, elements, entries, name_for_problem, pointer_of_key,
+    string, word,
+};
+
+/// The longest window in seconds: a leap year.
+const MAX_WINDOW_SECONDS: u32 = 31_622_400;
+
+const DOCUMENT: [&str; 10] = [
+    "$schema",
+    "version",
+    "description",
+    "default",
+    "mode",
+    "hide",
+    "hide_denied",
+    "all_tools",
+    "tools",
+    "methods",
+];
+const RULE: [&str; 9] = [
+    "description",
+    "mode",
+    "action",
+    "reason",
+    "require",
+    "deny_if",
+    "approval_if",
+    "limits",
+    "rate_limit",
+];
+const LIMIT: [&str; 8] =
+    ["counter", "window", "max", "scope", "increment", "increment_from", "on_deny", "align"];
+const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
+const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+const SCOPES: [(&str, Scope); 3] =
+    [("grant", Scope::Grant), ("session", Scope::Session), ("server", Scope::Server)];
+const ACTIONS: [(&str, Option<ActionKind>); 3] = [
+    ("allow", None),
+    ("deny", Some(ActionKind::Deny)),
+    ("require_approval", Some(ActionKind::RequireApproval)),
+];
+
+/// Compiles the bytes of a policy file.
+///
+/// # Errors
+/// Every problem of the file, in file order.
+pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
+    let text = std::str::from_utf8(file)
+        .map_err(|error| vec![unreadable(error.valid_up_to(), "not UTF-8".to_owned(), None)])?;
+    let mut scratch = Scratch::default();
+    let root = Reader::new(text, MAX_DEPTH, &mut scratch)
+        .document(KeyRule::Unique)
+        .map_err(|error| vec![syntax_problem(text, error)])?;
+    let mut compiler = Compiler { problems: Problems::default() };
+    for &at in scratch.duplicates() {
+        let pointer = pointer_of_key(root, at);
+        let key =
+            pointer.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
+        let message = format!("duplicate key `{}`", name_for_problem(&key));
+        let help = Some("each key stands once in an object".to_owned());
+        compiler.problems.add_at(at, pointer, message, help);
+    }
+    let policy = compiler.document(&Node { value: root, pointer: String::new() });
+    match policy {
+        Some(policy) if compiler.problems.is_empty() => Ok(policy),
+        _ => Err(compiler.problems.into_sorted()),
+    }
+}
+
+fn unreadable(at: usize, message: String, help: Option<String>) -> Problem {
+    Problem { at, pointer: String::new(), message, help }
+}
+
+fn syntax_problem(text: &str, error: JsonError) -> Problem {
+    if text.starts_with('\u{FEFF}') {
+        let help = Some("save the file as UTF-8 without BOM".to_owned());
+        return unreadable(0, "a byte order mark at the start".to_owned(), help);
+    }
+    if text.trim().is_empty() {
+        let help = Some(r#"the least policy is `{"version":"1","default":"deny"}`"#.to_owned());
+        return unreadable(error.at, "the file is empty".to_owned(), help);
+    }
+    let rest = text.get(error.at..).unwrap_or_default();
+    let help = match rest.chars().next() {
+        Some('/' | '#') => Some("JSON has no comments; use `description`".to_owned()),
+        Some('}' | ']') => Some("no comma stands before a closing bracket".to_owned()),
+        Some('\'') => Some("strings stand in double quotes".to_owned()),
+        _ => None,
+    };
+    let message = match (error.fault, rest.chars().next()) {
+        (Fault::TooDeep, _) => error.fault.to_string(),
+        (fault, None) => format!("{fault}, found the end of the file"),
+        (fault, Some(found)) => format!("{fault}, found `{}`", found.escape_debug()),
+    };
+    unreadable(error.at, message, help)
+}
+
+struct Compiler {
+    problems: Problems,
+}
+
+/// `None` means that a problem has been added.
+impl Compiler {
+    fn document(&mut self, root: &Node<'_>) -> Option<Policy> {
+        let fields = Fields::open(root, &DOCUMENT, &mut self.problems)?;
+        for text in ["$schema", "description"] {
+            fields.get(text).and_then(|node| string(&node, &mut self.problems));
+        }
+        let help = "callgate reads version `\"1\"`";
+        if let Some(version) = fields.require("version", help, &mut self.problems) {
+            word(&version, &[("1", ())], &mut self.problems);
+        }
+        let help =
+            "`\"deny\"` or `\"allow\"`: what happens to a tool that no entry of `tools` matches";
+        let default = fields
+            .require("default", help, &mut self.problems)
+            .and_then(|node| word(&node, &EFFECTS, &mut self.problems));
+        let mode =
+            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+        let hide = fields.get("hide").map(|node| self.names(&node)).unwrap_or_default();
+        let hide_denied =
+            self.optional(&fields, "hide_denied", |this, node| boolean(node, &mut this.problems));
+        let all_tools = fields.get("all_tools").and_then(|node| self.rule(&node, "all_tools"));
+        let tools = fields.get("tools").map(|node| self.tools(&node)).unwrap_or_default();
+        let methods = fields.get("methods").map(|node| self.methods(&node)).unwrap_or_default();
+        Some(Policy {
+            default: default?,
+            mode: mode.unwrap_or_default(),
+            hide,
+            hide_denied: hide_denied.unwrap_or_default(),
+            tools,
+            all_tools,
+            methods,
+        })
+    }
+
+    fn names(&mut self, list: &Node<'_>) -> Names {
+        let nodes = elements(list, &mut self.problems);
+        let names = nodes.iter().filter_map(|node| string(node, &mut self.problems));
+        Names::new(names.map(|name| NamePattern::new(&name)))
+    }
+
+    fn tools(&mut self, node: &Node<'_>) -> Tools {
+        let entries = entries(node, &mut self.problems);
+        let rules = entries
+            .iter()
+            .filter_map(|(name, node)| Some((NamePattern::new(name), self.rule(node, name)?)));
+        Tools::new(rules)
+    }
+
+    fn methods(&mut self, node: &Node<'_>) -> Methods {
+        let mut rules = Vec::new();
+        for (name, node) in entries(node, &mut self.problems) {
+            let pattern = NamePattern::new(&name);
+            let unreachable = match &pattern {
+                NamePattern::Exact(name) => Methods::UNTOUCHABLE.contains(&name.as_str()),
+                NamePattern::Wild(text) => text.starts_with("notifications/"),
+            };
+            if unreachable {
+                let (message, help) = match &pattern {
+                    NamePattern::Exact(name) => (
+                        format!("the method `{name}` cannot be named here"),
+                        "callgate needs it; tools are ruled in `tools`".to_owned(),
+                    ),
+                    NamePattern::Wild(text) => (
+                        format!("the pattern `{}` reaches no method", name_for_problem(text)),
+                        "name notifications one by one".to_owned(),
+                    ),
+                };
+                self.problems.add(&node, message, Some(help));
+                continue;
+            }
+            if let Some(effect) = word(&node, &EFFECTS, &mut self.problems) {
+                rules.push((pattern, MethodRule { effect, pointer: node.pointer.into() }));
+            }
+        }
+        Methods::new(rules)
+    }
+
+    /// `key` is the rule's name as written: a `rate_limit` counts under it.
+    fn rule(&mut self, node: &Node<'_>, key: &str) -> Option<Rule> {
+        let fields = Fields::open(node, &RULE, &mut self.problems)?;
+        fields.get("description").and_then(|node| string(&node, &mut self.problems));
+        let mode =
+            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+        let reason =
+            self.optional(&fields, "reason", |this, node| string(node, &mut this.problems));
+        let action = self.optional(&fields, "action", |this, node| {
+            let kind = word(node, &ACTIONS, &mut this.problems)??;
+            Some(Action { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
+        });
+        let require = self.clauses(&fields, "require", "on_deny");
+        let deny_if = self.clauses(&fields, "deny_if", "on_deny");
+        let approval_if = self.clauses(&fields, "approval_if", "reason");
+        let mut limits = self.list(&fields, "limits", Self::limit);
+        limits.extend(fields.get("rate_limit").and_then(|node| self.rate_limit(&node, key)));
+        let pointer = node.pointer.as_str().into();
+        Some(Rule { pointer, mode, action, require, deny_if, approval_if, limits })
+    }
+
+    fn clauses(&mut self, fields: &Fields<'_>, name: &str, message: &str) -> Vec<Clause> {
+        self.list(fields, name, |this, node| this.clause(node, message))
+    }
+
+    fn clause(&mut self, node: &Node<'_>, message: &str) -> Option<Clause> {
+        let fields = Fields::open(node, &["conditions", message], &mut self.problems)?;
+        let words = self.optional(&fields, message, |this, node| string(node, &mut this.problems));
+        let help = "a list of `{\"path\", \"op\", \"value\"}`";
+        let list = fields.require("conditions", help, &mut self.problems)?;
+        let nodes = elements(&list, &mut self.problems);
+        let conditions = nodes.iter().filter_map(|node| self.condition(node)).collect();
+        Some(Clause { pointer: node.pointer.as_str().into(), conditions, message: words })
+    }
+
+    fn condition(&mut self, node: &Node<'_>) -> Option<Condition> {
+        let fields = Fields::open(node, &["path", "op", "value"], &mut self.problems)?;
+        let help = "where to look, such as `args.width`";
+        let path = fields.require("path", help, &mut self.problems);
+        let path = path.and_then(|node| self.path(&node));
+        let op = fields.require("op", "an operator such as `eq`", &mut self.problems);
+        let value = fields.require("value", "what to compare with", &mut self.problems);
+        let op = op.and_then(|node| word(&node, &OPERATORS, &mut self.problems))?;
+        let test = value.and_then(|node| self.test(op, &node))?;
+        Some(Condition { path: path?, test })
+    }
+
+    fn path(&mut self, node: &Node<'_>) -> Option<ArgPath> {
+        let text = string(node, &mut self.problems)?;
+        let parsed = ArgPath::parse(&text);
+        parsed.map_err(|error| self.problems.add(node, error.message, None)).ok()
+    }
+
+    fn test(&mut self, op: Operator, node: &Node<'_>) -> Option<Test> {
+        Some(match op {
+            Operator::Eq => Test::Equal(self.scalar(node)?),
+            Operator::Neq => Test::NotEqual(self.scalar(node)?),
+            Operator::Contains => Test::Contains(self.scalar(node)?),
+            Operator::Lt => Test::Less(self.bound(node)?),
+            Operator::Lte => Test::AtMost(self.bound(node)?),
+            Operator::Gt => Test::Greater(self.bound(node)?),
+            Operator::Gte => Test::AtLeast(self.bound(node)?),
+            Operator::In => Test::In(self.scalars(node)?),
+            Operator::NotIn => Test::NotIn(self.scalars(node)?),
+            Operator::Exists => Test::Exists(boolean(node, &mut self.problems)?),
+            Operator::Regex => Test::Regex(self.regex(node)?),
+        })
+    }
+
+    fn regex(&mut self, node: &Node<'_>) -> Option<regex::Regex> {
+        let pattern = string(node, &mut self.problems)?;
+        match RegexBuilder::new(&pattern).build() {
+            Ok(regex) => Some(regex),
+            Err(error) => {
+                let error = error.to_string();
+                // The last line says what is wrong; those before it draw the pattern.
+                let cause = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+                let help = "the syntax is that of Rust's regex: no look-around, no back-references";
+                self.problems.add(node, format!("bad pattern: {cause}"), Some(help.to_owned()));
+                None
+            }
+        }
+    }
+
+    fn scalars(&mut self, node: &Node<'_>) -> Option<Vec<Scalar>> {
+        let nodes = elements(node, &mut self.problems);
+        if nodes.is_empty() {
+            if matches!(node.value.kind(), Kind::Array) {
+                self.problems.add(node, "an empty list matches nothing", None);
+            }
+            return None;
+        }
+        nodes.iter().map(|node| self.scalar(node)).collect()
+    }
+
+    fn scalar(&mut self, node: &Node<'_>) -> Option<Scalar> {
+        match node.value.kind() {
+            Kind::Null => Some(Scalar::Null),
+            Kind::Bool(value) => Some(Scalar::Bool(value)),
+            Kind::Number(number) => Some(Scalar::Number(number.text().to_owned())),
+            Kind::String(_) => string(node, &mut self.problems).map(Scalar::String),
+            Kind::Array | Kind::Object => {
+                self.problems.wrong_type(node, "a string, a number, `true`, `false` or `null`");
+                None
+            }
+        }
+    }
+
+    fn bound(&mut self, node: &Node<'_>) -> Option<Bound> {
+        match node.value.kind() {
+            Kind::Number(number) => Some(Bound::Number(number.text().to_owned())),
+            Kind::String(_) => string(node, &mut self.problems).map(Bound::String),
+            Kind::Null | Kind::Bool(_) | Kind::Array | Kind::Object => {
+                self.problems.wrong_type(node, "a number or a string");
+                None
+            }
+        }
+    }
+
+    fn limit(&mut self, node: &Node<'_>) -> Option<Limit> {
+        let fields = Fields::open(node, &LIMIT, &mut self.problems)?;
+        let name = fields.require("counter", "the counter's name", &mut self.problems);
+        let name = name.and_then(|node| self.counter_name(&node));
+        let window = self.window_field(&fields);
+        let max = fields.require("max", "how much a window lets through", &mut self.problems);
+        let max = max.and_then(|node| self.amount(&node));
+        let calendar = self.optional(&fields, "align", |this, node| {
+            word(node, &[("calendar", ())], &mut this.problems)
+        });
+        let scope = self.scope(&fields, window);
+        let increment = self.optional(&fields, "increment", Self::amount);
+        let increment_from = self.optional(&fields, "increment_from", Self::single_path);
+        let on_deny =
+            self.optional(&fields, "on_deny", |this, node| string(node, &mut this.problems));
+        let window = match (calendar, window?) {
+            (None, window) => window,
+            (Some(()), Window::Sliding(seconds)) if is_named(&fields) => Window::Calendar(seconds),
+            (Some(()), _) => {
+                let help = "the calendar has `minute`, `hour`, `day` and `week`".to_owned();
+                let align = fields.get("align").unwrap_or_else(|| fields.node().clone());
+                self.problems.add(&align, "`align` needs a named window", Some(help));
+                return None;
+            }
+        };
+        let counter = CounterKey { scope: scope?, name: name?, window };
+        let increment = increment.unwrap_or(Amount::ONE);
+        let pointer = node.pointer.as_str().into();
+        Some(Limit { pointer, counter, max: max?, increment, increment_from, on_deny })
+    }
+
+    fn rate_limit(&mut self, node: &Node<'_>, key: &str) -> Option<Limit> {
+        let fields = Fields::open(node, &["max", "window"], &mut self.problems)?;
+        let max = fields.require("max", "how many calls a window lets through", &mut self.problems);
+        let max = max.and_then(|node| self.amount(&node));
+        let window = self.window_field(&fields)?;
+        let scope = if window == Window::Session { Scope::Session } else { Scope::Grant };
+        Some(Limit {
+            pointer: node.pointer.as_str().into(),
+            counter: CounterKey { scope, name: format!("{key}_rate").into(), window },
+            max: max?,
+            increment: Amount::ONE,
+            increment_from: None,
+            on_deny: None,
+        })
+    }
+
+    fn counter_name(&mut self, node: &Node<'_>) -> Option<Arc<str>> {
+        let name = string(node, &mut self.problems)?;
+        if name.is_empty() {
+            self.problems.add(node, "a counter needs a name", None);
+            return None;
+        }
+        Some(name.into())
+    }
+
+    /// The scope of a limit; a session window has no other than `session` (SPEC P9).
+    fn scope(&mut self, fields: &Fields<'_>, window: Option<Window>) -> Option<Scope> {
+        let session = window == Some(Window::Session);
+        let Some(node) = fields.get("scope") else {
+            return Some(if session { Scope::Session } else { Scope::Grant });
+        };
+        let scope = word(&node, &SCOPES, &mut self.problems)?;
+        if session && scope != Scope::Session {
+            let help = "leave `scope` out, or say `session`".to_owned();
+            self.problems.add(&node, "a limit per session has no other scope", Some(help));
+            return None;
+        }
+        Some(scope)
+    }
+
+    fn window_field(&mut self, fields: &Fields<'_>) -> Option<Window> {
+        let help = "`minute`, `hour`, `day`, `week`, `session`, or a number of seconds";
+        let node = fields.require("window", help, &mut self.problems)?;
+        match node.value.kind() {
+            Kind::String(_) => {
+                let named = NAMED_WINDOWS.map(|(name, seconds)| (name, Window::Sliding(seconds)));
+                let [minute, hour, day, week] = named;
+                let words = [minute, hour, day, week, ("session", Window::Session)];
+                word(&node, &words, &mut self.problems)
+            }
+            Kind::Number(number) => {
+                let seconds = number.scaled(0).filter(|_| !number.is_negative());
+                let seconds = seconds.and_then(|seconds| u32::try_from(seconds).ok());
+                let in_range = seconds.filter(|seconds| (1..=MAX_WINDOW_SECONDS).contains(seconds));
+                if in_range.is_none() {
+                    let expected = "a whole number of seconds from 1 to 31622400";
+                    self.problems.wrong_type(&node, expected);
+                }
+                in_range.map(Window::Sliding)
+            }
+            _ => {
+                self.problems.wrong_type(&node, "a window's name or a number of seconds");
+                None
+            }
+        }
+    }
+
+    fn amount(&mut self, node: &Node<'_>) -> Option<Amount> {
+        let amount = match node.value.kind() {
+            Kind::Number(number) => amount_of(number),
+            _ => None,
+        };
+        if amount.is_none() {
+            let expected = "a number from 0 to 10^15 with at most 9 digits after the point";
+            self.problems.wrong_type(node, expected);
+        }
+        amount
+    }
+
+    /// A path that stands for one value at most.
+    fn single_path(&mut self, node: &Node<'_>) -> Option<ArgPath> {
+        let path = self.path(node)?;
+        if path.is_many() {
+            self.problems.add(node, "an amount is one value; `[*]` stands for many", None);
+            return None;
+        }
+        Some(path)
+    }
+
+    /// A field that may be left out.
+    fn optional<'a, T>(
+        &mut self,
+        fields: &Fields<'a>,
+        name: &str,
+        read: impl FnOnce(&mut Self, &Node<'a>) -> Option<T>,
+    ) -> Option<T> {
+        fields.get(name).and_then(|node| read(self, &node))
+    }
+
+    /// A list that may be left out.
+    fn list<'a, T>(
+        &mut self,
+        fields: &Fields<'a>,
+        name: &str,
+        mut read: impl FnMut(&mut Self, &Node<'a>) -> Option<T>,
+    ) -> Vec<T> {
+        let nodes = fields.get(name).map(|node| elements(&node, &mut self.problems));
+        nodes.unwrap_or_default().iter().filter_map(|node| read(self, node)).collect()
+    }
+}
+
+/// True if a limit's window is a name and not a number.
+fn is_named(fields: &Fields<'_>) -> bool {
+    fields.get("window").is_some_and(|node| node.value.as_str().is_some())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Operator {
+    Eq,
+    Neq,
+    Lt,
+    Lte,
+    Gt,
+    Gte,
+    In,
+    NotIn,
+    Exists,
+    Regex,
+    Contains,
+}
+
+const OPERATORS: [(&str, Operator); 11] = [
+    ("eq", Operator::Eq),
+    ("neq", Operator::Neq),
+    ("lt", Operator::Lt),
+    ("lte", Operator::Lte),
+    ("gt", Operator::Gt),
+    ("gte", Operator::Gte),
+    ("in", Operator::In),
+    ("not_in", Operator::NotIn),
+    ("exists", Operator::Exists),
+    ("regex", Operator::Regex),
+    ("contains", Operator::Contains),
+];

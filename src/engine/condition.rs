@@ -1,0 +1,230 @@
+//! Conditions over a call's arguments (SPEC P5–P8). What an operator cannot compare is a verdict, never a pass.
+
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+
+use regex::Regex;
+
+use super::decimal::Decimal;
+use super::json::{Kind, Str, Value};
+use super::path::{ArgPath, Arguments, Found};
+
+/// `{ "path", "op", "value" }`, compiled.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Where to look.
+    pub path: ArgPath,
+    /// What must be so there.
+    pub test: Test,
+}
+
+/// An operator with its value.
+#[derive(Debug, Clone)]
+pub enum Test {
+    /// `eq`
+    Equal(Scalar),
+    /// `neq`
+    NotEqual(Scalar),
+    /// `lt`
+    Less(Bound),
+    /// `lte`
+    AtMost(Bound),
+    /// `gt`
+    Greater(Bound),
+    /// `gte`
+    AtLeast(Bound),
+    /// `in`
+    In(Vec<Scalar>),
+    /// `not_in`
+    NotIn(Vec<Scalar>),
+    /// `exists`
+    Exists(bool),
+    /// `regex`
+    Regex(Regex),
+    /// `contains`
+    Contains(Scalar),
+}
+
+/// A value that a policy compares with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scalar {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A number as the policy spells it.
+    Number(String),
+    /// A string.
+    String(String),
+}
+
+/// A value that has an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bound {
+    /// A number as the policy spells it.
+    Number(String),
+    /// A string; strings are ordered by code point.
+    String(String),
+}
+
+/// What a condition comes to for one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails,
+    /// It cannot be decided: this goes against the call (SPEC P8).
+    Unknown,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Truth::Holds } else { Truth::Fails }
+    }
+}
+
+impl Truth {
+    fn not(self) -> Self {
+        match self {
+            Truth::Holds => Truth::Fails,
+            Truth::Fails => Truth::Holds,
+            Truth::Unknown => Truth::Unknown,
+        }
+    }
+}
+
+impl Condition {
+    /// In `require`: true if the condition certainly holds, for every match of the path.
+    #[must_use]
+    pub fn surely_holds(&self, arguments: &Arguments<'_>) -> bool {
+        !self.any(arguments, |truth| truth != Truth::Holds)
+    }
+
+    /// In `deny_if` and `approval_if`: true unless the condition certainly fails, for every match of the path.
+    #[must_use]
+    pub fn may_hold(&self, arguments: &Arguments<'_>) -> bool {
+        self.any(arguments, |truth| truth != Truth::Fails)
+    }
+
+    fn any(&self, arguments: &Arguments<'_>, wanted: impl Fn(Truth) -> bool) -> bool {
+        let mut met = false;
+        self.path.visit(arguments, &mut |found| {
+            met = wanted(self.test.of(found));
+            if met { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        met
+    }
+}
+
+impl Test {
+    /// The table of SPEC P8.
+    fn of(&self, found: Found<'_>) -> Truth {
+        match found {
+            Found::Doubtful => Truth::Unknown,
+            Found::Absent => match self {
+                Test::Exists(wanted) => Truth::from(!wanted),
+                Test::NotEqual(_) | Test::NotIn(_) => Truth::Unknown,
+                _ => Truth::Fails,
+            },
+            Found::Value(value) => self.of_value(value),
+        }
+    }
+
+    fn of_value(&self, value: Value<'_>) -> Truth {
+        match self {
+            Test::Equal(scalar) => scalar.equals(value),
+            Test::NotEqual(scalar) => scalar.equals(value).not(),
+            Test::Less(bound) => bound.compare(value, Ordering::is_lt),
+            Test::AtMost(bound) => bound.compare(value, Ordering::is_le),
+            Test::Greater(bound) => bound.compare(value, Ordering::is_gt),
+            Test::AtLeast(bound) => bound.compare(value, Ordering::is_ge),
+            Test::In(list) => any_equal(list.iter().map(|scalar| (scalar, value))),
+            Test::NotIn(list) => any_equal(list.iter().map(|scalar| (scalar, value))).not(),
+            Test::Exists(wanted) => Truth::from(*wanted),
+            Test::Regex(regex) => match value.as_str().and_then(Str::decode) {
+                Some(text) => Truth::from(regex.is_match(&text)),
+                None => Truth::Unknown,
+            },
+            Test::Contains(scalar) => contains(value, scalar),
+        }
+    }
+}
+
+impl Scalar {
+    /// Compares values of one JSON type, and null with any.
+    fn equals(&self, value: Value<'_>) -> Truth {
+        match (self, value.kind()) {
+            (Scalar::Null, kind) => Truth::from(matches!(kind, Kind::Null)),
+            (_, Kind::Null) => Truth::Fails,
+            (Scalar::Bool(wanted), Kind::Bool(found)) => Truth::from(*wanted == found),
+            (Scalar::Number(_), Kind::Number(found)) if found.is_beyond_double() => Truth::Unknown,
+            (Scalar::Number(wanted), Kind::Number(found)) => {
+                Truth::from(Decimal::read(wanted) == found)
+            }
+            (Scalar::String(wanted), Kind::String(found)) => match found.decode() {
+                Some(found) => Truth::from(*wanted == found),
+                None => Truth::Unknown,
+            },
+            _ => Truth::Unknown,
+        }
+    }
+
+    fn is_of_type(&self, value: Value<'_>) -> bool {
+        matches!(
+            (self, value.kind()),
+            (Scalar::Null, Kind::Null)
+                | (Scalar::Bool(_), Kind::Bool(_))
+                | (Scalar::Number(_), Kind::Number(_))
+                | (Scalar::String(_), Kind::String(_))
+        )
+    }
+}
+
+impl Bound {
+    fn compare(&self, value: Value<'_>, wanted: fn(Ordering) -> bool) -> Truth {
+        match (self, value.kind()) {
+            (Bound::Number(bound), Kind::Number(found)) if !found.is_beyond_double() => {
+                Truth::from(wanted(found.cmp(&Decimal::read(bound))))
+            }
+            (Bound::String(bound), Kind::String(found)) => match found.decode() {
+                Some(found) => Truth::from(wanted(found.as_ref().cmp(bound))),
+                None => Truth::Unknown,
+            },
+            _ => Truth::Unknown,
+        }
+    }
+}
+
+/// A substring of a string, or an element of an array.
+fn contains(value: Value<'_>, scalar: &Scalar) -> Truth {
+    match (value.kind(), scalar) {
+        (Kind::String(found), Scalar::String(wanted)) => match found.decode() {
+            Some(found) => Truth::from(found.contains(wanted.as_str())),
+            None => Truth::Unknown,
+        },
+        (Kind::Array, _) => any_equal(value.elements().map(|element| (scalar, element))),
+        _ => Truth::Unknown,
+    }
+}
+
+/// True if any pair is equal. Undecidable if a pair of one type is, or if there is no pair of one type to
+/// decide by; null compares with any.
+fn any_equal<'a>(pairs: impl Iterator<Item = (&'a Scalar, Value<'a>)>) -> Truth {
+    let mut one_type = false;
+    let mut all_compare = true;
+    let mut doubt = false;
+    let mut none = true;
+    for (scalar, value) in pairs {
+        let of_type = scalar.is_of_type(value);
+        match scalar.equals(value) {
+            Truth::Holds => return Truth::Holds,
+            Truth::Unknown if of_type => doubt = true,
+            Truth::Unknown => all_compare = false,
+            Truth::Fails => one_type |= of_type,
+        }
+        none = false;
+    }
+    let decided = !doubt && (one_type || (all_compare && !none));
+    if decided { Truth::Fails } else { Truth::Unknown }
+}

@@ -1,0 +1,380 @@
+//! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
+
+use std::sync::Arc;
+
+use super::condition::Condition;
+use super::decimal::Decimal;
+use super::frame::name_for_people;
+use super::json::Kind;
+use super::limits::{AMOUNT_PLACES, Amount, Demand};
+use super::mcp::ToolCall;
+use super::path::{ArgPath, Found};
+use super::policy::{ActionKind, Clause, Effect, Limit, Mode, Policy, Rule, RuleId};
+
+/// Why a call does not go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// What the agent is told about it.
+    pub outcome: Outcome,
+    /// Which rule said no.
+    pub rule: RuleId,
+    /// The policy's own words for it, if it has any.
+    pub words: Option<String>,
+    /// Which default words apply.
+    pub cause: Cause,
+}
+
+/// What a call comes to when it is not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// No.
+    Denied,
+    /// Not without a human.
+    ApprovalRequired,
+}
+
+/// What kind of rule said no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// `hide`
+    Hidden,
+    /// The tool's name looks like another one (SPEC P4).
+    Confusable,
+    /// Not listed under `default: deny`.
+    NotListed,
+    /// `action`, `require` or `deny_if`.
+    Rule,
+    /// A limit whose amount cannot be read from the call.
+    Amount(ArgPath),
+    /// A limit without room.
+    Limit(LimitReached),
+    /// `action: require_approval` or `approval_if`.
+    Approval,
+    /// The counters cannot be read or written.
+    StateUnavailable,
+}
+
+/// The facts of a limit without room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitReached {
+    /// `30 per minute (image_generate_rate)`
+    pub what: String,
+    /// When every limit of the call would have room; `None`: never, in this run or at this cost.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A call that no condition stops.
+#[derive(Debug, Clone)]
+#[must_use = "a permit has terms: its demands, and a human's approval"]
+pub struct Permit {
+    /// The entry that allows it.
+    pub rule: RuleId,
+    /// What has to be charged before it goes out.
+    pub demands: Vec<Demand>,
+    /// What is said if the demand of the same place has no room.
+    terms: Vec<Term>,
+    /// Set if a human must approve the call.
+    pub approval: Option<Denial>,
+    /// The first denial in shadow mode: recorded, not enforced (SPEC P14).
+    pub shadowed: Option<Denial>,
+}
+
+#[derive(Debug, Clone)]
+struct Term {
+    pointer: Arc<str>,
+    on_deny: Option<String>,
+}
+
+impl Permit {
+    /// What a ledger's refusal means for the call.
+    #[must_use]
+    pub fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
+        let (rule, words) = match self.terms.get(demand) {
+            Some(term) => (RuleId::At(Arc::clone(&term.pointer)), term.on_deny.clone()),
+            None => (RuleId::Named("(state unavailable)"), None),
+        };
+        let what = self.demands.get(demand).map_or_else(String::new, |demand| {
+            format!("{} per {} ({})", demand.max, demand.counter.window, demand.counter.name)
+        });
+        let cause = Cause::Limit(LimitReached { what, retry_after_ms });
+        Denial { outcome: Outcome::Denied, rule, words, cause }
+    }
+
+    /// Notes demands in shadow mode that had no room, by their places.
+    pub fn note_missed(&mut self, missed: &[usize]) {
+        if let (Some(&demand), None) = (missed.first(), &self.shadowed) {
+            self.shadowed = Some(self.exhausted(demand, None));
+        }
+    }
+}
+
+/// Decides one call. Nothing is charged yet: that is what [`Permit::demands`] asks for.
+///
+/// # Errors
+/// The denial that is enforced.
+pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Permit, Denial> {
+    let mut judge = Judge { policy, call, shadow, shadowed: None };
+    let rule = judge.name()?;
+    let rules = policy.tools.matching(&call.name).chain(&policy.all_tools);
+    for rule in rules.clone() {
+        judge.action(rule)?;
+    }
+    for rule in rules.clone() {
+        judge.require(rule)?;
+    }
+    for rule in rules.clone() {
+        judge.deny_if(rule)?;
+    }
+    let mut permit =
+        Permit { rule, demands: Vec::new(), terms: Vec::new(), approval: None, shadowed: None };
+    for rule in rules.clone() {
+        judge.limits(rule, &mut permit)?;
+    }
+    for rule in rules {
+        if permit.approval.is_none() {
+            permit.approval = judge.approval(rule);
+        }
+    }
+    permit.shadowed = judge.shadowed;
+    Ok(permit)
+}
+
+/// True if no call of a tool could ever pass, whatever its arguments (SPEC 3.1, `hide_denied`).
+#[must_use]
+pub fn never_passes(policy: &Policy, tool: &str, shadow: bool) -> bool {
+    let enforced = policy.document_mode(shadow) == Mode::Enforce;
+    let listed = policy.default == Effect::Allow || policy.tools.matching(tool).next().is_some();
+    let closed = |rule: &Rule| {
+        policy.mode_of(rule, shadow) == Mode::Enforce
+            && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
+                || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
+    };
+    enforced && (!listed || policy.hide.matches(tool) || policy.is_confusable(tool))
+        || policy.tools.matching(tool).chain(&policy.all_tools).any(closed)
+}
+
+/// The steps of one decision, in their order.
+struct Judge<'p, 'c> {
+    policy: &'p Policy,
+    call: &'p ToolCall<'c>,
+    shadow: bool,
+    shadowed: Option<Denial>,
+}
+
+impl Judge<'_, '_> {
+    /// hidden → confusable → not listed. Returns the entry that allows the tool.
+    fn name(&mut self) -> Result<RuleId, Denial> {
+        let mode = self.policy.document_mode(self.shadow);
+        let name = &self.call.name;
+        if self.policy.hide.matches(name) {
+            self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
+        }
+        if self.policy.is_confusable(name) {
+            self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
+        }
+        if let Some(rule) = self.policy.tools.matching(name).next() {
+            return Ok(RuleId::At(Arc::clone(&rule.pointer)));
+        }
+        if self.policy.default == Effect::Deny {
+            self.deny(mode, RuleId::Named("(default deny)"), None, Cause::NotListed)?;
+        }
+        Ok(RuleId::Named("(default allow)"))
+    }
+
+    fn action(&mut self, rule: &Rule) -> Result<(), Denial> {
+        match &rule.action {
+            Some(action) if action.kind == ActionKind::Deny => self.deny(
+                self.policy.mode_of(rule, self.shadow),
+                RuleId::At(Arc::clone(&action.pointer)),
+                action.reason.as_ref(),
+                Cause::Rule,
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn require(&mut self, rule: &Rule) -> Result<(), Denial> {
+        let holds = |condition: &Condition| condition.surely_holds(&self.call.arguments);
+        let broken = rule.require.iter().find(|clause| !clause.conditions.iter().all(holds));
+        self.deny_by(rule, broken)
+    }
+
+    fn deny_if(&mut self, rule: &Rule) -> Result<(), Denial> {
+        let met = self.first_met(&rule.deny_if);
+        self.deny_by(rule, met)
+    }
+
+    fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Denial> {
+        let mode = self.policy.mode_of(rule, self.shadow);
+        for limit in &rule.limits {
+            let Some(cost) = self.cost(limit) else {
+                let from = limit.increment_from.clone();
+                let cause = from.map_or(Cause::Rule, Cause::Amount);
+                let rule = RuleId::At(Arc::clone(&limit.pointer));
+                self.deny(mode, rule, limit.on_deny.as_ref(), cause)?;
+                continue;
+            };
+            permit.demands.push(Demand {
+                counter: limit.counter.clone(),
+                cost,
+                max: limit.max,
+                enforced: mode == Mode::Enforce,
+            });
+            permit
+                .terms
+                .push(Term { pointer: Arc::clone(&limit.pointer), on_deny: limit.on_deny.clone() });
+        }
+        Ok(())
+    }
+
+    /// The first reason of `rule` for asking a human, if it is enforced.
+    fn approval(&mut self, rule: &Rule) -> Option<Denial> {
+        let action =
+            rule.action.as_ref().filter(|action| action.kind == ActionKind::RequireApproval);
+        let (pointer, words) = if let Some(action) = action {
+            (&action.pointer, action.reason.clone())
+        } else {
+            let clause = self.first_met(&rule.approval_if)?;
+            (&clause.pointer, clause.message.clone())
+        };
+        let denial = Denial {
+            outcome: Outcome::ApprovalRequired,
+            rule: RuleId::At(Arc::clone(pointer)),
+            words,
+            cause: Cause::Approval,
+        };
+        match self.policy.mode_of(rule, self.shadow) {
+            Mode::Enforce => Some(denial),
+            Mode::Shadow => {
+                self.shadowed.get_or_insert(denial);
+                None
+            }
+        }
+    }
+
+    fn first_met<'r>(&self, clauses: &'r [Clause]) -> Option<&'r Clause> {
+        let may_hold = |condition: &Condition| condition.may_hold(&self.call.arguments);
+        clauses.iter().find(|clause| clause.conditions.iter().all(may_hold))
+    }
+
+    fn deny_by(&mut self, rule: &Rule, clause: Option<&Clause>) -> Result<(), Denial> {
+        let Some(clause) = clause else { return Ok(()) };
+        let mode = self.policy.mode_of(rule, self.shadow);
+        self.deny(
+            mode,
+            RuleId::At(Arc::clone(&clause.pointer)),
+            clause.message.as_ref(),
+            Cause::Rule,
+        )
+    }
+
+    /// Ends the decision, or in shadow mode notes what would have ended it.
+    fn deny(
+        &mut self,
+        mode: Mode,
+        rule: RuleId,
+        words: Option<&String>,
+        cause: Cause,
+    ) -> Result<(), Denial> {
+        let denial = Denial { outcome: Outcome::Denied, rule, words: words.cloned(), cause };
+        match mode {
+            Mode::Enforce => Err(denial),
+            Mode::Shadow => {
+                self.shadowed.get_or_insert(denial);
+                Ok(())
+            }
+        }
+    }
+
+    /// What the call costs by `limit`; `None` if its amount is absent, undecidable, negative or out of range
+    /// (SPEC P10).
+    fn cost(&self, limit: &Limit) -> Option<Amount> {
+        let Some(path) = &limit.increment_from else { return Some(limit.increment) };
+        let Found::Value(value) = path.find(&self.call.arguments) else { return None };
+        let Kind::Number(number) = value.kind() else { return None };
+        amount_of(number)?.times(limit.increment)
+    }
+}
+
+/// A number as an amount, if it is one: not negative, not above 10^15, at most 9 digits after the point.
+#[must_use]
+pub fn amount_of(number: Decimal<'_>) -> Option<Amount> {
+    if number.is_negative() || number.is_beyond_double() {
+        return None;
+    }
+    number.scaled(AMOUNT_PLACES).and_then(Amount::from_nanos)
+}
+
+impl Denial {
+    /// The denial of a call whose counters cannot be reached (SPEC S2).
+    #[must_use]
+    pub fn state_unavailable() -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(state unavailable)"),
+            words: None,
+            cause: Cause::StateUnavailable,
+        }
+    }
+
+    /// What the agent reads, without the mark before it (SPEC W2).
+    #[must_use]
+    pub fn message(&self, tool: &str) -> String {
+        let tool = name_for_people(tool);
+        let own = |default: String| self.words.clone().unwrap_or(default);
+        match &self.cause {
+            Cause::Hidden => format!("Tool `{tool}` is hidden by policy."),
+            Cause::NotListed => format!("Tool `{tool}` is not permitted by policy."),
+            Cause::Confusable => format!(
+                "Tool `{tool}` is not permitted by policy: its name can be mistaken for another one."
+            ),
+            Cause::Rule => own(format!("Tool `{tool}` is denied by policy.")),
+            Cause::Amount(path) => own(format!(
+                "Tool `{tool}` is denied by policy: `{path}` is not an amount that its limit can count."
+            )),
+            Cause::Limit(limit) => limit.message(&own(format!("Limit reached: {}.", limit.what))),
+            Cause::Approval => own(format!("Tool `{tool}` needs the approval of a human.")),
+            Cause::StateUnavailable => {
+                format!("Tool `{tool}` is denied by policy: its counters are unavailable just now.")
+            }
+        }
+    }
+
+    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match &self.cause {
+            Cause::Limit(limit) => limit.retry_after_ms,
+            _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// The mark before a message (SPEC W2).
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Outcome::Denied => "[POLICY DENIED]",
+            Outcome::ApprovalRequired => "[APPROVAL REQUIRED]",
+        }
+    }
+
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Denied => "denied",
+            Outcome::ApprovalRequired => "approval_required",
+        }
+    }
+}
+
+impl LimitReached {
+    fn message(&self, words: &str) -> String {
+        match self.retry_after_ms {
+            Some(ms) => format!("{words} Try again in {} s.", ms.div_ceil(1000)),
+            None => format!("{words} Trying again in this session will not help."),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Requests that wait for their answer (SPEC W4): each id once, each answered once.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::frame::RequestId;
+
+/// The most requests in flight.
+pub const MAX_REQUESTS: usize = 65_536;
+/// The most bytes that their ids may take together.
+pub const MAX_ID_TOTAL: usize = 16 * 1024 * 1024;
+/// How many cancelled ids are remembered for their late answer; servers need not send one.
+const MAX_CANCELLED: usize = 1024;
+
+/// What an answer will be, as far as callgate has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Awaited {
+    /// The result of `initialize`.
+    Initialize,
+    /// A page of `tools/list`.
+    ToolsList,
+    /// The result of a tool call.
+    ToolCall {
+        /// The tool.
+        tool: Box<str>,
+        /// A keyed hash of the arguments, by which a retry is known; of modern calls only.
+        arguments: u64,
+        /// How often the call may still be retried free of charge.
+        retries: u8,
+    },
+    /// An open `subscriptions/listen`, which may never be answered.
+    Listen,
+    /// Any other.
+    Other,
+}
+
+/// A request that is in flight.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// What it waits for.
+    pub awaited: Awaited,
+    /// Whether the request was of 2026-07-28 or later.
+    pub modern: bool,
+    /// When it went out, in milliseconds on the monotonic clock.
+    pub since_ms: u64,
+    /// The id as it was spelt, where that is not its key.
+    spelling: Option<Box<str>>,
+    /// Which of all requests it is, in their order.
+    number: u64,
+    cancelled: bool,
+}
+
+impl Waiting {
+    /// The id as the client spelt it; `id` is the same id in another spelling.
+    #[must_use]
+    pub fn spelling<'a>(&'a self, id: RequestId<'a>) -> &'a str {
+        self.spelling.as_deref().unwrap_or(id.raw())
+    }
+}
+
+/// The table of them.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    waiting: HashMap<Box<[u8]>, Waiting>,
+    /// Sum of the lengths of keys and spellings.
+    id_bytes: usize,
+    /// Cancelled ids, oldest first. Some may have been answered since.
+    cancelled: VecDeque<Box<[u8]>>,
+    /// Requests that someone waits for: neither cancelled nor [`Awaited::Listen`].
+    expected: usize,
+    count: u64,
+}
+
+impl InFlight {
+    /// True if `id` is in flight.
+    #[must_use]
+    pub fn contains(&self, id: RequestId<'_>) -> bool {
+        self.waiting.contains_key(id.key().as_ref())
+    }
+
+    /// True if one more request with this id fits.
+    #[must_use]
+    pub fn has_room(&self, id: RequestId<'_>) -> bool {
+        let bytes = self.id_bytes.saturating_add(id.raw().len().saturating_mul(2));
+        self.waiting.len() < MAX_REQUESTS && bytes <= MAX_ID_TOTAL
+    }
+
+    /// Takes a request in. The caller has made sure that its id is not in flight and has room.
+    pub fn insert(&mut self, id: RequestId<'_>, awaited: Awaited, modern: bool, since_ms: u64) {
+        let key: Box<[u8]> = id.key().into();
+        let spelling = (*key != *id.raw().as_bytes()).then(|| Box::from(id.raw()));
+        let waiting =
+            Waiting { awaited, modern, since_ms, spelling, number: self.count, cancelled: false };
+        self.count = self.count.saturating_add(1);
+        self.id_bytes = self.id_bytes.saturating_add(cost(&key, &waiting));
+        self.expected = self.expected.saturating_add(usize::from(is_expected(&waiting)));
+        self.waiting.insert(key, waiting);
+    }
+
+    /// Takes the request out that an answer with this id settles; `None` if there is none.
+    pub fn settle(&mut self, id: RequestId<'_>) -> Option<Waiting> {
+        self.remove(id.key().as_ref())
+    }
+
+    /// Notes that the client no longer waits for `id`; its late answer may still pass, once. False if the id
+    /// is not in flight.
+    pub fn cancel(&mut self, id: RequestId<'_>) -> bool {
+        let key = id.key();
+        let Some(waiting) = self.waiting.get_mut(key.as_ref()) else { return false };
+        if waiting.cancelled {
+            return true;
+        }
+        self.expected = self.expected.saturating_sub(usize::from(is_expected(waiting)));
+        waiting.cancelled = true;
+        self.cancelled.push_back(key.into());
+        if self.cancelled.len() > MAX_CANCELLED
+            && let Some(oldest) = self.cancelled.pop_front()
+            && self.waiting.get(&oldest).is_some_and(|waiting| waiting.cancelled)
+        {
+            self.remove(&oldest);
+        }
+        true
+    }
+
+    /// Notes that the server has ended the stream of an open `subscriptions/listen`. Any other id is the
+    /// server's own, and nothing happens.
+    pub fn end_listen(&mut self, id: RequestId<'_>) {
+        let key = id.key();
+        if self.waiting.get(key.as_ref()).is_some_and(|waiting| waiting.awaited == Awaited::Listen)
+        {
+            self.cancel(id);
+        }
+    }
+
+    /// How many requests someone waits for.
+    #[must_use]
+    pub fn expected(&self) -> usize {
+        self.expected
+    }
+
+    /// Takes all requests out that someone waits for, oldest first, and returns their ids as they were spelt.
+    pub fn take_expected(&mut self) -> Vec<String> {
+        let mut ids: Vec<(u64, String)> = std::mem::take(self)
+            .waiting
+            .into_iter()
+            .filter(|(_, waiting)| is_expected(waiting))
+            .map(|(key, waiting)| {
+                let spelling = waiting.spelling.map(String::from);
+                let id = spelling.unwrap_or_else(|| String::from_utf8_lossy(&key).into_owned());
+                (waiting.number, id)
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.into_iter().map(|(_, id)| id).collect()
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<Waiting> {
+        let (key, waiting) = self.waiting.remove_entry(key)?;
+        self.id_bytes = self.id_bytes.saturating_sub(cost(&key, &waiting));
+        self.expected = self.expected.saturating_sub(usize::from(is_expected(&waiting)));
+        Some(waiting)
+    }
+}
+
+fn is_expected(waiting: &Waiting) -> bool {
+    !waiting.cancelled && waiting.awaited != Awaited::Listen
+}
+
+fn cost(key: &[u8], waiting: &Waiting) -> usize {
+    key.len().saturating_add(waiting.spelling.as_ref().map_or(0, |spelling| spelling.len()))
+}

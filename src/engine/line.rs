@@ -1,0 +1,194 @@
+//! Bytes in, whole lines out, with a cap on their length.
+
+use super::frame::IdFinder;
+
+/// How much of a line that is thrown away is kept for people to see.
+pub const HEAD_BYTES: usize = 1024;
+
+/// Room that a read is offered.
+const READ_BYTES: usize = 64 * 1024;
+
+/// One line in a [`LineBuffer`]: offsets that hold until the next read.
+#[derive(Debug)]
+pub enum Line {
+    /// A line with its line end in the buffer.
+    Whole {
+        /// First byte.
+        start: usize,
+        /// Behind the last byte that is not of the line end.
+        content_end: usize,
+        /// Behind the line end.
+        end: usize,
+    },
+    /// A line over the cap. It is gone.
+    TooLong(LongLine),
+}
+
+/// What is left of a line over the cap.
+#[derive(Debug)]
+pub struct LongLine {
+    /// Its first 1 KiB.
+    pub head: Vec<u8>,
+    /// The id found at its top, if one was.
+    pub id: Option<String>,
+}
+
+/// A growing buffer between a source and the frames in it.
+///
+/// ```text
+///   bytes:  [ decided: lines handed out | begun: no line end so far | … spare capacity … ]
+///           0                    decided                     scanned = len between calls
+/// ```
+#[derive(Debug)]
+pub struct LineBuffer {
+    bytes: Vec<u8>,
+    /// `0 <= decided <= scanned <= bytes.len()`
+    decided: usize,
+    scanned: usize,
+    max: usize,
+    /// Set while the rest of a line over the cap goes by.
+    skipping: Option<(Vec<u8>, IdFinder)>,
+}
+
+impl LineBuffer {
+    /// `max` is the longest line that is kept, in bytes without its line end.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        let bytes = Vec::with_capacity(READ_BYTES);
+        LineBuffer { bytes, decided: 0, scanned: 0, max, skipping: None }
+    }
+
+    /// The buffer for a read to append to; it has room. Lines that were handed out are gone from here on.
+    pub fn spare(&mut self) -> &mut Vec<u8> {
+        if self.decided == self.bytes.len() && self.bytes.capacity() > READ_BYTES {
+            self.bytes = Vec::with_capacity(READ_BYTES);
+        } else {
+            self.bytes.drain(..self.decided);
+        }
+        self.scanned = self.scanned.saturating_sub(self.decided);
+        self.decided = 0;
+        if self.bytes.capacity().saturating_sub(self.bytes.len()) < READ_BYTES / 2 {
+            // Double what is there, but reserve no more than the longest line can use.
+            let useful = self.max.saturating_add(READ_BYTES).saturating_sub(self.bytes.len());
+            self.bytes.reserve_exact(self.bytes.len().min(useful).max(READ_BYTES));
+        }
+        &mut self.bytes
+    }
+
+    /// The next line that is complete, if one is.
+    pub fn next_line(&mut self) -> Option<Line> {
+        let unscanned = self.bytes.get(self.scanned..).unwrap_or_default();
+        let Some(found) = memchr::memchr(b'\n', unscanned) else {
+            self.scanned = self.bytes.len();
+            // One byte of grace: it may be the carriage return of the line end.
+            if self.skipping.is_some() || self.begun() > self.max.saturating_add(1) {
+                self.skip_to(self.scanned);
+            }
+            return None;
+        };
+        let newline = self.scanned.saturating_add(found);
+        self.scanned = newline.saturating_add(1);
+        self.take_line(newline, self.scanned)
+    }
+
+    /// At the end of input: what is left without a line end, if anything is.
+    pub fn last_line(&mut self) -> Option<Line> {
+        self.scanned = self.bytes.len();
+        if self.begun() == 0 && self.skipping.is_none() {
+            return None;
+        }
+        self.take_line(self.scanned, self.scanned)
+    }
+
+    /// The bytes between two offsets of a [`Line`].
+    #[must_use]
+    pub fn slice(&self, start: usize, end: usize) -> &[u8] {
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Where the next line begins.
+    #[must_use]
+    pub fn decided(&self) -> usize {
+        self.decided
+    }
+
+    /// How many bytes are not handed out.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.bytes.len().saturating_sub(self.decided)
+    }
+
+    /// Hands out the line whose line feed is at `newline` and which ends at `end`.
+    fn take_line(&mut self, newline: usize, end: usize) -> Option<Line> {
+        let start = self.decided;
+        let content = self.slice(start, newline);
+        let carriage_return = newline < end && content.ends_with(b"\r");
+        let content_end = newline.saturating_sub(usize::from(carriage_return));
+        if self.skipping.is_some() || content_end.saturating_sub(start) > self.max {
+            self.skip_to(end);
+            let (head, finder) = self.skipping.take()?;
+            return Some(Line::TooLong(LongLine { head, id: finder.found() }));
+        }
+        self.decided = end;
+        Some(Line::Whole { start, content_end, end })
+    }
+
+    /// Throws away the bytes up to `end`, all of them of a line over the cap.
+    fn skip_to(&mut self, end: usize) {
+        let gone = self.bytes.get(self.decided..end).unwrap_or_default();
+        let (head, finder) = self.skipping.get_or_insert_default();
+        let room = HEAD_BYTES.saturating_sub(head.len());
+        head.extend_from_slice(gone.get(..room).unwrap_or(gone));
+        finder.feed(gone);
+        self.decided = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, LineBuffer};
+
+    /// Feeds `pieces` one by one; returns the lines as text, `!` for one over the cap.
+    fn lines(max: usize, pieces: &[&str]) -> Vec<String> {
+        let mut buffer = LineBuffer::new(max);
+        let mut lines = Vec::new();
+        let show = |line: Line, buffer: &LineBuffer| match line {
+            Line::Whole { start, content_end, end } => {
+                let text = |from, to| String::from_utf8_lossy(buffer.slice(from, to)).into_owned();
+                format!("{}|{}", text(start, content_end), text(content_end, end).escape_debug())
+            }
+            Line::TooLong(line) => {
+                format!("!{}:{}", String::from_utf8_lossy(&line.head), line.id.unwrap_or_default())
+            }
+        };
+        for piece in pieces {
+            buffer.spare().extend_from_slice(piece.as_bytes());
+            while let Some(line) = buffer.next_line() {
+                lines.push(show(line, &buffer));
+            }
+        }
+        lines.extend(buffer.last_line().map(|line| show(line, &buffer)));
+        lines
+    }
+
+    #[test]
+    fn lines_come_out_whole_however_they_come_in() {
+        assert_eq!(
+            lines(9, &["ab\ncd", "", "ef\r", "\n", "\n", "g\rh\r"]),
+            ["ab|\\n", "cdef|\\r\\n", "|\\n", "g\rh\r|"]
+        );
+    }
+
+    #[test]
+    fn a_line_over_the_cap_is_skipped_to_its_end() {
+        assert_eq!(lines(3, &["abc\r\nabcd\nx\n"]), ["abc|\\r\\n", "!abcd\n:", "x|\\n"]);
+        assert_eq!(
+            lines(3, &["ab", "cd", "ef", "gh\nx\nabcde"]),
+            ["!abcdefgh\n:", "x|\\n", "!abcde:"]
+        );
+        assert_eq!(
+            lines(3, &["{\"a\":{\"id\":1},", "\"id\" : \"x\\\"y\"", "}\n"]),
+            ["!{\"a\":{\"id\":1},\"id\" : \"x\\\"y\"}\n:\"x\\\"y\""]
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The words of MCP: methods, the parameters of a call, what results mean. Not whether anything is allowed.
+
+use std::borrow::Cow;
+
+use super::json::{JsonError, KeyRule, Reader, Str, Value};
+use super::name;
+use super::path::Arguments;
+
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#calling-tools>
+pub const TOOLS_CALL: &str = "tools/call";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#listing-tools>
+pub const TOOLS_LIST: &str = "tools/list";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization>
+pub const INITIALIZE: &str = "initialize";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation>
+pub const CANCELLED: &str = "notifications/cancelled";
+/// A request of 2026-07-28 that stays open.
+pub const LISTEN: &str = "subscriptions/listen";
+
+/// Present in `params._meta` of every request of 2026-07-28 and later, and of none before.
+const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// Keys of `tools/call` params that must not stand there in another case (SPEC W3).
+const RESERVED: [&str; 6] =
+    ["name", "arguments", "_meta", "task", "inputResponses", "requestState"];
+
+/// True if `method` is not `tools/call` but some server might take it for that (SPEC W3).
+#[must_use]
+pub fn is_like_tools_call(method: &str) -> bool {
+    method != TOOLS_CALL && name::fold(method) == TOOLS_CALL
+}
+
+/// The members of `params` that callgate reads, collected while the frame is read.
+#[derive(Debug, Default)]
+pub struct Params<'a> {
+    name: Option<Value<'a>>,
+    arguments: Option<Value<'a>>,
+    meta: Option<Value<'a>>,
+    task: Option<Value<'a>>,
+    request_state: Option<Value<'a>>,
+    request_id: Option<Value<'a>>,
+    /// A key that equals a reserved one of `tools/call` only when case is folded.
+    look_alike: Option<Str<'a>>,
+}
+
+impl<'a> Params<'a> {
+    /// Reads one member.
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
+        let value = reader.value(KeyRule::Unique)?;
+        if key.is("name") {
+            self.name = Some(value);
+        } else if key.is("arguments") {
+            self.arguments = Some(value);
+        } else if key.is("_meta") {
+            self.meta = Some(value);
+        } else if key.is("task") {
+            self.task = Some(value);
+        } else if key.is("requestState") {
+            self.request_state = Some(value);
+        } else if key.is("requestId") {
+            self.request_id = Some(value);
+        } else if !key.is("inputResponses") {
+            let text = key.decode_lossy();
+            if RESERVED.iter().any(|reserved| name::same_but_for_case(&text, reserved)) {
+                self.look_alike = Some(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// True if the request is of 2026-07-28 or later: the era is decided per request (SPEC W1).
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        self.meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_some())
+    }
+
+    /// `requestId` of a cancellation.
+    #[must_use]
+    pub fn request_id(&self) -> Option<Value<'a>> {
+        self.request_id
+    }
+
+    /// A key that some servers would take for one of `tools/call`.
+    #[must_use]
+    pub fn look_alike(&self) -> Option<Str<'a>> {
+        self.look_alike
+    }
+}
+
+/// A request `tools/call`.
+#[derive(Debug)]
+pub struct ToolCall<'a> {
+    /// The tool, unescaped.
+    pub name: Cow<'a, str>,
+    /// `arguments`; absent counts as `{}`.
+    pub arguments: Arguments<'a>,
+    /// True for 2026-07-28 and later.
+    pub modern: bool,
+    /// True if the client asks for a task (2025-11-25): it then cannot read a tool result.
+    pub task: bool,
+    /// `requestState` of a multi-round-trip retry.
+    pub request_state: Option<Str<'a>>,
+}
+
+impl<'a> ToolCall<'a> {
+    /// Reads the parameters of a call; `params` is what stands there and `seen` what it contains.
+    ///
+    /// # Errors
+    /// What has the wrong type (SPEC W3, -32602).
+    pub fn read(params: Option<Value<'a>>, seen: &Params<'a>) -> Result<Self, &'static str> {
+        if !params.is_some_and(Value::is_object) {
+            return Err("`params` of tools/call is not an object");
+        }
+        let name = seen.name.and_then(Value::as_str).ok_or("the tool's `name` is not a string")?;
+        let name = name.decode().ok_or("the tool's `name` is not Unicode text")?;
+        if seen.arguments.is_some_and(|arguments| !arguments.is_object()) {
+            return Err("`arguments` is not an object");
+        }
+        Ok(ToolCall {
+            name,
+            arguments: Arguments::new(seen.arguments),
+            modern: seen.is_modern(),
+            task: seen.task.is_some(),
+            request_state: seen.request_state.and_then(Value::as_str),
+        })
+    }
+}
+
+/// The members of a `result` that callgate reads, collected while the frame is read.
+#[derive(Debug, Default)]
+pub struct ResultMembers<'a> {
+    /// `isError` is true.
+    pub is_error: bool,
+    /// `inputRequests` of a modern result.
+    pub input_requests: Option<Value<'a>>,
+    /// `requestState` of a modern result.
+    pub request_state: Option<Str<'a>>,
+}
+
+impl<'a> ResultMembers<'a> {
+    /// Reads one member. The keys of each element of `tools` must be unique (SPEC W6).
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
+        if key.is("tools") && reader.peek() == Some(b'[') {
+            return reader.array(read_tool).map(|_| ());
+        }
+        let value = reader.value(KeyRule::Any)?;
+        if key.is("isError") {
+            self.is_error = value.text() == "true";
+        } else if key.is("inputRequests") {
+            self.input_requests = Some(value);
+        } else if key.is("requestState") {
+            self.request_state = value.as_str();
+        }
+        Ok(())
+    }
+
+    /// The methods that the result asks the client to run (multi round trip, 2026-07-28).
+    pub fn input_methods(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        let requests = self.input_requests.into_iter().flat_map(Value::members);
+        requests
+            .filter_map(|request| request.value.member("method").and_then(Value::as_str))
+            .map(Str::decode_lossy)
+    }
+}
+
+fn read_tool(reader: &mut Reader<'_, '_>) -> Result<(), JsonError> {
+    if reader.peek() == Some(b'{') {
+        reader.object(|reader, _| reader.value(KeyRule::Any).map(|_| ())).map(|_| ())
+    } else {
+        reader.value(KeyRule::Any).map(|_| ())
+    }
+}

@@ -1,0 +1,27 @@
+//! The pure part: bytes and the time in, values out. No files, processes, clocks or printing; see
+//! [the architecture page](crate) for who may know whom.
+
+pub mod session;
+
+pub mod decide;
+pub mod limits;
+pub mod policy;
+
+pub mod condition;
+pub mod name;
+pub mod path;
+
+pub mod compile;
+pub mod source;
+
+pub mod answer;
+pub mod in_flight;
+pub mod listing;
+pub mod mcp;
+pub mod record;
+pub mod retry;
+
+pub mod decimal;
+pub mod frame;
+pub mod json;
+pub mod line;

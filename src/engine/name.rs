@@ -1,0 +1,172 @@
+//! Names of tools, methods and keys: patterns (SPEC P2), and names that only look alike (SPEC P4, W3).
+
+use std::borrow::Cow;
+
+use icu_casemap::{CaseMapper, CaseMapperBorrowed};
+use icu_normalizer::{ComposingNormalizer, ComposingNormalizerBorrowed};
+use icu_properties::CodePointSetData;
+use icu_properties::props::DefaultIgnorableCodePoint;
+
+const CASE: CaseMapperBorrowed<'static> = CaseMapper::new();
+const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfkc();
+
+/// A name as a policy writes it: `*` stands for any run of characters, `?` for one, all else for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamePattern {
+    /// No `*` or `?` in it.
+    Exact(String),
+    /// With `*` or `?`.
+    Wild(String),
+}
+
+impl NamePattern {
+    /// Reads a name or pattern; there is none that is wrong.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        if text.contains(['*', '?']) {
+            NamePattern::Wild(text.to_owned())
+        } else {
+            NamePattern::Exact(text.to_owned())
+        }
+    }
+
+    /// The pattern as it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            NamePattern::Exact(text) | NamePattern::Wild(text) => text,
+        }
+    }
+
+    /// True if `name` is meant, case and all.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            NamePattern::Exact(text) => text == name,
+            NamePattern::Wild(text) => wild_match(text, name),
+        }
+    }
+}
+
+/// Takes time proportional to `pattern × name` at worst: after a mismatch only the last `*` is tried again.
+fn wild_match(pattern: &str, name: &str) -> bool {
+    let mut pattern = pattern.chars();
+    let mut name = name.chars();
+    // What to go back to: the pattern behind the last `*`, and the name from which that star is to end later.
+    let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+    loop {
+        let mut ahead = pattern.clone();
+        match (ahead.next(), name.clone().next()) {
+            (Some('*'), _) => {
+                retry = Some((ahead.clone(), name.clone()));
+                pattern = ahead;
+                continue;
+            }
+            (Some(p), Some(n)) if p == '?' || p == n => {
+                pattern = ahead;
+                name.next();
+                continue;
+            }
+            (None, None) => return true,
+            _ => {}
+        }
+        let Some((behind_star, from)) = &mut retry else { return false };
+        if from.next().is_none() {
+            return false;
+        }
+        pattern = behind_star.clone();
+        name = from.clone();
+    }
+}
+
+/// What a name looks like to a careless reader: NFKC, full case folding, no control or default-ignorable
+/// characters, no white space around it (SPEC P4). Names with one fold are confusable.
+#[must_use]
+pub fn fold(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() {
+        return fold_ascii(name);
+    }
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    let visible: String =
+        name.chars().filter(|&c| !c.is_control() && !ignorable.contains(c)).collect();
+    // Folding can undo normal form and the other way round; the second round settles it.
+    let once = NFKC.normalize(CASE.fold_string(&NFKC.normalize(&visible)).as_ref()).into_owned();
+    let twice = NFKC.normalize(CASE.fold_string(&once).as_ref()).into_owned();
+    let clean: String =
+        twice.chars().filter(|&c| !c.is_control() && !ignorable.contains(c)).collect();
+    Cow::Owned(clean.trim().to_owned())
+}
+
+fn fold_ascii(name: &str) -> Cow<'_, str> {
+    let trimmed = name.trim();
+    if trimmed.bytes().all(|b| !b.is_ascii_uppercase() && !b.is_ascii_control()) {
+        return Cow::Borrowed(trimmed);
+    }
+    let visible: String = trimmed.chars().filter(|c| !c.is_ascii_control()).collect();
+    Cow::Owned(visible.trim().to_ascii_lowercase())
+}
+
+/// True if two keys are the same but for case, as Go's `encoding/json` compares them, or any wider folding
+/// of Unicode: `ID`, `id`; `ſ`, `s`; the Kelvin sign, `k`.
+#[must_use]
+pub fn same_but_for_case(a: &str, b: &str) -> bool {
+    if a.is_ascii() && b.is_ascii() {
+        return a.eq_ignore_ascii_case(b);
+    }
+    CASE.fold_string(a) == CASE.fold_string(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NamePattern, fold, same_but_for_case};
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let rows = [
+            ("*", "", true),
+            ("*", "anything", true),
+            ("?", "", false),
+            ("?", "é", true),
+            ("delete_*", "delete_", true),
+            ("delete_*", "Delete_x", false),
+            ("*_file", "read_file_file", true),
+            ("*_file", "read_files", false),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a?c", "abbc", false),
+            ("**a**", "bab", true),
+        ];
+        for (pattern, name, expected) in rows {
+            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
+        }
+        let hostile = NamePattern::new("*a*a*a*a*a*a*a*a*a*b");
+        assert!(!hostile.matches(&"a".repeat(20_000)));
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_fold() {
+        let alike = [
+            "delete",
+            "DELETE",
+            " delete\t",
+            "de\u{200D}lete",
+            "ｄｅｌｅｔｅ",
+            "de\u{AD}lete",
+            "\u{0}delete",
+        ];
+        for name in alike {
+            assert_eq!(fold(name), "delete", "{name:?}");
+        }
+        assert_eq!(fold("\u{212A}ey"), "key");
+        assert_eq!(fold("li\u{17F}t"), "list");
+        assert_eq!(fold("ﬁle"), "file");
+        assert_ne!(fold("delete_"), "delete");
+    }
+
+    #[test]
+    fn keys_fold_as_go_folds_them() {
+        assert!(same_but_for_case("requestState", "reque\u{17F}t\u{17F}tate"));
+        assert!(same_but_for_case("to\u{212A}en", "token"));
+        assert!(!same_but_for_case("na me", "name"));
+    }
+}

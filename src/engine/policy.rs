@@ -1,0 +1,319 @@
+//! A policy as it is used. One that exists is sound: only [`super::compile`] makes it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::condition::Condition;
+use super::limits::{Amount, CounterKey};
+use super::name::{self, NamePattern};
+use super::path::ArgPath;
+
+/// A whole policy document (SPEC 3.1).
+#[derive(Debug)]
+pub struct Policy {
+    /// What happens to a tool that no entry of `tools` matches.
+    pub default: Effect,
+    /// `mode` of the document.
+    pub mode: Mode,
+    /// `hide`.
+    pub hide: Names,
+    /// `hide_denied`.
+    pub hide_denied: bool,
+    /// `tools`, in file order.
+    pub tools: Tools,
+    /// `all_tools`.
+    pub all_tools: Option<Rule>,
+    /// `methods`.
+    pub methods: Methods,
+}
+
+/// Yes or no, where nothing else is possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Let it through.
+    Allow,
+    /// Refuse it.
+    Deny,
+}
+
+/// Whether a denial blocks (SPEC P14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Enforce,
+    /// It is recorded only.
+    Shadow,
+}
+
+/// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (SPEC 3.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleId {
+    /// `/tools/create_refund/deny_if/0`
+    At(Arc<str>),
+    /// `(hidden)`, `(default deny)` …
+    Named(&'static str),
+}
+
+impl RuleId {
+    /// The text that answers and records carry.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            RuleId::At(pointer) => pointer,
+            RuleId::Named(name) => name,
+        }
+    }
+}
+
+/// The rule of one entry of `tools`, or of `all_tools` (SPEC 3.2).
+#[derive(Debug)]
+pub struct Rule {
+    /// Where the rule stands.
+    pub pointer: Arc<str>,
+    /// The rule's own `mode`, if it has one.
+    pub mode: Option<Mode>,
+    /// `action`, unless it is `allow`.
+    pub action: Option<Action>,
+    /// `require`: each must hold.
+    pub require: Vec<Clause>,
+    /// `deny_if`: none may hold.
+    pub deny_if: Vec<Clause>,
+    /// `approval_if`: if any holds a human must approve.
+    pub approval_if: Vec<Clause>,
+    /// `limits`, and `rate_limit` behind them.
+    pub limits: Vec<Limit>,
+}
+
+/// `action` of a rule, where it does something.
+#[derive(Debug)]
+pub struct Action {
+    /// What it does.
+    pub kind: ActionKind,
+    /// Where it stands.
+    pub pointer: Arc<str>,
+    /// `reason`.
+    pub reason: Option<String>,
+}
+
+/// What an `action` does to every call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionKind {
+    /// Denies it.
+    Deny,
+    /// Has a human approve it.
+    RequireApproval,
+}
+
+/// An entry of `require`, `deny_if` or `approval_if`.
+#[derive(Debug)]
+pub struct Clause {
+    /// Where it stands.
+    pub pointer: Arc<str>,
+    /// All must hold (AND).
+    pub conditions: Vec<Condition>,
+    /// `on_deny` or `reason`.
+    pub message: Option<String>,
+}
+
+/// An entry of `limits` (SPEC 3.4).
+#[derive(Debug)]
+pub struct Limit {
+    /// Where it stands.
+    pub pointer: Arc<str>,
+    /// What it counts with.
+    pub counter: CounterKey,
+    /// The most that its counter may hold.
+    pub max: Amount,
+    /// What a call costs, or what [`Limit::increment_from`] is multiplied by.
+    pub increment: Amount,
+    /// Where in the arguments the amount stands.
+    pub increment_from: Option<ArgPath>,
+    /// `on_deny`.
+    pub on_deny: Option<String>,
+}
+
+impl Policy {
+    /// The mode that a rule is in: `--shadow` overrides all, then the rule's own, then the document's.
+    #[must_use]
+    pub fn mode_of(&self, rule: &Rule, shadow: bool) -> Mode {
+        if shadow { Mode::Shadow } else { rule.mode.unwrap_or(self.mode) }
+    }
+
+    /// The mode of what no rule owns: hiding, names, the default and methods.
+    #[must_use]
+    pub fn document_mode(&self, shadow: bool) -> Mode {
+        if shadow { Mode::Shadow } else { self.mode }
+    }
+
+    /// True if an entry of `hide` or `tools` looks like `name` but is another, and no exact entry of `tools`
+    /// names it (SPEC P4).
+    #[must_use]
+    pub fn is_confusable(&self, name: &str) -> bool {
+        if self.tools.exact.contains_key(name) {
+            return false;
+        }
+        let fold = name::fold(name);
+        self.tools.look_alikes.any_but(name, &fold) || self.hide.look_alikes.any_but(name, &fold)
+    }
+}
+
+/// A set of names and patterns.
+#[derive(Debug, Default)]
+pub struct Names {
+    exact: HashSet<String>,
+    wild: Vec<NamePattern>,
+    look_alikes: LookAlikes,
+}
+
+impl Names {
+    /// Collects names and patterns.
+    pub fn new(names: impl IntoIterator<Item = NamePattern>) -> Self {
+        let mut set = Names::default();
+        for name in names {
+            set.look_alikes.add(&name);
+            match name {
+                NamePattern::Exact(text) => {
+                    set.exact.insert(text);
+                }
+                NamePattern::Wild(_) => set.wild.push(name),
+            }
+        }
+        set
+    }
+
+    /// True if one of them means `name`.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        self.exact.contains(name) || self.wild.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+/// `tools`: a name is looked up in time that does not depend on how many exact names there are.
+#[derive(Debug, Default)]
+pub struct Tools {
+    rules: Vec<Rule>,
+    exact: HashMap<String, usize>,
+    /// Patterns with the places of their rules, in file order.
+    wild: Vec<(NamePattern, usize)>,
+    look_alikes: LookAlikes,
+}
+
+impl Tools {
+    /// Collects entries in file order.
+    pub fn new(entries: impl IntoIterator<Item = (NamePattern, Rule)>) -> Self {
+        let mut tools = Tools::default();
+        for (name, rule) in entries {
+            let place = tools.rules.len();
+            tools.rules.push(rule);
+            tools.look_alikes.add(&name);
+            match name {
+                NamePattern::Exact(text) => {
+                    tools.exact.insert(text, place);
+                }
+                NamePattern::Wild(_) => tools.wild.push((name, place)),
+            }
+        }
+        tools
+    }
+
+    /// The rules of all entries that match, in file order.
+    pub fn matching<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p Rule> + Clone {
+        let exact = self.exact.get(name).copied();
+        let wild = self.wild.iter().filter(|(pattern, _)| pattern.matches(name)).map(|&(_, at)| at);
+        let before = wild.clone().take_while(move |&at| exact.is_some_and(|exact| at < exact));
+        let after = wild.filter(move |&at| exact.is_none_or(|exact| at > exact));
+        before.chain(exact).chain(after).filter_map(|at| self.rules.get(at))
+    }
+}
+
+/// Names and patterns by what they look like.
+#[derive(Debug, Default)]
+struct LookAlikes {
+    /// Fold → the names that have it.
+    exact: HashMap<String, Vec<String>>,
+    /// A pattern beside its fold.
+    wild: Vec<(NamePattern, NamePattern)>,
+}
+
+impl LookAlikes {
+    fn add(&mut self, name: &NamePattern) {
+        let fold = name::fold(name.as_str()).into_owned();
+        match name {
+            NamePattern::Exact(text) => self.exact.entry(fold).or_default().push(text.clone()),
+            NamePattern::Wild(_) => self.wild.push((name.clone(), NamePattern::new(&fold))),
+        }
+    }
+
+    /// True if an entry matches `fold` by its own fold, but does not match `name` itself.
+    fn any_but(&self, name: &str, fold: &str) -> bool {
+        self.exact.get(fold).is_some_and(|names| names.iter().any(|other| other != name))
+            || self.wild.iter().any(|(own, folded)| folded.matches(fold) && !own.matches(name))
+    }
+}
+
+/// `methods` (SPEC P15).
+#[derive(Debug, Default)]
+pub struct Methods {
+    exact: HashMap<String, MethodRule>,
+    /// Longest first, deny before allow: the first that matches decides.
+    wild: Vec<(NamePattern, MethodRule)>,
+}
+
+/// One entry of `methods`.
+#[derive(Debug, Clone)]
+pub struct MethodRule {
+    /// Whether the method may pass.
+    pub effect: Effect,
+    /// `/methods/<name>`
+    pub pointer: Arc<str>,
+}
+
+impl Methods {
+    /// Methods that no policy can name.
+    pub const UNTOUCHABLE: [&str; 4] =
+        ["tools/call", "initialize", "server/discover", "notifications/cancelled"];
+
+    /// Collects entries in file order.
+    pub fn new(entries: impl IntoIterator<Item = (NamePattern, MethodRule)>) -> Self {
+        let mut methods = Methods::default();
+        for (name, rule) in entries {
+            match name {
+                NamePattern::Exact(text) => {
+                    methods.exact.insert(text, rule);
+                }
+                NamePattern::Wild(_) => methods.wild.push((name, rule)),
+            }
+        }
+        methods.wild.sort_by_key(|(name, rule)| {
+            let length = name.as_str().chars().count();
+            (std::cmp::Reverse(length), rule.effect == Effect::Allow)
+        });
+        methods
+    }
+
+    /// True if a pattern may reach `method`; else only its exact name does.
+    #[must_use]
+    pub fn is_open_to_patterns(method: &str) -> bool {
+        !Self::UNTOUCHABLE.contains(&method)
+            && !matches!(method, "ping" | "tools/list")
+            && !method.starts_with("notifications/")
+    }
+
+    /// The entry that denies `method`, if one does. What is not named is allowed.
+    #[must_use]
+    pub fn denial(&self, method: &str) -> Option<&MethodRule> {
+        if self.exact.is_empty() && self.wild.is_empty() {
+            return None;
+        }
+        let by_pattern = || {
+            let open = Self::is_open_to_patterns(method);
+            self.wild
+                .iter()
+                .filter(|_| open)
+                .find(|(name, _)| name.matches(method))
+                .map(|(_, rule)| rule)
+        };
+        self.exact.get(method).or_else(by_pattern).filter(|rule| rule.effect == Effect::Deny)
+    }
+}

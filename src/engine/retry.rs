@@ -1,0 +1,58 @@
+//! Multi-round-trip retries (MCP 2026-07-28): which of them are free of charge (SPEC W4).
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use super::in_flight::Awaited;
+use super::json::Str;
+use super::mcp::ToolCall;
+
+/// Free retries for one charged call.
+pub const FREE_RETRIES: u8 = 8;
+/// Open states that are remembered; the oldest goes first.
+const MAX_OPEN: usize = 1024;
+
+/// The states that servers gave out in this run and that have not come back. Only keyed hashes are kept: a
+/// state may be large, and nobody outside can make two that collide.
+#[derive(Debug, Default)]
+pub struct OpenStates {
+    hasher: RandomState,
+    origins: HashMap<u64, (u64, Awaited)>,
+    /// States by age, with the number under which each was remembered. Some may have come back since.
+    order: VecDeque<(u64, u64)>,
+    count: u64,
+}
+
+impl OpenStates {
+    /// What to await for a call that is charged, or for a free retry with `retries` left.
+    #[must_use]
+    pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> Awaited {
+        // The arguments of a legacy call are never asked for again.
+        let arguments = if call.modern { self.hasher.hash_one(call.arguments.text()) } else { 0 };
+        Awaited::ToolCall { tool: call.name.as_ref().into(), arguments, retries }
+    }
+
+    /// Remembers a state that an answer to `origin` carries to the client.
+    pub fn remember(&mut self, state: Str<'_>, origin: Awaited) {
+        let state = self.hasher.hash_one(state);
+        self.count = self.count.saturating_add(1);
+        self.origins.insert(state, (self.count, origin));
+        self.order.push_back((state, self.count));
+        if self.order.len() > MAX_OPEN
+            && let Some((oldest, number)) = self.order.pop_front()
+            && self.origins.get(&oldest).is_some_and(|&(current, _)| current == number)
+        {
+            self.origins.remove(&oldest);
+        }
+    }
+
+    /// Takes the state that a call brings back. `Some` if the call is free: what to await then.
+    pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<Awaited> {
+        let state = call.request_state.filter(|_| call.modern)?;
+        let (_, origin) = self.origins.remove(&self.hasher.hash_one(state))?;
+        let Awaited::ToolCall { retries, .. } = origin else { return None };
+        let same_call = self.awaited(call, retries) == origin;
+        let left = retries.checked_sub(1).filter(|_| same_call)?;
+        Some(self.awaited(call, left))
+    }
+}

@@ -1,0 +1,580 @@
+//! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
+//! reads or writes; who carries the actions out is the shell, or a replay.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::answer::{self, DecisionFacts};
+use super::decide::{self, Cause, Denial, Permit};
+use super::frame::{self, Frame, FrameKind, IdFinder, Refusal, RefusalAnswer, RequestId};
+use super::in_flight::{Awaited, InFlight, Waiting};
+use super::json::{Scratch, Value};
+use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
+use super::line::LongLine;
+use super::listing;
+use super::mcp::{self, Params, ResultMembers, ToolCall};
+use super::policy::{MethodRule, Mode, Policy};
+use super::record::{Record, Verdict};
+use super::retry::{FREE_RETRIES, OpenStates};
+
+/// Who sent a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The MCP client.
+    Client,
+    /// The MCP server.
+    Server,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        })
+    }
+}
+
+/// What is to be done about a line, and what is to be recorded of it.
+#[derive(Debug)]
+#[must_use = "a line that is not acted on is lost"]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// What was charged for the line. It comes with [`Action::Forward`] if the charge stands; with any other
+    /// action the ledger is to have it back (SPEC P12).
+    pub reservation: Option<Reservation>,
+    /// What to record, before acting.
+    pub record: Option<Record>,
+}
+
+/// What is to be done about a line.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the line on, as the bytes that came.
+    Forward,
+    /// Send these bytes on in its place; a whole line.
+    Rewrite(Vec<u8>),
+    /// Send these bytes back to where the line came from; whole lines, or nothing.
+    Answer(Vec<u8>),
+    /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`] before the next line.
+    Reserve(Box<Pending>),
+    /// Show a line of the server to people; send these bytes, if any, to the client.
+    Divert(Option<Vec<u8>>),
+}
+
+/// A call that waits for the ledger.
+#[derive(Debug)]
+pub struct Pending {
+    id: String,
+    tool: String,
+    modern: bool,
+    task: bool,
+    awaited: Awaited,
+    permit: Permit,
+}
+
+impl Pending {
+    /// What the ledger has to settle.
+    #[must_use]
+    pub fn demands(&self) -> &[Demand] {
+        &self.permit.demands
+    }
+}
+
+/// How a session is to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Decide and record, never block (`--shadow`).
+    pub shadow: bool,
+    /// Someone reads the records.
+    pub recording: bool,
+}
+
+/// The state of one run.
+#[derive(Debug)]
+pub struct Session {
+    policy: Arc<Policy>,
+    settings: Settings,
+    in_flight: InFlight,
+    open_states: OpenStates,
+    scratch: Scratch,
+}
+
+impl Session {
+    /// A run that has not begun.
+    #[must_use]
+    pub fn new(policy: Arc<Policy>, settings: Settings) -> Self {
+        Session {
+            policy,
+            settings,
+            in_flight: InFlight::default(),
+            open_states: OpenStates::default(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// Decides what happens to one line, given without its line end. A blank line is nothing: it vanishes.
+    pub fn handle(&mut self, side: Side, line: &[u8], now: Now) -> Step {
+        if line.iter().all(|byte| matches!(byte, b' ' | b'\t')) {
+            return Step::of(Action::Answer(Vec::new()));
+        }
+        match side {
+            Side::Client => self.client_line(line, now),
+            Side::Server => self.server_line(line, now),
+        }
+    }
+
+    /// Goes on with a call that asked for a reservation.
+    pub fn resume(
+        &mut self,
+        pending: Pending,
+        settled: Result<Settlement, StateUnavailable>,
+        now: Now,
+    ) -> Step {
+        let Pending { id, tool, modern, task, awaited, mut permit } = pending;
+        let (denial, reservation) = match settled {
+            Ok(Settlement::Charged { reservation, missed }) => {
+                permit.note_missed(&missed);
+                (permit.approval.clone(), Some(reservation))
+            }
+            Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
+                (Some(permit.exhausted(demand, retry_after_ms)), None)
+            }
+            Err(StateUnavailable) => (Some(Denial::state_unavailable()), None),
+        };
+        let call = Call { id: RequestId::again(&id), tool: &tool, modern, task };
+        let step = match denial {
+            Some(denial) => self.deny(&call, &denial, permit.shadowed.as_ref()),
+            None => self.let_out(&call, awaited, &permit, now),
+        };
+        Step { reservation, ..step }
+    }
+
+    /// How many requests wait for an answer that someone wants.
+    #[must_use]
+    pub fn expected_answers(&self) -> usize {
+        self.in_flight.expected()
+    }
+
+    /// Ends the session: one error answer for each request that someone waits for (SPEC W4).
+    pub fn abandon(&mut self, message: &str) -> Vec<u8> {
+        let ids = self.in_flight.take_expected();
+        ids.iter().flat_map(|id| answer::error(Some(id), frame::SERVER_ERROR, message)).collect()
+    }
+
+    /// Decides about a line that was over the cap and is gone.
+    pub fn handle_long(&mut self, side: Side, line: &LongLine, max: usize) -> Step {
+        let reason = format!("a line over {max} bytes");
+        match side {
+            Side::Client => self.refuse(Refusal::of(frame::INVALID_REQUEST, reason, None)),
+            Side::Server => self.divert(line.id.as_deref(), reason),
+        }
+    }
+}
+
+/// What the client sent.
+impl Session {
+    fn client_line(&mut self, line: &[u8], now: Now) -> Step {
+        let mut params = Params::default();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let read = frame::read_client(line, &mut scratch, |reader, key| params.read(reader, key));
+        let step = match read {
+            Ok(frame) => self.client_frame(frame, &params, now),
+            Err(refusal) => self.refuse(refusal),
+        };
+        self.scratch = scratch;
+        step
+    }
+
+    fn client_frame(&mut self, frame: Frame<'_>, params: &Params<'_>, now: Now) -> Step {
+        match frame.kind {
+            FrameKind::Request { id, method } => {
+                self.client_request(id, &method, frame.params, params, now)
+            }
+            FrameKind::Notification { method } => self.client_notification(&method, params),
+            FrameKind::Response { .. } | FrameKind::Other { .. } => Step::of(Action::Forward),
+        }
+    }
+
+    fn client_request(
+        &mut self,
+        id: RequestId<'_>,
+        method: &str,
+        params: Option<Value<'_>>,
+        seen: &Params<'_>,
+        now: Now,
+    ) -> Step {
+        if self.in_flight.contains(id) {
+            let message = "this request id is already in flight";
+            return self.refuse(Refusal::of(frame::INVALID_REQUEST, message, None));
+        }
+        if mcp::is_like_tools_call(method) {
+            return self.refuse(Refusal::of(frame::INVALID_REQUEST, LOOKS_LIKE_A_CALL, Some(id)));
+        }
+        if !self.in_flight.has_room(id) {
+            let message = "too many requests in flight";
+            return self.refuse(Refusal::of(frame::SERVER_ERROR, message, Some(id)));
+        }
+        if method == mcp::TOOLS_CALL {
+            return self.tool_call(id, params, seen, now);
+        }
+        if let Some(rule) = self.policy.methods.denial(method).cloned() {
+            let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+            let record = self.method_record(Side::Client, method, &rule, enforced);
+            if enforced {
+                let action = Action::Answer(method_denied(id.raw(), method, &rule));
+                return Step { record, ..Step::of(action) };
+            }
+            self.in_flight.insert(id, awaited_of(method), seen.is_modern(), now.monotonic_ms);
+            return Step { record, ..Step::of(Action::Forward) };
+        }
+        self.in_flight.insert(id, awaited_of(method), seen.is_modern(), now.monotonic_ms);
+        Step::of(Action::Forward)
+    }
+
+    fn tool_call(
+        &mut self,
+        id: RequestId<'_>,
+        params: Option<Value<'_>>,
+        seen: &Params<'_>,
+        now: Now,
+    ) -> Step {
+        if let Some(key) = seen.look_alike() {
+            let message = frame::look_alike_message(key);
+            return self.refuse(Refusal::of(frame::INVALID_REQUEST, message, Some(id)));
+        }
+        let call = match ToolCall::read(params, seen) {
+            Ok(call) => call,
+            Err(message) => {
+                return self.refuse(Refusal::of(frame::INVALID_PARAMS, message, Some(id)));
+            }
+        };
+        let free = self.open_states.redeem(&call);
+        let head = Call { id, tool: &call.name, modern: call.modern, task: call.task };
+        let mut permit = match decide::decide(&self.policy, &call, self.settings.shadow) {
+            Ok(permit) => permit,
+            Err(denial) => return self.deny(&head, &denial, None),
+        };
+        if free.is_some() {
+            permit.demands.clear();
+        }
+        let awaited = free.unwrap_or_else(|| self.open_states.awaited(&call, FREE_RETRIES));
+        if !permit.demands.is_empty() {
+            return Step::of(Action::Reserve(Box::new(Pending {
+                id: id.raw().to_owned(),
+                tool: call.name.into_owned(),
+                modern: call.modern,
+                task: call.task,
+                awaited,
+                permit,
+            })));
+        }
+        match &permit.approval {
+            Some(approval) => self.deny(&head, approval, permit.shadowed.as_ref()),
+            None => self.let_out(&head, awaited, &permit, now),
+        }
+    }
+
+    fn client_notification(&mut self, method: &str, params: &Params<'_>) -> Step {
+        if method == mcp::TOOLS_CALL {
+            // A client that sends this expects no answer, and gets none.
+            let answer = RefusalAnswer::Nobody;
+            let message = "tools/call without an id".to_owned();
+            return self.refuse(Refusal { code: frame::INVALID_REQUEST, message, answer });
+        }
+        if mcp::is_like_tools_call(method) {
+            return self.refuse(Refusal::of(frame::INVALID_REQUEST, LOOKS_LIKE_A_CALL, None));
+        }
+        if method == mcp::CANCELLED {
+            let id = params.request_id().and_then(RequestId::new);
+            if id.is_some_and(|id| self.in_flight.cancel(id)) {
+                return Step::of(Action::Forward);
+            }
+            return self.drop_line(Side::Client, "a cancellation of no request in flight");
+        }
+        self.notification(Side::Client, method)
+    }
+
+    /// Lets a call out to the server.
+    fn let_out(&mut self, call: &Call<'_>, awaited: Awaited, permit: &Permit, now: Now) -> Step {
+        self.in_flight.insert(call.id, awaited, call.modern, now.monotonic_ms);
+        let record = self.settings.recording.then(|| Record::Call {
+            id: call.id.raw().to_owned(),
+            tool: call.tool.to_owned(),
+            verdict: Verdict {
+                outcome: "allowed",
+                rule: permit.rule.as_str().to_owned(),
+                message: String::new(),
+            },
+            shadowed: permit.shadowed.as_ref().map(|denial| verdict(call, denial)),
+        });
+        Step { record, ..Step::of(Action::Forward) }
+    }
+
+    /// Answers a call in the server's place (SPEC W2).
+    fn deny(&self, call: &Call<'_>, denial: &Denial, shadowed: Option<&Denial>) -> Step {
+        let text = format!("{} {}", denial.outcome.mark(), denial.message(call.tool));
+        let facts = DecisionFacts {
+            outcome: denial.outcome.as_str(),
+            rule: denial.rule.as_str(),
+            retry_after_ms: denial.retry_after_ms(),
+        };
+        let answer = if call.task && !call.modern {
+            let is_limit = matches!(denial.cause, Cause::Limit(_));
+            let code = if is_limit { answer::TOO_MANY } else { answer::FORBIDDEN };
+            answer::denial_error(call.id.raw(), code, &text, &facts)
+        } else {
+            answer::tool_result(call.id.raw(), &text, call.modern, &facts)
+        };
+        let record = self.settings.recording.then(|| Record::Call {
+            id: call.id.raw().to_owned(),
+            tool: call.tool.to_owned(),
+            verdict: verdict(call, denial),
+            shadowed: shadowed.map(|denial| verdict(call, denial)),
+        });
+        Step { record, ..Step::of(Action::Answer(answer)) }
+    }
+
+    fn refuse(&self, mut refusal: Refusal) -> Step {
+        self.hide_ids_in_flight(&mut refusal);
+        let record = self
+            .settings
+            .recording
+            .then(|| Record::FrameRefused { from: Side::Client, reason: refusal.message.clone() });
+        Step { record, ..Step::of(Action::Answer(answer::refusal(&refusal))) }
+    }
+
+    /// An answer under an id that is in flight would be taken for the server's (SPEC W3).
+    fn hide_ids_in_flight(&self, refusal: &mut Refusal) {
+        let hide = |id: &mut Option<String>| {
+            id.take_if(|id| self.in_flight.contains(RequestId::again(id)));
+        };
+        match &mut refusal.answer {
+            RefusalAnswer::Id(id) => hide(id),
+            RefusalAnswer::Each(ids) => ids.iter_mut().for_each(hide),
+            RefusalAnswer::Nobody => {}
+        }
+    }
+}
+
+/// What the server sent.
+impl Session {
+    fn server_line(&mut self, line: &[u8], now: Now) -> Step {
+        let mut members = ResultMembers::default();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let read = frame::read_server(line, &mut scratch, |reader, key| members.read(reader, key));
+        let step = match read {
+            Ok(frame) => self.server_frame(line, frame, &members, now),
+            Err(frame::Unreadable) => self.unreadable(line),
+        };
+        self.scratch = scratch;
+        step
+    }
+
+    fn server_frame(
+        &mut self,
+        line: &[u8],
+        frame: Frame<'_>,
+        members: &ResultMembers<'_>,
+        now: Now,
+    ) -> Step {
+        match frame.kind {
+            FrameKind::Request { id, method } => {
+                let Some(rule) = self.policy.methods.denial(&method).cloned() else {
+                    return Step::of(Action::Forward);
+                };
+                let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+                let record = self.method_record(Side::Server, &method, &rule, enforced);
+                let action = if enforced {
+                    Action::Answer(method_denied(id.raw(), &method, &rule))
+                } else {
+                    Action::Forward
+                };
+                Step { record, ..Step::of(action) }
+            }
+            FrameKind::Notification { method } => {
+                if method == mcp::CANCELLED {
+                    let id = frame.params.and_then(|params| params.member("requestId"));
+                    id.and_then(RequestId::new)
+                        .into_iter()
+                        .for_each(|id| self.in_flight.end_listen(id));
+                }
+                self.notification(Side::Server, &method)
+            }
+            FrameKind::Response { id: Some(id) } => match self.in_flight.settle(id) {
+                Some(waiting) => self.response(line, id, frame.result, members, &waiting, now),
+                None => self.drop_line(Side::Server, "an answer to no request in flight"),
+            },
+            FrameKind::Other { id: Some(id) } if self.in_flight.contains(id) => {
+                self.unreadable(line)
+            }
+            FrameKind::Response { id: None } if frame.result.is_some() => {
+                self.drop_line(Side::Server, "a result without an id")
+            }
+            FrameKind::Response { id: None } | FrameKind::Other { .. } => Step::of(Action::Forward),
+        }
+    }
+
+    fn response(
+        &mut self,
+        line: &[u8],
+        id: RequestId<'_>,
+        result: Option<Value<'_>>,
+        members: &ResultMembers<'_>,
+        waiting: &Waiting,
+        now: Now,
+    ) -> Step {
+        let record = self.settings.recording.then(|| Record::Answer {
+            id: id.raw().to_owned(),
+            failed: result.is_none() || members.is_error,
+            latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
+        });
+        let Some(result) = result else { return Step { record, ..Step::of(Action::Forward) } };
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        let rewritten = match waiting.awaited {
+            Awaited::Initialize => listing::announce_list_changes(text, result),
+            Awaited::ToolsList => self.hide_tools(text, result, waiting.modern),
+            Awaited::ToolCall { .. } | Awaited::Other if waiting.modern => {
+                return self.modern_result(id, members, waiting, record);
+            }
+            Awaited::ToolCall { .. } | Awaited::Listen | Awaited::Other => None,
+        };
+        let action = match rewritten {
+            Some(mut line) => {
+                line.push(b'\n');
+                Action::Rewrite(line)
+            }
+            None => Action::Forward,
+        };
+        Step { record, ..Step::of(action) }
+    }
+
+    /// A result of 2026-07-28 may ask the client to run methods, and may be retried.
+    fn modern_result(
+        &mut self,
+        id: RequestId<'_>,
+        members: &ResultMembers<'_>,
+        waiting: &Waiting,
+        record: Option<Record>,
+    ) -> Step {
+        let denied = members
+            .input_methods()
+            .find_map(|method| Some((self.policy.methods.denial(&method)?.clone(), method)));
+        if let Some((rule, method)) = denied {
+            let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+            let record = self.method_record(Side::Server, &method, &rule, enforced);
+            if enforced {
+                let action = Action::Rewrite(method_denied(id.raw(), &method, &rule));
+                return Step { record, ..Step::of(action) };
+            }
+        }
+        if let (Some(state), Awaited::ToolCall { .. }) = (members.request_state, &waiting.awaited) {
+            self.open_states.remember(state, waiting.awaited.clone());
+        }
+        Step { record, ..Step::of(Action::Forward) }
+    }
+
+    fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
+        let shadow = self.settings.shadow;
+        let policy = &self.policy;
+        let hides = policy.document_mode(shadow) == Mode::Enforce;
+        let is_hidden = |tool: &str| {
+            hides && policy.hide.matches(tool)
+                || policy.hide_denied && decide::never_passes(policy, tool, shadow)
+        };
+        if shadow { None } else { listing::hide_tools(text, result, modern, is_hidden) }
+    }
+
+    /// A line that cannot be relayed. If it bears the id of a request in flight, that is answered (SPEC W6).
+    fn unreadable(&mut self, line: &[u8]) -> Step {
+        let mut finder = IdFinder::default();
+        finder.feed(line);
+        self.divert(finder.found().as_deref(), "not a JSON-RPC message".to_owned())
+    }
+
+    fn divert(&mut self, id: Option<&str>, reason: String) -> Step {
+        let id = id.and_then(frame::read_id);
+        let waiting = id.and_then(|id| Some((id, self.in_flight.settle(id)?)));
+        let message = "server sent an unreadable answer";
+        let answer = waiting.map(|(id, waiting)| {
+            answer::error(Some(waiting.spelling(id)), frame::INTERNAL_ERROR, message)
+        });
+        let record =
+            self.settings.recording.then_some(Record::FrameRefused { from: Side::Server, reason });
+        Step { record, ..Step::of(Action::Divert(answer)) }
+    }
+}
+
+/// What goes both ways.
+impl Session {
+    fn notification(&mut self, side: Side, method: &str) -> Step {
+        let Some(rule) = self.policy.methods.denial(method) else {
+            return Step::of(Action::Forward);
+        };
+        let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+        let record = self.method_record(side, method, rule, enforced);
+        let action = if enforced { Action::Answer(Vec::new()) } else { Action::Forward };
+        Step { record, ..Step::of(action) }
+    }
+
+    fn method_record(
+        &self,
+        from: Side,
+        method: &str,
+        rule: &MethodRule,
+        enforced: bool,
+    ) -> Option<Record> {
+        self.settings.recording.then(|| Record::Method {
+            from,
+            method: method.to_owned(),
+            rule: rule.pointer.to_string(),
+            enforced,
+        })
+    }
+
+    fn drop_line(&self, from: Side, reason: &'static str) -> Step {
+        let record = self.settings.recording.then_some(Record::Dropped { from, reason });
+        Step { record, ..Step::of(Action::Answer(Vec::new())) }
+    }
+}
+
+impl Step {
+    fn of(action: Action) -> Self {
+        Step { action, reservation: None, record: None }
+    }
+}
+
+/// What an answer to a call needs of it.
+struct Call<'a> {
+    id: RequestId<'a>,
+    tool: &'a str,
+    modern: bool,
+    task: bool,
+}
+
+const LOOKS_LIKE_A_CALL: &str = "the method looks like tools/call but is not";
+
+fn awaited_of(method: &str) -> Awaited {
+    match method {
+        mcp::INITIALIZE => Awaited::Initialize,
+        mcp::TOOLS_LIST => Awaited::ToolsList,
+        mcp::LISTEN => Awaited::Listen,
+        _ => Awaited::Other,
+    }
+}
+
+fn verdict(call: &Call<'_>, denial: &Denial) -> Verdict {
+    Verdict {
+        outcome: denial.outcome.as_str(),
+        rule: denial.rule.as_str().to_owned(),
+        message: denial.message(call.tool),
+    }
+}
+
+fn method_denied(id: &str, method: &str, rule: &MethodRule) -> Vec<u8> {
+    let message =
+        format!("[POLICY DENIED] Method `{}` is denied by policy.", frame::name_for_people(method));
+    let facts = DecisionFacts { outcome: "denied", rule: &rule.pointer, retry_after_ms: None };
+    answer::denial_error(id, answer::FORBIDDEN, &message, &facts)
+}

@@ -1,0 +1,307 @@
+//! Reading a policy file field by field, so that every problem is found at once, each with its place (SPEC P1).
+//! Knows objects, fields and places; what they mean is [`super::compile`]'s business.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::json::{Kind, Member, Str, Value};
+use super::name;
+
+/// Something that is wrong with a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where its first character stands, in bytes from the start of the file.
+    pub at: usize,
+    /// RFC 6901 pointer of the member it is about; empty for the whole document.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would have been right, if that can be said.
+    pub help: Option<String>,
+}
+
+/// A place as people count it, both from 1; columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+impl Place {
+    /// The place of the byte `at` in `text`.
+    #[must_use]
+    pub fn of(at: usize, text: &[u8]) -> Self {
+        let before = text.get(..at).unwrap_or(text);
+        let line_start =
+            memchr::memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
+        let line = memchr::memchr_iter(b'\n', before).count().saturating_add(1);
+        let begun = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default());
+        Place { line, column: begun.chars().count().saturating_add(1) }
+    }
+}
+
+/// A value of the file that knows its pointer.
+#[derive(Debug, Clone)]
+pub struct Node<'a> {
+    /// The value.
+    pub value: Value<'a>,
+    /// RFC 6901.
+    pub pointer: String,
+}
+
+impl<'a> Node<'a> {
+    /// The member or element `name` of this node.
+    #[must_use]
+    pub fn child(&self, name: &str, value: Value<'a>) -> Self {
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        Node { value, pointer: format!("{}/{escaped}", self.pointer) }
+    }
+}
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub struct Problems {
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    /// Adds one at the start of `node`'s value.
+    pub fn add(&mut self, node: &Node<'_>, message: impl Into<String>, help: Option<String>) {
+        self.add_at(node.value.start(), node.pointer.clone(), message, help);
+    }
+
+    /// Adds one at a byte of the file.
+    pub fn add_at(
+        &mut self,
+        at: usize,
+        pointer: String,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
+        self.found.push(Problem { at, pointer, message: message.into(), help });
+    }
+
+    /// All of them in file order.
+    #[must_use]
+    pub fn into_sorted(mut self) -> Vec<Problem> {
+        self.found.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
+        self.found.dedup();
+        self.found
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// Adds `expected X, found Y`.
+    pub fn wrong_type(&mut self, node: &Node<'_>, expected: &str) {
+        self.add(node, format!("expected {expected}, found {}", describe(node.value)), None);
+    }
+}
+
+/// What a value is, for a message.
+fn describe(value: Value<'_>) -> String {
+    match value.kind() {
+        Kind::Null => "null".to_owned(),
+        Kind::Bool(_) | Kind::Number(_) => format!("`{}`", name_for_problem(value.text())),
+        Kind::String(string) => {
+            format!("the string `{}`", name_for_problem(&string.decode_lossy()))
+        }
+        Kind::Array => "a list".to_owned(),
+        Kind::Object => "an object".to_owned(),
+    }
+}
+
+/// User text in a message: not longer than people care to read.
+#[must_use]
+pub fn name_for_problem(text: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    match text.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// An object of the file, whose fields are all known or reported.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    node: Node<'a>,
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> Fields<'a> {
+    /// Opens `node` as an object with no other fields than `known`. `None`, with a problem, if it is no object.
+    pub fn open(node: &Node<'a>, known: &[&str], problems: &mut Problems) -> Option<Self> {
+        if !node.value.is_object() {
+            problems.wrong_type(node, "an object");
+            return None;
+        }
+        let members: Vec<Member<'a>> = node.value.members().collect();
+        for member in members.iter().filter(|member| !known.iter().any(|name| member.key.is(name)))
+        {
+            let key = member.key.decode_lossy();
+            let pointer = node.child(&key, member.value).pointer;
+            let help = match did_you_mean(&key, known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("known here: {}", quoted_list(known)),
+            };
+            let message = format!("unknown field `{}`", name_for_problem(&key));
+            problems.add_at(member.key.start().saturating_sub(1), pointer, message, Some(help));
+        }
+        Some(Fields { node: node.clone(), members })
+    }
+
+    /// The field `name`, if the object has it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Node<'a>> {
+        let member = self.members.iter().find(|member| member.key.is(name))?;
+        Some(self.node.child(name, member.value))
+    }
+
+    /// The field `name`; a problem if the object lacks it.
+    pub fn require(&self, name: &str, help: &str, problems: &mut Problems) -> Option<Node<'a>> {
+        let found = self.get(name);
+        if found.is_none() {
+            problems.add(&self.node, format!("missing field `{name}`"), Some(help.to_owned()));
+        }
+        found
+    }
+
+    /// The object itself.
+    #[must_use]
+    pub fn node(&self) -> &Node<'a> {
+        &self.node
+    }
+}
+
+/// The entries of an object whose keys are names that the policy's author chose; nothing, with a problem, for
+/// any other value.
+pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<(String, Node<'a>)> {
+    if !node.value.is_object() {
+        problems.wrong_type(node, "an object");
+        return Vec::new();
+    }
+    let mut entries = Vec::new();
+    for member in node.value.members() {
+        match member.key.decode() {
+            Some(key) => entries.push((key.to_string(), node.child(&key, member.value))),
+            None => problems.add_at(
+                member.key.start().saturating_sub(1),
+                node.pointer.clone(),
+                "a name with half a surrogate pair is no Unicode text",
+                None,
+            ),
+        }
+    }
+    entries
+}
+
+/// The elements of a list; nothing, with a problem, for any other value.
+pub fn elements<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Node<'a>> {
+    if !matches!(node.value.kind(), Kind::Array) {
+        problems.wrong_type(node, "a list");
+        return Vec::new();
+    }
+    let numbered = (0_usize..).zip(node.value.elements());
+    numbered.map(|(nth, value)| node.child(&nth.to_string(), value)).collect()
+}
+
+/// A string; `None`, with a problem, for any other value.
+pub fn string(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let Some(string) = node.value.as_str() else {
+        problems.wrong_type(node, "a string");
+        return None;
+    };
+    let text = string.decode();
+    if text.is_none() {
+        problems.add(node, "a string with half a surrogate pair is no Unicode text", None);
+    }
+    text.map(Cow::into_owned)
+}
+
+/// `true` or `false`; `None`, with a problem, for any other value.
+pub fn boolean(node: &Node<'_>, problems: &mut Problems) -> Option<bool> {
+    if let Kind::Bool(value) = node.value.kind() {
+        return Some(value);
+    }
+    problems.wrong_type(node, "`true` or `false`");
+    None
+}
+
+/// One of some words, each with what it stands for; `None`, with a problem, for any other value.
+pub fn word<T: Copy>(node: &Node<'_>, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
+    let Some(text) = node.value.as_str().and_then(Str::decode) else {
+        problems.wrong_type(node, &alternatives(&names));
+        return None;
+    };
+    if let Some(&(_, value)) = words.iter().find(|&&(name, _)| name == text) {
+        return Some(value);
+    }
+    let help = did_you_mean(&text, &names).map(|name| format!("did you mean `{name}`?"));
+    problems.wrong_type_with(node, &alternatives(&names), help);
+    None
+}
+
+impl Problems {
+    fn wrong_type_with(&mut self, node: &Node<'_>, expected: &str, help: Option<String>) {
+        self.add(node, format!("expected {expected}, found {}", describe(node.value)), help);
+    }
+}
+
+fn alternatives(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => format!("`{only}`"),
+        [first @ .., last] => format!("{} or `{last}`", quoted_list(first)),
+    }
+}
+
+fn quoted_list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The known name that someone may have meant, if one is near.
+fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
+    const NEAR: f64 = 0.8;
+    if let Some(name) = known.iter().find(|name| name::same_but_for_case(name, typed)) {
+        return Some(name);
+    }
+    let near = known.iter().map(|name| (strsim::jaro_winkler(name, typed), *name));
+    near.filter(|(score, _)| *score >= NEAR)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// The RFC 6901 pointer of the member whose key begins at `key_at` (its opening quote), for duplicates.
+#[must_use]
+pub fn pointer_of_key(root: Value<'_>, key_at: usize) -> String {
+    let mut node = Node { value: root, pointer: String::new() };
+    loop {
+        let holds = |value: Value<'_>| value.start() <= key_at && key_at < value.end();
+        let mut members = node.value.members();
+        let mut elements = (0_usize..).zip(node.value.elements());
+        let next = members
+            .find(|member| member.key.start().saturating_sub(1) == key_at || holds(member.value))
+            .map(|member| node.child(&member.key.decode_lossy(), member.value))
+            .or_else(|| {
+                let (nth, value) = elements.find(|&(_, value)| holds(value))?;
+                Some(node.child(&nth.to_string(), value))
+            });
+        match next {
+            Some(child) if holds(child.value) => node = child,
+            Some(child) => return child.pointer,
+            None => return node.pointer,
+        }
+    }
+}

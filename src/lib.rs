@@ -1,0 +1,5 @@
+//! callgate
+pub mod cli;
+pub mod command;
+pub mod engine;
+pub mod shell;

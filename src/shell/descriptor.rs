@@ -1,0 +1,144 @@
+//! Reading and writing without waiting, whatever a descriptor is, and without changing it for others.
+//!
+//! `O_NONBLOCK` belongs to the open file, which the client may share with us: set there, it would be felt by
+//! others. A pipe is therefore opened anew, a socket is asked not to wait call by call, and a file or terminal,
+//! which cannot be waited for, gets a thread that copies between it and a pipe of our own.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::thread::JoinHandle;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::PipeFlags;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// A descriptor that never makes its caller wait.
+#[derive(Debug)]
+pub struct Descriptor {
+    fd: OwnedFd,
+    is_socket: bool,
+}
+
+impl Descriptor {
+    /// Takes a descriptor that nobody shares and that does not block.
+    #[must_use]
+    pub fn unshared(fd: OwnedFd) -> Self {
+        Descriptor { fd, is_socket: false }
+    }
+
+    /// Opens `fd`, which others may share, for reading.
+    ///
+    /// # Errors
+    /// The descriptor is closed, or no pipe or thread is to be had.
+    pub fn reading(fd: BorrowedFd<'_>) -> io::Result<Self> {
+        if let Some(descriptor) = Self::pollable(fd, OFlags::RDONLY)? {
+            return Ok(descriptor);
+        }
+        let mut source = File::from(fd.try_clone_to_owned()?);
+        let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        // The thread ends with its source, or with the process.
+        let copy = move || io::copy(&mut source, &mut File::from(theirs)).map(|_| ());
+        std::thread::Builder::new().name("stdin".to_owned()).spawn(copy)?;
+        Ok(Self::unshared(ours))
+    }
+
+    /// Opens `fd`, which others may share, for writing. The thread, if there is one, has written everything
+    /// when it ends, which it does once the descriptor is dropped.
+    ///
+    /// # Errors
+    /// As [`Descriptor::reading`].
+    pub fn writing(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<JoinHandle<io::Result<()>>>)> {
+        if let Some(descriptor) = Self::pollable(fd, OFlags::WRONLY)? {
+            return Ok((descriptor, None));
+        }
+        let mut sink = File::from(fd.try_clone_to_owned()?);
+        let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let copy = move || io::copy(&mut File::from(theirs), &mut sink).map(|_| ());
+        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
+        Ok((Self::unshared(ours), Some(thread)))
+    }
+
+    /// Opens `fd` for writing if it is a pipe or a socket.
+    #[must_use]
+    pub fn pipe_or_socket(fd: BorrowedFd<'_>) -> Option<Self> {
+        Self::pollable(fd, OFlags::WRONLY).ok().flatten()
+    }
+
+    /// A pipe or socket by itself; `None` for anything else.
+    fn pollable(fd: BorrowedFd<'_>, access: OFlags) -> io::Result<Option<Self>> {
+        match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
+            FileType::Socket => {
+                Ok(Some(Descriptor { fd: fd.try_clone_to_owned()?, is_socket: true }))
+            }
+            FileType::Fifo => {
+                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+                let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                // Not to be had for a pipe of another user: that gets a thread.
+                Ok(rustix::fs::open(path, flags, Mode::empty()).ok().map(Self::unshared))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Hands the descriptor to the reactor, which wakes its task when there is something to do.
+    ///
+    /// # Errors
+    /// The reactor cannot take it.
+    #[expect(
+        deprecated,
+        reason = "the successor is unsafe; an OwnedFd that is never replaced meets its terms"
+    )]
+    pub fn watched(self, interest: Interest) -> io::Result<AsyncFd<Self>> {
+        AsyncFd::with_interest(self, interest)
+    }
+
+    /// Reads what is there, into the spare capacity of `buffer`; 0 at the end of input.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing is there yet; any other ends the input.
+    pub fn read(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let read = if self.is_socket {
+                let spare = spare_capacity(buffer);
+                rustix::net::recv(&self.fd, spare, RecvFlags::DONTWAIT).map(|(count, _)| count)
+            } else {
+                rustix::io::read(&self.fd, spare_capacity(buffer))
+            };
+            match read {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Writes as much of `bytes` as is taken at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing is taken; any other means that nobody will read again.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let written = if self.is_socket {
+                rustix::net::send(&self.fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            } else {
+                rustix::io::write(&self.fd, bytes)
+            };
+            match written {
+                Err(Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_fd().as_raw_fd()
+    }
+}

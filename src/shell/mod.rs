@@ -1,0 +1,7 @@
+//! The doors to the world, each one thin: descriptors, the child, the loop between them, notices.
+
+pub mod relay;
+
+pub mod descriptor;
+pub mod notices;
+pub mod upstream;

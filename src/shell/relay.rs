@@ -1,0 +1,658 @@
+//! The loop: carries lines between client and server, and carries out what the session says of them. The only
+//! place that orders effects.
+//!
+//! ```text
+//!              client lane                                server lane
+//!   stdin ──► buffer ──► session ──► run ──► server    server ──► buffer ──► session ──► run ──► stdout
+//!                           └──► queue of the client outlet          └──► queue of the server outlet
+//! ```
+//!
+//! A *run* is a stretch of a lane's buffer that goes out as it came in; it is written in place. A *queue* holds
+//! what callgate writes itself. An outlet finishes the run first, then its queue; a lane decides its next line
+//! only when the queue of its outlet is empty. So lines keep their order, a side that does not read stops
+//! the other side, and nothing grows: all state is here in the open, and a future that is dropped loses none.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::task::{Context, Poll, ready};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::process::Signal;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
+
+use crate::engine::limits::{Ledger, Now};
+use crate::engine::line::{HEAD_BYTES, Line, LineBuffer};
+use crate::engine::session::{Action, Session, Side, Step};
+
+use super::descriptor::Descriptor;
+use super::notices::{Notices, Verbosity};
+use super::upstream::{Exit, Upstream};
+
+/// How much a queue may hold before the lane that fills it stops.
+const QUEUE_BYTES: usize = 64 * 1024;
+
+/// How long a client that has closed its end is served on without any answer (SPEC W9).
+const DRAIN: Duration = Duration::from_secs(30);
+/// From closing the server's stdin to SIGTERM.
+const PATIENCE: Duration = Duration::from_millis(1200);
+/// From SIGTERM to SIGKILL.
+const MERCY: Duration = Duration::from_millis(400);
+/// What a server that has exited may still have in its pipe, or a client still take.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// How long the last answers may take.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// What can end a stretch of relaying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// The client closed its end, or cannot be read.
+    ClientEnded,
+    /// The client does not read any more.
+    ClientGone,
+    /// The server closed its stdout, and everything it wrote is relayed.
+    ServerEnded,
+    /// The server exited; it may have left something in its pipe.
+    ServerExited,
+    /// callgate was told to stop, by this signal.
+    Signalled(u8),
+    /// Nothing is owed to the client, and everything it sent is with the server.
+    Settled,
+    /// The time is up.
+    Deadline,
+}
+
+/// One session in the making.
+pub struct Relay {
+    session: Session,
+    ledger: Box<dyn Ledger>,
+    notices: Notices,
+    max_frame: usize,
+    started: Instant,
+    upstream: Upstream,
+    client: Lane,
+    server: Lane,
+    to_client: Outlet,
+    to_server: Outlet,
+    stdout_copier: Option<JoinHandle<io::Result<()>>>,
+    signals: Signals,
+    exit: Option<Exit>,
+    /// Set once an answer has been relayed since it was last cleared.
+    answered: bool,
+}
+
+/// One direction: a source, its lines, and the stretch of them that is on its way out.
+struct Lane {
+    /// `None` once it has ended.
+    source: Option<AsyncFd<Descriptor>>,
+    buffer: LineBuffer,
+    run: Range<usize>,
+}
+
+/// One destination, and what callgate itself has to say there.
+struct Outlet {
+    /// `None` once nobody reads it.
+    sink: Option<AsyncFd<Descriptor>>,
+    queue: Queue,
+}
+
+impl Relay {
+    /// Puts a session between our stdin and stdout and a server that has been started.
+    ///
+    /// # Errors
+    /// Our stdin or stdout is closed, or the reactor cannot take a descriptor.
+    pub fn new(
+        session: Session,
+        ledger: Box<dyn Ledger>,
+        notices: Notices,
+        max_frame: usize,
+        server: (Upstream, Descriptor, Descriptor),
+    ) -> io::Result<Self> {
+        let (upstream, server_stdin, server_stdout) = server;
+        let stdin = Descriptor::reading(io::stdin().as_fd())?;
+        let (stdout, stdout_copier) = Descriptor::writing(io::stdout().as_fd())?;
+        Ok(Relay {
+            session,
+            ledger,
+            notices,
+            max_frame,
+            started: Instant::now(),
+            upstream,
+            client: Lane::new(stdin, max_frame)?,
+            server: Lane::new(server_stdout, max_frame)?,
+            to_client: Outlet::new(stdout)?,
+            to_server: Outlet::new(server_stdin)?,
+            stdout_copier,
+            signals: Signals::new()?,
+            exit: None,
+            answered: false,
+        })
+    }
+
+    /// Runs the session to its end; returns the exit code (SPEC C2).
+    pub async fn run(mut self) -> ExitCode {
+        let code = match self.serve().await {
+            Event::ClientEnded => self.drain_and_stop().await,
+            Event::Signalled(number) => {
+                self.stop().await;
+                128_u8.saturating_add(number)
+            }
+            Event::ServerEnded | Event::ServerExited => self.bury().await,
+            Event::ClientGone | Event::Settled | Event::Deadline => self.stop().await.unwrap_or(0),
+        };
+        self.close().await;
+        ExitCode::from(code)
+    }
+
+    /// Relays until somebody ends.
+    async fn serve(&mut self) -> Event {
+        loop {
+            match self.relay_until(None, Wanted::Ends).await {
+                Event::ServerExited => return self.take_what_is_left().await,
+                Event::Settled | Event::Deadline => {}
+                end => return end,
+            }
+        }
+    }
+
+    /// The server has exited: what it left in its pipe is still relayed, for a while.
+    async fn take_what_is_left(&mut self) -> Event {
+        let deadline = Instant::now().checked_add(AFTERMATH);
+        match self.relay_until(deadline, Wanted::ServerEnd).await {
+            Event::Deadline => Event::ServerExited,
+            end => end,
+        }
+    }
+
+    /// The client has closed its end: it is answered first, then the server is stopped (SPEC W9).
+    async fn drain_and_stop(&mut self) -> u8 {
+        loop {
+            self.answered = false;
+            let deadline = Instant::now().checked_add(DRAIN);
+            match self.relay_until(deadline, Wanted::Settled).await {
+                Event::Deadline if self.answered => {}
+                Event::Deadline => {
+                    self.stop().await;
+                    return 2;
+                }
+                Event::ServerExited => {
+                    self.take_what_is_left().await;
+                    return self.bury().await;
+                }
+                Event::ServerEnded => return self.bury().await,
+                Event::Signalled(number) => {
+                    self.stop().await;
+                    return 128_u8.saturating_add(number);
+                }
+                Event::ClientEnded => {}
+                Event::Settled | Event::ClientGone => return self.stop().await.unwrap_or(0),
+            }
+        }
+    }
+
+    /// The server has closed its stdout or exited: what is in flight is answered, and its code is ours.
+    async fn bury(&mut self) -> u8 {
+        let code = match self.exit {
+            Some(exit) => exit.code,
+            None => self.end_server().await.0.code,
+        };
+        let message = format!("server exited with status {code}");
+        if self.session.expected_answers() > 0 {
+            self.notices.say(Verbosity::Normal, &message);
+        }
+        self.to_client.queue.extend(self.session.abandon(&message));
+        code
+    }
+
+    /// Stops the server. Returns its exit code if it ended by itself.
+    async fn stop(&mut self) -> Option<u8> {
+        let (exit, forced) = self.end_server().await;
+        self.to_client.queue.extend(self.session.abandon("callgate stopped"));
+        (!forced).then_some(exit.code)
+    }
+
+    /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
+    /// still writes is relayed. True if it had to be forced.
+    async fn end_server(&mut self) -> (Exit, bool) {
+        self.to_server.close();
+        if let Some(exit) = self.wait_for_exit(PATIENCE).await {
+            return (exit, false);
+        }
+        self.upstream.signal(Signal::TERM);
+        if let Some(exit) = self.wait_for_exit(MERCY).await {
+            return (exit, true);
+        }
+        self.upstream.signal(Signal::KILL);
+        let exit = self.wait_for_exit(MERCY).await;
+        (exit.unwrap_or(Exit { code: 128 + 9 }), true)
+    }
+
+    /// Relays what the server still writes until it has exited and its pipe is empty, or the time is up.
+    async fn wait_for_exit(&mut self, patience: Duration) -> Option<Exit> {
+        let deadline = Instant::now().checked_add(patience);
+        loop {
+            if let Some(exit) = self.exit {
+                return Some(exit);
+            }
+            match self.relay_until(deadline, Wanted::Exit).await {
+                Event::ServerExited => {
+                    self.take_what_is_left().await;
+                }
+                Event::Deadline => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// The last answers go out, if the client takes them.
+    async fn close(&mut self) {
+        self.client.source = None;
+        let deadline = Instant::now().checked_add(LAST_WORDS);
+        self.relay_until(deadline, Wanted::Flushed).await;
+        self.to_client.close();
+        if let Some(thread) = self.stdout_copier.take().filter(|_| self.to_client.queue.is_empty())
+        {
+            // Whatever its end, there is nothing left to do about it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a stretch of relaying waits for, beside the ends that always count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Any end of anybody.
+    Ends,
+    /// Every answer that is due.
+    Settled,
+    /// The server's stdout, to its end.
+    ServerEnd,
+    /// The server's exit.
+    Exit,
+    /// Everything that is decided is written to the client.
+    Flushed,
+}
+
+impl Relay {
+    /// Relays until something happens that `wanted` waits for, or the time is up.
+    async fn relay_until(&mut self, deadline: Option<Instant>, wanted: Wanted) -> Event {
+        let timer = deadline.map(|deadline| tokio::time::sleep_until(deadline.into()));
+        let mut timer = pin!(timer);
+        poll_fn(|cx| {
+            let moved = self.poll_lanes(cx);
+            if let Some(event) = self.poll_events(cx, wanted) {
+                return Poll::Ready(event);
+            }
+            if let Some(timer) = timer.as_mut().as_pin_mut()
+                && timer.poll(cx).is_ready()
+            {
+                return Poll::Ready(Event::Deadline);
+            }
+            if moved {
+                // There may be more at once: let the reactor look round first.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>, wanted: Wanted) -> Option<Event> {
+        if self.exit.is_none()
+            && let Poll::Ready(exit) = self.upstream.poll_exit(cx)
+        {
+            self.exit = Some(exit);
+            if wanted != Wanted::Flushed {
+                return Some(Event::ServerExited);
+            }
+        }
+        let signalled = self.signals.poll(cx);
+        let server_ended = self.server.is_done();
+        let flushed = self.to_client.queue.is_empty() && self.server.run.is_empty();
+        let client_gone = self.to_client.sink.is_none();
+        match wanted {
+            Wanted::Ends | Wanted::Settled => {
+                let sent = self.client.run.is_empty() && self.to_server.queue.is_empty();
+                if let Some(number) = signalled {
+                    return Some(Event::Signalled(number));
+                }
+                if client_gone {
+                    return Some(Event::ClientGone);
+                }
+                if server_ended {
+                    return Some(Event::ServerEnded);
+                }
+                if wanted == Wanted::Ends {
+                    return self.client.source.is_none().then_some(Event::ClientEnded);
+                }
+                let settled = self.session.expected_answers() == 0 && sent && flushed;
+                settled.then_some(Event::Settled)
+            }
+            Wanted::ServerEnd => (server_ended || client_gone).then_some(Event::ServerEnded),
+            Wanted::Exit => None,
+            Wanted::Flushed => (flushed || client_gone).then_some(Event::Settled),
+        }
+    }
+
+    /// Moves what can be moved in both directions. True if there may be more at once.
+    fn poll_lanes(&mut self, cx: &mut Context<'_>) -> bool {
+        // A few rounds, so that a busy side does not keep signals and the child waiting.
+        const ROUNDS: usize = 16;
+        for _ in 0..ROUNDS {
+            self.flush(cx);
+            let moved = [Side::Client, Side::Server].map(|side| self.advance(side, cx));
+            self.flush(cx);
+            if moved == [false, false] {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        self.to_server.flush(&mut self.client, cx);
+        self.to_client.flush(&mut self.server, cx);
+    }
+
+    /// Decides the lines that a side has sent, and reads more if none is left. True if something moved.
+    fn advance(&mut self, side: Side, cx: &mut Context<'_>) -> bool {
+        let now = self.now();
+        let mut moved = false;
+        while self.may_decide(side) {
+            let lane = self.lane(side);
+            let line = lane
+                .buffer
+                .next_line()
+                .or_else(|| if lane.source.is_none() { lane.buffer.last_line() } else { None });
+            match line {
+                Some(line) => self.decide(side, line, now),
+                None if lane.read(cx) => {}
+                None => return moved,
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    /// True if the next line of `side` can be decided and the outcome put somewhere.
+    fn may_decide(&self, side: Side) -> bool {
+        let (lane, ahead, back) = match side {
+            Side::Client => (&self.client, &self.to_server, &self.to_client),
+            Side::Server => (&self.server, &self.to_client, &self.to_server),
+        };
+        lane.continues_run() && ahead.queue.is_empty() && back.queue.len() < QUEUE_BYTES
+    }
+
+    fn decide(&mut self, side: Side, line: Line, now: Now) {
+        let line = match line {
+            Line::Whole { start, content_end, end } => {
+                return self.decide_whole(side, start..end, start..content_end, now);
+            }
+            Line::TooLong(line) => line,
+        };
+        let step = self.session.handle_long(side, &line, self.max_frame);
+        self.record(&step);
+        match step.action {
+            Action::Divert(answer) => {
+                self.notices.show_server_line(&line.head);
+                self.to_client.queue.extend(answer.unwrap_or_default());
+            }
+            Action::Answer(bytes) | Action::Rewrite(bytes) => self.back(side).queue.extend(bytes),
+            // Nothing is left of the line that could go on.
+            Action::Forward | Action::Reserve(_) => {}
+        }
+    }
+
+    fn decide_whole(&mut self, side: Side, line: Range<usize>, content: Range<usize>, now: Now) {
+        let owed = self.session.expected_answers();
+        let lane = match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        };
+        let bytes = lane.buffer.slice(content.start, content.end);
+        let mut step = self.session.handle(side, bytes, now);
+        if let Action::Reserve(pending) = step.action {
+            let settled = self.ledger.reserve(pending.demands(), now);
+            step = self.session.resume(*pending, settled, now);
+        }
+        self.answered |= self.session.expected_answers() < owed;
+        self.record(&step);
+        let Step { action, reservation, .. } = step;
+        if let (false, Some(reservation)) = (matches!(action, Action::Forward), reservation) {
+            self.ledger.release(reservation);
+        }
+        match action {
+            Action::Forward => self.forward(side, line, content.end),
+            Action::Rewrite(bytes) => self.ahead(side).queue.extend(bytes),
+            Action::Answer(bytes) => self.back(side).queue.extend(bytes),
+            Action::Divert(answer) => {
+                let head = self.server.buffer.slice(content.start, content.end);
+                self.notices.show_server_line(head.get(..HEAD_BYTES).unwrap_or(head));
+                self.to_client.queue.extend(answer.unwrap_or_default());
+            }
+            // A session that resumes has its answer.
+            Action::Reserve(_) => {}
+        }
+    }
+
+    /// Adds a line to the run of its lane. The last line of all may lack its line end, and gets it (SPEC W1).
+    fn forward(&mut self, side: Side, line: Range<usize>, content_end: usize) {
+        if line.end > content_end {
+            let lane = self.lane(side);
+            let start = if lane.run.is_empty() { line.start } else { lane.run.start };
+            lane.run = start..line.end;
+            return;
+        }
+        let mut bytes = self.lane(side).buffer.slice(line.start, line.end).to_vec();
+        bytes.push(b'\n');
+        self.ahead(side).queue.extend(bytes);
+    }
+
+    fn record(&mut self, step: &Step) {
+        if let Some(record) = &step.record {
+            self.notices.say(Verbosity::Verbose, &record.to_string());
+        }
+    }
+
+    fn lane(&mut self, side: Side) -> &mut Lane {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    /// Where the lines of `side` go.
+    fn ahead(&mut self, side: Side) -> &mut Outlet {
+        match side {
+            Side::Client => &mut self.to_server,
+            Side::Server => &mut self.to_client,
+        }
+    }
+
+    /// Where `side` itself reads.
+    fn back(&mut self, side: Side) -> &mut Outlet {
+        match side {
+            Side::Client => &mut self.to_client,
+            Side::Server => &mut self.to_server,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now { wall_ms: whole_ms(wall), monotonic_ms: whole_ms(self.started.elapsed()) }
+    }
+}
+
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Lane {
+    fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
+        let source = Some(source.watched(Interest::READABLE)?);
+        Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0 })
+    }
+
+    /// True once the source has ended and nothing of it is left.
+    fn is_done(&self) -> bool {
+        self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0
+    }
+
+    /// True if the next line, whatever becomes of it, leaves the run in one piece.
+    fn continues_run(&self) -> bool {
+        self.run.is_empty() || self.run.end == self.buffer.decided()
+    }
+
+    /// Reads once, if the run is out and something is there. True if it read or the source ended.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.run.is_empty() {
+            return false;
+        }
+        loop {
+            let Some(source) = &self.source else { return false };
+            let Poll::Ready(ready) = source.poll_read_ready(cx) else { return false };
+            let Ok(mut guard) = ready else { break };
+            let buffer = self.buffer.spare();
+            let room = buffer.capacity().saturating_sub(buffer.len());
+            match source.get_ref().read(buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    // A short read has emptied the pipe: the next byte will be announced.
+                    if count < room {
+                        guard.clear_ready();
+                    }
+                    return true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(_) => break,
+            }
+        }
+        self.source = None;
+        true
+    }
+}
+
+impl Outlet {
+    fn new(sink: Descriptor) -> io::Result<Self> {
+        let sink = Some(sink.watched(Interest::WRITABLE)?);
+        Ok(Outlet { sink, queue: Queue::default() })
+    }
+
+    fn close(&mut self) {
+        self.sink = None;
+    }
+
+    /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
+    fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
+        loop {
+            if self.sink.is_none() {
+                lane.run = 0..0;
+                self.queue = Queue::default();
+                return;
+            }
+            let run = lane.buffer.slice(lane.run.start, lane.run.end);
+            let bytes = if run.is_empty() { self.queue.bytes() } else { run };
+            if bytes.is_empty() {
+                return;
+            }
+            let from_run = !run.is_empty();
+            match self.write(bytes, cx) {
+                Poll::Pending => return,
+                Poll::Ready(None) => self.close(),
+                Poll::Ready(Some(count)) if from_run => {
+                    lane.run.start = lane.run.start.saturating_add(count);
+                }
+                Poll::Ready(Some(count)) => self.queue.consume(count),
+            }
+        }
+    }
+
+    /// `None` if nobody will read again. Writes before it waits: mostly there is room.
+    fn write(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let Some(sink) = &self.sink else { return Poll::Ready(None) };
+        loop {
+            match sink.get_ref().write(bytes) {
+                Ok(count) => return Poll::Ready(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(None),
+            }
+            match ready!(sink.poll_write_ready(cx)) {
+                Ok(mut guard) => guard.clear_ready(),
+                Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Bytes that callgate writes itself, on their way out.
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// `sent <= bytes.len()`
+    sent: usize,
+}
+
+impl Queue {
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bytes().is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
+
+    fn extend(&mut self, bytes: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = bytes;
+        } else {
+            self.bytes.extend(bytes);
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(count);
+        if self.is_empty() {
+            *self = Queue::default();
+        }
+    }
+}
+
+/// The signals that end a session.
+struct Signals {
+    streams: [(u8, SignalStream); 3],
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let stream = |kind: SignalKind| -> io::Result<(u8, SignalStream)> {
+            Ok((u8::try_from(kind.as_raw_value()).unwrap_or_default(), signal(kind)?))
+        };
+        let streams = [
+            stream(SignalKind::interrupt())?,
+            stream(SignalKind::terminate())?,
+            stream(SignalKind::hangup())?,
+        ];
+        Ok(Signals { streams })
+    }
+
+    /// The number of a signal that has come; wakes the task when one does.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<u8> {
+        let mut arrived = None;
+        for (number, stream) in &mut self.streams {
+            if stream.poll_recv(cx).is_ready() {
+                arrived = Some(*number);
+            }
+        }
+        arrived
+    }
+}

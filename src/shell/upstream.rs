@@ -1,0 +1,86 @@
+//! The server: one child in a process group of its own, and how it is stopped.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::Pin;
+use std::process::{ExitStatus, Stdio};
+use std::task::{Context, Poll};
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Command;
+
+use super::descriptor::Descriptor;
+
+/// A server that was started.
+pub struct Upstream {
+    group: Option<Pid>,
+    exit: Pin<Box<dyn Future<Output = io::Result<ExitStatus>>>>,
+    status: Option<Exit>,
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code, or 128+N if signal N ended it.
+    pub code: u8,
+}
+
+impl Upstream {
+    /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
+    /// ours. It gets our environment without `CALLGATE_*` (SPEC W10).
+    ///
+    /// # Errors
+    /// As the operating system says; see [`start_failure_code`].
+    pub fn spawn(command: &[OsString]) -> io::Result<(Self, Descriptor, Descriptor)> {
+        let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut builder = Command::new(program);
+        builder.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CALLGATE_") {
+                builder.env_remove(name);
+            }
+        }
+        let mut child = builder.spawn()?;
+        let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
+        let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let exit = Box::pin(async move { child.wait().await });
+        let upstream = Upstream { group, exit, status: None };
+        Ok((upstream, Descriptor::unshared(stdin), Descriptor::unshared(stdout)))
+    }
+
+    /// Looks whether the server has ended; wakes the task when it does.
+    pub fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
+        if let Some(exit) = self.status {
+            return Poll::Ready(exit);
+        }
+        self.exit.as_mut().poll(cx).map(|status| {
+            // A child that cannot be waited for is as good as killed.
+            let exit = Exit { code: status.map_or(128 + 9, exit_code) };
+            self.status = Some(exit);
+            exit
+        })
+    }
+
+    /// Signals the server's whole process group. Launchers such as npx leave the real server in it.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group {
+            // Nobody is left in it: just as well.
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}
+
+/// The shell's codes for a command that could not be started (SPEC C2).
+#[must_use]
+pub fn start_failure_code(error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
+}
+
+fn exit_code(status: ExitStatus) -> u8 {
+    let code =
+        status.code().unwrap_or_else(|| 128_i32.saturating_add(status.signal().unwrap_or(0)));
+    u8::try_from(code & 0xFF).unwrap_or(u8::MAX)
+}
