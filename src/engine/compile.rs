@@ -15,8 +15,8 @@ use super::policy::{
     Tools,
 };
 use super::source::{
-    Fields, Node, Problem, Problems, boolean, elements, entries, name_for_problem, pointer_of_key,
-    string, word,
+    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name_for_problem,
+    pointer_of_key, string, word,
 };
 
 /// The longest window in seconds: a leap year.
@@ -159,15 +159,15 @@ impl Compiler {
 
     fn tools(&mut self, node: &Node<'_>) -> Tools {
         let entries = entries(node, &mut self.problems);
-        let rules = entries
-            .iter()
-            .filter_map(|(name, node)| Some((NamePattern::new(name), self.rule(node, name)?)));
+        let rules = entries.iter().filter_map(|entry| {
+            Some((NamePattern::new(&entry.name), self.rule(&entry.node, &entry.name)?))
+        });
         Tools::new(rules)
     }
 
     fn methods(&mut self, node: &Node<'_>) -> Methods {
         let mut rules = Vec::new();
-        for (name, node) in entries(node, &mut self.problems) {
+        for Entry { name, name_at, node } in entries(node, &mut self.problems) {
             let pattern = NamePattern::new(&name);
             let unreachable = match &pattern {
                 NamePattern::Exact(name) => Methods::UNTOUCHABLE.contains(&name.as_str()),
@@ -184,7 +184,7 @@ impl Compiler {
                         "name notifications one by one".to_owned(),
                     ),
                 };
-                self.problems.add(&node, message, Some(help));
+                self.problems.add_at(name_at, node.pointer, message, Some(help));
                 continue;
             }
             if let Some(effect) = word(&node, &EFFECTS, &mut self.problems) {
@@ -405,7 +405,8 @@ impl Compiler {
                 in_range.map(Window::Sliding)
             }
             _ => {
-                self.problems.wrong_type(&node, "a window's name or a number of seconds");
+                let expected = "`minute`, `hour`, `day`, `week`, `session` or a number of seconds";
+                self.problems.wrong_type(&node, expected);
                 None
             }
         }

@@ -139,8 +139,8 @@ impl Test {
             Test::AtMost(bound) => bound.compare(value, Ordering::is_le),
             Test::Greater(bound) => bound.compare(value, Ordering::is_gt),
             Test::AtLeast(bound) => bound.compare(value, Ordering::is_ge),
-            Test::In(list) => any_equal(list.iter().map(|scalar| (scalar, value))),
-            Test::NotIn(list) => any_equal(list.iter().map(|scalar| (scalar, value))).not(),
+            Test::In(list) => is_in(value, list),
+            Test::NotIn(list) => is_in(value, list).not(),
             Test::Exists(wanted) => Truth::from(*wanted),
             Test::Regex(regex) => match value.as_str().and_then(Str::decode) {
                 Some(text) => Truth::from(regex.is_match(&text)),
@@ -196,6 +196,15 @@ impl Bound {
     }
 }
 
+/// One of a list. Only values of one type compare, and null with any.
+fn is_in(value: Value<'_>, list: &[Scalar]) -> Truth {
+    let only_nulls = list.iter().all(|scalar| *scalar == Scalar::Null);
+    let compares = |scalar: &Scalar, value: Value<'_>| {
+        only_nulls || matches!(value.kind(), Kind::Null) || scalar.is_of_type(value)
+    };
+    any_equal(list.iter().map(|scalar| (scalar, value)), compares)
+}
+
 /// A substring of a string, or an element of an array.
 fn contains(value: Value<'_>, scalar: &Scalar) -> Truth {
     match (value.kind(), scalar) {
@@ -203,28 +212,28 @@ fn contains(value: Value<'_>, scalar: &Scalar) -> Truth {
             Some(found) => Truth::from(found.contains(wanted.as_str())),
             None => Truth::Unknown,
         },
-        (Kind::Array, _) => any_equal(value.elements().map(|element| (scalar, element))),
+        (Kind::Array, _) => {
+            any_equal(value.elements().map(|element| (scalar, element)), Scalar::is_of_type)
+        }
         _ => Truth::Unknown,
     }
 }
 
-/// True if any pair is equal. Undecidable if a pair of one type is, or if there is no pair of one type to
-/// decide by; null compares with any.
-fn any_equal<'a>(pairs: impl Iterator<Item = (&'a Scalar, Value<'a>)>) -> Truth {
-    let mut one_type = false;
-    let mut all_compare = true;
+/// True if any pair is equal. Undecidable if a pair of one type is, or if no pair that was decided is one that
+/// `counts`.
+fn any_equal<'a>(
+    pairs: impl Iterator<Item = (&'a Scalar, Value<'a>)>,
+    counts: impl Fn(&Scalar, Value<'_>) -> bool,
+) -> Truth {
+    let mut decided = false;
     let mut doubt = false;
-    let mut none = true;
     for (scalar, value) in pairs {
-        let of_type = scalar.is_of_type(value);
+        let counts = counts(scalar, value);
         match scalar.equals(value) {
             Truth::Holds => return Truth::Holds,
-            Truth::Unknown if of_type => doubt = true,
-            Truth::Unknown => all_compare = false,
-            Truth::Fails => one_type |= of_type,
+            Truth::Fails => decided |= counts,
+            Truth::Unknown => doubt |= counts,
         }
-        none = false;
     }
-    let decided = !doubt && (one_type || (all_compare && !none));
-    if decided { Truth::Fails } else { Truth::Unknown }
+    if decided && !doubt { Truth::Fails } else { Truth::Unknown }
 }

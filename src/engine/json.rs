@@ -172,7 +172,9 @@ impl<'a, 's> Reader<'a, 's> {
     ) -> Result<Value<'a>, JsonError> {
         self.skip_space();
         let start = self.at;
-        self.eat(b'{', "`{`")?;
+        if self.byte() != Some(b'{') {
+            return self.expected("`{`");
+        }
         self.enter(Open::Object { keys: Some(self.scratch.keys.len()) })?;
         if self.peek() != Some(b'}') {
             loop {
@@ -199,7 +201,9 @@ impl<'a, 's> Reader<'a, 's> {
     ) -> Result<Value<'a>, JsonError> {
         self.skip_space();
         let start = self.at;
-        self.eat(b'[', "`[`")?;
+        if self.byte() != Some(b'[') {
+            return self.expected("`[`");
+        }
         self.enter(Open::Array)?;
         if self.peek() != Some(b']') {
             loop {
@@ -224,13 +228,11 @@ impl<'a, 's> Reader<'a, 's> {
             }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b'{') => {
-                self.bump(1);
                 let base = (keys == KeyRule::Unique).then_some(self.scratch.keys.len());
                 self.enter(Open::Object { keys: base })?;
                 return Ok(true);
             }
             Some(b'[') => {
-                self.bump(1);
                 self.enter(Open::Array)?;
                 return Ok(true);
             }
@@ -281,11 +283,13 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(true)
     }
 
+    /// Steps over an opening bracket.
     fn enter(&mut self, open: Open) -> Result<(), JsonError> {
         if self.scratch.open.len() >= self.max_depth {
             return Err(JsonError { at: self.at, fault: Fault::TooDeep });
         }
         self.scratch.open.push(open);
+        self.bump(1);
         Ok(())
     }
 

@@ -92,7 +92,7 @@ impl Problems {
     /// All of them in file order.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
+        self.found.sort_by_key(|problem| problem.at);
         self.found.dedup();
         self.found
     }
@@ -184,24 +184,33 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The entries of an object whose keys are names that the policy's author chose; nothing, with a problem, for
-/// any other value.
-pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<(String, Node<'a>)> {
+/// A member whose key is a name that the policy's author chose.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// The name.
+    pub name: String,
+    /// Where its opening quote stands, in bytes from the start of the file.
+    pub name_at: usize,
+    /// The value.
+    pub node: Node<'a>,
+}
+
+/// The entries of an object; nothing, with a problem, for any other value.
+pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Entry<'a>> {
     if !node.value.is_object() {
         problems.wrong_type(node, "an object");
         return Vec::new();
     }
     let mut entries = Vec::new();
     for member in node.value.members() {
-        match member.key.decode() {
-            Some(key) => entries.push((key.to_string(), node.child(&key, member.value))),
-            None => problems.add_at(
-                member.key.start().saturating_sub(1),
-                node.pointer.clone(),
-                "a name with half a surrogate pair is no Unicode text",
-                None,
-            ),
-        }
+        let name_at = member.key.start().saturating_sub(1);
+        let Some(name) = member.key.decode() else {
+            let message = "a name with half a surrogate pair is no Unicode text";
+            problems.add_at(name_at, node.pointer.clone(), message, None);
+            continue;
+        };
+        let node = node.child(&name, member.value);
+        entries.push(Entry { name: name.into_owned(), name_at, node });
     }
     entries
 }

@@ -1,0 +1,90 @@
+//! The form of the case files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+/// A policy and calls that it must decide as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// The rule that is tested, and what about it.
+    pub why: String,
+    pub policy: Box<RawValue>,
+    #[serde(default)]
+    pub shadow: bool,
+    pub calls: Vec<Call>,
+}
+
+/// One call, or `times` equal ones.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    pub tool: Box<RawValue>,
+    pub arguments: Option<Box<RawValue>>,
+    /// Default: the call before's; the first 2026-01-01T00:00:00Z.
+    pub at: Option<Timestamp>,
+    #[serde(default = "once")]
+    pub times: u32,
+    pub expect: Expect,
+    pub rule: Option<String>,
+    /// What shadow mode would have said.
+    pub shadow_rule: Option<String>,
+    pub message: Option<String>,
+    /// `null`: there must be no such time.
+    #[serde(default, deserialize_with = "given")]
+    pub retry_after_ms: Option<Option<u64>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    Allow,
+    Deny,
+    Ask,
+    Hide,
+}
+
+impl Call {
+    /// The call as a client's line, without its line end.
+    pub fn line(&self, id: usize) -> String {
+        let arguments =
+            self.arguments.as_ref().map_or(String::new(), |text| format!(r#","arguments":{text}"#));
+        format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":{}{arguments}}}}}"#,
+            self.tool
+        )
+    }
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
+    Option::deserialize(field).map(Some)
+}
+
+/// Everything in the JSON files of `folder`, each with where it came from.
+pub fn read_all<T: DeserializeOwned>(folder: &str) -> Vec<(String, T)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder of cases")
+        .map(|entry| entry.expect("entry").path())
+        .collect();
+    files.sort();
+    let mut all = Vec::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|end| end == "json")) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = fs::read_to_string(file).expect("a case file");
+        let cases: Vec<T> =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let numbered = cases.into_iter().enumerate();
+        all.extend(numbered.map(|(nth, case)| (format!("{name}[{nth}]"), case)));
+    }
+    all
+}

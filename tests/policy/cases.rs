@@ -1,0 +1,111 @@
+//! Every case through the engine.
+
+use std::sync::Arc;
+
+use callgate::engine::compile::compile;
+use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::record::Record;
+use callgate::engine::session::{Action, Session, Settings, Side, Step};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::case::{Call, Case, Expect, read_all};
+
+/// A session with its ledger, as the shell would drive it.
+struct Engine {
+    session: Session,
+    ledger: MemoryLedger,
+    ids: usize,
+}
+
+impl Engine {
+    fn new(case: &Case) -> Result<Self, String> {
+        let policy = compile(case.policy.get().as_bytes()).map_err(|found| format!("{found:?}"))?;
+        let settings = Settings { shadow: case.shadow, recording: true };
+        let session = Session::new(Arc::new(policy), settings);
+        Ok(Engine { session, ledger: MemoryLedger::default(), ids: 0 })
+    }
+
+    fn call(&mut self, call: &Call, at: Timestamp) -> Step {
+        self.ids += 1;
+        let wall_ms = u64::try_from(at.as_millisecond()).expect("a time after 1970");
+        let now = Now { wall_ms, monotonic_ms: wall_ms };
+        let step = self.session.handle(Side::Client, call.line(self.ids).as_bytes(), now);
+        let step = match step.action {
+            Action::Reserve(pending) => {
+                let settled = self.ledger.reserve(pending.demands(), now);
+                self.session.resume(*pending, settled, now)
+            }
+            _ => step,
+        };
+        if let (Action::Answer(_), Some(reservation)) = (&step.action, &step.reservation) {
+            self.ledger.release(reservation.clone());
+        }
+        step
+    }
+}
+
+#[test]
+fn every_case_is_decided_as_written() {
+    let cases = read_all::<Case>("cases");
+    assert!(cases.len() >= 200, "only {} cases found", cases.len());
+    let failures: Vec<String> = cases
+        .iter()
+        .filter_map(|(name, case)| {
+            run(case).err().map(|error| format!("{name} {}: {error}", case.why))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn run(case: &Case) -> Result<(), String> {
+    let mut engine = Engine::new(case)?;
+    let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    for (nth, call) in case.calls.iter().enumerate() {
+        let next = call.at.unwrap_or(at);
+        if next < at {
+            return Err(format!("call {nth} goes back in time"));
+        }
+        at = next;
+        for time in 1..=call.times {
+            let step = engine.call(call, at);
+            check(call, step).map_err(|error| format!("call {nth}, time {time}: {error}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn check(call: &Call, step: Step) -> Result<(), String> {
+    let Some(Record::Call { verdict, shadowed, .. }) = step.record else {
+        return Err(format!("not recorded as a call: {:?}", step.action));
+    };
+    let outcome = match (verdict.outcome, verdict.rule.as_str()) {
+        ("allowed", _) => Expect::Allow,
+        ("approval_required", _) => Expect::Ask,
+        (_, "(hidden)") => Expect::Hide,
+        _ => Expect::Deny,
+    };
+    let allowed = matches!(step.action, Action::Forward);
+    expect("verdict", &call.expect, &outcome)?;
+    expect("forwarded", &(call.expect == Expect::Allow), &allowed)?;
+    if let Some(rule) = &call.rule {
+        expect("rule", rule, &verdict.rule)?;
+    }
+    let shadowed = shadowed.map(|verdict| verdict.rule);
+    if allowed || call.shadow_rule.is_some() {
+        expect("shadowed rule", &call.shadow_rule, &shadowed)?;
+    }
+    if let Some(message) = &call.message {
+        expect("message", message, &verdict.message)?;
+    }
+    if let (Some(retry), Action::Answer(answer)) = (call.retry_after_ms, &step.action) {
+        let answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+        let found = answer["result"]["_meta"]["callgate/decision"]["retry_after_ms"].as_u64();
+        expect("retry_after_ms", &retry, &found)?;
+    }
+    Ok(())
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, found: &T) -> Result<(), String> {
+    if wanted == found { Ok(()) } else { Err(format!("{what} should be {wanted:?}, is {found:?}")) }
+}
