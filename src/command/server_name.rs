@@ -78,17 +78,17 @@ pub fn server_name(command: &[OsString]) -> String {
 /// The first argument that is not a runner, one of its verbs or flags, or such a flag's value.
 fn subject(words: &[String]) -> Option<&str> {
     let mut words = words.iter().map(String::as_str);
-    let mut in_runner = false;
+    let mut runner = None;
     while let Some(word) = words.next() {
         let program = word.rsplit(['/', '\\']).next().unwrap_or(word);
         let program = program.strip_suffix(".exe").unwrap_or(program);
-        if FLAGS_WITH_VALUE.contains(&word) && in_runner {
+        if runner.is_some() && FLAGS_WITH_VALUE.contains(&word) {
             words.next();
         } else if RUNNERS.contains(&program) || is_python(program) {
-            in_runner = true;
-        } else if word.starts_with('-') || (in_runner && RUNNER_VERBS.contains(&word)) {
+            runner = Some(program);
+        } else if word.starts_with('-') || (runner.is_some() && RUNNER_VERBS.contains(&word)) {
             // `-m module`, `-y` and the like: the next word is looked at by itself.
-        } else if in_runner && word.contains('=') {
+        } else if runner == Some("env") && word.contains('=') {
             // `env NAME=value`
         } else {
             return Some(word);

@@ -139,17 +139,18 @@ pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Perm
     Ok(permit)
 }
 
-/// True if no call of a tool could ever pass, whatever its arguments (SPEC 3.1, `hide_denied`).
+/// True if no call of a tool could ever pass an enforced policy, whatever its arguments (SPEC 3.1,
+/// `hide_denied`).
 #[must_use]
-pub fn never_passes(policy: &Policy, tool: &str, shadow: bool) -> bool {
-    let enforced = policy.document_mode(shadow) == Mode::Enforce;
+pub fn never_passes(policy: &Policy, tool: &str) -> bool {
     let listed = policy.default == Effect::Allow || policy.tools.matching(tool).next().is_some();
     let closed = |rule: &Rule| {
-        policy.mode_of(rule, shadow) == Mode::Enforce
+        policy.mode_of(rule, false) == Mode::Enforce
             && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
                 || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
     };
-    enforced && (!listed || policy.hide.matches(tool) || policy.is_confusable(tool))
+    !listed
+        || policy.is_confusable(tool)
         || policy.tools.matching(tool).chain(&policy.all_tools).any(closed)
 }
 

@@ -162,9 +162,12 @@ impl<'a> ResultMembers<'a> {
 
     /// The methods that the result asks the client to run (multi round trip, 2026-07-28).
     pub fn input_methods(&self) -> impl Iterator<Item = Cow<'a, str>> {
+        // A hostile server may repeat a key; any that some client could take for `method` counts.
         let requests = self.input_requests.into_iter().flat_map(Value::members);
         requests
-            .filter_map(|request| request.value.member("method").and_then(Value::as_str))
+            .flat_map(|request| request.value.members())
+            .filter(|member| name::same_but_for_case(&member.key.decode_lossy(), "method"))
+            .filter_map(|member| member.value.as_str())
             .map(Str::decode_lossy)
     }
 }

@@ -53,7 +53,7 @@ pub struct Step {
 pub enum Action {
     /// Send the line on, as the bytes that came.
     Forward,
-    /// Send these bytes on in its place; a whole line.
+    /// Send these bytes on in its place, with its line end.
     Rewrite(Vec<u8>),
     /// Send these bytes back to where the line came from; whole lines, or nothing.
     Answer(Vec<u8>),
@@ -220,7 +220,7 @@ impl Session {
             return self.tool_call(id, params, seen, now);
         }
         if let Some(rule) = self.policy.methods.denial(method).cloned() {
-            let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+            let enforced = self.mode() == Mode::Enforce;
             let record = self.method_record(Side::Client, method, &rule, enforced);
             if enforced {
                 let action = Action::Answer(method_denied(id.raw(), method, &rule));
@@ -384,7 +384,7 @@ impl Session {
                 let Some(rule) = self.policy.methods.denial(&method).cloned() else {
                     return Step::of(Action::Forward);
                 };
-                let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+                let enforced = self.mode() == Mode::Enforce;
                 let record = self.method_record(Side::Server, &method, &rule, enforced);
                 let action = if enforced {
                     Action::Answer(method_denied(id.raw(), &method, &rule))
@@ -441,10 +441,7 @@ impl Session {
             Awaited::ToolCall { .. } | Awaited::Listen | Awaited::Other => None,
         };
         let action = match rewritten {
-            Some(mut line) => {
-                line.push(b'\n');
-                Action::Rewrite(line)
-            }
+            Some(line) => Action::Rewrite(line),
             None => Action::Forward,
         };
         Step { record, ..Step::of(action) }
@@ -462,11 +459,12 @@ impl Session {
             .input_methods()
             .find_map(|method| Some((self.policy.methods.denial(&method)?.clone(), method)));
         if let Some((rule, method)) = denied {
-            let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+            let enforced = self.mode() == Mode::Enforce;
             let record = self.method_record(Side::Server, &method, &rule, enforced);
             if enforced {
-                let action = Action::Rewrite(method_denied(id.raw(), &method, &rule));
-                return Step { record, ..Step::of(action) };
+                let mut error = method_denied(waiting.spelling(id), &method, &rule);
+                error.pop();
+                return Step { record, ..Step::of(Action::Rewrite(error)) };
             }
         }
         if let (Some(state), Awaited::ToolCall { .. }) = (members.request_state, &waiting.awaited) {
@@ -476,14 +474,13 @@ impl Session {
     }
 
     fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
-        let shadow = self.settings.shadow;
         let policy = &self.policy;
-        let hides = policy.document_mode(shadow) == Mode::Enforce;
-        let is_hidden = |tool: &str| {
-            hides && policy.hide.matches(tool)
-                || policy.hide_denied && decide::never_passes(policy, tool, shadow)
-        };
-        if shadow { None } else { listing::hide_tools(text, result, modern, is_hidden) }
+        if self.mode() == Mode::Shadow {
+            return None;
+        }
+        listing::hide_tools(text, result, modern, |tool| {
+            policy.hide.matches(tool) || policy.hide_denied && decide::never_passes(policy, tool)
+        })
     }
 
     /// A line that cannot be relayed. If it bears the id of a request in flight, that is answered (SPEC W6).
@@ -512,7 +509,7 @@ impl Session {
         let Some(rule) = self.policy.methods.denial(method) else {
             return Step::of(Action::Forward);
         };
-        let enforced = self.policy.document_mode(self.settings.shadow) == Mode::Enforce;
+        let enforced = self.mode() == Mode::Enforce;
         let record = self.method_record(side, method, rule, enforced);
         let action = if enforced { Action::Answer(Vec::new()) } else { Action::Forward };
         Step { record, ..Step::of(action) }
@@ -531,6 +528,11 @@ impl Session {
             rule: rule.pointer.to_string(),
             enforced,
         })
+    }
+
+    /// The mode of what no rule owns.
+    fn mode(&self) -> Mode {
+        self.policy.document_mode(self.settings.shadow)
     }
 
     fn drop_line(&self, from: Side, reason: &'static str) -> Step {

@@ -403,9 +403,9 @@ impl Relay {
                 self.notices.show_server_line(&line.head);
                 self.to_client.queue.extend(answer.unwrap_or_default());
             }
-            Action::Answer(bytes) | Action::Rewrite(bytes) => self.back(side).queue.extend(bytes),
+            Action::Answer(bytes) => self.back(side).queue.extend(bytes),
             // Nothing is left of the line that could go on.
-            Action::Forward | Action::Reserve(_) => {}
+            Action::Forward | Action::Rewrite(_) | Action::Reserve(_) => {}
         }
     }
 
@@ -429,7 +429,7 @@ impl Relay {
         }
         match action {
             Action::Forward => self.forward(side, line, content.end),
-            Action::Rewrite(bytes) => self.ahead(side).queue.extend(bytes),
+            Action::Rewrite(bytes) => self.replace(side, bytes, content.end..line.end),
             Action::Answer(bytes) => self.back(side).queue.extend(bytes),
             Action::Divert(answer) => {
                 let head = self.server.buffer.slice(content.start, content.end);
@@ -449,8 +449,14 @@ impl Relay {
             lane.run = start..line.end;
             return;
         }
-        let mut bytes = self.lane(side).buffer.slice(line.start, line.end).to_vec();
-        bytes.push(b'\n');
+        let bytes = self.lane(side).buffer.slice(line.start, line.end).to_vec();
+        self.replace(side, bytes, line.end..line.end);
+    }
+
+    /// Sends `bytes` in the place of a line, with its line end.
+    fn replace(&mut self, side: Side, mut bytes: Vec<u8>, line_end: Range<usize>) {
+        let line_end = self.lane(side).buffer.slice(line_end.start, line_end.end);
+        bytes.extend_from_slice(if line_end.is_empty() { b"\n" } else { line_end });
         self.ahead(side).queue.extend(bytes);
     }
 
