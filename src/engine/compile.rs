@@ -1,12 +1,13 @@
 //! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (SPEC P1).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
-use super::json::{Fault, JsonError, KeyRule, Kind, MAX_DEPTH, Reader, Scratch};
+use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
 use super::name::NamePattern;
 use super::path::ArgPath;
@@ -18,9 +19,16 @@ use super::source::{
     Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name_for_problem,
     pointer_of_key, string, word,
 };
+use super::value::Kind;
 
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
+
+/// Limits that a pattern is tried with, in bytes; the last is the most that one may take (SPEC P7).
+const REGEX_SIZES: [usize; 3] = [32 * 1024, 256 * 1024, 1024 * 1024];
+
+/// The most that the patterns of a policy may take together, in bytes.
+const ALL_REGEX_BYTES: usize = 256 * 1024 * 1024;
 
 const DOCUMENT: [&str; 10] = [
     "$schema",
@@ -68,9 +76,9 @@ pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
     let root = Reader::new(text, MAX_DEPTH, &mut scratch)
         .document(KeyRule::Unique)
         .map_err(|error| vec![syntax_problem(text, error)])?;
-    let mut compiler = Compiler { problems: Problems::default() };
+    let mut compiler = Compiler::default();
     for &at in scratch.duplicates() {
-        let pointer = pointer_of_key(root, at);
+        let pointer = pointer_of_key(text, at);
         let key =
             pointer.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
         let message = format!("duplicate key `{}`", name_for_problem(&key));
@@ -112,8 +120,13 @@ fn syntax_problem(text: &str, error: JsonError) -> Problem {
     unreadable(error.at, message, help)
 }
 
+#[derive(Default)]
 struct Compiler {
     problems: Problems,
+    /// Patterns by their text: policies repeat them.
+    regexes: HashMap<String, Regex>,
+    /// Memory that they take together, in bytes.
+    regex_bytes: usize,
 }
 
 /// `None` means that a problem has been added.
@@ -211,6 +224,7 @@ impl Compiler {
         let approval_if = self.clauses(&fields, "approval_if", "reason");
         let mut limits = self.list(&fields, "limits", Self::limit);
         limits.extend(fields.get("rate_limit").and_then(|node| self.rate_limit(&node, key)));
+        let limits = limits.into_iter().map(Arc::new).collect();
         let pointer = node.pointer.as_str().into();
         Some(Rule { pointer, mode, action, require, deny_if, approval_if, limits })
     }
@@ -263,19 +277,42 @@ impl Compiler {
         })
     }
 
-    fn regex(&mut self, node: &Node<'_>) -> Option<regex::Regex> {
+    fn regex(&mut self, node: &Node<'_>) -> Option<Regex> {
         let pattern = string(node, &mut self.problems)?;
-        match RegexBuilder::new(&pattern).build() {
-            Ok(regex) => Some(regex),
-            Err(error) => {
-                let error = error.to_string();
-                // The last line says what is wrong; those before it draw the pattern.
-                let cause = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                let help = "the syntax is that of Rust's regex: no look-around, no back-references";
-                self.problems.add(node, format!("bad pattern: {cause}"), Some(help.to_owned()));
-                None
+        if let Some(regex) = self.regexes.get(&pattern) {
+            return Some(regex.clone());
+        }
+        // How much a pattern takes shows only in which limit it fits.
+        for size in REGEX_SIZES {
+            match RegexBuilder::new(&pattern).size_limit(size).build() {
+                Ok(regex) => {
+                    self.regex_bytes = self.regex_bytes.saturating_add(size);
+                    if self.regex_bytes > ALL_REGEX_BYTES {
+                        let message = "the patterns of this policy take too much memory together";
+                        self.problems.add(node, message, None);
+                        return None;
+                    }
+                    self.regexes.insert(pattern, regex.clone());
+                    return Some(regex);
+                }
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(error) => {
+                    let error = error.to_string();
+                    // The last line says what is wrong; those before it draw the pattern.
+                    let cause = error.lines().last().unwrap_or_default();
+                    let message = format!("bad pattern: {}", cause.trim_start_matches("error: "));
+                    let help =
+                        "the syntax is that of Rust's regex: no look-around, no back-references";
+                    self.problems.add(node, message, Some(help.to_owned()));
+                    return None;
+                }
             }
         }
+        let help =
+            "a repetition such as `.{1000}` counts for each time, and `\\w` for all its letters";
+        let message = "bad pattern: it takes more than 1 MiB when compiled";
+        self.problems.add(node, message, Some(help.to_owned()));
+        None
     }
 
     fn scalars(&mut self, node: &Node<'_>) -> Option<Vec<Scalar>> {

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use regex::Regex;
 
 use super::decimal::Decimal;
-use super::json::{Kind, Str, Value};
 use super::path::{ArgPath, Arguments, Found};
+use super::value::{Kind, Str, Value};
 
 /// `{ "path", "op", "value" }`, compiled.
 #[derive(Debug, Clone)]

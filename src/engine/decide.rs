@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::decimal::Decimal;
 use super::frame::name_for_people;
-use super::json::Kind;
-use super::limits::{AMOUNT_PLACES, Amount, Demand};
+use super::limits::{AMOUNT_PLACES, Amount, CounterKey, Demand, Few};
 use super::mcp::ToolCall;
 use super::path::{ArgPath, Found};
 use super::policy::{ActionKind, Clause, Effect, Limit, Mode, Policy, Rule, RuleId};
+use super::value::Kind;
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,34 +70,29 @@ pub struct Permit {
     /// The entry that allows it.
     pub rule: RuleId,
     /// What has to be charged before it goes out.
-    pub demands: Vec<Demand>,
-    /// What is said if the demand of the same place has no room.
-    terms: Vec<Term>,
+    pub demands: Few<Demand>,
+    /// The limits that the demands come from, place by place.
+    limits: Few<Arc<Limit>>,
     /// Set if a human must approve the call.
     pub approval: Option<Denial>,
     /// The first denial in shadow mode: recorded, not enforced (SPEC P14).
     pub shadowed: Option<Denial>,
 }
 
-#[derive(Debug, Clone)]
-struct Term {
-    pointer: Arc<str>,
-    on_deny: Option<String>,
-}
-
 impl Permit {
     /// What a ledger's refusal means for the call.
     #[must_use]
     pub fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
-        let (rule, words) = match self.terms.get(demand) {
-            Some(term) => (RuleId::At(Arc::clone(&term.pointer)), term.on_deny.clone()),
-            None => (RuleId::Named("(state unavailable)"), None),
-        };
-        let what = self.demands.get(demand).map_or_else(String::new, |demand| {
-            format!("{} per {} ({})", demand.max, demand.counter.window, demand.counter.name)
-        });
-        let cause = Cause::Limit(LimitReached { what, retry_after_ms });
-        Denial { outcome: Outcome::Denied, rule, words, cause }
+        // A ledger that names a demand which it was not given has lost its mind.
+        let Some(limit) = self.limits.get(demand) else { return Denial::state_unavailable() };
+        let CounterKey { name, window, .. } = &limit.counter;
+        let what = format!("{} per {window} ({name})", limit.max);
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::At(Arc::clone(&limit.pointer)),
+            words: limit.on_deny.clone(),
+            cause: Cause::Limit(LimitReached { what, retry_after_ms }),
+        }
     }
 
     /// Notes demands in shadow mode that had no room, by their places.
@@ -126,7 +121,7 @@ pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Perm
         judge.deny_if(rule)?;
     }
     let mut permit =
-        Permit { rule, demands: Vec::new(), terms: Vec::new(), approval: None, shadowed: None };
+        Permit { rule, demands: Few::new(), limits: Few::new(), approval: None, shadowed: None };
     for rule in rules.clone() {
         judge.limits(rule, &mut permit)?;
     }
@@ -221,9 +216,7 @@ impl Judge<'_, '_> {
                 max: limit.max,
                 enforced: mode == Mode::Enforce,
             });
-            permit
-                .terms
-                .push(Term { pointer: Arc::clone(&limit.pointer), on_deny: limit.on_deny.clone() });
+            permit.limits.push(Arc::clone(limit));
         }
         Ok(())
     }

@@ -24,13 +24,13 @@ impl<'a> Decimal<'a> {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let (mantissa, exponent) = magnitude.split_once(['e', 'E']).unwrap_or((magnitude, "0"));
-        let (int, frac) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let (mantissa, exponent) = split_at_any(magnitude, b"eE").unwrap_or((magnitude, "0"));
+        let (int, frac) = split_at_any(mantissa, b".").unwrap_or((mantissa, ""));
         Decimal {
             text,
             negative,
-            int: int.trim_start_matches('0').as_bytes(),
-            frac: frac.trim_end_matches('0').as_bytes(),
+            int: without_leading_zeros(int.as_bytes()),
+            frac: without_trailing_zeros(frac.as_bytes()),
             exponent: read_exponent(exponent),
         }
     }
@@ -139,6 +139,26 @@ impl<'a> Decimal<'a> {
                 .then_with(|| self.digits().cmp(other.digits())),
         }
     }
+}
+
+/// What stands before and behind the first of some ASCII marks.
+fn split_at_any<'a>(text: &'a str, marks: &[u8]) -> Option<(&'a str, &'a str)> {
+    let at = text.bytes().position(|byte| marks.contains(&byte))?;
+    Some((text.get(..at)?, text.get(at.saturating_add(1)..)?))
+}
+
+fn without_leading_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [b'0', rest @ ..] = digits {
+        digits = rest;
+    }
+    digits
+}
+
+fn without_trailing_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [rest @ .., b'0'] = digits {
+        digits = rest;
+    }
+    digits
 }
 
 fn read_exponent(text: &str) -> i64 {

@@ -1,9 +1,11 @@
 //! One line of JSON-RPC: what it is, or why it is refused (SPEC W3, W6). Knows requests and ids, no tools.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use super::json::{Fault, JsonError, KeyRule, Kind, MAX_DEPTH, Reader, Scratch, Str, Value};
+use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::name;
+use super::value::{Kind, Str, Value};
 
 /// Not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;
@@ -77,6 +79,12 @@ impl<'a> RequestId<'a> {
     #[must_use]
     pub(crate) fn again(raw: &'a str) -> Self {
         RequestId { value: Value::proved(raw) }
+    }
+
+    /// Where the id stands in its line.
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.value.start()..self.value.end()
     }
 
     /// The very text.

@@ -18,11 +18,11 @@ pub enum Awaited {
     Initialize,
     /// A page of `tools/list`.
     ToolsList,
-    /// The result of a tool call.
+    /// The result of a tool call that may be retried, as those of 2026-07-28 may.
     ToolCall {
         /// The tool.
         tool: Box<str>,
-        /// A keyed hash of the arguments, by which a retry is known; of modern calls only.
+        /// A keyed hash of the arguments, by which a retry is known.
         arguments: u64,
         /// How often the call may still be retried free of charge.
         retries: u8,

@@ -1,20 +1,15 @@
-//! Strict JSON (RFC 8259), read where it lies: one validating pass over the text, and views into it.
+//! Strict JSON (RFC 8259), read where it lies: one validating pass over a text that nobody has looked at yet.
 //!
-//! [`Reader`] checks a text that nobody has looked at yet. It is iterative (no input can exhaust the stack),
-//! counts depth, and notes duplicate keys, compared after unescaping. [`Value`] and [`Str`] are views of text
-//! that a reader has passed; they decode only what is asked of them. Nothing here copies a value.
+//! The reader is iterative (no input can exhaust the stack), counts depth, and notes duplicate keys, compared
+//! after unescaping. What it has passed is seen through [`super::value`].
 
-use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use super::decimal::Decimal;
+use super::keys::Keys;
+use super::value::{Str, Value};
 
 /// The deepest nesting that is read; the outermost object is level 1 (SPEC W3).
 pub const MAX_DEPTH: usize = 512;
-
-/// Up to this many keys of one object are compared pair by pair; more are sorted by hash.
-const FEW_KEYS: usize = 12;
 
 /// Why a text is not the JSON it should be, and the byte at which that shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,51 +47,36 @@ pub enum KeyRule {
     Any,
 }
 
-/// A stretch of the text, in bytes. Frames are shorter than 4 GiB, so 32 bits do.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-}
-
 /// The memory that one pass needs, kept from frame to frame.
 #[derive(Debug, Default)]
 pub struct Scratch {
     open: Vec<Open>,
-    /// Keys of the open objects, innermost last: raw text between the quotes.
-    keys: Vec<Span>,
-    hashed: Vec<(u64, Span)>,
-    hasher: RandomState,
-    duplicates: Vec<usize>,
+    keys: Keys,
 }
 
 /// One object or array that has been entered and not left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Array,
-    /// `keys` is where this object's keys begin in [`Scratch::keys`]; `None` if they are not compared.
-    Object {
-        keys: Option<usize>,
-    },
+    /// An object whose keys are not compared.
+    Object,
+    /// An object whose keys are, and where they begin in [`Scratch::keys`].
+    Unique(u32),
 }
 
 impl Scratch {
-    /// Where the second key of each duplicate pair begins (its opening quote), in bytes, at most 64 of them.
+    /// Where the second key of each duplicate pair begins (its opening quote), in bytes, at most 16 of them.
     #[must_use]
     pub fn duplicates(&self) -> &[usize] {
-        &self.duplicates
+        self.keys.duplicates()
     }
 
     /// Forgets the last text, and gives back what only a large one needed.
     fn reset(&mut self) {
         const KEEP: usize = 4096;
         self.open.clear();
-        self.keys.clear();
-        self.hashed.clear();
-        self.duplicates.clear();
-        self.keys.shrink_to(KEEP);
-        self.hashed.shrink_to(KEEP);
         self.open.shrink_to(KEEP);
+        self.keys.reset(KEEP);
     }
 }
 
@@ -152,10 +132,10 @@ impl<'a, 's> Reader<'a, 's> {
         let floor = self.scratch.open.len();
         loop {
             let entered = self.scalar_or_enter(keys)?;
-            if entered && !self.first_in_container(keys)? {
+            if entered && !self.first_in_container()? {
                 continue;
             }
-            if self.leave_and_advance(floor, keys)? {
+            if self.leave_and_advance(floor)? {
                 return Ok(self.view(start));
             }
         }
@@ -175,10 +155,11 @@ impl<'a, 's> Reader<'a, 's> {
         if self.byte() != Some(b'{') {
             return self.expected("`{`");
         }
-        self.enter(Open::Object { keys: Some(self.scratch.keys.len()) })?;
+        self.enter(Open::Unique(self.scratch.keys.count()))?;
         if self.peek() != Some(b'}') {
             loop {
-                let key = self.key(KeyRule::Unique)?;
+                let key = self.key()?;
+                self.scratch.keys.push(key);
                 member(self, key)?;
                 if self.peek() != Some(b',') {
                     break;
@@ -228,8 +209,10 @@ impl<'a, 's> Reader<'a, 's> {
             }
             Some(b'-' | b'0'..=b'9') => self.number()?,
             Some(b'{') => {
-                let base = (keys == KeyRule::Unique).then_some(self.scratch.keys.len());
-                self.enter(Open::Object { keys: base })?;
+                self.enter(match keys {
+                    KeyRule::Unique => Open::Unique(self.scratch.keys.count()),
+                    KeyRule::Any => Open::Object,
+                })?;
                 return Ok(true);
             }
             Some(b'[') => {
@@ -246,24 +229,27 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// After an opening bracket: true if the container is empty (its closing bracket comes next), else its
     /// first key is read, if it has keys.
-    fn first_in_container(&mut self, keys: KeyRule) -> Result<bool, JsonError> {
-        self.skip_space();
-        match (self.scratch.open.last(), self.byte()) {
-            (Some(Open::Array), Some(b']')) | (Some(Open::Object { .. }), Some(b'}')) => Ok(true),
-            (Some(Open::Object { .. }), _) => self.key(keys).map(|_| false),
-            _ => Ok(false),
+    fn first_in_container(&mut self) -> Result<bool, JsonError> {
+        match (self.scratch.open.last().copied(), self.peek()) {
+            (Some(Open::Array), Some(b']'))
+            | (Some(Open::Object | Open::Unique(_)), Some(b'}')) => Ok(true),
+            (Some(Open::Array) | None, _) => Ok(false),
+            (Some(Open::Object | Open::Unique(_)), _) => self.nested_key().map(|()| false),
         }
     }
 
     /// After a value: closes what is closed here. True when the depth is back at `floor`; otherwise the
     /// cursor stands before the next value.
-    fn leave_and_advance(&mut self, floor: usize, keys: KeyRule) -> Result<bool, JsonError> {
+    fn leave_and_advance(&mut self, floor: usize) -> Result<bool, JsonError> {
         // A container that has just been found empty stands before its closing bracket, any other value is
         // complete: both go the same way from here.
         while self.scratch.open.len() > floor {
-            self.skip_space();
-            match (self.scratch.open.last(), self.byte()) {
-                (Some(Open::Array), Some(b']')) | (Some(Open::Object { .. }), Some(b'}')) => {
+            match (self.scratch.open.last().copied(), self.peek()) {
+                (Some(Open::Array), Some(b']')) => {
+                    self.bump(1);
+                    self.scratch.open.pop();
+                }
+                (Some(Open::Object | Open::Unique(_)), Some(b'}')) => {
                     self.bump(1);
                     self.leave();
                 }
@@ -271,9 +257,9 @@ impl<'a, 's> Reader<'a, 's> {
                     self.bump(1);
                     return Ok(false);
                 }
-                (Some(Open::Object { .. }), Some(b',')) => {
+                (Some(Open::Object | Open::Unique(_)), Some(b',')) => {
                     self.bump(1);
-                    self.key(keys)?;
+                    self.nested_key()?;
                     return Ok(false);
                 }
                 (Some(Open::Array), _) => return self.expected("`,` or `]`"),
@@ -294,32 +280,37 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn leave(&mut self) {
-        if let Some(Open::Object { keys: Some(base) }) = self.scratch.open.pop() {
-            self.note_duplicates(base);
-            self.scratch.keys.truncate(base);
+        if let Some(Open::Unique(base)) = self.scratch.open.pop() {
+            self.scratch.keys.close(base, self.text);
         }
+    }
+
+    /// Reads a key inside a value, and its colon.
+    fn nested_key(&mut self) -> Result<(), JsonError> {
+        let key = self.key()?;
+        if let Some(Open::Unique(_)) = self.scratch.open.last() {
+            self.scratch.keys.push(key);
+        }
+        Ok(())
     }
 
     /// Reads a key and its colon.
-    fn key(&mut self, keys: KeyRule) -> Result<Str<'a>, JsonError> {
-        self.skip_space();
-        if self.byte() != Some(b'"') {
+    fn key(&mut self) -> Result<Str<'a>, JsonError> {
+        if self.peek() != Some(b'"') {
             return self.expected("a key in double quotes");
         }
-        let key = self.string()?;
-        if keys == KeyRule::Unique {
-            let start = u32::try_from(key.at).unwrap_or(u32::MAX);
-            let end = u32::try_from(key.end()).unwrap_or(u32::MAX);
-            self.scratch.keys.push(Span { start, end });
-        }
+        let start = self.at.saturating_add(1);
+        let escaped = self.string()?;
+        let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
         self.skip_space();
         self.eat(b':', "`:`")?;
-        Ok(key)
+        Ok(Str::proved(raw, start, escaped))
     }
 
-    fn string(&mut self) -> Result<Str<'a>, JsonError> {
+    /// Reads a string; true if there is an escape in it.
+    fn string(&mut self) -> Result<bool, JsonError> {
+        let mut escaped = false;
         self.bump(1);
-        let start = self.at;
         loop {
             self.bump(plain_run(self.rest()));
             match self.byte() {
@@ -328,10 +319,10 @@ impl<'a, 's> Reader<'a, 's> {
                 Some(_) => return self.expected("no raw control character in a string"),
                 None => return self.expected("the closing quote of a string"),
             }
+            escaped = true;
         }
-        let raw = self.text.get(start..self.at).unwrap_or_default();
         self.bump(1);
-        Ok(Str { raw, at: start })
+        Ok(escaped)
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
@@ -411,438 +402,76 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn view(&self, start: usize) -> Value<'a> {
-        Value { text: self.text.get(start..self.at).unwrap_or_default(), at: start }
+        Value::proved_at(self.text.get(start..self.at).unwrap_or_default(), start)
     }
 
     fn expected<T>(&self, what: &'static str) -> Result<T, JsonError> {
         Err(JsonError { at: self.at, fault: Fault::Expected(what) })
     }
-
-    /// Compares the keys of the innermost object, which begin at `base`.
-    fn note_duplicates(&mut self, base: usize) {
-        let Scratch { keys, hashed, hasher, duplicates, .. } = &mut *self.scratch;
-        let keys = keys.get(base..).unwrap_or_default();
-        let key = |span: Span| Str {
-            raw: self.text.get(span.start as usize..span.end as usize).unwrap_or_default(),
-            at: span.start as usize,
-        };
-        if keys.len() <= FEW_KEYS {
-            for (nth, &later) in keys.iter().enumerate() {
-                let later = key(later);
-                if keys.iter().take(nth).any(|&earlier| key(earlier) == later) {
-                    note(duplicates, later);
-                }
-            }
-            return;
-        }
-        // The hash is keyed and random, so no agent can choose keys that collide.
-        hashed.clear();
-        hashed.extend(keys.iter().map(|&span| (hasher.hash_one(key(span)), span)));
-        hashed.sort_unstable_by_key(|&(hash, span)| (hash, span.start));
-        for pair in hashed.windows(2) {
-            if let [(first, earlier), (second, later)] = *pair
-                && first == second
-                && key(earlier) == key(later)
-            {
-                note(duplicates, key(later));
-            }
-        }
-    }
-}
-
-fn note(duplicates: &mut Vec<usize>, key: Str<'_>) {
-    if duplicates.len() < 64 {
-        duplicates.push(key.at.saturating_sub(1));
-    }
 }
 
 /// How many bytes from the start may stand in a string as they are: no quote, backslash or control character.
-fn plain_run(bytes: &[u8]) -> usize {
-    const LANES: usize = 16;
-    let special = |b: u8| b < 0x20 || b == b'"' || b == b'\\';
-    let (chunks, _) = bytes.as_chunks::<LANES>();
+#[inline]
+pub(super) fn plain_run(bytes: &[u8]) -> usize {
+    /// Strings are short, mostly: so many words are looked at one by one before the long way pays.
+    const WORDS: usize = 4;
+    const LANES: usize = 32;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (nth, word) in words.iter().take(WORDS).enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return nth.saturating_mul(8).saturating_add(first_byte(special));
+        }
+    }
+    let begun = words.len().min(WORDS).saturating_mul(8);
+    let rest = bytes.get(begun..).unwrap_or_default();
     // Without a branch in the inner loop this compiles to a handful of vector instructions.
+    let (chunks, _) = rest.as_chunks::<LANES>();
     let plain = chunks
         .iter()
-        .take_while(|chunk| !chunk.iter().fold(false, |found, &b| found | special(b)))
+        .take_while(|chunk| !chunk.iter().fold(false, |found, &byte| found | is_special(byte)))
         .count()
         .saturating_mul(LANES);
-    let tail = bytes.get(plain..).unwrap_or_default();
-    plain.saturating_add(tail.iter().position(|&b| special(b)).unwrap_or(tail.len()))
+    let tail = rest.get(plain..).unwrap_or_default();
+    let last = tail.iter().position(|&byte| is_special(byte)).unwrap_or(tail.len());
+    begun.saturating_add(plain).saturating_add(last)
 }
 
-/// One JSON value: a view of text that a [`Reader`] has passed.
-#[derive(Debug, Clone, Copy)]
-pub struct Value<'a> {
-    text: &'a str,
-    at: usize,
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// What a value is.
-#[derive(Debug, Clone, Copy)]
-pub enum Kind<'a> {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A number as it is spelt.
-    Number(Decimal<'a>),
-    /// A string, not yet unescaped.
-    String(Str<'a>),
-    /// See [`Value::elements`].
-    Array,
-    /// See [`Value::members`].
-    Object,
+/// The high bit of each byte of `word` that is special; bits above the lowest may be wrong.
+fn special_bytes(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let below =
+        |word: u64, byte: u8| word.wrapping_sub(ONES.wrapping_mul(u64::from(byte))) & !word & HIGH;
+    let equal = |byte: u8| below(word ^ ONES.wrapping_mul(u64::from(byte)), 1);
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
-impl<'a> Value<'a> {
-    /// A view of a text that is known to be one value, and nothing else.
-    pub(crate) fn proved(text: &'a str) -> Self {
-        Value { text, at: 0 }
-    }
-
-    /// The value's own text, without the white space around it.
-    #[must_use]
-    pub fn text(self) -> &'a str {
-        self.text
-    }
-
-    /// Where the value begins, in bytes from the start of the text that was read.
-    #[must_use]
-    pub fn start(self) -> usize {
-        self.at
-    }
-
-    /// Where the value ends: the offset of the first byte behind it.
-    #[must_use]
-    pub fn end(self) -> usize {
-        self.at.saturating_add(self.text.len())
-    }
-
-    /// What the value is.
-    #[must_use]
-    pub fn kind(self) -> Kind<'a> {
-        match self.text.as_bytes().first() {
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b'"') => Kind::String(self.unquoted()),
-            Some(b't') => Kind::Bool(true),
-            Some(b'f') => Kind::Bool(false),
-            Some(b'-' | b'0'..=b'9') => Kind::Number(Decimal::read(self.text)),
-            _ => Kind::Null,
-        }
-    }
-
-    /// The string, if the value is one.
-    #[must_use]
-    pub fn as_str(self) -> Option<Str<'a>> {
-        self.text.starts_with('"').then(|| self.unquoted())
-    }
-
-    /// True if the value is an object.
-    #[must_use]
-    pub fn is_object(self) -> bool {
-        self.text.starts_with('{')
-    }
-
-    /// The members of an object in their order; nothing for any other value.
-    #[must_use]
-    pub fn members(self) -> Members<'a> {
-        Members { walk: Walk::inside(self, '{') }
-    }
-
-    /// The elements of an array in their order; nothing for any other value.
-    #[must_use]
-    pub fn elements(self) -> Elements<'a> {
-        Elements { walk: Walk::inside(self, '[') }
-    }
-
-    /// The value of the member `key`, if this is an object that has it.
-    #[must_use]
-    pub fn member(self, key: &str) -> Option<Value<'a>> {
-        self.members().find(|member| member.key.is(key)).map(|member| member.value)
-    }
-
-    fn unquoted(self) -> Str<'a> {
-        let raw = self.text.get(1..self.text.len().saturating_sub(1)).unwrap_or_default();
-        Str { raw, at: self.at.saturating_add(1) }
-    }
+/// The place of the lowest byte that is not zero.
+fn first_byte(word: u64) -> usize {
+    usize::try_from(word.trailing_zeros() >> 3).unwrap_or_default()
 }
 
-/// One `"key": value` of an object.
-#[derive(Debug, Clone, Copy)]
-pub struct Member<'a> {
-    /// The key.
-    pub key: Str<'a>,
-    /// Its value.
-    pub value: Value<'a>,
-}
+#[cfg(test)]
+mod tests {
+    use super::plain_run;
 
-/// See [`Value::members`].
-#[derive(Debug, Clone)]
-pub struct Members<'a> {
-    walk: Walk<'a>,
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = Member<'a>;
-
-    fn next(&mut self) -> Option<Member<'a>> {
-        let key = self.walk.next()?.unquoted();
-        let value = self.walk.next()?;
-        Some(Member { key, value })
-    }
-}
-
-/// See [`Value::elements`].
-#[derive(Debug, Clone)]
-pub struct Elements<'a> {
-    walk: Walk<'a>,
-}
-
-impl<'a> Iterator for Elements<'a> {
-    type Item = Value<'a>;
-
-    fn next(&mut self) -> Option<Value<'a>> {
-        self.walk.next()
-    }
-}
-
-/// Goes from value to value inside a container of text that has been proved JSON. Keys count as values here.
-#[derive(Debug, Clone)]
-struct Walk<'a> {
-    rest: &'a str,
-    at: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn inside(value: Value<'a>, bracket: char) -> Self {
-        Walk {
-            rest: value.text.strip_prefix(bracket).unwrap_or_default(),
-            at: value.at.saturating_add(1),
-        }
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
-        self.at = self.at.saturating_add(bytes);
-    }
-}
-
-impl<'a> Iterator for Walk<'a> {
-    type Item = Value<'a>;
-
-    fn next(&mut self) -> Option<Value<'a>> {
-        let between = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':');
-        self.advance(self.rest.bytes().take_while(between).count());
-        let text = self.rest.get(..proved_value_len(self.rest.as_bytes())).unwrap_or_default();
-        if text.is_empty() {
-            return None;
-        }
-        let value = Value { text, at: self.at };
-        self.advance(text.len());
-        Some(value)
-    }
-}
-
-/// The length of the value at the start of proved text; 0 at a closing bracket and at the end.
-fn proved_value_len(bytes: &[u8]) -> usize {
-    let mut depth = 0_usize;
-    let mut at = 0_usize;
-    while let Some(&byte) = bytes.get(at) {
-        let step = match byte {
-            b'"' => proved_string_len(bytes.get(at..).unwrap_or_default()),
-            b'{' | b'[' => {
-                depth = depth.saturating_add(1);
-                1
+    #[test]
+    fn a_plain_run_ends_at_the_first_special_byte() {
+        for length in 0..100_usize {
+            for special in [b'"', b'\\', 0, 0x1F, b'\n'] {
+                let mut bytes = vec![0xFF; length];
+                bytes.push(special);
+                bytes.extend_from_slice(b"\"\\ more \x00 than one word, and more");
+                assert_eq!(plain_run(&bytes), length, "{special}");
             }
-            b'}' | b']' => {
-                if depth == 0 {
-                    return 0;
-                }
-                depth = depth.saturating_sub(1);
-                1
-            }
-            _ if depth > 0 => 1,
-            _ => {
-                let ends = |b: &u8| matches!(b, b',' | b']' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
-                return bytes.iter().position(ends).unwrap_or(bytes.len());
-            }
-        };
-        at = at.saturating_add(step);
-        if depth == 0 {
-            return at;
-        }
-    }
-    at
-}
-
-/// The length of the string at the start of proved text, with both quotes.
-fn proved_string_len(bytes: &[u8]) -> usize {
-    let mut at = 1_usize;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
-        at = at.saturating_add(found);
-        if bytes.get(at) == Some(&b'"') {
-            return at.saturating_add(1);
-        }
-        at = at.saturating_add(2);
-    }
-    bytes.len()
-}
-
-/// A JSON string: its text between the quotes, not yet unescaped. Equality is that of the decoded strings.
-#[derive(Debug, Clone, Copy)]
-pub struct Str<'a> {
-    raw: &'a str,
-    at: usize,
-}
-
-impl<'a> Str<'a> {
-    /// Where the text between the quotes begins, in bytes from the start of the text that was read.
-    #[must_use]
-    pub fn start(self) -> usize {
-        self.at
-    }
-
-    /// True if the decoded string is exactly `text`.
-    #[must_use]
-    pub fn is(self, text: &str) -> bool {
-        if self.is_plain() {
-            self.raw == text
-        } else {
-            self.units().eq(text.chars().map(u32::from))
-        }
-    }
-
-    /// The string as Unicode text, or `None` if it has a lone surrogate and so is none.
-    #[must_use]
-    pub fn decode(self) -> Option<Cow<'a, str>> {
-        if self.is_plain() {
-            return Some(Cow::Borrowed(self.raw));
-        }
-        self.units().map(char::from_u32).collect::<Option<String>>().map(Cow::Owned)
-    }
-
-    /// The string for people: a lone surrogate becomes U+FFFD.
-    #[must_use]
-    pub fn decode_lossy(self) -> Cow<'a, str> {
-        if self.is_plain() {
-            return Cow::Borrowed(self.raw);
-        }
-        self.units()
-            .map(|unit| char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect()
-    }
-
-    /// The text between the quotes, escapes and all.
-    #[must_use]
-    pub fn raw(self) -> &'a str {
-        self.raw
-    }
-
-    /// The decoded code points; lone surrogates are passed on as what they are.
-    pub(crate) fn units(self) -> Units<'a> {
-        Units { rest: self.raw }
-    }
-
-    fn is_plain(self) -> bool {
-        memchr::memchr(b'\\', self.raw.as_bytes()).is_none()
-    }
-
-    fn end(self) -> usize {
-        self.at.saturating_add(self.raw.len())
-    }
-}
-
-impl PartialEq for Str<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        if self.is_plain() && other.is_plain() {
-            return self.raw == other.raw;
-        }
-        self.units().eq(other.units())
-    }
-}
-
-impl Hash for Str<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.wtf8());
-    }
-}
-
-impl<'a> Str<'a> {
-    /// The decoded bytes: UTF-8, in which a lone surrogate takes three bytes of its own (WTF-8). Two strings
-    /// are equal exactly if these are.
-    pub(crate) fn wtf8(self) -> Cow<'a, [u8]> {
-        if self.is_plain() {
-            return Cow::Borrowed(self.raw.as_bytes());
-        }
-        let mut bytes = Vec::with_capacity(self.raw.len());
-        for unit in self.units() {
-            match char::from_u32(unit) {
-                Some(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-                None => bytes.extend([0xED, 0x80 | low6(unit >> 6), 0x80 | low6(unit)]),
+            for plain in [b' ', b'!', b'#', b'[', b']', 0x7F, 0x80, 0xA2, 0xDC, 0xFF] {
+                assert_eq!(plain_run(&vec![plain; length]), length, "{plain}");
             }
         }
-        Cow::Owned(bytes)
     }
-}
-
-fn low6(unit: u32) -> u8 {
-    u8::try_from(unit & 0x3F).unwrap_or_default()
-}
-
-/// Decodes the text of a string code point by code point.
-#[derive(Debug, Clone)]
-pub(crate) struct Units<'a> {
-    rest: &'a str,
-}
-
-impl Iterator for Units<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let mut chars = self.rest.chars();
-        let first = chars.next()?;
-        if first != '\\' {
-            self.rest = chars.as_str();
-            return Some(u32::from(first));
-        }
-        let escape = chars.next()?;
-        self.rest = chars.as_str();
-        let unit = match escape {
-            'b' => 0x08,
-            'f' => 0x0C,
-            'n' => 0x0A,
-            'r' => 0x0D,
-            't' => 0x09,
-            'u' => self.hex()?,
-            other => u32::from(other),
-        };
-        Some(self.paired(unit))
-    }
-}
-
-impl Units<'_> {
-    /// Joins a high surrogate with the low one that follows it, if one does.
-    fn paired(&mut self, unit: u32) -> u32 {
-        let ahead =
-            self.rest.strip_prefix("\\u").and_then(|rest| rest.get(..4)).and_then(parse_hex);
-        match (unit, ahead) {
-            (high @ 0xD800..=0xDBFF, Some(low @ 0xDC00..=0xDFFF)) => {
-                self.rest = self.rest.get(6..).unwrap_or_default();
-                0x1_0000_u32.wrapping_add((high & 0x3FF) << 10 | low & 0x3FF)
-            }
-            _ => unit,
-        }
-    }
-
-    fn hex(&mut self) -> Option<u32> {
-        let unit = self.rest.get(..4).and_then(parse_hex)?;
-        self.rest = self.rest.get(4..).unwrap_or_default();
-        Some(unit)
-    }
-}
-
-fn parse_hex(digits: &str) -> Option<u32> {
-    u32::from_str_radix(digits, 16).ok()
 }

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// Digits after the point that an amount may have.
 pub const AMOUNT_PLACES: u8 = 9;
 
@@ -25,6 +27,9 @@ const SLOTS: usize = 61;
 const SLOTS_PER_WINDOW: u64 = 60;
 
 const MILLIS: u64 = 1000;
+
+/// Calls have few limits, mostly.
+pub type Few<T> = SmallVec<[T; 2]>;
 
 /// A cost or a maximum: 0 to 10^15 with at most 9 digits after the point, kept exactly (SPEC P10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -229,7 +234,7 @@ pub enum Settlement {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a reservation is kept until the call is out, or released"]
 pub struct Reservation {
-    charges: Vec<(CounterKey, u64, Amount)>,
+    charges: Few<(CounterKey, u64, Amount)>,
 }
 
 /// The counters cannot be read or written: the call is denied (SPEC S2).
@@ -255,18 +260,24 @@ pub struct Counter {
     /// The slot of the latest charge; `slots[newest % SLOTS]` is its place.
     newest: u64,
     slots: [u128; SLOTS],
+    /// The sum of them all.
+    total: u128,
 }
 
 impl Counter {
     /// A counter that nothing was charged to.
     #[must_use]
     pub fn new(window: Window) -> Self {
-        Counter { window, newest: 0, slots: [0; SLOTS] }
+        Counter { window, newest: 0, slots: [0; SLOTS], total: 0 }
     }
 
     /// What counts at `at_ms`, in units of 10^-9.
     fn used(&self, at_ms: u64) -> u128 {
-        let oldest = self.oldest_that_counts(self.window.slot(at_ms));
+        let current = self.window.slot(at_ms);
+        if current <= self.newest {
+            return self.total;
+        }
+        let oldest = self.oldest_that_counts(current);
         self.filled().filter(|&(slot, _)| slot >= oldest).map(|(_, nanos)| nanos).sum()
     }
 
@@ -293,22 +304,34 @@ impl Counter {
     /// Charges the slot of `at_ms`, and says which that is.
     fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
         let slot = self.window.slot(at_ms).max(self.newest);
-        let passed = slot.saturating_sub(self.newest).min(SLOTS as u64);
-        for step in 0..passed {
-            *self.place(slot.saturating_sub(step)) = 0;
-        }
-        self.newest = slot;
+        self.advance_to(slot);
         let place = self.place(slot);
         *place = place.saturating_add(cost.nanos);
+        self.total = self.total.saturating_add(cost.nanos);
         slot
     }
 
     /// Takes a charge back from its slot, if that slot still counts.
     fn refund(&mut self, cost: Amount, slot: u64) {
-        if slot <= self.newest && slot >= self.newest.saturating_sub(SLOTS_PER_WINDOW) {
+        if (self.oldest_that_counts(self.newest)..=self.newest).contains(&slot) {
             let place = self.place(slot);
             *place = place.saturating_sub(cost.nanos);
+            self.total = self.total.saturating_sub(cost.nanos);
         }
+    }
+
+    /// Makes `slot` the newest, and forgets those that do not count any more then.
+    fn advance_to(&mut self, slot: u64) {
+        let passed = slot.saturating_sub(self.newest);
+        if passed > self.window.lasts() {
+            *self = Counter { newest: slot, ..Counter::new(self.window) };
+            return;
+        }
+        for step in 1..=passed {
+            let left = std::mem::take(self.place(self.newest.saturating_add(step)));
+            self.total = self.total.saturating_sub(left);
+        }
+        self.newest = slot;
     }
 
     fn oldest_that_counts(&self, current: u64) -> u64 {
@@ -342,7 +365,7 @@ pub fn settle(
     counters: &mut [Counter],
     at_ms: u64,
 ) -> Settlement {
-    let views: Vec<View> = demands
+    let views: Few<View<'_>> = demands
         .iter()
         .zip(places)
         .map(|(demand, &place)| {
@@ -369,7 +392,7 @@ pub fn settle(
         return Settlement::Exhausted { demand, retry_after_ms };
     }
     let mut reservation = Reservation::default();
-    let mut charged: Vec<usize> = Vec::with_capacity(views.len());
+    let mut charged: Few<usize> = Few::new();
     for view in views.iter().filter(|view| view.has_room) {
         if charged.contains(&view.place) {
             continue;
@@ -410,7 +433,7 @@ pub struct MemoryLedger {
 impl Ledger for MemoryLedger {
     fn reserve(&mut self, demands: &[Demand], now: Now) -> Result<Settlement, StateUnavailable> {
         let at_ms = self.clock.observe(now);
-        let places: Vec<usize> = demands.iter().map(|demand| self.place(&demand.counter)).collect();
+        let places: Few<usize> = demands.iter().map(|demand| self.place(&demand.counter)).collect();
         Ok(settle(demands, &places, &mut self.counters, at_ms))
     }
 

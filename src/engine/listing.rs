@@ -2,7 +2,7 @@
 //! `initialize` (SPEC W1). What is not cut stays as the server wrote it.
 
 use super::decimal::Decimal;
-use super::json::{Kind, Str, Value};
+use super::value::{Kind, Str, Value};
 
 /// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
 const MAX_TTL_MS: &str = "1000";

@@ -1,10 +1,12 @@
 //! The words of MCP: methods, the parameters of a call, what results mean. Not whether anything is allowed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use super::json::{JsonError, KeyRule, Reader, Str, Value};
+use super::json::{JsonError, KeyRule, Reader};
 use super::name;
 use super::path::Arguments;
+use super::value::{Str, Value};
 
 /// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#calling-tools>
 pub const TOOLS_CALL: &str = "tools/call";
@@ -95,6 +97,8 @@ impl<'a> Params<'a> {
 pub struct ToolCall<'a> {
     /// The tool, unescaped.
     pub name: Cow<'a, str>,
+    /// Where the name stands in the line, with its quotes.
+    pub name_at: Range<usize>,
     /// `arguments`; absent counts as `{}`.
     pub arguments: Arguments<'a>,
     /// True for 2026-07-28 and later.
@@ -114,19 +118,28 @@ impl<'a> ToolCall<'a> {
         if !params.is_some_and(Value::is_object) {
             return Err("`params` of tools/call is not an object");
         }
-        let name = seen.name.and_then(Value::as_str).ok_or("the tool's `name` is not a string")?;
+        let not_a_string = "the tool's `name` is not a string";
+        let spelt = seen.name.ok_or(not_a_string)?;
+        let name = spelt.as_str().ok_or(not_a_string)?;
         let name = name.decode().ok_or("the tool's `name` is not Unicode text")?;
         if seen.arguments.is_some_and(|arguments| !arguments.is_object()) {
             return Err("`arguments` is not an object");
         }
         Ok(ToolCall {
             name,
+            name_at: spelt.start()..spelt.end(),
             arguments: Arguments::new(seen.arguments),
             modern: seen.is_modern(),
             task: seen.task.is_some(),
             request_state: seen.request_state.and_then(Value::as_str),
         })
     }
+}
+
+/// A tool's name from its own spelling, as it stood at [`ToolCall::name_at`].
+#[must_use]
+pub fn tool_name(spelt: &str) -> Option<Cow<'_, str>> {
+    Value::proved(spelt).as_str().and_then(Str::decode)
 }
 
 /// The members of a `result` that callgate reads, collected while the frame is read.

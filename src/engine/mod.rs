@@ -24,4 +24,6 @@ pub mod retry;
 pub mod decimal;
 pub mod frame;
 pub mod json;
+mod keys;
 pub mod line;
+pub mod value;

@@ -110,8 +110,14 @@ fn fold_ascii(name: &str) -> Cow<'_, str> {
 /// of Unicode: `ID`, `id`; `ſ`, `s`; the Kelvin sign, `k`.
 #[must_use]
 pub fn same_but_for_case(a: &str, b: &str) -> bool {
+    /// A character takes one to four bytes and folds to one, two or three: names of very different lengths are
+    /// never equal.
+    const WIDEST: usize = 12;
     if a.is_ascii() && b.is_ascii() {
         return a.eq_ignore_ascii_case(b);
+    }
+    if a.len() > b.len().saturating_mul(WIDEST) || b.len() > a.len().saturating_mul(WIDEST) {
+        return false;
     }
     CASE.fold_string(a) == CASE.fold_string(b)
 }

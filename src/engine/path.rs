@@ -5,8 +5,9 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::json::{KeyRule, Kind, MAX_DEPTH, Member, Reader, Scratch, Value};
+use super::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::name;
+use super::value::{Kind, Member, Value};
 
 /// A call's arguments, indexed when the first condition asks.
 #[derive(Debug)]
@@ -30,7 +31,11 @@ impl<'a> Arguments<'a> {
 
     /// The top-level members.
     pub fn members(&self) -> &[Member<'a>] {
-        self.members.get_or_init(|| self.root.members().collect())
+        self.members.get_or_init(|| {
+            let mut members = Vec::with_capacity(8);
+            members.extend(self.root.members());
+            members
+        })
     }
 }
 

@@ -82,7 +82,7 @@ pub struct Rule {
     /// `approval_if`: if any holds a human must approve.
     pub approval_if: Vec<Clause>,
     /// `limits`, and `rate_limit` behind them.
-    pub limits: Vec<Limit>,
+    pub limits: Vec<Arc<Limit>>,
 }
 
 /// `action` of a rule, where it does something.

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::in_flight::Awaited;
-use super::json::Str;
 use super::mcp::ToolCall;
+use super::value::Str;
 
 /// Free retries for one charged call.
 pub const FREE_RETRIES: u8 = 8;
@@ -27,8 +27,11 @@ impl OpenStates {
     /// What to await for a call that is charged, or for a free retry with `retries` left.
     #[must_use]
     pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> Awaited {
-        // The arguments of a legacy call are never asked for again.
-        let arguments = if call.modern { self.hasher.hash_one(call.arguments.text()) } else { 0 };
+        if !call.modern {
+            // It cannot be retried.
+            return Awaited::Other;
+        }
+        let arguments = self.hasher.hash_one(call.arguments.text());
         Awaited::ToolCall { tool: call.name.as_ref().into(), arguments, retries }
     }
 

@@ -2,13 +2,14 @@
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::answer::{self, DecisionFacts};
 use super::decide::{self, Cause, Denial, Permit};
 use super::frame::{self, Frame, FrameKind, IdFinder, Refusal, RefusalAnswer, RequestId};
 use super::in_flight::{Awaited, InFlight, Waiting};
-use super::json::{Scratch, Value};
+use super::json::Scratch;
 use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
 use super::line::LongLine;
 use super::listing;
@@ -16,6 +17,7 @@ use super::mcp::{self, Params, ResultMembers, ToolCall};
 use super::policy::{MethodRule, Mode, Policy};
 use super::record::{Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
+use super::value::Value;
 
 /// Who sent a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +65,13 @@ pub enum Action {
     Divert(Option<Vec<u8>>),
 }
 
-/// A call that waits for the ledger.
+/// A call that waits for the ledger. Its line is given again when it goes on.
 #[derive(Debug)]
 pub struct Pending {
-    id: String,
-    tool: String,
+    /// Where the id stands in the line.
+    id: Range<usize>,
+    /// Where the tool's name stands in the line, with its quotes.
+    tool: Range<usize>,
     modern: bool,
     task: bool,
     awaited: Awaited,
@@ -125,9 +129,10 @@ impl Session {
         }
     }
 
-    /// Goes on with a call that asked for a reservation.
+    /// Goes on with the call on `line`, which asked for a reservation.
     pub fn resume(
         &mut self,
+        line: &[u8],
         pending: Pending,
         settled: Result<Settlement, StateUnavailable>,
         now: Now,
@@ -143,7 +148,13 @@ impl Session {
             }
             Err(StateUnavailable) => (Some(Denial::state_unavailable()), None),
         };
-        let call = Call { id: RequestId::again(&id), tool: &tool, modern, task };
+        let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
+        let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {
+            // Not the line that asked.
+            let refusal = Refusal::of(frame::INVALID_REQUEST, "the call was lost", None);
+            return Step { reservation, ..self.refuse(refusal) };
+        };
+        let call = Call { id: RequestId::again(id), tool: &tool, modern, task };
         let step = match denial {
             Some(denial) => self.deny(&call, &denial, permit.shadowed.as_ref()),
             None => self.let_out(&call, awaited, &permit, now),
@@ -262,8 +273,8 @@ impl Session {
         let awaited = free.unwrap_or_else(|| self.open_states.awaited(&call, FREE_RETRIES));
         if !permit.demands.is_empty() {
             return Step::of(Action::Reserve(Box::new(Pending {
-                id: id.raw().to_owned(),
-                tool: call.name.into_owned(),
+                id: id.range(),
+                tool: call.name_at,
                 modern: call.modern,
                 task: call.task,
                 awaited,

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::json::{Kind, Member, Str, Value};
 use super::name;
+use super::value::{Kind, Member, Str, Value, proved_string_len};
 
 /// Something that is wrong with a policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +61,15 @@ impl<'a> Node<'a> {
     /// The member or element `name` of this node.
     #[must_use]
     pub fn child(&self, name: &str, value: Value<'a>) -> Self {
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        Node { value, pointer: format!("{}/{escaped}", self.pointer) }
+        Node { value, pointer: join(&self.pointer, name) }
     }
 }
+
+/// More problems than this are not looked for.
+const MAX_PROBLEMS: usize = 100;
+
+/// The longest name of a tool, method or field that a policy can hold, in bytes. MCP allows tools 128.
+const MAX_NAME_BYTES: usize = 256;
 
 /// The problems found so far.
 #[derive(Debug, Default)]
@@ -86,7 +91,9 @@ impl Problems {
         message: impl Into<String>,
         help: Option<String>,
     ) {
-        self.found.push(Problem { at, pointer, message: message.into(), help });
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push(Problem { at, pointer, message: message.into(), help });
+        }
     }
 
     /// All of them in file order.
@@ -149,13 +156,13 @@ impl<'a> Fields<'a> {
         let members: Vec<Member<'a>> = node.value.members().collect();
         for member in members.iter().filter(|member| !known.iter().any(|name| member.key.is(name)))
         {
-            let key = member.key.decode_lossy();
+            let key = name_for_problem(&member.key.decode_lossy());
             let pointer = node.child(&key, member.value).pointer;
             let help = match did_you_mean(&key, known) {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => format!("known here: {}", quoted_list(known)),
             };
-            let message = format!("unknown field `{}`", name_for_problem(&key));
+            let message = format!("unknown field `{key}`");
             problems.add_at(member.key.start().saturating_sub(1), pointer, message, Some(help));
         }
         Some(Fields { node: node.clone(), members })
@@ -209,6 +216,11 @@ pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Entry<'a>> {
             problems.add_at(name_at, node.pointer.clone(), message, None);
             continue;
         };
+        if name.len() > MAX_NAME_BYTES {
+            let message = format!("a name is at most {MAX_NAME_BYTES} bytes long");
+            problems.add_at(name_at, node.pointer.clone(), message, None);
+            continue;
+        }
         let node = node.child(&name, member.value);
         entries.push(Entry { name: name.into_owned(), name_at, node });
     }
@@ -292,25 +304,48 @@ fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
         .map(|(_, name)| name)
 }
 
-/// The RFC 6901 pointer of the member whose key begins at `key_at` (its opening quote), for duplicates.
+/// The RFC 6901 pointer of the member whose key begins at `key_at` (its opening quote). One pass over the text,
+/// which is known to be JSON.
 #[must_use]
-pub fn pointer_of_key(root: Value<'_>, key_at: usize) -> String {
-    let mut node = Node { value: root, pointer: String::new() };
-    loop {
-        let holds = |value: Value<'_>| value.start() <= key_at && key_at < value.end();
-        let mut members = node.value.members();
-        let mut elements = (0_usize..).zip(node.value.elements());
-        let next = members
-            .find(|member| member.key.start().saturating_sub(1) == key_at || holds(member.value))
-            .map(|member| node.child(&member.key.decode_lossy(), member.value))
-            .or_else(|| {
-                let (nth, value) = elements.find(|&(_, value)| holds(value))?;
-                Some(node.child(&nth.to_string(), value))
-            });
-        match next {
-            Some(child) if holds(child.value) => node = child,
-            Some(child) => return child.pointer,
-            None => return node.pointer,
-        }
+pub fn pointer_of_key(text: &str, key_at: usize) -> String {
+    /// An object at a key, or an array at an index.
+    enum Open<'t> {
+        Object(Option<&'t str>),
+        Array(usize),
     }
+    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut at = 0_usize;
+    while let Some(&byte) = text.as_bytes().get(at).filter(|_| at <= key_at) {
+        let mut step = 1;
+        match (byte, open.last_mut()) {
+            (b'"', top) => {
+                step = proved_string_len(text.as_bytes().get(at..).unwrap_or_default());
+                // A key is the first string behind `{` or `,`.
+                if let Some(Open::Object(key @ None)) = top {
+                    *key = text.get(at..at.saturating_add(step));
+                }
+            }
+            (b'{', _) => open.push(Open::Object(None)),
+            (b'[', _) => open.push(Open::Array(0)),
+            (b'}' | b']', _) => {
+                open.pop();
+            }
+            (b',', Some(Open::Object(key))) => *key = None,
+            (b',', Some(Open::Array(nth))) => *nth = nth.saturating_add(1),
+            _ => {}
+        }
+        at = at.saturating_add(step);
+    }
+    let names = open.iter().map(|open| match open {
+        Open::Object(key) => key
+            .and_then(|key| Value::proved(key).as_str())
+            .map_or(Cow::Borrowed(""), Str::decode_lossy),
+        Open::Array(nth) => Cow::Owned(nth.to_string()),
+    });
+    names.fold(String::new(), |pointer, name| join(&pointer, &name))
+}
+
+/// Adds a step to an RFC 6901 pointer.
+fn join(pointer: &str, name: &str) -> String {
+    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

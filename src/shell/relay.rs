@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 const MERCY: Duration = Duration::from_millis(400);
 /// What a server that has exited may still have in its pipe, or a client still take.
 const AFTERMATH: Duration = Duration::from_millis(200);
-/// How long the last answers may take.
+/// How long the client has for the last answers at a stop (SPEC W9).
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What can end a stretch of relaying.
@@ -137,7 +137,8 @@ impl Relay {
 
     /// Runs the session to its end; returns the exit code (SPEC C2).
     pub async fn run(mut self) -> ExitCode {
-        let code = match self.serve().await {
+        let end = self.serve().await;
+        let code = match end {
             Event::ClientEnded => self.drain_and_stop().await,
             Event::Signalled(number) => {
                 self.stop().await;
@@ -146,7 +147,7 @@ impl Relay {
             Event::ServerEnded | Event::ServerExited => self.bury().await,
             Event::ClientGone | Event::Settled | Event::Deadline => self.stop().await.unwrap_or(0),
         };
-        self.close().await;
+        self.close(matches!(end, Event::ServerEnded | Event::ServerExited)).await;
         ExitCode::from(code)
     }
 
@@ -250,11 +251,20 @@ impl Relay {
         }
     }
 
-    /// The last answers go out, if the client takes them.
-    async fn close(&mut self) {
+    /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
+    /// takes at all.
+    async fn close(&mut self, server_died: bool) {
         self.client.source = None;
-        let deadline = Instant::now().checked_add(LAST_WORDS);
-        self.relay_until(deadline, Wanted::Flushed).await;
+        let patience = if server_died { PATIENCE } else { LAST_WORDS };
+        loop {
+            let left = self.to_client.queue.len();
+            let deadline = Instant::now().checked_add(patience);
+            let event = self.relay_until(deadline, Wanted::Flushed).await;
+            let stuck = event == Event::Deadline && self.to_client.queue.len() == left;
+            if event == Event::Settled || stuck || !server_died {
+                break;
+            }
+        }
         self.to_client.close();
         if let Some(thread) = self.stdout_copier.take().filter(|_| self.to_client.queue.is_empty())
         {
@@ -419,7 +429,7 @@ impl Relay {
         let mut step = self.session.handle(side, bytes, now);
         if let Action::Reserve(pending) = step.action {
             let settled = self.ledger.reserve(pending.demands(), now);
-            step = self.session.resume(*pending, settled, now);
+            step = self.session.resume(bytes, *pending, settled, now);
         }
         self.answered |= self.session.expected_answers() < owed;
         self.record(&step);

@@ -30,11 +30,12 @@ impl Engine {
         self.ids += 1;
         let wall_ms = u64::try_from(at.as_millisecond()).expect("a time after 1970");
         let now = Now { wall_ms, monotonic_ms: wall_ms };
-        let step = self.session.handle(Side::Client, call.line(self.ids).as_bytes(), now);
+        let line = call.line(self.ids);
+        let step = self.session.handle(Side::Client, line.as_bytes(), now);
         let step = match step.action {
             Action::Reserve(pending) => {
                 let settled = self.ledger.reserve(pending.demands(), now);
-                self.session.resume(*pending, settled, now)
+                self.session.resume(line.as_bytes(), *pending, settled, now)
             }
             _ => step,
         };
