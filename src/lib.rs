@@ -1,4 +1,84 @@
-//! callgate
+//! callgate stands between an MCP client and an MCP server on stdio, and decides every tool call by a policy
+//! before the server sees it. This page is the map of the house; the contract is in the README.
+//!
+//! # The picture
+//!
+//! A pure [`engine`] (bytes and the time in, values out) inside a thin [`shell`] (one loop, one child) inside
+//! [`command`]s (one file a verb).
+//!
+//! ```text
+//! main ─► cli ─► command ─► shell ─► engine
+//!                   └──────────────────► engine
+//!
+//! inside the engine ("a ► b": a may import b; a test keeps it so)
+//!
+//!   session ► decide ► policy ► condition ► path ► value ► json ► keys
+//!      │         ├──► limits   (imports nobody: counters are opaque to it)
+//!      │         └──► mcp ► frame ► json
+//!      ├──► in_flight, retry      ids, and which retries are free
+//!      └──► answer, listing       what callgate writes itself, what it cuts
+//!   compile ► source, policy      nobody in the engine imports compile
+//! ```
+//!
+//! # The way of a frame
+//!
+//! ```text
+//! pipe → LineBuffer → frame → Session::handle → Step → record → act
+//!                                │         ▲
+//!                                └ Reserve ┘ the ledger settles the call's limits, all or none
+//! ```
+//!
+//! 1. [`engine::line::LineBuffer`] takes bytes and hands out whole lines. A line over the cap goes by unread.
+//! 2. [`engine::frame`] proves in one pass that a line is strict JSON, without doubtful keys, and finds its
+//!    envelope. What the client sends and two parsers could read differently is refused here.
+//! 3. [`engine::session::Session::handle`] says what is to be done: forward the line, answer it, put another in
+//!    its place, or have the ledger settle the limits first and come back ([`engine::session::Session::resume`]).
+//! 4. [`engine::decide::decide`] is the judge of one call. It goes through the steps of SPEC 3.5 in their order, and
+//!    every verdict names its rule.
+//! 5. [`shell::relay`] carries the [`engine::session::Step`] out: the record first, then the effect. A line that is
+//!    forwarded is written from the buffer it was read into.
+//!
+//! The engine cannot tell a live session from a recorded one:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use callgate::engine::compile::compile;
+//! use callgate::engine::limits::Now;
+//! use callgate::engine::session::{Action, Session, Settings, Side};
+//!
+//! let policy = compile(br#"{"version":"1","default":"deny","tools":{"search":{}}}"#).expect("a valid policy");
+//! let mut session = Session::new(Arc::new(policy), Settings::default());
+//! let mut call = |line: &str| session.handle(Side::Client, line.as_bytes(), Now::default()).action;
+//!
+//! let search = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}"#;
+//! assert!(matches!(call(search), Action::Forward));
+//! let delete = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete"}}"#;
+//! assert!(matches!(call(delete), Action::Answer(_)));
+//! ```
+//!
+//! # What always holds
+//!
+//! 1. A frame is forwarded as the bytes that came, or it is not forwarded.
+//! 2. What cannot be read without doubt is refused.
+//! 3. The engine is given the time; it never asks.
+//! 4. A [`engine::policy::Policy`] that exists is sound: only [`engine::compile`] makes it.
+//! 5. A decision says which rule made it.
+//! 6. What is checked is what is charged: a decision lists its demands, the ledger settles them in one step.
+//! 7. A request is answered once ([`engine::in_flight`]).
+//! 8. stdout is the wire.
+//!
+//! # Where the next things go
+//!
+//! A ledger that outlives the process implements [`engine::limits::Ledger`] in the shell, over the same
+//! [`engine::limits::settle`]. Records ([`engine::record`]) become lines of a log in the shell. A reloaded policy is
+//! handed to the session whole, between two lines.
+//!
+//! # Reading order
+//!
+//! [`engine::session`], [`engine::decide`], [`engine::policy`], [`engine::condition`], [`engine::limits`], then the
+//! readers ([`engine::frame`], [`engine::json`], [`engine::value`]), then [`shell::relay`].
+
 pub mod cli;
 pub mod command;
 pub mod engine;

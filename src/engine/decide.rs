@@ -8,7 +8,7 @@ use super::frame::name_for_people;
 use super::limits::{AMOUNT_PLACES, Amount, CounterKey, Demand, Few};
 use super::mcp::ToolCall;
 use super::path::{ArgPath, Found};
-use super::policy::{ActionKind, Clause, Effect, Limit, Mode, Policy, Rule, RuleId};
+use super::policy::{ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId};
 use super::value::Kind;
 
 /// Why a call does not go out.
@@ -74,9 +74,9 @@ pub struct Permit {
     /// The limits that the demands come from, place by place.
     limits: Few<Arc<Limit>>,
     /// Set if a human must approve the call.
-    pub approval: Option<Denial>,
+    pub approval: Option<Box<Denial>>,
     /// The first denial in shadow mode: recorded, not enforced (SPEC P14).
-    pub shadowed: Option<Denial>,
+    pub shadowed: Option<Box<Denial>>,
 }
 
 impl Permit {
@@ -98,7 +98,7 @@ impl Permit {
     /// Notes demands in shadow mode that had no room, by their places.
     pub fn note_missed(&mut self, missed: &[usize]) {
         if let (Some(&demand), None) = (missed.first(), &self.shadowed) {
-            self.shadowed = Some(self.exhausted(demand, None));
+            self.shadowed = Some(Box::new(self.exhausted(demand, None)));
         }
     }
 }
@@ -109,28 +109,30 @@ impl Permit {
 /// The denial that is enforced.
 pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Permit, Denial> {
     let mut judge = Judge { policy, call, shadow, shadowed: None };
-    let rule = judge.name()?;
-    let rules = policy.tools.matching(&call.name).chain(&policy.all_tools);
-    for rule in rules.clone() {
+    let mut matching = policy.tools.matching(&call.name);
+    let rule = judge.name(&matching)?;
+    matching.rules.extend(&policy.all_tools);
+    let rules = matching.rules;
+    for rule in &rules {
         judge.action(rule)?;
     }
-    for rule in rules.clone() {
+    for rule in &rules {
         judge.require(rule)?;
     }
-    for rule in rules.clone() {
+    for rule in &rules {
         judge.deny_if(rule)?;
     }
     let mut permit =
         Permit { rule, demands: Few::new(), limits: Few::new(), approval: None, shadowed: None };
-    for rule in rules.clone() {
+    for rule in &rules {
         judge.limits(rule, &mut permit)?;
     }
-    for rule in rules {
+    for rule in &rules {
         if permit.approval.is_none() {
-            permit.approval = judge.approval(rule);
+            permit.approval = judge.approval(rule).map(Box::new);
         }
     }
-    permit.shadowed = judge.shadowed;
+    permit.shadowed = judge.shadowed.map(Box::new);
     Ok(permit)
 }
 
@@ -138,15 +140,16 @@ pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Perm
 /// `hide_denied`).
 #[must_use]
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
-    let listed = policy.default == Effect::Allow || policy.tools.matching(tool).next().is_some();
+    let matching = policy.tools.matching(tool);
+    let listed = policy.default == Effect::Allow || !matching.rules.is_empty();
     let closed = |rule: &Rule| {
         policy.mode_of(rule, false) == Mode::Enforce
             && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
                 || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
     };
     !listed
-        || policy.is_confusable(tool)
-        || policy.tools.matching(tool).chain(&policy.all_tools).any(closed)
+        || policy.is_confusable(tool, &matching)
+        || matching.rules.into_iter().chain(&policy.all_tools).any(closed)
 }
 
 /// The steps of one decision, in their order.
@@ -159,16 +162,16 @@ struct Judge<'p, 'c> {
 
 impl Judge<'_, '_> {
     /// hidden → confusable → not listed. Returns the entry that allows the tool.
-    fn name(&mut self) -> Result<RuleId, Denial> {
+    fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Denial> {
         let mode = self.policy.document_mode(self.shadow);
         let name = &self.call.name;
         if self.policy.hide.matches(name) {
             self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
         }
-        if self.policy.is_confusable(name) {
+        if self.policy.is_confusable(name, matching) {
             self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
         }
-        if let Some(rule) = self.policy.tools.matching(name).next() {
+        if let Some(rule) = matching.rules.first() {
             return Ok(RuleId::At(Arc::clone(&rule.pointer)));
         }
         if self.policy.default == Effect::Deny {

@@ -72,7 +72,7 @@ impl<'a> RequestId<'a> {
     /// `None` if `value` is neither string nor number.
     #[must_use]
     pub fn new(value: Value<'a>) -> Option<Self> {
-        matches!(value.kind(), Kind::String(_) | Kind::Number(_)).then_some(RequestId { value })
+        (value.is_string() || value.is_number()).then_some(RequestId { value })
     }
 
     /// An id from its own spelling, as [`RequestId::raw`] gave it.
@@ -96,16 +96,17 @@ impl<'a> RequestId<'a> {
     /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (SPEC W4).
     #[must_use]
     pub fn key(self) -> Cow<'a, [u8]> {
+        if is_plain_integer(self.raw()) {
+            return Cow::Borrowed(self.raw().as_bytes());
+        }
         match self.value.kind() {
-            Kind::String(string) if string.raw().contains('\\') => {
+            Kind::String(string) if string.is_escaped() => {
                 let mut key = vec![b'"'];
                 key.extend_from_slice(&string.wtf8());
                 key.push(b'"');
                 Cow::Owned(key)
             }
-            Kind::Number(number) if !is_plain_integer(number.text()) => {
-                Cow::Owned(number.canonical().into_bytes())
-            }
+            Kind::Number(number) => Cow::Owned(number.canonical().into_bytes()),
             _ => Cow::Borrowed(self.raw().as_bytes()),
         }
     }

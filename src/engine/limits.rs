@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
 /// Digits after the point that an amount may have.
@@ -426,7 +427,7 @@ fn charge_of(place: usize, demands: &[Demand], places: &[usize]) -> Amount {
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     clock: LimitClock,
-    places: HashMap<CounterKey, usize>,
+    places: HashMap<CounterKey, usize, RandomState>,
     counters: Vec<Counter>,
 }
 

@@ -36,7 +36,7 @@ pub fn is_like_tools_call(method: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct Params<'a> {
     name: Option<Value<'a>>,
-    arguments: Option<Value<'a>>,
+    arguments: Given<'a>,
     meta: Option<Value<'a>>,
     task: Option<Value<'a>>,
     request_state: Option<Value<'a>>,
@@ -45,17 +45,30 @@ pub struct Params<'a> {
     look_alike: Option<Str<'a>>,
 }
 
+/// What stands under `arguments`.
+#[derive(Debug, Default)]
+enum Given<'a> {
+    #[default]
+    Nothing,
+    Object(Arguments<'a>),
+    Wrong,
+}
+
 impl<'a> Params<'a> {
     /// Reads one member.
     ///
     /// # Errors
     /// Where the text is not JSON.
     pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
+        if key.is("arguments") && reader.peek() == Some(b'{') {
+            self.arguments = Given::Object(Arguments::read(reader)?);
+            return Ok(());
+        }
         let value = reader.value(KeyRule::Unique)?;
-        if key.is("name") {
+        if key.is("arguments") {
+            self.arguments = Given::Wrong;
+        } else if key.is("name") {
             self.name = Some(value);
-        } else if key.is("arguments") {
-            self.arguments = Some(value);
         } else if key.is("_meta") {
             self.meta = Some(value);
         } else if key.is("task") {
@@ -114,7 +127,7 @@ impl<'a> ToolCall<'a> {
     ///
     /// # Errors
     /// What has the wrong type (SPEC W3, -32602).
-    pub fn read(params: Option<Value<'a>>, seen: &Params<'a>) -> Result<Self, &'static str> {
+    pub fn read(params: Option<Value<'a>>, seen: Params<'a>) -> Result<Self, &'static str> {
         if !params.is_some_and(Value::is_object) {
             return Err("`params` of tools/call is not an object");
         }
@@ -122,14 +135,17 @@ impl<'a> ToolCall<'a> {
         let spelt = seen.name.ok_or(not_a_string)?;
         let name = spelt.as_str().ok_or(not_a_string)?;
         let name = name.decode().ok_or("the tool's `name` is not Unicode text")?;
-        if seen.arguments.is_some_and(|arguments| !arguments.is_object()) {
-            return Err("`arguments` is not an object");
-        }
+        let modern = seen.is_modern();
+        let arguments = match seen.arguments {
+            Given::Nothing => Arguments::none(),
+            Given::Object(arguments) => arguments,
+            Given::Wrong => return Err("`arguments` is not an object"),
+        };
         Ok(ToolCall {
             name,
             name_at: spelt.start()..spelt.end(),
-            arguments: Arguments::new(seen.arguments),
-            modern: seen.is_modern(),
+            arguments,
+            modern,
             task: seen.task.is_some(),
             request_state: seen.request_state.and_then(Value::as_str),
         })

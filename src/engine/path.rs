@@ -1,41 +1,44 @@
 //! Paths into a call's arguments (SPEC P6): `args.customer.tier`, `args["any key"]`, `args.items[3]`,
 //! `args.items[*].price`.
 
-use std::cell::OnceCell;
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
+use super::json::{JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::name;
 use super::value::{Kind, Member, Value};
 
-/// A call's arguments, indexed when the first condition asks.
+/// A call's arguments: the object, and its members one by one.
 #[derive(Debug)]
 pub struct Arguments<'a> {
     root: Value<'a>,
-    members: OnceCell<Vec<Member<'a>>>,
+    members: Vec<Member<'a>>,
 }
 
 impl<'a> Arguments<'a> {
-    /// `root` is the object, or `None` if the call carries none, which counts as `{}` (SPEC W3).
+    /// The arguments of a call that carries none, which count as `{}` (SPEC W3).
     #[must_use]
-    pub fn new(root: Option<Value<'a>>) -> Self {
-        Arguments { root: root.unwrap_or(Value::proved("{}")), members: OnceCell::new() }
+    pub fn none() -> Self {
+        Arguments { root: Value::proved("{}"), members: Vec::new() }
     }
 
-    /// The text of the arguments object as the call spells it; `{}` if it carries none.
+    /// Reads the object that comes next, and keeps its members, so that no condition has to look for them.
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(reader: &mut Reader<'a, '_>) -> Result<Self, JsonError> {
+        let mut members = Vec::with_capacity(8);
+        let root = reader.object(|reader, key| {
+            members.push(Member { key, value: reader.value(KeyRule::Unique)? });
+            Ok(())
+        })?;
+        Ok(Arguments { root, members })
+    }
+
+    /// The text of the object as the call spells it; `{}` if it carries none.
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.root.text()
-    }
-
-    /// The top-level members.
-    pub fn members(&self) -> &[Member<'a>] {
-        self.members.get_or_init(|| {
-            let mut members = Vec::with_capacity(8);
-            members.extend(self.root.members());
-            members
-        })
     }
 }
 
@@ -104,12 +107,10 @@ impl ArgPath {
     ) {
         let _ = match self.steps.split_first() {
             None => visit(Found::Value(arguments.root)),
-            Some((Step::Key(key), rest)) => {
-                match look_up(arguments.members().iter().copied(), key) {
-                    Found::Value(value) => follow(value, rest, visit),
-                    other => visit(other),
-                }
-            }
+            Some((Step::Key(key), rest)) => match look_up(arguments.members.iter().copied(), key) {
+                Found::Value(value) => follow(value, rest, visit),
+                other => visit(other),
+            },
             Some(_) => follow(arguments.root, &self.steps, visit),
         };
     }

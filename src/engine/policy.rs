@@ -3,6 +3,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use smallvec::SmallVec;
+
 use super::condition::Condition;
 use super::limits::{Amount, CounterKey};
 use super::name::{self, NamePattern};
@@ -147,10 +150,10 @@ impl Policy {
     }
 
     /// True if an entry of `hide` or `tools` looks like `name` but is another, and no exact entry of `tools`
-    /// names it (SPEC P4).
+    /// names it (SPEC P4). `matching` are the entries that mean it.
     #[must_use]
-    pub fn is_confusable(&self, name: &str) -> bool {
-        if self.tools.exact.contains_key(name) {
+    pub fn is_confusable(&self, name: &str, matching: &Matching<'_>) -> bool {
+        if matching.is_exact {
             return false;
         }
         let fold = name::fold(name);
@@ -161,7 +164,7 @@ impl Policy {
 /// A set of names and patterns.
 #[derive(Debug, Default)]
 pub struct Names {
-    exact: HashSet<String>,
+    exact: HashSet<String, RandomState>,
     wild: Vec<NamePattern>,
     look_alikes: LookAlikes,
 }
@@ -193,7 +196,7 @@ impl Names {
 #[derive(Debug, Default)]
 pub struct Tools {
     rules: Vec<Rule>,
-    exact: HashMap<String, usize>,
+    exact: HashMap<String, usize, RandomState>,
     /// Patterns with the places of their rules, in file order.
     wild: Vec<(NamePattern, usize)>,
     look_alikes: LookAlikes,
@@ -218,20 +221,33 @@ impl Tools {
     }
 
     /// The rules of all entries that match, in file order.
-    pub fn matching<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p Rule> + Clone {
+    #[must_use]
+    pub fn matching(&self, name: &str) -> Matching<'_> {
         let exact = self.exact.get(name).copied();
-        let wild = self.wild.iter().filter(|(pattern, _)| pattern.matches(name)).map(|&(_, at)| at);
-        let before = wild.clone().take_while(move |&at| exact.is_some_and(|exact| at < exact));
-        let after = wild.filter(move |&at| exact.is_none_or(|exact| at > exact));
-        before.chain(exact).chain(after).filter_map(|at| self.rules.get(at))
+        let wild = self.wild.iter().filter(|(pattern, _)| pattern.matches(name));
+        let mut places: SmallVec<[usize; 4]> = wild.map(|&(_, place)| place).collect();
+        if let Some(exact) = exact {
+            places.insert(places.partition_point(|&place| place < exact), exact);
+        }
+        let rules = places.iter().filter_map(|&place| self.rules.get(place)).collect();
+        Matching { rules, is_exact: exact.is_some() }
     }
+}
+
+/// The entries of `tools` that match a name.
+#[derive(Debug)]
+pub struct Matching<'p> {
+    /// Their rules, in file order.
+    pub rules: SmallVec<[&'p Rule; 4]>,
+    /// One of them is the very name.
+    pub is_exact: bool,
 }
 
 /// Names and patterns by what they look like.
 #[derive(Debug, Default)]
 struct LookAlikes {
     /// Fold → the names that have it.
-    exact: HashMap<String, Vec<String>>,
+    exact: HashMap<String, Vec<String>, RandomState>,
     /// A pattern beside its fold.
     wild: Vec<(NamePattern, NamePattern)>,
 }
@@ -255,7 +271,7 @@ impl LookAlikes {
 /// `methods` (SPEC P15).
 #[derive(Debug, Default)]
 pub struct Methods {
-    exact: HashMap<String, MethodRule>,
+    exact: HashMap<String, MethodRule, RandomState>,
     /// Longest first, deny before allow: the first that matches decides.
     wild: Vec<(NamePattern, MethodRule)>,
 }

@@ -141,12 +141,12 @@ impl Session {
         let (denial, reservation) = match settled {
             Ok(Settlement::Charged { reservation, missed }) => {
                 permit.note_missed(&missed);
-                (permit.approval.clone(), Some(reservation))
+                (permit.approval.take(), Some(reservation))
             }
             Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
-                (Some(permit.exhausted(demand, retry_after_ms)), None)
+                (Some(Box::new(permit.exhausted(demand, retry_after_ms))), None)
             }
-            Err(StateUnavailable) => (Some(Denial::state_unavailable()), None),
+            Err(StateUnavailable) => (Some(Box::new(Denial::state_unavailable())), None),
         };
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
         let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {
@@ -156,7 +156,7 @@ impl Session {
         };
         let call = Call { id: RequestId::again(id), tool: &tool, modern, task };
         let step = match denial {
-            Some(denial) => self.deny(&call, &denial, permit.shadowed.as_ref()),
+            Some(denial) => self.deny(&call, &denial, permit.shadowed.as_deref()),
             None => self.let_out(&call, awaited, &permit, now),
         };
         Step { reservation, ..step }
@@ -191,19 +191,19 @@ impl Session {
         let mut scratch = std::mem::take(&mut self.scratch);
         let read = frame::read_client(line, &mut scratch, |reader, key| params.read(reader, key));
         let step = match read {
-            Ok(frame) => self.client_frame(frame, &params, now),
+            Ok(frame) => self.client_frame(frame, params, now),
             Err(refusal) => self.refuse(refusal),
         };
         self.scratch = scratch;
         step
     }
 
-    fn client_frame(&mut self, frame: Frame<'_>, params: &Params<'_>, now: Now) -> Step {
+    fn client_frame(&mut self, frame: Frame<'_>, params: Params<'_>, now: Now) -> Step {
         match frame.kind {
             FrameKind::Request { id, method } => {
                 self.client_request(id, &method, frame.params, params, now)
             }
-            FrameKind::Notification { method } => self.client_notification(&method, params),
+            FrameKind::Notification { method } => self.client_notification(&method, &params),
             FrameKind::Response { .. } | FrameKind::Other { .. } => Step::of(Action::Forward),
         }
     }
@@ -213,7 +213,7 @@ impl Session {
         id: RequestId<'_>,
         method: &str,
         params: Option<Value<'_>>,
-        seen: &Params<'_>,
+        seen: Params<'_>,
         now: Now,
     ) -> Step {
         if self.in_flight.contains(id) {
@@ -230,25 +230,18 @@ impl Session {
         if method == mcp::TOOLS_CALL {
             return self.tool_call(id, params, seen, now);
         }
-        if let Some(rule) = self.policy.methods.denial(method).cloned() {
-            let enforced = self.mode() == Mode::Enforce;
-            let record = self.method_record(Side::Client, method, &rule, enforced);
-            if enforced {
-                let action = Action::Answer(method_denied(id.raw(), method, &rule));
-                return Step { record, ..Step::of(action) };
-            }
+        let step = self.request(Side::Client, id, method);
+        if let Action::Forward = step.action {
             self.in_flight.insert(id, awaited_of(method), seen.is_modern(), now.monotonic_ms);
-            return Step { record, ..Step::of(Action::Forward) };
         }
-        self.in_flight.insert(id, awaited_of(method), seen.is_modern(), now.monotonic_ms);
-        Step::of(Action::Forward)
+        step
     }
 
     fn tool_call(
         &mut self,
         id: RequestId<'_>,
         params: Option<Value<'_>>,
-        seen: &Params<'_>,
+        seen: Params<'_>,
         now: Now,
     ) -> Step {
         if let Some(key) = seen.look_alike() {
@@ -282,7 +275,7 @@ impl Session {
             })));
         }
         match &permit.approval {
-            Some(approval) => self.deny(&head, approval, permit.shadowed.as_ref()),
+            Some(approval) => self.deny(&head, approval, permit.shadowed.as_deref()),
             None => self.let_out(&head, awaited, &permit, now),
         }
     }
@@ -318,7 +311,7 @@ impl Session {
                 rule: permit.rule.as_str().to_owned(),
                 message: String::new(),
             },
-            shadowed: permit.shadowed.as_ref().map(|denial| verdict(call, denial)),
+            shadowed: permit.shadowed.as_deref().map(|denial| verdict(call, denial)),
         });
         Step { record, ..Step::of(Action::Forward) }
     }
@@ -391,19 +384,7 @@ impl Session {
         now: Now,
     ) -> Step {
         match frame.kind {
-            FrameKind::Request { id, method } => {
-                let Some(rule) = self.policy.methods.denial(&method).cloned() else {
-                    return Step::of(Action::Forward);
-                };
-                let enforced = self.mode() == Mode::Enforce;
-                let record = self.method_record(Side::Server, &method, &rule, enforced);
-                let action = if enforced {
-                    Action::Answer(method_denied(id.raw(), &method, &rule))
-                } else {
-                    Action::Forward
-                };
-                Step { record, ..Step::of(action) }
-            }
+            FrameKind::Request { id, method } => self.request(Side::Server, id, &method),
             FrameKind::Notification { method } => {
                 if method == mcp::CANCELLED {
                     let id = frame.params.and_then(|params| params.member("requestId"));
@@ -516,7 +497,22 @@ impl Session {
 
 /// What goes both ways.
 impl Session {
-    fn notification(&mut self, side: Side, method: &str) -> Step {
+    /// A request other than a tool call, by its method (SPEC P15).
+    fn request(&self, side: Side, id: RequestId<'_>, method: &str) -> Step {
+        let Some(rule) = self.policy.methods.denial(method) else {
+            return Step::of(Action::Forward);
+        };
+        let enforced = self.mode() == Mode::Enforce;
+        let record = self.method_record(side, method, rule, enforced);
+        let action = if enforced {
+            Action::Answer(method_denied(id.raw(), method, rule))
+        } else {
+            Action::Forward
+        };
+        Step { record, ..Step::of(action) }
+    }
+
+    fn notification(&self, side: Side, method: &str) -> Step {
         let Some(rule) = self.policy.methods.denial(method) else {
             return Step::of(Action::Forward);
         };

@@ -77,7 +77,19 @@ impl<'a> Value<'a> {
     /// The string, if the value is one.
     #[must_use]
     pub fn as_str(self) -> Option<Str<'a>> {
-        self.text.starts_with('"').then(|| self.unquoted())
+        self.is_string().then(|| self.unquoted())
+    }
+
+    /// True if the value is a string.
+    #[must_use]
+    pub fn is_string(self) -> bool {
+        self.text.starts_with('"')
+    }
+
+    /// True if the value is a number.
+    #[must_use]
+    pub fn is_number(self) -> bool {
+        self.text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
     }
 
     /// True if the value is an object.
