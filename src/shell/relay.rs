@@ -255,6 +255,8 @@ impl Relay {
     /// takes at all.
     async fn close(&mut self, server_died: bool) {
         self.client.source = None;
+        // A launcher may have gone before the server that it launched.
+        self.upstream.signal(Signal::TERM);
         let patience = if server_died { PATIENCE } else { LAST_WORDS };
         loop {
             let left = self.to_client.queue.len();
@@ -328,7 +330,7 @@ impl Relay {
         let client_gone = self.to_client.sink.is_none();
         match wanted {
             Wanted::Ends | Wanted::Settled => {
-                let sent = self.client.run.is_empty() && self.to_server.queue.is_empty();
+                let sent = self.client.is_done() && self.to_server.queue.is_empty();
                 if let Some(number) = signalled {
                     return Some(Event::Signalled(number));
                 }

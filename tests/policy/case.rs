@@ -11,38 +11,38 @@ use serde_json::value::RawValue;
 /// A policy and calls that it must decide as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(super) struct Case {
     /// The rule that is tested, and what about it.
-    pub why: String,
-    pub policy: Box<RawValue>,
+    pub(super) why: String,
+    pub(super) policy: Box<RawValue>,
     #[serde(default)]
-    pub shadow: bool,
-    pub calls: Vec<Call>,
+    pub(super) shadow: bool,
+    pub(super) calls: Vec<Call>,
 }
 
 /// One call, or `times` equal ones.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Call {
-    pub tool: Box<RawValue>,
-    pub arguments: Option<Box<RawValue>>,
+pub(super) struct Call {
+    pub(super) tool: Box<RawValue>,
+    pub(super) arguments: Option<Box<RawValue>>,
     /// Default: the call before's; the first 2026-01-01T00:00:00Z.
-    pub at: Option<Timestamp>,
+    pub(super) at: Option<Timestamp>,
     #[serde(default = "once")]
-    pub times: u32,
-    pub expect: Expect,
-    pub rule: Option<String>,
+    pub(super) times: u32,
+    pub(super) expect: Expect,
+    pub(super) rule: Option<String>,
     /// What shadow mode would have said.
-    pub shadow_rule: Option<String>,
-    pub message: Option<String>,
+    pub(super) shadow_rule: Option<String>,
+    pub(super) message: Option<String>,
     /// `null`: there must be no such time.
     #[serde(default, deserialize_with = "given")]
-    pub retry_after_ms: Option<Option<u64>>,
+    pub(super) retry_after_ms: Option<Option<u64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Expect {
+pub(super) enum Expect {
     Allow,
     Deny,
     Ask,
@@ -51,7 +51,7 @@ pub enum Expect {
 
 impl Call {
     /// The call as a client's line, without its line end.
-    pub fn line(&self, id: usize) -> String {
+    pub(super) fn line(&self, id: usize) -> String {
         let arguments =
             self.arguments.as_ref().map_or(String::new(), |text| format!(r#","arguments":{text}"#));
         format!(
@@ -70,7 +70,7 @@ fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Option<u64
 }
 
 /// Everything in the JSON files of `folder`, each with where it came from.
-pub fn read_all<T: DeserializeOwned>(folder: &str) -> Vec<(String, T)> {
+pub(super) fn read_all<T: DeserializeOwned>(folder: &str) -> Vec<(String, T)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the folder of cases")

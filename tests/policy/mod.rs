@@ -4,3 +4,4 @@
 mod bad_policies;
 mod case;
 mod cases;
+mod live;

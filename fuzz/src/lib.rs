@@ -1,0 +1,26 @@
+//! What the fuzz targets run: the bodies of `tests/fuzzing`, which `cargo test` runs, too.
+//!
+//! ```sh
+//! CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test fuzzing     # writes the seeds
+//! cargo +nightly fuzz run frame -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run session -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! ```
+
+#[path = "../../tests/fuzzing/mod.rs"]
+mod fuzzing;
+
+/// Bytes as a client or a server might send them.
+pub fn frame(input: &[u8]) {
+    fuzzing::frame::check(input);
+}
+
+/// Bytes as a policy file.
+pub fn policy(input: &[u8]) {
+    fuzzing::policy::check(input);
+}
+
+/// A policy, and what both sides send.
+pub fn session(input: &[u8]) {
+    fuzzing::session::check(input);
+}

@@ -1,0 +1,102 @@
+//! Bytes of any kind as a policy file. What does not compile is explained, at places inside the file; what does
+//! decides any call, and names rules that are really there.
+
+use std::str;
+
+use callgate::engine::compile::compile;
+use callgate::engine::policy::Policy;
+use callgate::engine::session::Side;
+use callgate::engine::source::{Place, Problem};
+use serde_json::Value;
+
+use super::peer;
+use super::relay::Relay;
+
+/// Arguments to try every tool with.
+const ARGUMENTS: [&str; 4] = [
+    "{}",
+    r#"{"a":1,"b":"x","amount":2.5,"list":[1,"two",null,{"x":3}]}"#,
+    r#"{"A":1,"a":{"b":{"c":[]}},"n":1e400,"s":"\ud800"}"#,
+    r#"{"amount":0.000000001,"path":"../etc","x":true,"y":null}"#,
+];
+
+/// A policy file.
+pub(crate) fn check(file: &[u8]) {
+    match compile(file) {
+        Ok(policy) => {
+            let text = str::from_utf8(file).expect("a policy in UTF-8");
+            assert!(peer::is_json(file) && !peer::has_duplicates(text), "not strict JSON");
+            use_it(policy, text);
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason");
+            assert!(problems.is_sorted_by_key(|problem| problem.at), "not in file order");
+            problems.iter().for_each(|problem| check_place(problem, file));
+        }
+    }
+}
+
+/// SPEC P1: each problem has its place in the file.
+fn check_place(problem: &Problem, file: &[u8]) {
+    assert!(problem.at <= file.len(), "{problem:?} is outside");
+    assert!(!problem.message.is_empty() && problem.help != Some(String::new()), "{problem:?}");
+    let Place { line, column } = Place::of(problem.at, file);
+    let text = file.split(|&byte| byte == b'\n').nth(line - 1).expect("a line of the file");
+    assert!((1..=text.len() + 1).contains(&column), "{problem:?} is beyond its line");
+    let clean = str::from_utf8(file).is_ok_and(|text| !peer::has_duplicates(text));
+    // A name that is too long for people is cut short.
+    let whole = !problem.pointer.contains('…');
+    if let Some(document) = parse(file).filter(|_| clean && whole) {
+        assert!(document.pointer(&problem.pointer).is_some(), "{problem:?} points nowhere");
+    }
+}
+
+/// Calls every tool that the policy names.
+fn use_it(policy: Policy, text: &str) {
+    let document = parse(text.as_bytes());
+    let mut relay = Relay::new(policy, false);
+    let mut ids = 0..;
+    for tool in tools(document.as_ref()) {
+        let tool = serde_json::to_string(&tool).expect("a string");
+        let listed = format!(r#"{{"id":0,"result":{{"tools":[{{"name":{tool}}}]}}}}"#);
+        relay.send(Side::Client, br#"{"id":0,"method":"tools/list"}"#);
+        relay.send(Side::Server, listed.as_bytes());
+        for (arguments, id) in ARGUMENTS.iter().zip(&mut ids) {
+            let call = format!(
+                r#"{{"id":"{id}","method":"tools/call","params":{{"name":{tool},"arguments":{arguments}}}}}"#
+            );
+            relay.send(Side::Client, call.as_bytes());
+        }
+    }
+    relay.abandon();
+    for answer in &relay.answers {
+        check_rule(answer, document.as_ref());
+    }
+}
+
+/// A tool for each name and pattern in the policy, and one that it cannot know. Only the first few: a policy
+/// may have thousands.
+fn tools(document: Option<&Value>) -> Vec<String> {
+    let of = |field: &str| document.and_then(|document| document.get(field));
+    let keys = of("tools").and_then(Value::as_object).into_iter().flat_map(|tools| tools.keys());
+    let hidden = of("hide").and_then(Value::as_array).into_iter().flatten();
+    let names = keys.map(String::as_str).chain(hidden.filter_map(Value::as_str));
+    let named = names.map(|name| name.replace('*', "x_y").replace('?', "é"));
+    let upper = ["UNKNOWN".to_owned()].into_iter();
+    upper.chain(named).take(20).collect()
+}
+
+/// SPEC 3.5: a decision carries the rule that made it, a pointer into the policy or a name in parentheses.
+fn check_rule(answer: &[u8], document: Option<&Value>) {
+    let Some(answer) = parse(answer) else { return };
+    let Some(rule) = answer.pointer("/result/_meta/callgate~1decision/rule") else { return };
+    let rule = rule.as_str().expect("a rule is a string");
+    let named = rule.starts_with('(') && rule.ends_with(')');
+    let found = document.is_none_or(|document| document.pointer(rule).is_some());
+    assert!(named || rule.starts_with('/') && found, "the rule {rule:?} is nowhere");
+}
+
+/// The document, if it is within what `serde_json` takes: numbers that fit a double, whole strings, 128 deep.
+fn parse(text: &[u8]) -> Option<Value> {
+    serde_json::from_slice(text).ok()
+}

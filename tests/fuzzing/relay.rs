@@ -1,0 +1,264 @@
+//! A relay in memory. It drives a session as the shell does, keeps books of its own about who waits for what,
+//! and checks at every line what must hold whatever anybody sends.
+
+use std::collections::BTreeMap;
+use std::str;
+use std::sync::Arc;
+
+use callgate::engine::decide::decide;
+use callgate::engine::frame::{IdFinder, read_client, read_id};
+use callgate::engine::json::Scratch;
+use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::line::LongLine;
+use callgate::engine::mcp::{Params, ToolCall};
+use callgate::engine::policy::Policy;
+use callgate::engine::session::{Action, Session, Settings, Side, Step};
+
+use super::peer::{self, Members};
+
+/// One session between two sides that send what they like.
+pub(crate) struct Relay {
+    policy: Arc<Policy>,
+    shadow: bool,
+    session: Session,
+    ledger: MemoryLedger,
+    now: Now,
+    /// Requests that are with the server, by the key of their id.
+    open: BTreeMap<Vec<u8>, Open>,
+    /// The lines that went on to the server, and to the client, as they went.
+    pub(crate) to_server: Vec<Vec<u8>>,
+    pub(crate) to_client: Vec<Vec<u8>>,
+    /// The lines that callgate wrote to the client itself.
+    pub(crate) answers: Vec<Vec<u8>>,
+}
+
+/// A request that is with the server.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    /// Someone waits for the answer.
+    expected: bool,
+    listens: bool,
+}
+
+impl Relay {
+    pub(crate) fn new(policy: Policy, shadow: bool) -> Self {
+        let policy = Arc::new(policy);
+        let settings = Settings { shadow, recording: true };
+        Relay {
+            session: Session::new(Arc::clone(&policy), settings),
+            policy,
+            shadow,
+            ledger: MemoryLedger::default(),
+            now: Now { wall_ms: 1_767_225_600_000, monotonic_ms: 0 },
+            open: BTreeMap::new(),
+            to_server: Vec::new(),
+            to_client: Vec::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Lets time go by.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now.wall_ms = self.now.wall_ms.saturating_add(ms);
+        self.now.monotonic_ms = self.now.monotonic_ms.saturating_add(ms);
+    }
+
+    /// Sets the wall clock back.
+    pub(crate) fn step_back(&mut self, ms: u64) {
+        self.now.wall_ms = self.now.wall_ms.saturating_sub(ms);
+    }
+
+    /// One line, without its line end.
+    pub(crate) fn send(&mut self, side: Side, line: &[u8]) {
+        let mut step = self.session.handle(side, line, self.now);
+        if let Action::Reserve(pending) = step.action {
+            let settled = self.ledger.reserve(pending.demands(), self.now);
+            step = self.session.resume(line, *pending, settled, self.now);
+        }
+        self.carry_out(side, line, step);
+    }
+
+    /// One line over the cap, of which only its beginning and the id in it are left.
+    pub(crate) fn send_long(&mut self, side: Side, head: &[u8]) {
+        let mut finder = IdFinder::default();
+        finder.feed(head);
+        let line = LongLine { head: head.to_vec(), id: finder.found() };
+        let step = self.session.handle_long(side, &line, 1024);
+        assert!(!matches!(step.action, Action::Forward | Action::Rewrite(_)), "nothing is left");
+        self.carry_out(side, head, step);
+    }
+
+    /// Ends the session: SPEC W4, who waits is answered, and nobody else.
+    pub(crate) fn abandon(&mut self) {
+        let answers = self.session.abandon("callgate stopped");
+        for answer in lines(&answers) {
+            let closed = self.close(answer);
+            assert!(closed.expected, "nobody waits for {}", answer.escape_ascii());
+            self.answers.push(answer.to_vec());
+        }
+        assert_eq!(self.expected(), 0, "left without an answer: {:?}", self.open);
+    }
+
+    /// How many requests someone waits for, by our own books.
+    pub(crate) fn expected(&self) -> usize {
+        self.open.values().filter(|open| open.expected).count()
+    }
+
+    fn carry_out(&mut self, side: Side, line: &[u8], step: Step) {
+        let forwarded = matches!(step.action, Action::Forward);
+        if let (false, Some(reservation)) = (forwarded, step.reservation) {
+            self.ledger.release(reservation);
+        }
+        match (side, step.action) {
+            (Side::Client, Action::Forward) => self.to_the_server(line),
+            (Side::Server, Action::Forward) => self.to_the_client(line, line),
+            (Side::Server, Action::Rewrite(bytes)) => self.to_the_client(line, &bytes),
+            (Side::Client, Action::Answer(bytes)) => self.answer_client(line, &bytes),
+            (Side::Server, Action::Answer(bytes)) => answer_server(line, &bytes),
+            (Side::Server, Action::Divert(answer)) => {
+                for answer in lines(&answer.unwrap_or_default()) {
+                    self.close(answer);
+                    self.answers.push(answer.to_vec());
+                }
+            }
+            (_, Action::Reserve(_)) => panic!("a session that resumes has its answer"),
+            (Side::Client, action) => panic!("{action:?} is nothing for a client's line"),
+        }
+        assert_eq!(
+            self.session.expected_answers(),
+            self.expected(),
+            "by the books {:?}",
+            self.open
+        );
+    }
+
+    fn to_the_server(&mut self, line: &[u8]) {
+        let frame = read(line);
+        assert!(!line.contains(&b'\r'), "a server may end a line at a CR");
+        let method = frame.get("method").and_then(peer::unicode);
+        match (method.as_deref(), frame.get("id")) {
+            (Some(method), Some(id)) => {
+                if method == "tools/call" {
+                    self.check_permitted(line);
+                }
+                let listens = method == "subscriptions/listen";
+                let before = self.open.insert(key(id), Open { expected: !listens, listens });
+                assert!(before.is_none(), "a second request {id} while the first is in flight");
+            }
+            (Some("notifications/cancelled"), None) => {
+                let params = frame.get("params").and_then(peer::members);
+                let id = params.as_ref().and_then(|params| params.get("requestId"));
+                let open = id.and_then(|id| self.open.get_mut(&key(id)));
+                open.expect("only what is in flight can be cancelled").expected = false;
+            }
+            (Some("tools/call"), None) => panic!("a call that is a notification"),
+            (Some(_), None) => {}
+            (None, _) => assert!(frame.get("result").is_some() ^ frame.get("error").is_some()),
+        }
+        self.to_server.push(line.to_vec());
+    }
+
+    /// A call that goes out is one that the policy permits, and that needs no human.
+    fn check_permitted(&self, line: &[u8]) {
+        let mut params = Params::default();
+        let mut scratch = Scratch::default();
+        let frame = read_client(line, &mut scratch, |reader, key| params.read(reader, key));
+        let frame = frame.expect("a refused frame went out");
+        let call = ToolCall::read(frame.params, params).expect("a call of the wrong type went out");
+        let permit = decide(&self.policy, &call, self.shadow).expect("a denied call went out");
+        assert!(permit.approval.is_none(), "a call that needs a human went out");
+    }
+
+    /// `sent` goes to the client for the server's `line`.
+    fn to_the_client(&mut self, line: &[u8], sent: &[u8]) {
+        let frame = read(sent);
+        assert!(!sent.contains(&b'\n'), "one line became two");
+        let id = frame.get("id").filter(|id| read_id(id).is_some());
+        let answers = frame.get("result").is_some() || frame.get("error").is_some();
+        match (frame.get("method"), id) {
+            (None, Some(id)) => {
+                assert!(answers || !self.open.contains_key(&key(id)), "half an answer to {id}");
+                if answers {
+                    self.close(sent);
+                }
+            }
+            (None, None) => assert!(frame.get("result").is_none(), "an answer to nobody"),
+            (Some(method), None) => {
+                assert!(!answers, "a request and an answer at once");
+                if peer::unicode(method).as_deref() == Some("notifications/cancelled") {
+                    self.end_listen(&frame);
+                }
+            }
+            (Some(_), Some(_)) => assert!(!answers, "a request and an answer at once"),
+        }
+        if line != sent {
+            assert!(answers, "only an answer is ever rewritten");
+        }
+        self.to_client.push(sent.to_vec());
+    }
+
+    /// The server says that the stream of an open `subscriptions/listen` has ended.
+    fn end_listen(&mut self, frame: &Members<'_>) {
+        let params = frame.get("params").and_then(peer::members);
+        let id = params.as_ref().and_then(|params| params.get("requestId"));
+        let open = id.and_then(|id| self.open.get_mut(&key(id)));
+        if let Some(open) = open.filter(|open| open.listens) {
+            open.expected = false;
+        }
+    }
+
+    /// Takes a request out that `answer` settles: it must be in flight.
+    fn close(&mut self, answer: &[u8]) -> Open {
+        let frame = read(answer);
+        let id = frame.get("id").expect("an answer with an id");
+        let open = self.open.remove(&key(id));
+        open.unwrap_or_else(|| panic!("a second answer: {}", answer.escape_ascii()))
+    }
+
+    /// callgate answers a line itself: under an id that the line bears and nobody else waits for, or none.
+    fn answer_client(&mut self, line: &[u8], bytes: &[u8]) {
+        let text = str::from_utf8(line).unwrap_or_default();
+        let batch = peer::elements(text).map(|elements| elements.0);
+        let frames = batch.clone().unwrap_or(vec![text]);
+        let frames: Vec<Members<'_>> = frames.into_iter().filter_map(peer::members).collect();
+        let answers = lines(bytes);
+        for answer in &answers {
+            let answered = read(answer);
+            let id = answered.get("id").expect("an answer with an id");
+            assert!(id == "null" || frames.iter().any(|frame| frame.get("id") == Some(id)));
+            assert!(id == "null" || !self.open.contains_key(&key(id)), "{id} is in flight");
+        }
+        let request = frames.first().filter(|_| batch.is_none()).is_some_and(|frame| {
+            frame.get("method").and_then(peer::unicode).is_some() && frame.get("id").is_some()
+        });
+        assert!(!request || answers.len() == 1, "a request has {} answers", answers.len());
+        assert!(batch.is_some() || answers.len() <= 1, "{} answers to one line", answers.len());
+        self.answers.extend(answers.into_iter().map(<[u8]>::to_vec));
+    }
+}
+
+/// What callgate writes to the server answers the request that the server sent.
+fn answer_server(line: &[u8], bytes: &[u8]) {
+    let asked = str::from_utf8(line).ok().and_then(peer::members);
+    for answer in lines(bytes) {
+        let asked = asked.as_ref().and_then(|asked| asked.get("id"));
+        assert_eq!(read(answer).get("id"), asked);
+    }
+}
+
+/// Whole lines, without their line ends.
+fn lines(bytes: &[u8]) -> Vec<&[u8]> {
+    let ends = bytes.is_empty() || bytes.ends_with(b"\n");
+    assert!(ends, "a line without its end: {}", bytes.escape_ascii());
+    bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).collect()
+}
+
+fn read(line: &[u8]) -> Members<'_> {
+    let frame = str::from_utf8(line).ok().and_then(peer::members);
+    frame.unwrap_or_else(|| panic!("no object: {}", line.escape_ascii()))
+}
+
+/// Equal for equal ids.
+fn key(id: &str) -> Vec<u8> {
+    read_id(id).map(|id| id.key().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! Inputs to start from: what the other tests are made of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Longer ones slow down more than they find.
+const MAX_BYTES: usize = 8 * 1024;
+
+/// Lines from `tests/frames` and `tests/sessions`, each behind a byte that says how it is cut.
+pub(super) fn frames() -> Vec<Vec<u8>> {
+    let mut lines = Vec::new();
+    for (_, text) in files("frames", "json") {
+        let document: Value = serde_json::from_str(&text).expect("rows");
+        collect_lines(&document, &mut lines);
+    }
+    for (_, text) in files("sessions", "jsonl") {
+        lines.extend(recorded(&text).into_iter().map(|line| line.text.into_bytes()));
+    }
+    let cut = (0..16).cycle().zip(lines);
+    limited(cut.map(|(choice, line)| [&[choice], line.as_slice(), b"\n"].concat()))
+}
+
+/// The policies of `tests/cases` and `tests/bad_policies`, and the example.
+pub(super) fn policies() -> Vec<Vec<u8>> {
+    let mut policies: Vec<String> =
+        cases().into_iter().map(|case| case.policy.to_string()).collect();
+    for (_, text) in files("bad_policies", "json") {
+        let bad: Vec<BadPolicy> = serde_json::from_str(&text).expect("bad policies");
+        policies.extend(bad.into_iter().map(|bad| bad.text));
+    }
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy.example.json");
+    policies.push(fs::read_to_string(example).expect("the example"));
+    limited(policies.into_iter().map(String::into_bytes))
+}
+
+/// The cases of `tests/cases` with their policies, and the recorded `tests/sessions`.
+pub(super) fn sessions() -> Vec<Vec<u8>> {
+    let cases = cases().into_iter().map(|case| {
+        // No string of JSON has a line end in it.
+        let mut session = case.policy.get().replace('\n', " ");
+        for (id, Call { tool, arguments }) in case.calls.iter().enumerate() {
+            let arguments = arguments.as_ref().map_or("{}", |arguments| arguments.get());
+            session += &format!(
+                "\nc{{\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":{tool},\"arguments\":{arguments}}}}}"
+            );
+        }
+        session
+    });
+    let recordings = files("sessions", "jsonl");
+    let recorded = (0_u8..).zip(&recordings).map(|(choice, (_, text))| {
+        let lines = recorded(text).into_iter().map(|line| {
+            let side = if line.from == "client" { 'c' } else { 's' };
+            format!("\n{side}{}\n+100", line.text)
+        });
+        lines.fold(char::from(b'0' + choice % 10).to_string(), |session, line| session + &line)
+    });
+    limited(cases.chain(recorded).map(String::into_bytes))
+}
+
+#[derive(Deserialize)]
+struct Case {
+    policy: Box<RawValue>,
+    calls: Vec<Call>,
+}
+
+#[derive(Deserialize)]
+struct Call {
+    tool: Box<RawValue>,
+    arguments: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct BadPolicy {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Recorded {
+    from: String,
+    #[serde(default)]
+    text: String,
+}
+
+fn cases() -> Vec<Case> {
+    let read = |(_, text): (PathBuf, String)| serde_json::from_str::<Vec<Case>>(&text);
+    files("cases", "json").into_iter().flat_map(|file| read(file).expect("cases")).collect()
+}
+
+fn recorded(text: &str) -> Vec<Recorded> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a recorded line")).collect()
+}
+
+/// The lines in rows of `tests/frames`, whatever else a row says.
+fn collect_lines(value: &Value, lines: &mut Vec<Vec<u8>>) {
+    match value {
+        Value::Array(elements) => elements.iter().for_each(|element| collect_lines(element, lines)),
+        Value::Object(members) => {
+            for (key, value) in members {
+                match (key.as_str(), value) {
+                    ("arguments", Value::String(raw)) => lines.push(
+                        format!(
+                            r#"{{"id":1,"method":"tools/call","params":{{"name":"t","arguments":{raw}}}}}"#
+                        )
+                        .into_bytes(),
+                    ),
+                    ("bytes", Value::String(latin1)) => lines
+                        .push(latin1.chars().map(|c| u8::try_from(c).expect("a byte")).collect()),
+                    ("line" | "ask" | "answer", Value::String(line)) => {
+                        lines.push(line.clone().into_bytes());
+                    }
+                    _ => collect_lines(value, lines),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The files of a folder of `tests`, by name.
+fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{folder:?}: {error}"));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == extension));
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+fn limited(inputs: impl Iterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
+    inputs
+        .map(|mut input| {
+            input.truncate(MAX_BYTES);
+            input
+        })
+        .collect()
+}

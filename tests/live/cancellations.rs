@@ -1,0 +1,60 @@
+//! Cancelled requests (SPEC W4).
+
+use super::gate::{Wrap, call, ok};
+use super::ids::{died, died_with};
+use serde_json::json;
+
+fn cancel(id: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#
+    )
+}
+
+/// SPEC W4: a cancellation is forwarded while its id is in flight; the late answer passes once.
+#[test]
+fn a_cancellation_of_a_request_in_flight_is_forwarded() {
+    let gate = Wrap::allow_all()
+        .serve(&json!([{ "recv": 2 }, { "send": ok(1) }, { "send": ok(1) }, "echo"]));
+    gate.send(call(1));
+    gate.send(cancel("1.0"));
+    assert_eq!(gate.recv(), ok(1));
+    gate.serves(2);
+    assert_eq!(gate.received()[1], cancel("1.0"));
+    gate.ends_quietly(0);
+}
+
+/// SPEC W4: all other cancellations are dropped.
+#[test]
+fn other_cancellations_are_dropped() {
+    let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
+    let gate = Wrap::new(policy).serve(&json!(["echo"]));
+    gate.serves(1);
+    let denied = gate.ask(call(2).replace(r#""t""#, r#""u""#));
+    assert!(denied.contains("[POLICY DENIED]"), "{denied}");
+    for answered_denied_unknown_or_unreadable in ["1", "2", "3", r#""1""#, "null", "{}"] {
+        gate.send(cancel(answered_denied_unknown_or_unreadable));
+    }
+    gate.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#);
+    gate.serves(4);
+    assert_eq!(gate.received(), [call(1), call(4)]);
+    gate.ends_quietly(0);
+}
+
+/// SPEC W4: a cancelled request gets no error when the server dies; the others do.
+#[test]
+fn a_cancelled_request_gets_no_error_answer() {
+    let mut gate = Wrap::allow_all().serve(&json!([{ "recv": 3 }, { "exit": 3 }]));
+    gate.send(call(1));
+    gate.send(call(2));
+    gate.send(cancel("1"));
+    assert_eq!(gate.wait(), died_with(3, &[died(2, 3)]));
+}
+
+/// SPEC W1: a server's own cancellations pass.
+#[test]
+fn a_cancellation_from_the_server_is_relayed() {
+    let gate = Wrap::allow_all().serve(&json!([{ "send": cancel("7") }, "echo"]));
+    assert_eq!(gate.recv(), cancel("7"));
+    gate.serves(1);
+    gate.ends_quietly(0);
+}

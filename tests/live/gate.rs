@@ -1,0 +1,194 @@
+//! `callgate wrap` as a client has it: the real binary over real pipes, before a scripted server.
+
+use super::process::{End, Process};
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The answer of a scripted server's `echo` to the request with this id.
+pub(crate) fn ok(id: impl Display) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"ok"}}]}}}}"#
+    )
+}
+
+/// A call of the tool `t` with this id.
+pub(crate) fn call(id: impl Display) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#)
+}
+
+/// A `callgate wrap` that is about to be started.
+pub(crate) struct Wrap {
+    dir: TempDir,
+    command: Command,
+    stderr: Stdio,
+}
+
+impl Wrap {
+    /// Behind this policy, its counters in memory.
+    pub(crate) fn new(policy: impl Display) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = dir.path().join("policy.json");
+        fs::write(&file, policy.to_string()).unwrap();
+        let mut command = callgate(dir.path());
+        command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
+        Self { dir, command, stderr: Stdio::piped() }
+    }
+
+    /// Behind a policy that allows everything.
+    pub(crate) fn allow_all() -> Self {
+        Self::new(r#"{"version":"1","default":"allow"}"#)
+    }
+
+    /// With these further words before the server's command.
+    pub(crate) fn option<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(words);
+        self
+    }
+
+    /// With this as its stderr in place of a pipe that is read.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = stderr.into();
+        self
+    }
+
+    /// Starts it before a server that plays `script`, a list of `scripted_server`'s steps.
+    pub(crate) fn serve(self, script: &Value) -> Gate {
+        let server = scripted_server(self.dir.path(), script);
+        self.run(server)
+    }
+
+    /// Starts it before any other server.
+    pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
+        self.command.arg("--").args(server);
+        let process = Process::spawn_with_stderr(&mut self.command, self.stderr);
+        Gate { process, dir: self.dir }
+    }
+}
+
+/// A running session.
+pub(crate) struct Gate {
+    process: Process,
+    dir: TempDir,
+}
+
+impl Gate {
+    /// Sends a line as the client.
+    pub(crate) fn send(&self, line: impl Display) {
+        self.send_raw(format!("{line}\n"));
+    }
+
+    /// Sends bytes as the client; their LF is the caller's.
+    pub(crate) fn send_raw(&self, bytes: impl Into<Vec<u8>>) {
+        self.process.write(bytes.into());
+    }
+
+    /// The next line that reaches the client, without its LF.
+    pub(crate) fn recv(&self) -> String {
+        self.try_recv().unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// The next line that reaches the client, or why there is none.
+    pub(crate) fn try_recv(&self) -> Result<String, String> {
+        String::from_utf8(self.process.line()?).map_err(|error| error.to_string())
+    }
+
+    /// Sends a line and returns the next that reaches the client.
+    pub(crate) fn ask(&self, line: impl Display) -> String {
+        self.send(line);
+        self.recv()
+    }
+
+    /// Checks that a call is served: by then the server has logged all that was forwarded before.
+    pub(crate) fn serves(&self, id: impl Display) {
+        assert_eq!(self.ask(call(&id)), ok(&id));
+    }
+
+    /// Every byte that has reached the server.
+    pub(crate) fn received_bytes(&self) -> Vec<u8> {
+        fs::read(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The lines that have reached the server.
+    pub(crate) fn received(&self) -> Vec<String> {
+        let log = String::from_utf8(self.received_bytes()).expect("UTF-8 in the server's log");
+        log.split_terminator('\n').map(str::to_owned).collect()
+    }
+
+    /// The next line on stderr.
+    pub(crate) fn error_line(&self) -> String {
+        self.process.error_line()
+    }
+
+    /// The most memory that callgate has held so far, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// The time that callgate's one thread has worked so far, however busy the machine is.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.process.pid())).unwrap();
+        Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+    }
+
+    /// Sends callgate a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Closes stdin and waits for the end of callgate and the server.
+    pub(crate) fn end(&mut self) -> End {
+        self.process.end()
+    }
+
+    /// Waits for the end of callgate and the server with stdin open.
+    pub(crate) fn wait(&mut self) -> End {
+        self.process.wait()
+    }
+
+    /// Closes stdin and checks that callgate ends with `code` and has nothing more to say.
+    pub(crate) fn ends_quietly(mut self, code: i32) {
+        assert_eq!(self.end(), End::quiet(code));
+    }
+}
+
+/// The binary, with nothing of the developer's own environment that it would heed.
+pub(crate) fn callgate(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    for name in ["POLICY", "GRANT", "STATE"] {
+        command.env_remove(format!("CALLGATE_{name}"));
+    }
+    command.env("HOME", home).env("XDG_STATE_HOME", home);
+    command
+}
+
+/// The command line of a server that plays `script` and logs to `log` in `dir`.
+pub(crate) fn scripted_server(dir: &Path, script: &Value) -> [OsString; 3] {
+    let file = dir.join("script.json");
+    fs::write(&file, script.to_string()).unwrap();
+    [scripted_server_binary().into(), file.into(), dir.join("log").into()]
+}
+
+/// `target/<profile>/examples/scripted_server`, as seen from `target/<profile>/deps/<this test>`.
+fn scripted_server_binary() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().nth(2).expect("target/<profile>");
+    let server = profile.join("examples").join("scripted_server");
+    assert!(
+        server.exists(),
+        "{} is missing: run plain `cargo test`, which builds it",
+        server.display()
+    );
+    server
+}

@@ -1,0 +1,21 @@
+//! Live runs: the real binary over real pipes, before scripted servers and real ones.
+
+pub(crate) mod gate;
+mod process;
+mod rows;
+
+mod answers;
+mod cancellations;
+mod client_frames;
+mod command_line;
+mod death;
+mod denials;
+mod huge;
+mod ids;
+mod iteratools;
+mod methods;
+mod passes;
+mod real;
+mod retries;
+mod server_frames;
+mod sessions;

@@ -1,0 +1,186 @@
+//! A child process on three pipes, with a deadline on everything that it may keep us waiting for.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// How long anything may take before the test fails and its processes are killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running child. Dropped, it is killed with all its descendants.
+pub(crate) struct Process {
+    pid: u32,
+    input: Option<Sender<Vec<u8>>>,
+    output: Receiver<Vec<u8>>,
+    errors: Receiver<Vec<u8>>,
+    exit: Receiver<Option<i32>>,
+    ended: bool,
+    patience: Duration,
+}
+
+/// How a process ended, and all that it wrote that had not been read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    /// The exit code; `None` when a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl End {
+    /// The end of a process that had nothing more to say.
+    pub(crate) fn quiet(code: i32) -> Self {
+        Self { code: Some(code), stdout: String::new(), stderr: String::new() }
+    }
+}
+
+impl Process {
+    /// Starts `command` with its three standard streams on pipes.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    /// Starts `command` with stdin and stdout on pipes.
+    pub(crate) fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(stderr)
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+        Self {
+            pid: child.id(),
+            input: Some(write_from_a_thread(child.stdin.take().unwrap())),
+            output: read_in_a_thread(child.stdout.take().unwrap()),
+            errors: child.stderr.take().map_or_else(|| mpsc::channel().1, read_in_a_thread),
+            exit: wait_in_a_thread(child),
+            ended: false,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Waits so many times as long as the other tests: for an installation.
+    pub(crate) fn with_patience(mut self, times: u32) -> Self {
+        self.patience *= times;
+        self
+    }
+
+    /// Hands bytes to the child's stdin, never waiting for it to read them.
+    pub(crate) fn write(&self, bytes: Vec<u8>) {
+        // The send fails once the child has closed its stdin: the test sees that by what is missing.
+        let _ = self.input.as_ref().expect("stdin is open").send(bytes);
+    }
+
+    /// The next line of stdout without its LF, or why there is none.
+    pub(crate) fn line(&self) -> Result<Vec<u8>, String> {
+        let mut line = self.output.recv_timeout(self.patience).map_err(|error| match error {
+            RecvTimeoutError::Disconnected => format!("stdout has ended; {}", self.complaints()),
+            RecvTimeoutError::Timeout => {
+                format!("nothing on stdout for {:?}; {}", self.patience, self.complaints())
+            }
+        })?;
+        if line.pop() == Some(b'\n') { Ok(line) } else { Err("stdout ended within a line".into()) }
+    }
+
+    /// The next line of stderr without its LF.
+    pub(crate) fn error_line(&self) -> String {
+        let line = self.errors.recv_timeout(self.patience).expect("a line on stderr in time");
+        String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned()
+    }
+
+    /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
+    pub(crate) fn end(&mut self) -> End {
+        self.input = None;
+        self.wait()
+    }
+
+    /// Waits, with stdin open, until the child and all that hold its stdout or stderr are gone.
+    pub(crate) fn wait(&mut self) -> End {
+        let stdout = text(self.rest_of(&self.output, "stdout"));
+        let stderr = text(self.rest_of(&self.errors, "stderr"));
+        let code = self.exit.recv_timeout(self.patience).expect("the process ends in time");
+        self.ended = true;
+        End { code, stdout, stderr }
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Everything up to the end of a stream.
+    fn rest_of(&self, stream: &Receiver<Vec<u8>>, name: &str) -> Vec<u8> {
+        let mut rest = Vec::new();
+        loop {
+            match stream.recv_timeout(self.patience) {
+                Ok(line) => rest.extend(line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
+                Err(RecvTimeoutError::Timeout) => panic!(
+                    "{name} is still open after {:?}: a process was left behind; {}",
+                    self.patience,
+                    self.complaints()
+                ),
+            }
+        }
+    }
+
+    /// What stands on stderr so far, for a panic's message.
+    fn complaints(&self) -> String {
+        let stderr: Vec<u8> = self.errors.try_iter().flatten().collect();
+        format!("stderr: {}", String::from_utf8_lossy(&stderr))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !self.ended && self.exit.try_recv().is_err() {
+            kill_with_descendants(self.pid);
+            let _ = self.exit.recv_timeout(self.patience);
+        }
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+fn write_from_a_thread(mut pipe: impl Write + Send + 'static) -> Sender<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel::<Vec<u8>>();
+    thread::spawn(move || receiver.iter().try_for_each(|bytes| pipe.write_all(&bytes)));
+    sender
+}
+
+fn read_in_a_thread(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut pipe = BufReader::new(pipe);
+        loop {
+            let mut line = Vec::new();
+            match pipe.read_until(b'\n', &mut line) {
+                Ok(1..) if sender.send(line).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
+    receiver
+}
+
+fn wait_in_a_thread(mut child: Child) -> Receiver<Option<i32>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait().ok().and_then(|status| status.code())));
+    receiver
+}
+
+/// Kills a process and, where `/proc` tells them, its descendants: a server that is in a process
+/// group of its own would outlive the test that failed.
+fn kill_with_descendants(pid: u32) {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    for child in children.unwrap_or_default().split_whitespace() {
+        kill_with_descendants(child.parse().expect("a process id"));
+    }
+}

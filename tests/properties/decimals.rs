@@ -1,0 +1,116 @@
+//! Exact decimals (SPEC P7, P10) and the ids that are matched by them (SPEC W4).
+
+use std::cmp::Ordering;
+
+use callgate::engine::decimal::Decimal;
+use callgate::engine::frame::read_id;
+use proptest::prelude::{ProptestConfig, Strategy, prop_assert_eq, prop_oneof};
+use proptest::proptest;
+
+use super::any;
+use crate::fuzzing::peer;
+
+/// Numbers that are often equal in another spelling.
+fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "-?(0|[1-9][01]{0,3})(\\.[01]{1,3})?([eE][+-]?0?[0-3])?",
+        "-?(0|[1-9][0-9]{0,44})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?",
+        "-?(0|[1-9])(\\.[0-9]{1,2})?[eE][+-]?3[0-9]{2}",
+    ]
+}
+
+/// A number as a sign and a whole number of 10^-[`PLACES`], written out.
+#[derive(Debug, PartialEq, Eq)]
+struct Naive {
+    negative: bool,
+    digits: String,
+}
+
+/// More than any number here has.
+const PLACES: i32 = 500;
+
+impl Naive {
+    fn read(text: &str) -> Self {
+        let magnitude = text.trim_start_matches('-');
+        let (mantissa, exponent) = magnitude.split_once(['e', 'E']).unwrap_or((magnitude, "0"));
+        let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let exponent: i32 = exponent.parse().expect("an exponent");
+        let zeros = PLACES + exponent - i32::try_from(part.len()).expect("a few digits");
+        let zeros = "0".repeat(usize::try_from(zeros).expect("places enough"));
+        let digits = format!("{whole}{part}{zeros}").trim_start_matches('0').to_owned();
+        Naive { negative: text.starts_with('-') && !digits.is_empty(), digits }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        let by_size = || (self.digits.len(), &self.digits).cmp(&(other.digits.len(), &other.digits));
+        match (self.negative, other.negative) {
+            (false, false) => by_size(),
+            (true, true) => by_size().reverse(),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
+
+    /// In units of 10^-9, if that is a whole number below 2^128.
+    fn nanos(&self) -> Option<u128> {
+        let dropped = usize::try_from(PLACES - 9).expect("places enough");
+        let Some(kept) = self.digits.len().checked_sub(dropped) else {
+            return self.digits.is_empty().then_some(0);
+        };
+        let (whole, part) = self.digits.split_at(kept);
+        let exact = part.bytes().all(|digit| digit == b'0');
+        if whole.is_empty() { return (exact && part.is_empty()).then_some(0); }
+        whole.parse().ok().filter(|_| exact)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// SPEC P7: numbers compare exactly, as decimals of any length.
+    #[test]
+    fn numbers_compare_as_written_out(a in number(), b in number()) {
+        let expected = Naive::read(&a).compare(&Naive::read(&b));
+        prop_assert_eq!(Decimal::read(&a).cmp(&Decimal::read(&b)), expected);
+        prop_assert_eq!(Decimal::read(&a) == Decimal::read(&b), expected.is_eq());
+        prop_assert_eq!(Decimal::read(&a).is_negative(), Naive::read(&a).negative);
+        prop_assert_eq!(Decimal::read(&a).is_zero(), Naive::read(&a).digits.is_empty());
+    }
+
+    /// SPEC W4: one normalised text for each value, and another for each other.
+    #[test]
+    fn canonical_texts_are_equal_for_equal_numbers_only(a in number(), b in number()) {
+        let (one, two) = (Decimal::read(&a).canonical(), Decimal::read(&b).canonical());
+        prop_assert_eq!(one == two, Naive::read(&a) == Naive::read(&b), "{} {}", one, two);
+        prop_assert_eq!(Naive::read(&one), Naive::read(&a), "the canonical text is another number");
+    }
+
+    /// SPEC P10: an amount is kept exactly, or is none.
+    #[test]
+    fn amounts_are_exact_or_nothing(a in number()) {
+        prop_assert_eq!(Decimal::read(&a).scaled(9), Naive::read(&a).nanos());
+    }
+
+    /// SPEC P8: what no double can hold is what `serde_json` reads as no number, or as zero though it is none.
+    #[test]
+    fn doubles_hold_what_others_can_read(a in number()) {
+        let double = serde_json::from_str::<f64>(&a).ok();
+        let lost = double.is_none_or(|double| double == 0.0 && !Naive::read(&a).digits.is_empty());
+        prop_assert_eq!(Decimal::read(&a).is_beyond_double(), lost);
+    }
+
+    /// SPEC W4: ids are matched by value; a number is never a string.
+    #[test]
+    fn ids_have_one_key_for_equal_values_only(
+        a in prop_oneof![number(), any::string()],
+        b in prop_oneof![number(), any::string()],
+    ) {
+        let keys = [&a, &b].map(|id| read_id(id).expect("an id").key().into_owned());
+        let equal = match (a.starts_with('"'), b.starts_with('"')) {
+            (false, false) => Naive::read(&a) == Naive::read(&b),
+            (true, true) => peer::string(&a) == peer::string(&b),
+            _ => false,
+        };
+        prop_assert_eq!(keys[0] == keys[1], equal);
+    }
+}

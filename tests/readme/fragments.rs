@@ -1,0 +1,161 @@
+//! Rules, conditions, limits and answers of the page, each in the policy that it is a part of.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+
+use callgate::engine::compile::compile;
+use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use callgate::engine::session::{Action, Session, Settings, Side};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::page::{Block, Page};
+use super::root;
+
+/// 2026-01-01T00:00:00Z, where a minute begins.
+const START_MS: u64 = 1_767_225_600_000;
+
+fn read<T: DeserializeOwned>(file: &str) -> BTreeMap<String, T> {
+    let text = fs::read_to_string(root().join("tests/readme").join(file)).unwrap();
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// An engine with counters in memory.
+struct Engine {
+    session: Session,
+    ledger: MemoryLedger,
+    ids: u32,
+}
+
+impl Engine {
+    fn new(policy: &str, block: &Block<'_>) -> Self {
+        let policy = compile(policy.as_bytes())
+            .unwrap_or_else(|problems| panic!("README.md:{}: {problems:#?}", block.line));
+        let session = Session::new(Arc::new(policy), Settings::default());
+        Engine { session, ledger: MemoryLedger::default(), ids: 100 }
+    }
+
+    /// The answer to a message, if it does not pass.
+    fn answer(&mut self, message: &Value, at_ms: u64) -> Option<Value> {
+        let now = Now { wall_ms: START_MS + at_ms, monotonic_ms: at_ms };
+        let line = message.to_string();
+        let step = match self.session.handle(Side::Client, line.as_bytes(), now) {
+            step if !matches!(step.action, Action::Reserve(_)) => step,
+            step => {
+                let Action::Reserve(pending) = step.action else { unreachable!("see above") };
+                let settled = self.ledger.reserve(pending.demands(), now);
+                self.session.resume(line.as_bytes(), *pending, settled, now)
+            }
+        };
+        match step.action {
+            Action::Forward => None,
+            Action::Answer(answer) => Some(serde_json::from_slice(&answer).unwrap()),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    /// The answer to a call with a new id, if it does not pass.
+    fn call(&mut self, tool: &str, arguments: &Value) -> Option<Value> {
+        self.ids += 1;
+        let params = json!({ "name": tool, "arguments": arguments });
+        let call = json!({ "id": self.ids, "method": "tools/call", "params": params });
+        self.answer(&call, 0)
+    }
+}
+
+/// `tests/readme/rules.json`: arguments of calls in their order, and whether they pass.
+#[derive(Deserialize)]
+struct Row {
+    arguments: Value,
+    passes: bool,
+}
+
+/// A rule of the page decides as its rows say. Each block has rows, and the rows have a block.
+#[test]
+fn rules_decide_as_the_page_says() {
+    let page = Page::read();
+    let mut rules = read::<Vec<Row>>("rules.json");
+    for block in page.blocks("json rule") {
+        let rows = rules.remove(block.name).unwrap_or_else(|| panic!("no rows: {}", block.name));
+        assert!(rows.iter().any(|row| row.passes) && rows.iter().any(|row| !row.passes));
+        let rule = block.text;
+        let policy = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
+        let mut engine = Engine::new(&policy, &block);
+        for Row { arguments, passes } in rows {
+            let answer = engine.call("t", &arguments);
+            assert_eq!(answer.is_none(), passes, "{}: {arguments}: {answer:?}", block.name);
+        }
+    }
+    assert!(rules.is_empty(), "not on the page: {:?}", rules.keys());
+}
+
+#[test]
+fn conditions_and_limits_compile() {
+    let page = Page::read();
+    for (kind, before, after) in [
+        ("json condition", r#"{"deny_if":[{"conditions":["#, "]}]}"),
+        ("json limit", r#"{"limits":["#, "]}"),
+    ] {
+        let blocks = page.blocks(kind);
+        assert!(!blocks.is_empty(), "no {kind}");
+        for block in blocks {
+            let rule = format!("{before}{}{after}", block.text);
+            let policy = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
+            Engine::new(&policy, &block);
+        }
+    }
+}
+
+/// A policy, and a message that is answered under it.
+#[derive(Deserialize)]
+struct Exchange {
+    policy: Value,
+    /// So many calls of the same tool come first.
+    #[serde(default)]
+    calls_before: u32,
+    #[serde(default)]
+    at_ms: u64,
+    message: Value,
+}
+
+impl Exchange {
+    fn answer(self, block: &Block<'_>) -> Value {
+        let mut engine = Engine::new(&self.policy.to_string(), block);
+        let tool = self.message["params"]["name"].as_str().unwrap();
+        for _ in 0..self.calls_before {
+            assert_eq!(engine.call(tool, &json!({})), None);
+        }
+        engine.answer(&self.message, self.at_ms).expect("an answer")
+    }
+}
+
+/// An answer on the page is what callgate says to the message of its name in `tests/readme/answers.json`.
+#[test]
+fn answers_are_what_the_page_says() {
+    let page = Page::read();
+    let mut exchanges = read::<Exchange>("answers.json");
+    for block in page.blocks("json answer") {
+        let exchange = exchanges.remove(block.name);
+        let answer =
+            exchange.unwrap_or_else(|| panic!("no message: {}", block.name)).answer(&block);
+        assert_eq!(answer, serde_json::from_str::<Value>(block.text).unwrap());
+    }
+    assert!(exchanges.is_empty(), "not on the page: {:?}", exchanges.keys());
+}
+
+/// A default message is what an agent reads: `tests/readme/messages.json` has a case for each row.
+#[test]
+fn messages_are_what_the_page_says() {
+    let page = Page::read();
+    let mut exchanges = read::<Exchange>("messages.json");
+    for row in page.table("### What the agent sees", "what says no | default message") {
+        let exchange = exchanges.remove(row[0]).unwrap_or_else(|| panic!("no case: {}", row[0]));
+        let answer = exchange.answer(&Block { name: row[0], text: row[1], line: 0 });
+        let text = answer["result"]["content"][0]["text"].as_str().unwrap();
+        let (_, message) = text.split_once("] ").unwrap();
+        assert_eq!(message, row[1].replace("\\`", "`"));
+    }
+    assert!(exchanges.is_empty(), "not on the page: {:?}", exchanges.keys());
+}

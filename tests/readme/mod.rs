@@ -1,0 +1,136 @@
+//! What README.md says is true: its commands are run, its policies compiled, its tables compared.
+
+mod fragments;
+mod page;
+mod tables;
+
+use std::fs;
+use std::path::Path;
+
+use callgate::cli::{Cli, Command};
+use callgate::engine::compile::compile;
+use clap::Parser as _;
+use serde_json::Value;
+
+use crate::console::{Shell, steps};
+use page::Page;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Commands show what they show, before the real server.
+#[test]
+fn commands_show_what_the_page_says() {
+    let page = Page::read();
+    let shell = shell();
+    let mut count = 0;
+    for block in page.blocks("console") {
+        for mut step in steps(block.text) {
+            step.command = step.command.replace("cargo run --quiet --release -- ", "callgate ");
+            count += 1;
+            shell.shows(&step).unwrap_or_else(|why| panic!("README.md:{}:\n{why}", block.line));
+        }
+    }
+    assert!(count >= 2, "only {count} commands");
+}
+
+/// A shell at the top of the repository. Where the pinned servers are installed, `npx` runs them from there.
+fn shell() -> Shell {
+    let servers = root().join("target/real-servers");
+    let shell = Shell::new(root());
+    if !servers.join("installed").exists() {
+        return shell;
+    }
+    let npx = format!(
+        "#!/bin/sh\nshift\npackage=${{1%@*}}\nshift\nexec '{}'/node_modules/.bin/mcp-\"${{package##*/}}\" \"$@\"\n",
+        servers.display()
+    );
+    shell.with_script("npx", &npx)
+}
+
+/// The server of the commands is the one that `tests/real` pins.
+#[test]
+fn the_server_is_the_pinned_one() {
+    let pins = fs::read_to_string(root().join("tests/real/package.json")).unwrap();
+    let pins: Value = serde_json::from_str(&pins).unwrap();
+    let name = "@modelcontextprotocol/server-everything";
+    let pinned = format!("{name}@{}", pins["dependencies"][name].as_str().unwrap());
+    let page = Page::read();
+    let mentions = page.text().matches(name).count();
+    assert_eq!(page.text().matches(&pinned).count(), mentions);
+    assert!(mentions >= 3);
+}
+
+/// Whole policies are sound; one that stands in a file is that file.
+#[test]
+fn policies_compile() {
+    let page = Page::read();
+    let mut count = 0;
+    for block in page.blocks("json policy") {
+        compile(block.text.as_bytes())
+            .unwrap_or_else(|problems| panic!("README.md:{}: {problems:#?}", block.line));
+        if !block.name.is_empty() {
+            assert_eq!(block.text, fs::read_to_string(root().join(block.name)).unwrap());
+        }
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} policies");
+    let example = fs::read(root().join("policy.example.json")).unwrap();
+    compile(&example).unwrap();
+    let example: Value = serde_json::from_slice(&example).unwrap();
+    let tools = example["tools"].as_object().unwrap().len();
+    assert!(page.text().contains(&format!("the IteraTools MCP server, {tools} tools")));
+}
+
+/// The entry of a client's configuration is a command line that callgate takes.
+#[test]
+fn configurations_are_command_lines() {
+    let page = Page::read();
+    for block in page.blocks("json config") {
+        let config: Value = serde_json::from_str(block.text).unwrap();
+        for (name, server) in config["mcpServers"].as_object().unwrap() {
+            let words =
+                std::iter::once(&server["command"]).chain(server["args"].as_array().unwrap());
+            let words: Vec<&str> = words.map(|word| word.as_str().unwrap()).collect();
+            let Command::Wrap(args) = Cli::try_parse_from(&words).unwrap().command;
+            assert!(args.policy.is_absolute(), "{name}");
+            for program in [words[0], args.command[0].to_str().unwrap()] {
+                assert!(Path::new(program).is_absolute(), "{name}: {program}");
+            }
+        }
+    }
+}
+
+/// Every JSON block is of a kind that a test here knows.
+#[test]
+fn no_block_goes_unchecked() {
+    let kinds = ["policy", "config", "rule", "condition", "limit", "answer"];
+    for block in Page::read().blocks("json") {
+        let kind = block.name.split(' ').next().unwrap_or_default();
+        assert!(kinds.contains(&kind), "README.md:{}: what is `json {kind}`?", block.line);
+    }
+}
+
+/// Links lead to files that exist and to headings of the page.
+#[test]
+fn links_lead_somewhere() {
+    let page = Page::read();
+    let anchors: Vec<String> = page.headings().map(page::anchor).collect();
+    let links: Vec<&str> = page.links().collect();
+    assert!(links.len() >= 10, "only {} links", links.len());
+    for link in links {
+        match link.strip_prefix('#') {
+            Some(anchor) => assert!(anchors.iter().any(|known| known == anchor), "#{anchor}"),
+            None if link.starts_with("https://") => {}
+            None => assert!(root().join(link).exists(), "{link}"),
+        }
+    }
+}
+
+/// What it asks of the machine is what the package does.
+#[test]
+fn the_rust_version_is_the_packages() {
+    let wanted = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(Page::read().text().contains(&wanted), "{wanted}");
+}
