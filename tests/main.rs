@@ -13,4 +13,5 @@ mod console;
 mod fuzzing;
 mod live;
 mod policy;
+mod properties;
 mod readme;

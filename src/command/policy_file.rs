@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::engine::compile::compile;
 use crate::engine::policy::Policy;
-use crate::engine::source::{Place, Problem};
+use crate::engine::source::{MAX_PROBLEMS, Place, Problem};
 
 /// The largest policy file, in bytes (SPEC W7).
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -36,8 +36,12 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {
     let path = path.display();
-    let plural = if problems.len() == 1 { "problem" } else { "problems" };
-    let mut report = format!("policy `{path}` is not valid: {} {plural}", problems.len());
+    let how_many = match problems.len() {
+        1 => "1 problem".to_owned(),
+        count @ MAX_PROBLEMS.. => format!("the first {count} problems"),
+        count => format!("{count} problems"),
+    };
+    let mut report = format!("policy `{path}` is not valid: {how_many}");
     for problem in problems {
         let place = Place::of(problem.at, file);
         let Problem { pointer, message, help, .. } = problem;

@@ -16,7 +16,7 @@ use super::policy::{
     Tools,
 };
 use super::source::{
-    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name_for_problem,
+    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name, name_for_problem,
     pointer_of_key, string, word,
 };
 use super::value::Kind;
@@ -166,7 +166,7 @@ impl Compiler {
 
     fn names(&mut self, list: &Node<'_>) -> Names {
         let nodes = elements(list, &mut self.problems);
-        let names = nodes.iter().filter_map(|node| string(node, &mut self.problems));
+        let names = nodes.iter().filter_map(|node| name(node, &mut self.problems));
         Names::new(names.map(|name| NamePattern::new(&name)))
     }
 

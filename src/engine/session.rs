@@ -146,7 +146,11 @@ impl Session {
             Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
                 (Some(Box::new(permit.exhausted(demand, retry_after_ms))), None)
             }
-            Err(StateUnavailable) => (Some(Box::new(Denial::state_unavailable())), None),
+            Err(StateUnavailable) => {
+                // Limits in shadow mode alone stop nothing.
+                let enforced = permit.demands.iter().any(|demand| demand.enforced);
+                (enforced.then(|| Box::new(Denial::state_unavailable())), None)
+            }
         };
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
         let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {

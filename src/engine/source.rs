@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::name;
+use super::name::same_but_for_case;
 use super::value::{Kind, Member, Str, Value, proved_string_len};
 
 /// Something that is wrong with a policy file.
@@ -65,10 +65,10 @@ impl<'a> Node<'a> {
     }
 }
 
-/// More problems than this are not looked for.
-const MAX_PROBLEMS: usize = 100;
+/// More problems than this are not reported.
+pub const MAX_PROBLEMS: usize = 100;
 
-/// The longest name of a tool, method or field that a policy can hold, in bytes. MCP allows tools 128.
+/// The longest name of a tool or method that a policy can hold, in bytes. MCP allows tools 128.
 const MAX_NAME_BYTES: usize = 256;
 
 /// The problems found so far.
@@ -217,14 +217,27 @@ pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Entry<'a>> {
             continue;
         };
         if name.len() > MAX_NAME_BYTES {
-            let message = format!("a name is at most {MAX_NAME_BYTES} bytes long");
-            problems.add_at(name_at, node.pointer.clone(), message, None);
+            problems.add_at(name_at, node.pointer.clone(), too_long(), None);
             continue;
         }
         let node = node.child(&name, member.value);
         entries.push(Entry { name: name.into_owned(), name_at, node });
     }
     entries
+}
+
+/// The name or pattern of a tool; `None`, with a problem, for any other value.
+pub fn name(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
+    let name = string(node, problems)?;
+    if name.len() > MAX_NAME_BYTES {
+        problems.add(node, too_long(), None);
+        return None;
+    }
+    Some(name)
+}
+
+fn too_long() -> String {
+    format!("a name is at most {MAX_NAME_BYTES} bytes long")
 }
 
 /// The elements of a list; nothing, with a problem, for any other value.
@@ -295,7 +308,7 @@ fn quoted_list(names: &[&str]) -> String {
 /// The known name that someone may have meant, if one is near.
 fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
     const NEAR: f64 = 0.8;
-    if let Some(name) = known.iter().find(|name| name::same_but_for_case(name, typed)) {
+    if let Some(name) = known.iter().find(|name| same_but_for_case(name, typed)) {
         return Some(name);
     }
     let near = known.iter().map(|name| (strsim::jaro_winkler(name, typed), *name));

@@ -85,6 +85,8 @@ pub struct Relay {
     exit: Option<Exit>,
     /// Set once an answer has been relayed since it was last cleared.
     answered: bool,
+    /// The server ended before anybody asked it to.
+    server_died: bool,
 }
 
 /// One direction: a source, its lines, and the stretch of them that is on its way out.
@@ -93,6 +95,8 @@ struct Lane {
     source: Option<AsyncFd<Descriptor>>,
     buffer: LineBuffer,
     run: Range<usize>,
+    /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
+    moved: u64,
 }
 
 /// One destination, and what callgate itself has to say there.
@@ -100,6 +104,8 @@ struct Outlet {
     /// `None` once nobody reads it.
     sink: Option<AsyncFd<Descriptor>>,
     queue: Queue,
+    /// Bytes written so far.
+    moved: u64,
 }
 
 impl Relay {
@@ -132,13 +138,13 @@ impl Relay {
             signals: Signals::new()?,
             exit: None,
             answered: false,
+            server_died: false,
         })
     }
 
     /// Runs the session to its end; returns the exit code (SPEC C2).
     pub async fn run(mut self) -> ExitCode {
-        let end = self.serve().await;
-        let code = match end {
+        let code = match self.serve().await {
             Event::ClientEnded => self.drain_and_stop().await,
             Event::Signalled(number) => {
                 self.stop().await;
@@ -147,7 +153,7 @@ impl Relay {
             Event::ServerEnded | Event::ServerExited => self.bury().await,
             Event::ClientGone | Event::Settled | Event::Deadline => self.stop().await.unwrap_or(0),
         };
-        self.close(matches!(end, Event::ServerEnded | Event::ServerExited)).await;
+        self.close().await;
         ExitCode::from(code)
     }
 
@@ -162,12 +168,17 @@ impl Relay {
         }
     }
 
-    /// The server has exited: what it left in its pipe is still relayed, for a while.
+    /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
+    /// the pipe open: once nothing has come for a while, nothing will.
     async fn take_what_is_left(&mut self) -> Event {
-        let deadline = Instant::now().checked_add(AFTERMATH);
-        match self.relay_until(deadline, Wanted::ServerEnd).await {
-            Event::Deadline => Event::ServerExited,
-            end => end,
+        loop {
+            let moved = self.server.moved;
+            let deadline = Instant::now().checked_add(AFTERMATH);
+            match self.relay_until(deadline, Wanted::ServerEnd).await {
+                Event::Deadline if self.server.moved > moved => {}
+                Event::Deadline => return Event::ServerExited,
+                end => return end,
+            }
         }
     }
 
@@ -208,6 +219,7 @@ impl Relay {
             self.notices.say(Verbosity::Normal, &message);
         }
         self.to_client.queue.extend(self.session.abandon(&message));
+        self.server_died = true;
         code
     }
 
@@ -253,17 +265,17 @@ impl Relay {
 
     /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
     /// takes at all.
-    async fn close(&mut self, server_died: bool) {
+    async fn close(&mut self) {
         self.client.source = None;
         // A launcher may have gone before the server that it launched.
         self.upstream.signal(Signal::TERM);
-        let patience = if server_died { PATIENCE } else { LAST_WORDS };
+        let patience = if self.server_died { PATIENCE } else { LAST_WORDS };
         loop {
-            let left = self.to_client.queue.len();
+            let moved = self.to_client.moved;
             let deadline = Instant::now().checked_add(patience);
             let event = self.relay_until(deadline, Wanted::Flushed).await;
-            let stuck = event == Event::Deadline && self.to_client.queue.len() == left;
-            if event == Event::Settled || stuck || !server_died {
+            let goes_on = event == Event::Deadline && self.to_client.moved > moved;
+            if !goes_on || !self.server_died {
                 break;
             }
         }
@@ -356,25 +368,30 @@ impl Relay {
     fn poll_lanes(&mut self, cx: &mut Context<'_>) -> bool {
         // A few rounds, so that a busy side does not keep signals and the child waiting.
         const ROUNDS: usize = 16;
+        self.flush(cx);
         for _ in 0..ROUNDS {
-            self.flush(cx);
-            let moved = [Side::Client, Side::Server].map(|side| self.advance(side, cx));
-            self.flush(cx);
-            if moved == [false, false] {
+            let advanced = [Side::Client, Side::Server].map(|side| self.advance(side, cx));
+            let flushed = self.flush(cx);
+            // Only a round in which nothing moved has left a wake-up behind for everything that can move.
+            if !flushed && advanced == [false, false] {
                 return false;
             }
         }
         true
     }
 
-    fn flush(&mut self, cx: &mut Context<'_>) {
+    /// Writes what is due on both sides. True if something was written, or a side turned out to be gone.
+    fn flush(&mut self, cx: &mut Context<'_>) -> bool {
+        let state = |outlet: &Outlet| (outlet.moved, outlet.sink.is_some());
+        let before = (state(&self.to_server), state(&self.to_client));
         self.to_server.flush(&mut self.client, cx);
         self.to_client.flush(&mut self.server, cx);
+        before != (state(&self.to_server), state(&self.to_client))
     }
 
     /// Decides the lines that a side has sent, and reads more if none is left. True if something moved.
     fn advance(&mut self, side: Side, cx: &mut Context<'_>) -> bool {
-        let now = self.now();
+        let mut now = None;
         let mut moved = false;
         while self.may_decide(side) {
             let lane = self.lane(side);
@@ -383,7 +400,10 @@ impl Relay {
                 .next_line()
                 .or_else(|| if lane.source.is_none() { lane.buffer.last_line() } else { None });
             match line {
-                Some(line) => self.decide(side, line, now),
+                Some(line) => {
+                    let now = *now.get_or_insert_with(|| self.now());
+                    self.decide(side, line, now);
+                }
                 None if lane.read(cx) => {}
                 None => return moved,
             }
@@ -514,7 +534,7 @@ fn whole_ms(duration: Duration) -> u64 {
 impl Lane {
     fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
         let source = Some(source.watched(Interest::READABLE)?);
-        Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0 })
+        Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0, moved: 0 })
     }
 
     /// True once the source has ended and nothing of it is left.
@@ -545,6 +565,7 @@ impl Lane {
                     if count < room {
                         guard.clear_ready();
                     }
+                    self.moved = self.moved.saturating_add(count as u64);
                     return true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
@@ -559,7 +580,7 @@ impl Lane {
 impl Outlet {
     fn new(sink: Descriptor) -> io::Result<Self> {
         let sink = Some(sink.watched(Interest::WRITABLE)?);
-        Ok(Outlet { sink, queue: Queue::default() })
+        Ok(Outlet { sink, queue: Queue::default(), moved: 0 })
     }
 
     fn close(&mut self) {
@@ -583,10 +604,15 @@ impl Outlet {
             match self.write(bytes, cx) {
                 Poll::Pending => return,
                 Poll::Ready(None) => self.close(),
-                Poll::Ready(Some(count)) if from_run => {
-                    lane.run.start = lane.run.start.saturating_add(count);
+                Poll::Ready(Some(count)) => {
+                    self.moved = self.moved.saturating_add(count as u64);
+                    if from_run {
+                        lane.moved = lane.moved.saturating_add(count as u64);
+                        lane.run.start = lane.run.start.saturating_add(count);
+                    } else {
+                        self.queue.consume(count);
+                    }
                 }
-                Poll::Ready(Some(count)) => self.queue.consume(count),
             }
         }
     }

@@ -1,0 +1,186 @@
+//! Each request is answered once (SPEC W4), whatever either side sends in whatever order. What is checked at
+//! every line stands in [`crate::fuzzing::relay`].
+
+use std::collections::BTreeMap;
+
+use callgate::engine::compile::compile;
+use callgate::engine::frame::read_id;
+use callgate::engine::session::Side;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::proptest;
+use proptest::sample::select;
+
+use crate::fuzzing::peer;
+use crate::fuzzing::relay::Relay;
+
+const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret"],
+    "methods":{"resources/*":"deny","sampling/createMessage":"deny"},
+    "tools":{"open":{},"few":{"rate_limit":{"max":2,"window":60}},"human":{"action":"require_approval"},
+        "secret":{}}}"#;
+
+/// Something that happens in a session.
+#[derive(Debug, Clone)]
+enum Event {
+    Client(String),
+    Server(String),
+    Long(Side, String),
+    Pass(u64),
+}
+
+/// Few ids in many spellings, so that they meet.
+fn id() -> impl Strategy<Value = &'static str> {
+    select(vec!["1", "1.0", "10e-1", "2", "\"1\"", r#""\u0031""#, "\"a\"", "null", "-7", "[]", "1e400"])
+}
+
+fn params() -> impl Strategy<Value = String> {
+    let tool = select(vec!["open", "few", "human", "secret", "OPEN", "other"]);
+    let rest = select(vec![
+        "",
+        r#","arguments":{"x":1}"#,
+        r#","task":{}"#,
+        r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}"#,
+        r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"requestState":"s""#,
+        r#","Name":"open""#,
+        r#","arguments":null"#,
+    ]);
+    (tool, rest).prop_map(|(tool, rest)| format!(r#"{{"name":"{tool}"{rest}}}"#))
+}
+
+fn client_line() -> impl Strategy<Value = String> {
+    let call = (id(), params()).prop_map(|(id, params)| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)
+    });
+    let methods = ["initialize", "tools/list", "x", "subscriptions/listen", "resources/read", "tools/Call"];
+    let request = (id(), select(methods.to_vec())).prop_map(|(id, method)| {
+        let modern = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        format!(r#"{{"id":{id},"method":"{method}","params":{modern}}}"#)
+    });
+    let odd = (id(), id(), params()).prop_map(|(id, other, params)| {
+        format!(
+            r#"[{{"id":{id},"method":"x"}},{{"id":{other},"method":"tools/call","params":{params}}}]"#
+        )
+    });
+    let broken = id().prop_flat_map(|id| {
+        select(vec![
+            format!(r#"{{"id":{id},"method":"x","method":"y"}}"#),
+            format!(r#"{{"id":{id},"ID":2,"method":"x"}}"#),
+            format!(r#"{{"id":{id},"method":"x","result":1}}"#),
+            format!(r#"{{"id":{id},"method":7}}"#),
+            format!(r#"{{"id":{id},"result":1}}"#),
+            format!(r#"{{"id":{id},"method":"x""#),
+        ])
+    });
+    prop_oneof![5 => call, 4 => request, 3 => cancellation(), 1 => odd, 2 => broken]
+}
+
+fn cancellation() -> impl Strategy<Value = String> {
+    id().prop_map(|id| {
+        format!(r#"{{"method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#)
+    })
+}
+
+fn server_line() -> impl Strategy<Value = String> {
+    let answer = (id(), select(vec!["result", "error"])).prop_flat_map(|(id, what)| {
+        select(vec![
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{{}}}}"#),
+            format!(r#"{{"id":{id},"{what}":{{"capabilities":{{"tools":{{}}}},"tools":[{{"name":"secret"}}]}}}}"#),
+            format!(r#"{{"id":{id},"{what}":{{"requestState":"s","inputRequests":{{"a":{{"method":"x"}}}}}}}}"#),
+            format!(r#"{{"id":{id},"{what}":{{"inputRequests":{{"a":{{"method":"sampling/createMessage"}}}}}}}}"#),
+        ])
+    });
+    let odd = id().prop_flat_map(|id| {
+        select(vec![
+            format!(r#"{{"id":{id}}}"#),
+            format!(r#"{{"id":{id},"result":1,"result":2}}"#),
+            format!(r#"{{"id":{id},"result":{{"#),
+            format!(r#"{{"id":{id},"method":"x","result":1}}"#),
+            format!(r#"{{"id":{id},"result":1,"error":2}}"#),
+            format!(r#"{{"id":{id},"method":"sampling/createMessage"}}"#),
+            format!(r#"{{"id":{id},"method":"roots/list"}}"#),
+            format!(r#"[{{"id":{id},"result":1}}]"#),
+            format!(r#"log {{"id":{id}}}"#),
+        ])
+    });
+    prop_oneof![5 => answer, 3 => odd, 1 => cancellation()]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        8 => client_line().prop_map(Event::Client),
+        8 => server_line().prop_map(Event::Server),
+        1 => (any::<bool>(), server_line()).prop_map(|(client, line)| {
+            Event::Long(if client { Side::Client } else { Side::Server }, line)
+        }),
+        1 => (0..90_000_u64).prop_map(Event::Pass),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// SPEC W4, W8: at most one answer to a request that is in flight; whoever waits at the end is answered then.
+    #[test]
+    fn no_request_is_answered_twice_and_none_is_forgotten(events in vec(event(), 0..50)) {
+        let policy = compile(POLICY.as_bytes()).expect("a policy");
+        let mut relay = Relay::new(policy, false);
+        for event in &events {
+            match event {
+                Event::Client(line) => relay.send(Side::Client, line.as_bytes()),
+                Event::Server(line) => relay.send(Side::Server, line.as_bytes()),
+                Event::Long(side, line) => relay.send_long(*side, line.as_bytes()),
+                Event::Pass(ms) => relay.pass(*ms),
+            }
+        }
+        let waiting = relay.expected();
+        let before = relay.answers.len();
+        relay.abandon();
+        prop_assert_eq!(relay.answers.len() - before, waiting);
+        prop_assert_eq!(relay.expected(), 0);
+
+        // Once more from the outside, line by line: no more answers under an id than requests under it.
+        let asked = events.iter().filter_map(|event| match event {
+            Event::Client(line) => Some(line.as_bytes()),
+            _ => None,
+        });
+        let asked = ids(asked, |frame| frame.get("method").is_some());
+        let answered = relay.to_client.iter().chain(&relay.answers).map(Vec::as_slice);
+        let answered = ids(answered, |frame| frame.get("method").is_none());
+        for (id, times) in answered {
+            let asked = asked.get(&id).copied().unwrap_or_default();
+            prop_assert!(times <= asked, "{times} answers to {asked} requests {}", id.escape_ascii());
+        }
+    }
+
+    /// SPEC W4: a request that the policy lets through and the server answers is answered with the server's bytes.
+    #[test]
+    fn an_answer_reaches_who_asked(id in id(), value in super::any::value()) {
+        let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
+        let mut relay = Relay::new(policy, false);
+        relay.send(Side::Client, format!(r#"{{"id":{id},"method":"x"}}"#).as_bytes());
+        let answer = format!(r#"{{"id": {id},"result":{value}}}"#);
+        relay.send(Side::Server, answer.as_bytes());
+        relay.send(Side::Server, answer.as_bytes());
+        let is_id = read_id(id).is_some();
+        prop_assert_eq!(relay.to_client.len(), usize::from(is_id));
+        prop_assert!(relay.to_client.iter().all(|line| line == answer.as_bytes()));
+    }
+}
+
+/// How often each id stands at the top of a line, or of an element of a batch, that is `wanted`.
+fn ids<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    wanted: impl Fn(&peer::Members<'_>) -> bool,
+) -> BTreeMap<Vec<u8>, usize> {
+    let mut times = BTreeMap::new();
+    for line in lines {
+        let text = str::from_utf8(line).expect("UTF-8");
+        let frames = peer::elements(text).map_or(vec![text], |elements| elements.0);
+        for frame in frames.into_iter().filter_map(peer::members).filter(|frame| wanted(frame)) {
+            if let Some(id) = frame.get("id").and_then(read_id) {
+                *times.entry(id.key().into_owned()).or_default() += 1;
+            }
+        }
+    }
+    times
+}

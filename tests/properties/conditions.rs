@@ -1,0 +1,220 @@
+//! Conditions against the tables of SPEC P7 and P8, written down once more over `serde_json`'s values.
+
+use std::cmp::Ordering;
+
+use callgate::engine::condition::{Bound, Condition, Scalar, Test};
+use callgate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
+use callgate::engine::path::{ArgPath, Arguments};
+use proptest::collection::vec;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::proptest;
+use proptest::sample::select;
+use proptest::strategy::BoxedStrategy;
+use regex::Regex;
+use serde_json::Value;
+
+use super::any as json;
+
+/// Holds, does not hold, or cannot be decided.
+type Truth = Option<bool>;
+
+/// Scalars of every type, few enough to meet each other.
+const SCALARS: [&str; 14] = [
+    "null", "true", "false", "0", "-0.0", "1", "1.0", "10e-1", "2", "9007199254740993",
+    "9007199254740992", "\"\"", "\"a\"", "\"ab\"",
+];
+
+/// An operator with its value, for the engine and for the model.
+#[derive(Debug, Clone)]
+struct Op {
+    name: &'static str,
+    values: Vec<&'static str>,
+}
+
+fn op() -> BoxedStrategy<Op> {
+    let scalar = || select(SCALARS.to_vec());
+    let ordered = select(SCALARS[3..].to_vec());
+    let one = |names: Vec<&'static str>, value: BoxedStrategy<&'static str>| {
+        (select(names), value).prop_map(|(name, value)| Op { name, values: vec![value] })
+    };
+    let list = (select(vec!["in", "not_in"]), vec(scalar(), 1..3))
+        .prop_map(|(name, values)| Op { name, values });
+    prop_oneof![
+        3 => one(vec!["eq", "neq", "contains"], scalar().boxed()),
+        3 => one(vec!["lt", "lte", "gt", "gte"], ordered.boxed()),
+        2 => list,
+        1 => one(vec!["exists"], select(vec!["true", "false"]).boxed()),
+        1 => one(vec!["regex"], Just("\"^a\"").boxed()),
+    ]
+    .boxed()
+}
+
+impl Op {
+    fn test(&self) -> Test {
+        let scalar = |text: &str| match serde_json::from_str(text).expect("a scalar") {
+            Value::Null => Scalar::Null,
+            Value::Bool(value) => Scalar::Bool(value),
+            Value::String(value) => Scalar::String(value),
+            _ => Scalar::Number(text.to_owned()),
+        };
+        let bound = || match scalar(self.values[0]) {
+            Scalar::String(value) => Bound::String(value),
+            _ => Bound::Number(self.values[0].to_owned()),
+        };
+        match self.name {
+            "eq" => Test::Equal(scalar(self.values[0])),
+            "neq" => Test::NotEqual(scalar(self.values[0])),
+            "contains" => Test::Contains(scalar(self.values[0])),
+            "lt" => Test::Less(bound()),
+            "lte" => Test::AtMost(bound()),
+            "gt" => Test::Greater(bound()),
+            "gte" => Test::AtLeast(bound()),
+            "in" => Test::In(self.values.iter().copied().map(scalar).collect()),
+            "not_in" => Test::NotIn(self.values.iter().copied().map(scalar).collect()),
+            "exists" => Test::Exists(self.values[0] == "true"),
+            _ => Test::Regex(Regex::new("^a").expect("a pattern")),
+        }
+    }
+
+    /// SPEC P8, for what stands at a path; `None` is nothing.
+    fn truth(&self, found: Option<&Value>) -> Truth {
+        let values: Vec<Value> =
+            self.values.iter().map(|text| serde_json::from_str(text).expect("a scalar")).collect();
+        let Some(found) = found else {
+            return match self.name {
+                "exists" => Some(self.values[0] == "false"),
+                "neq" | "not_in" => None,
+                _ => Some(false),
+            };
+        };
+        match self.name {
+            "eq" => equal(&values[0], found),
+            "neq" => equal(&values[0], found).map(|equal| !equal),
+            "in" => among(found, &values),
+            "not_in" => among(found, &values).map(|among| !among),
+            "exists" => Some(self.values[0] == "true"),
+            "regex" => found.as_str().map(|text| text.starts_with('a')),
+            "contains" => match found {
+                Value::Array(elements) => contains(elements, &values[0]),
+                _ => Some(found.as_str()?.contains(values[0].as_str()?)),
+            },
+            name => compare(found, &values[0]).map(|order| match name {
+                "lt" => order.is_lt(),
+                "lte" => order.is_le(),
+                "gt" => order.is_gt(),
+                _ => order.is_ge(),
+            }),
+        }
+    }
+}
+
+/// SPEC P7: values of one type compare, and null with any.
+fn equal(a: &Value, b: &Value) -> Truth {
+    match (a, b) {
+        (Value::Null, _) | (_, Value::Null) => Some(a == b),
+        (Value::Bool(a), Value::Bool(b)) => Some(a == b),
+        _ => compare(a, b).map(Ordering::is_eq),
+    }
+}
+
+fn compare(a: &Value, b: &Value) -> Option<Ordering> {
+    match (a, b) {
+        (Value::String(a), Value::String(b)) => Some(a.as_str().cmp(b)),
+        // Whole numbers all of them, and the large ones are spelt without a point.
+        (Value::Number(a), Value::Number(b)) => {
+            let whole = |number: &serde_json::Number| match number.as_i64() {
+                Some(whole) => whole.to_string(),
+                None => format!("{}", number.as_f64().expect("a number")),
+            };
+            let (a, b): (i64, i64) = (whole(a).parse().expect("whole"), whole(b).parse().expect("whole"));
+            Some(a.cmp(&b))
+        }
+        _ => None,
+    }
+}
+
+/// One of a list. A list that has nothing to compare a value with decides nothing.
+fn among(found: &Value, list: &[Value]) -> Truth {
+    if list.iter().any(|value| equal(value, found) == Some(true)) {
+        return Some(true);
+    }
+    let same_type = |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(found);
+    let decides = found.is_null()
+        || list.iter().all(Value::is_null)
+        || list.iter().any(|value| same_type(&value));
+    decides.then_some(false)
+}
+
+fn contains(elements: &[Value], wanted: &Value) -> Truth {
+    if elements.iter().any(|element| equal(element, wanted) == Some(true)) {
+        return Some(true);
+    }
+    let same_type = |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(wanted);
+    elements.iter().any(|element| same_type(&element)).then_some(false)
+}
+
+/// A scalar, or a short list of them.
+fn argument() -> impl Strategy<Value = String> {
+    let list = vec(select(SCALARS.to_vec()), 0..4).prop_map(|list| format!("[{}]", list.join(",")));
+    prop_oneof![2 => select(SCALARS.to_vec()).prop_map(str::to_owned), 1 => list]
+}
+
+/// What `require` and what `deny_if` make of a condition.
+fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
+    let mut scratch = Scratch::default();
+    let root = Reader::new(arguments, MAX_DEPTH, &mut scratch).document(KeyRule::Unique);
+    let arguments = Arguments::new(Some(root.expect("arguments")));
+    let condition = Condition { path: ArgPath::parse(path).expect("a path"), test };
+    (condition.surely_holds(&arguments), condition.may_hold(&arguments))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    /// SPEC P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
+    #[test]
+    fn one_value_is_judged_by_the_table(op in op(), argument in json::maybe(argument())) {
+        let arguments = argument.as_ref().map_or("{}".to_owned(), |text| format!("{{\"x\":{text}}}"));
+        let value = argument.map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+        let truth = op.truth(value.as_ref());
+        let expected = (truth == Some(true), truth != Some(false));
+        prop_assert_eq!(judge("args.x", op.test(), &arguments), expected);
+    }
+
+    /// SPEC P6: with `[*]` a `require` condition holds for every match, a `deny_if` condition for any; no match
+    /// counts as absent.
+    #[test]
+    fn many_values_are_judged_one_by_one(op in op(), list in vec(argument(), 0..4), as_object in proptest::prelude::any::<bool>()) {
+        let arguments = if as_object {
+            let members = list.iter().enumerate().map(|(nth, value)| format!("\"k{nth}\":{value}"));
+            format!("{{\"x\":{{{}}}}}", members.collect::<Vec<_>>().join(","))
+        } else {
+            format!("{{\"x\":[{}]}}", list.join(","))
+        };
+        let values: Vec<Value> = list.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
+        let mut truths: Vec<Truth> = values.iter().map(|value| op.truth(Some(value))).collect();
+        if truths.is_empty() {
+            truths.push(op.truth(None));
+        }
+        let every = truths.iter().all(|truth| *truth == Some(true));
+        let any = truths.iter().any(|truth| *truth != Some(false));
+        prop_assert_eq!(judge("args.x[*]", op.test(), &arguments), (every, any));
+    }
+
+    /// SPEC P5–P8: what surely holds may hold, for any arguments and path; and a condition and its opposite never
+    /// both surely hold.
+    #[test]
+    fn what_surely_holds_may_hold(
+        mut op in op(),
+        arguments in json::object(vec((select(vec!["\"x\"", "\"X\"", "\"y\""]).prop_map(str::to_owned), json::value()), 0..4)),
+        path in select(vec!["args", "args.x", "args.x.y", "args.x[0]", "args.x[*]", "args.x[*][*]", "args[*].x"]),
+    ) {
+        let (surely, may) = judge(path, op.test(), &arguments);
+        prop_assert!(may || !surely);
+        let opposites = [("eq", "neq"), ("lt", "gte"), ("lte", "gt"), ("in", "not_in"), ("neq", "eq"), ("not_in", "in")];
+        if let Some((_, opposite)) = opposites.iter().find(|(name, _)| *name == op.name) {
+            op.name = opposite;
+            prop_assert!(!(surely && judge(path, op.test(), &arguments).0));
+        }
+    }
+}

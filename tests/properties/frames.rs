@@ -1,0 +1,118 @@
+//! What the frame reader accepts, others read in the same way (SPEC W3, W6); and what is well formed, it accepts.
+
+use callgate::engine::compile::compile;
+use callgate::engine::session::Side;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::proptest;
+use proptest::sample::select;
+use proptest::strategy::BoxedStrategy;
+use serde_json::Value;
+
+use super::any as json;
+use crate::fuzzing::frame::check;
+use crate::fuzzing::relay::Relay;
+
+/// A frame of MCP in any order and spelling, as some client or server might write it.
+fn well_formed() -> BoxedStrategy<String> {
+    let id = || prop_oneof![json::number(), json::string()];
+    let quoted = |words: &[&'static str]| select(words.to_vec()).prop_map(|word| format!("\"{word}\""));
+    let method = quoted(&["tools/call", "tools\\/call", "tools/c\\u0061ll", "initialize", "x", "日本"]);
+    let other_method = quoted(&["notifications/initialized", "ping", ""]);
+    let arguments = json::object(vec((json::string(), json::value()), 0..4));
+    let params = (json::string(), arguments, json::value(), any::<bool>()).prop_map(
+        |(name, arguments, extra, modern)| {
+            let version = r#""io.modelcontextprotocol/protocolVersion": "2026-07-28","#;
+            let meta = if modern { version } else { "" };
+            format!(r#"{{"arguments":{arguments},"_meta":{{{meta}"a":{extra}}},"name":{name}}}"#)
+        },
+    );
+    let field = |name: &str, value: BoxedStrategy<String>| {
+        let name = format!("\"{name}\"");
+        value.prop_map(move |value| (name.clone(), value)).boxed()
+    };
+    let version = || field("jsonrpc", quoted(&["2.0"]).boxed());
+    let extra = || (select(vec!["\"x\"", "\"_meta\"", "\"ids\""]).prop_map(str::to_owned), json::value()).boxed();
+    let frame = |fields: Vec<BoxedStrategy<(String, String)>>| {
+        json::object(fields.prop_shuffle()).boxed()
+    };
+    prop_oneof![
+        4 => frame(vec![version(), field("id", id().boxed()), field("method", method.boxed()), field("params", params.boxed())]),
+        1 => frame(vec![version(), field("method", other_method.boxed()), field("params", json::object(vec((json::string(), json::value()), 0..3)).boxed())]),
+        1 => frame(vec![version(), field("id", id().boxed()), field("result", json::value()), extra()]),
+        1 => frame(vec![extra(), field("error", json::value()), field("id", id().boxed())]),
+    ]
+    .boxed()
+}
+
+/// A frame in which two readers might see different things.
+fn doubtful() -> BoxedStrategy<String> {
+    let keys = vec![
+        "id", "ID", "\\u0069d", "method", "Method", "params", "paramſ", "result", "error", "name",
+        "arguments", "Name", "_meta", "x", "jsonrpc", "tools", "\\ud800", "requestState",
+    ];
+    let scalars = vec![
+        "1", "null", "\"tools/call\"", "\"Tools/Call\"", "\"a\"", "{}", "[]", "true", "1e999",
+        "\"\\udc00\"", "01", "'a'",
+    ];
+    let leaf = select(scalars).prop_map(str::to_owned);
+    let tree = leaf.prop_recursive(3, 24, 5, move |inner| {
+        let member = (select(keys.clone()), inner.clone());
+        let list = vec(inner, 0..4).prop_map(|elements| format!("[{}]", elements.join(",")));
+        let object = vec(member, 0..5).prop_map(|members| {
+            let members = members.into_iter().map(|(key, value)| format!("\"{key}\":{value}"));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        });
+        prop_oneof![1 => list, 3 => object]
+    });
+    let wrapped = tree.clone().prop_map(|inner| {
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{inner}}}"#)
+    });
+    let answer = tree.clone().prop_map(|inner| format!(r#"{{"id":1,"result":{inner}}}"#));
+    prop_oneof![tree, wrapped, answer].boxed()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    /// SPEC W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
+    #[test]
+    fn doubtful_frames_are_judged_by_the_rules(frame in doubtful(), noise in vec(any::<(u16, u8)>(), 0..2)) {
+        check(&[b"\0", frame.as_bytes()].concat());
+        let mut bytes = frame.into_bytes();
+        for (at, byte) in noise {
+            let at = usize::from(at) % bytes.len().max(1);
+            bytes[at..].iter_mut().take(1).for_each(|old| *old = byte);
+        }
+        check(&[b"\0", bytes.as_slice()].concat());
+    }
+
+    /// SPEC W1, W3: well-formed MCP passes an open policy unchanged, and `serde_json` reads the same object.
+    #[test]
+    fn well_formed_frames_are_never_refused(frame in well_formed()) {
+        check(&[b"\0", frame.as_bytes()].concat());
+        let value: Value = serde_json::from_str(&frame).expect("JSON for everybody");
+        prop_assert!(value.is_object());
+        let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
+        let mut relay = Relay::new(policy, false);
+        relay.send(Side::Client, frame.as_bytes());
+        prop_assert_eq!(relay.to_server, [frame.as_bytes()]);
+        prop_assert!(relay.answers.is_empty());
+    }
+
+    /// SPEC W3, P4: a call is decided by the tool name that `serde_json` reads.
+    #[test]
+    fn a_call_is_decided_by_the_name_that_others_read(frame in well_formed(), listed in any::<bool>()) {
+        let value: Value = serde_json::from_str(&frame).expect("JSON for everybody");
+        let Some(name) = value["params"]["name"].as_str().filter(|_| value["method"] == "tools/call") else {
+            return Ok(());
+        };
+        let name = if listed { name.to_owned() } else { format!("{name}.") };
+        let policy = serde_json::json!({ "version": "1", "default": "deny", "tools": { name: {} } });
+        let policy = compile(policy.to_string().as_bytes()).expect("a policy");
+        let mut relay = Relay::new(policy, false);
+        relay.send(Side::Client, frame.as_bytes());
+        let has_pattern = value["params"]["name"].as_str().is_some_and(|name| name.contains('*'));
+        prop_assert!(relay.to_server.len() == usize::from(listed) || has_pattern);
+    }
+}
