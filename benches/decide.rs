@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::session::{Action, Session, Settings, Side};
+use callgate::engine::line::Side;
+use callgate::engine::session::{Action, Session, Settings};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Calls that are timed together; their answers settle them untimed.

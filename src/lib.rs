@@ -12,7 +12,7 @@
 //!
 //! inside the engine ("a ► b": a may import b; a test keeps it so)
 //!
-//!   session ► decide ► policy ► condition ► path ► value ► json ► keys
+//!   session ► decide ► policy ► condition ► path ► json ► keys ► value ► decimal
 //!      │         ├──► limits   (imports nobody: counters are opaque to it)
 //!      │         └──► mcp ► frame ► json
 //!      ├──► in_flight, retry      ids, and which retries are free
@@ -45,7 +45,8 @@
 //!
 //! use callgate::engine::compile::compile;
 //! use callgate::engine::limits::Now;
-//! use callgate::engine::session::{Action, Session, Settings, Side};
+//! use callgate::engine::line::Side;
+//! use callgate::engine::session::{Action, Session, Settings};
 //!
 //! let policy = compile(br#"{"version":"1","default":"deny","tools":{"search":{}}}"#).expect("a valid policy");
 //! let mut session = Session::new(Arc::new(policy), Settings::default());

@@ -15,3 +15,4 @@ mod live;
 mod policy;
 mod properties;
 mod readme;
+mod tidy;

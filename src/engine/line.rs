@@ -1,4 +1,6 @@
-//! Bytes in, whole lines out, with a cap on their length.
+//! Lines: who sends them, and how they come out of a stream of bytes, whole and with a cap on their length.
+
+use std::fmt;
 
 use super::frame::IdFinder;
 
@@ -7,6 +9,24 @@ pub const HEAD_BYTES: usize = 1024;
 
 /// Room that a read is offered.
 const READ_BYTES: usize = 64 * 1024;
+
+/// Who sent a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The MCP client.
+    Client,
+    /// The MCP server.
+    Server,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Server => "server",
+        })
+    }
+}
 
 /// One line in a [`LineBuffer`]: offsets that hold until the next read.
 #[derive(Debug)]

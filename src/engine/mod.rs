@@ -26,4 +26,5 @@ pub mod frame;
 pub mod json;
 mod keys;
 pub mod line;
+mod scan;
 pub mod value;

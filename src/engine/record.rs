@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::session::Side;
+use super::line::Side;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]

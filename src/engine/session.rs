@@ -1,7 +1,6 @@
 //! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
-use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,31 +10,13 @@ use super::frame::{self, Frame, FrameKind, IdFinder, Refusal, RefusalAnswer, Req
 use super::in_flight::{Awaited, InFlight, Waiting};
 use super::json::Scratch;
 use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
-use super::line::LongLine;
+use super::line::{LongLine, Side};
 use super::listing;
 use super::mcp::{self, Params, ResultMembers, ToolCall};
 use super::policy::{MethodRule, Mode, Policy};
 use super::record::{Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
 use super::value::Value;
-
-/// Who sent a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The MCP client.
-    Client,
-    /// The MCP server.
-    Server,
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Side::Client => "client",
-            Side::Server => "server",
-        })
-    }
-}
 
 /// What is to be done about a line, and what is to be recorded of it.
 #[derive(Debug)]

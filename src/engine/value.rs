@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use super::decimal::Decimal;
-use super::json::plain_run;
+use super::scan::plain_run;
 
 /// One JSON value.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,9 @@
 
 pub mod relay;
 
+mod lanes;
+mod signals;
+
 pub mod descriptor;
 pub mod notices;
 pub mod upstream;

@@ -18,21 +18,20 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::Signal;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 use crate::engine::limits::{Ledger, Now};
-use crate::engine::line::{HEAD_BYTES, Line, LineBuffer};
-use crate::engine::session::{Action, Session, Side, Step};
+use crate::engine::line::{HEAD_BYTES, Line, Side};
+use crate::engine::session::{Action, Session, Step};
 
 use super::descriptor::Descriptor;
+use super::lanes::{Lane, Outlet};
 use super::notices::{Notices, Verbosity};
+use super::signals::Signals;
 use super::upstream::{Exit, Upstream};
 
 /// How much a queue may hold before the lane that fills it stops.
@@ -87,25 +86,6 @@ pub struct Relay {
     answered: bool,
     /// The server ended before anybody asked it to.
     server_died: bool,
-}
-
-/// One direction: a source, its lines, and the stretch of them that is on its way out.
-struct Lane {
-    /// `None` once it has ended.
-    source: Option<AsyncFd<Descriptor>>,
-    buffer: LineBuffer,
-    run: Range<usize>,
-    /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
-    moved: u64,
-}
-
-/// One destination, and what callgate itself has to say there.
-struct Outlet {
-    /// `None` once nobody reads it.
-    sink: Option<AsyncFd<Descriptor>>,
-    queue: Queue,
-    /// Bytes written so far.
-    moved: u64,
 }
 
 impl Relay {
@@ -529,174 +509,4 @@ impl Relay {
 
 fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Lane {
-    fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
-        let source = Some(source.watched(Interest::READABLE)?);
-        Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0, moved: 0 })
-    }
-
-    /// True once the source has ended and nothing of it is left.
-    fn is_done(&self) -> bool {
-        self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0
-    }
-
-    /// True if the next line, whatever becomes of it, leaves the run in one piece.
-    fn continues_run(&self) -> bool {
-        self.run.is_empty() || self.run.end == self.buffer.decided()
-    }
-
-    /// Reads once, if the run is out and something is there. True if it read or the source ended.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.run.is_empty() {
-            return false;
-        }
-        loop {
-            let Some(source) = &self.source else { return false };
-            let Poll::Ready(ready) = source.poll_read_ready(cx) else { return false };
-            let Ok(mut guard) = ready else { break };
-            let buffer = self.buffer.spare();
-            let room = buffer.capacity().saturating_sub(buffer.len());
-            match source.get_ref().read(buffer) {
-                Ok(0) => break,
-                Ok(count) => {
-                    // A short read has emptied the pipe: the next byte will be announced.
-                    if count < room {
-                        guard.clear_ready();
-                    }
-                    self.moved = self.moved.saturating_add(count as u64);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
-                Err(_) => break,
-            }
-        }
-        self.source = None;
-        true
-    }
-}
-
-impl Outlet {
-    fn new(sink: Descriptor) -> io::Result<Self> {
-        let sink = Some(sink.watched(Interest::WRITABLE)?);
-        Ok(Outlet { sink, queue: Queue::default(), moved: 0 })
-    }
-
-    fn close(&mut self) {
-        self.sink = None;
-    }
-
-    /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
-    fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
-        loop {
-            if self.sink.is_none() {
-                lane.run = 0..0;
-                self.queue = Queue::default();
-                return;
-            }
-            let run = lane.buffer.slice(lane.run.start, lane.run.end);
-            let bytes = if run.is_empty() { self.queue.bytes() } else { run };
-            if bytes.is_empty() {
-                return;
-            }
-            let from_run = !run.is_empty();
-            match self.write(bytes, cx) {
-                Poll::Pending => return,
-                Poll::Ready(None) => self.close(),
-                Poll::Ready(Some(count)) => {
-                    self.moved = self.moved.saturating_add(count as u64);
-                    if from_run {
-                        lane.moved = lane.moved.saturating_add(count as u64);
-                        lane.run.start = lane.run.start.saturating_add(count);
-                    } else {
-                        self.queue.consume(count);
-                    }
-                }
-            }
-        }
-    }
-
-    /// `None` if nobody will read again. Writes before it waits: mostly there is room.
-    fn write(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        let Some(sink) = &self.sink else { return Poll::Ready(None) };
-        loop {
-            match sink.get_ref().write(bytes) {
-                Ok(count) => return Poll::Ready(Some(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(None),
-            }
-            match ready!(sink.poll_write_ready(cx)) {
-                Ok(mut guard) => guard.clear_ready(),
-                Err(_) => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
-/// Bytes that callgate writes itself, on their way out.
-#[derive(Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    /// `sent <= bytes.len()`
-    sent: usize,
-}
-
-impl Queue {
-    fn bytes(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.bytes().is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.bytes().len()
-    }
-
-    fn extend(&mut self, bytes: Vec<u8>) {
-        if self.bytes.is_empty() {
-            self.bytes = bytes;
-        } else {
-            self.bytes.extend(bytes);
-        }
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.sent = self.sent.saturating_add(count);
-        if self.is_empty() {
-            *self = Queue::default();
-        }
-    }
-}
-
-/// The signals that end a session.
-struct Signals {
-    streams: [(u8, SignalStream); 3],
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        let stream = |kind: SignalKind| -> io::Result<(u8, SignalStream)> {
-            Ok((u8::try_from(kind.as_raw_value()).unwrap_or_default(), signal(kind)?))
-        };
-        let streams = [
-            stream(SignalKind::interrupt())?,
-            stream(SignalKind::terminate())?,
-            stream(SignalKind::hangup())?,
-        ];
-        Ok(Signals { streams })
-    }
-
-    /// The number of a signal that has come; wakes the task when one does.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<u8> {
-        let mut arrived = None;
-        for (number, stream) in &mut self.streams {
-            if stream.poll_recv(cx).is_ready() {
-                arrived = Some(*number);
-            }
-        }
-        arrived
-    }
 }

@@ -4,8 +4,8 @@
 use std::str;
 
 use callgate::engine::compile::compile;
+use callgate::engine::line::Side;
 use callgate::engine::policy::Policy;
-use callgate::engine::session::Side;
 use callgate::engine::source::{Place, Problem};
 use serde_json::Value;
 

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use std::str;
 use std::sync::Arc;
 
-use callgate::engine::decide::decide;
+use callgate::engine::decide::{decide, never_passes};
 use callgate::engine::frame::{IdFinder, read_client, read_id};
 use callgate::engine::json::Scratch;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::line::LongLine;
+use callgate::engine::line::Side;
 use callgate::engine::mcp::{Params, ToolCall};
-use callgate::engine::policy::Policy;
-use callgate::engine::session::{Action, Session, Settings, Side, Step};
+use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::session::{Action, Session, Settings, Step};
+
+use serde_json::Value;
 
 use super::peer::{self, Members};
 
@@ -37,7 +40,10 @@ pub(crate) struct Relay {
 struct Open {
     /// Someone waits for the answer.
     expected: bool,
+    /// It is a `subscriptions/listen`.
     listens: bool,
+    /// It is a `tools/list`.
+    lists: bool,
 }
 
 impl Relay {
@@ -142,7 +148,8 @@ impl Relay {
                     self.check_permitted(line);
                 }
                 let listens = method == "subscriptions/listen";
-                let before = self.open.insert(key(id), Open { expected: !listens, listens });
+                let open = Open { expected: !listens, listens, lists: method == "tools/list" };
+                let before = self.open.insert(key(id), open);
                 assert!(before.is_none(), "a second request {id} while the first is in flight");
             }
             (Some("notifications/cancelled"), None) => {
@@ -178,8 +185,8 @@ impl Relay {
         match (frame.get("method"), id) {
             (None, Some(id)) => {
                 assert!(answers || !self.open.contains_key(&key(id)), "half an answer to {id}");
-                if answers {
-                    self.close(sent);
+                if answers && self.close(sent).lists {
+                    self.check_list(&frame);
                 }
             }
             (None, None) => assert!(frame.get("result").is_none(), "an answer to nobody"),
@@ -192,9 +199,26 @@ impl Relay {
             (Some(_), Some(_)) => assert!(!answers, "a request and an answer at once"),
         }
         if line != sent {
-            assert!(answers, "only an answer is ever rewritten");
+            check_rewrite(line, sent);
         }
         self.to_client.push(sent.to_vec());
+    }
+
+    /// SPEC W1: an enforced list has no hidden tools, and nothing that is no tool.
+    fn check_list(&self, frame: &Members<'_>) {
+        let result = frame.get("result").and_then(peer::members);
+        let tools = result.as_ref().and_then(|result| result.get("tools"));
+        let Some(tools) = tools.and_then(peer::elements) else { return };
+        if self.policy.document_mode(self.shadow) == Mode::Shadow {
+            return;
+        }
+        for tool in tools.0 {
+            let name =
+                peer::members(tool).and_then(|tool| tool.get("name").and_then(peer::unicode));
+            let name = name.unwrap_or_else(|| panic!("{tool} is no tool"));
+            assert!(!self.policy.hide.matches(&name), "{name} is hidden");
+            assert!(!self.policy.hide_denied || !never_passes(&self.policy, &name), "{name}");
+        }
     }
 
     /// The server says that the stream of an open `subscriptions/listen` has ended.
@@ -235,6 +259,34 @@ impl Relay {
         assert!(batch.is_some() || answers.len() <= 1, "{} answers to one line", answers.len());
         self.answers.extend(answers.into_iter().map(<[u8]>::to_vec));
     }
+}
+
+/// SPEC W1, P15: a line is rewritten to cut tools from a list, to announce changes of the list, or because a result
+/// asks for a method that is denied; whatever else is in it stays.
+fn check_rewrite(line: &[u8], sent: &[u8]) {
+    let read = |line| serde_json::from_slice::<Value>(line).ok();
+    let (Some(mut before), Some(mut after)) = (read(line), read(sent)) else { return };
+    if after.get("error").is_some() {
+        assert_eq!(after["error"]["code"], 403);
+        return;
+    }
+    let tools = |frame: &mut Value| frame.pointer_mut("/result/tools").map(Value::take);
+    if let (Some(Value::Array(before)), Some(Value::Array(after))) =
+        (tools(&mut before), tools(&mut after))
+    {
+        let mut listed = before.iter();
+        assert!(after.iter().all(|tool| listed.any(|other| other == tool)), "a list of others");
+    }
+    for frame in [&mut before, &mut after] {
+        let result = frame["result"].as_object_mut().expect("a result");
+        result.remove("ttlMs");
+        result.remove("cacheScope");
+        let tools = result.get_mut("capabilities").and_then(|all| all.get_mut("tools"));
+        if let Some(tools) = tools.and_then(Value::as_object_mut) {
+            tools.remove("listChanged");
+        }
+    }
+    assert_eq!(before, after, "more was changed than may be");
 }
 
 /// What callgate writes to the server answers the request that the server sent.

@@ -10,8 +10,8 @@
 //! ```
 
 use callgate::engine::compile::compile;
+use callgate::engine::line::Side;
 use callgate::engine::policy::Policy;
-use callgate::engine::session::Side;
 
 use super::relay::Relay;
 

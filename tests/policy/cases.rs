@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::line::Side;
 use callgate::engine::record::Record;
-use callgate::engine::session::{Action, Session, Settings, Side, Step};
+use callgate::engine::session::{Action, Session, Settings, Step};
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -17,7 +17,15 @@ pub(super) fn space() -> impl Strategy<Value = &'static str> {
 /// A string in its quotes, without half surrogate pairs.
 pub(super) fn string() -> impl Strategy<Value = String> {
     let escapes = vec![
-        r"\u0041", r"\u0000", r"\n", r"\\", r"\/", r#"\""#, r"\ud83d\ude00", r"\u212A", r"\u0131",
+        r"\u0041",
+        r"\u0000",
+        r"\n",
+        r"\\",
+        r"\/",
+        r#"\""#,
+        r"\ud83d\ude00",
+        r"\u212A",
+        r"\u0131",
     ];
     let piece = prop_oneof![
         4 => "[a-zA-Z0-9_ /.*]{0,3}",

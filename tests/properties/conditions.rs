@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use callgate::engine::condition::{Bound, Condition, Scalar, Test};
-use callgate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
+use callgate::engine::json::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::path::{ArgPath, Arguments};
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
@@ -20,8 +20,20 @@ type Truth = Option<bool>;
 
 /// Scalars of every type, few enough to meet each other.
 const SCALARS: [&str; 14] = [
-    "null", "true", "false", "0", "-0.0", "1", "1.0", "10e-1", "2", "9007199254740993",
-    "9007199254740992", "\"\"", "\"a\"", "\"ab\"",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0.0",
+    "1",
+    "1.0",
+    "10e-1",
+    "2",
+    "9007199254740993",
+    "9007199254740992",
+    "\"\"",
+    "\"a\"",
+    "\"ab\"",
 ];
 
 /// An operator with its value, for the engine and for the model.
@@ -126,7 +138,8 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
                 Some(whole) => whole.to_string(),
                 None => format!("{}", number.as_f64().expect("a number")),
             };
-            let (a, b): (i64, i64) = (whole(a).parse().expect("whole"), whole(b).parse().expect("whole"));
+            let (a, b): (i64, i64) =
+                (whole(a).parse().expect("whole"), whole(b).parse().expect("whole"));
             Some(a.cmp(&b))
         }
         _ => None,
@@ -138,7 +151,8 @@ fn among(found: &Value, list: &[Value]) -> Truth {
     if list.iter().any(|value| equal(value, found) == Some(true)) {
         return Some(true);
     }
-    let same_type = |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(found);
+    let same_type =
+        |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(found);
     let decides = found.is_null()
         || list.iter().all(Value::is_null)
         || list.iter().any(|value| same_type(&value));
@@ -149,7 +163,8 @@ fn contains(elements: &[Value], wanted: &Value) -> Truth {
     if elements.iter().any(|element| equal(element, wanted) == Some(true)) {
         return Some(true);
     }
-    let same_type = |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(wanted);
+    let same_type =
+        |value: &&Value| std::mem::discriminant(*value) == std::mem::discriminant(wanted);
     elements.iter().any(|element| same_type(&element)).then_some(false)
 }
 
@@ -162,14 +177,14 @@ fn argument() -> impl Strategy<Value = String> {
 /// What `require` and what `deny_if` make of a condition.
 fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
     let mut scratch = Scratch::default();
-    let root = Reader::new(arguments, MAX_DEPTH, &mut scratch).document(KeyRule::Unique);
-    let arguments = Arguments::new(Some(root.expect("arguments")));
+    let arguments = Arguments::read(&mut Reader::new(arguments, MAX_DEPTH, &mut scratch));
+    let arguments = arguments.expect("arguments");
     let condition = Condition { path: ArgPath::parse(path).expect("a path"), test };
     (condition.surely_holds(&arguments), condition.may_hold(&arguments))
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(super::cases(3000))]
 
     /// SPEC P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
     #[test]

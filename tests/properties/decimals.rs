@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use callgate::engine::decimal::Decimal;
 use callgate::engine::frame::read_id;
-use proptest::prelude::{ProptestConfig, Strategy, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Strategy, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 
 use super::any;
@@ -42,7 +42,8 @@ impl Naive {
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        let by_size = || (self.digits.len(), &self.digits).cmp(&(other.digits.len(), &other.digits));
+        let by_size =
+            || (self.digits.len(), &self.digits).cmp(&(other.digits.len(), &other.digits));
         match (self.negative, other.negative) {
             (false, false) => by_size(),
             (true, true) => by_size().reverse(),
@@ -59,13 +60,15 @@ impl Naive {
         };
         let (whole, part) = self.digits.split_at(kept);
         let exact = part.bytes().all(|digit| digit == b'0');
-        if whole.is_empty() { return (exact && part.is_empty()).then_some(0); }
+        if whole.is_empty() {
+            return (exact && part.is_empty()).then_some(0);
+        }
         whole.parse().ok().filter(|_| exact)
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(super::cases(2000))]
 
     /// SPEC P7: numbers compare exactly, as decimals of any length.
     #[test]

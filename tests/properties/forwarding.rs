@@ -1,10 +1,10 @@
 //! What passes, passes byte for byte (SPEC W1), however its bytes come in.
 
 use callgate::engine::compile::compile;
+use callgate::engine::line::Side;
 use callgate::engine::line::{Line, LineBuffer};
-use callgate::engine::session::Side;
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
@@ -60,11 +60,13 @@ fn line() -> BoxedStrategy<Vec<u8>> {
     let request = (id.clone(), method.clone(), json::value()).prop_map(|(id, method, value)| {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"name":"t","x":{value}}}}}"#)
     });
-    let notification =
-        (method, json::value()).prop_map(|(method, value)| format!(r#"{{"method":"{method}","params":{value}}}"#));
-    let answer = (id, json::value()).prop_map(|(id, value)| format!(r#" {{"id":{id} ,"result":{value}}} "#));
+    let notification = (method, json::value())
+        .prop_map(|(method, value)| format!(r#"{{"method":"{method}","params":{value}}}"#));
+    let answer =
+        (id, json::value()).prop_map(|(id, value)| format!(r#" {{"id":{id} ,"result":{value}}} "#));
     let message = prop_oneof![request, notification, answer].prop_map(String::into_bytes);
-    let noise = prop_oneof![vec(any::<u8>(), 0..20), Just(b" \t".to_vec()), Just(vec![b'x'; CAP + 1])];
+    let noise =
+        prop_oneof![vec(any::<u8>(), 0..20), Just(b" \t".to_vec()), Just(vec![b'x'; CAP + 1])];
     let end = select(vec!["\n", "\r\n", "\n", ""]);
     (prop_oneof![3 => message, 1 => noise], end)
         .prop_map(|(mut line, end)| {
@@ -75,7 +77,7 @@ fn line() -> BoxedStrategy<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(super::cases(300))]
 
     /// SPEC W1: the same lines come out whatever pieces the bytes come in, and what is forwarded is a line of the
     /// input, byte for byte and in its order.

@@ -1,9 +1,9 @@
 //! What the frame reader accepts, others read in the same way (SPEC W3, W6); and what is well formed, it accepts.
 
 use callgate::engine::compile::compile;
-use callgate::engine::session::Side;
+use callgate::engine::line::Side;
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
@@ -16,8 +16,10 @@ use crate::fuzzing::relay::Relay;
 /// A frame of MCP in any order and spelling, as some client or server might write it.
 fn well_formed() -> BoxedStrategy<String> {
     let id = || prop_oneof![json::number(), json::string()];
-    let quoted = |words: &[&'static str]| select(words.to_vec()).prop_map(|word| format!("\"{word}\""));
-    let method = quoted(&["tools/call", "tools\\/call", "tools/c\\u0061ll", "initialize", "x", "日本"]);
+    let quoted =
+        |words: &[&'static str]| select(words.to_vec()).prop_map(|word| format!("\"{word}\""));
+    let method =
+        quoted(&["tools/call", "tools\\/call", "tools/c\\u0061ll", "initialize", "x", "日本"]);
     let other_method = quoted(&["notifications/initialized", "ping", ""]);
     let arguments = json::object(vec((json::string(), json::value()), 0..4));
     let params = (json::string(), arguments, json::value(), any::<bool>()).prop_map(
@@ -32,10 +34,12 @@ fn well_formed() -> BoxedStrategy<String> {
         value.prop_map(move |value| (name.clone(), value)).boxed()
     };
     let version = || field("jsonrpc", quoted(&["2.0"]).boxed());
-    let extra = || (select(vec!["\"x\"", "\"_meta\"", "\"ids\""]).prop_map(str::to_owned), json::value()).boxed();
-    let frame = |fields: Vec<BoxedStrategy<(String, String)>>| {
-        json::object(fields.prop_shuffle()).boxed()
+    let extra = || {
+        (select(vec!["\"x\"", "\"_meta\"", "\"ids\""]).prop_map(str::to_owned), json::value())
+            .boxed()
     };
+    let frame =
+        |fields: Vec<BoxedStrategy<(String, String)>>| json::object(fields.prop_shuffle()).boxed();
     prop_oneof![
         4 => frame(vec![version(), field("id", id().boxed()), field("method", method.boxed()), field("params", params.boxed())]),
         1 => frame(vec![version(), field("method", other_method.boxed()), field("params", json::object(vec((json::string(), json::value()), 0..3)).boxed())]),
@@ -48,12 +52,38 @@ fn well_formed() -> BoxedStrategy<String> {
 /// A frame in which two readers might see different things.
 fn doubtful() -> BoxedStrategy<String> {
     let keys = vec![
-        "id", "ID", "\\u0069d", "method", "Method", "params", "paramſ", "result", "error", "name",
-        "arguments", "Name", "_meta", "x", "jsonrpc", "tools", "\\ud800", "requestState",
+        "id",
+        "ID",
+        "\\u0069d",
+        "method",
+        "Method",
+        "params",
+        "paramſ",
+        "result",
+        "error",
+        "name",
+        "arguments",
+        "Name",
+        "_meta",
+        "x",
+        "jsonrpc",
+        "tools",
+        "\\ud800",
+        "requestState",
     ];
     let scalars = vec![
-        "1", "null", "\"tools/call\"", "\"Tools/Call\"", "\"a\"", "{}", "[]", "true", "1e999",
-        "\"\\udc00\"", "01", "'a'",
+        "1",
+        "null",
+        "\"tools/call\"",
+        "\"Tools/Call\"",
+        "\"a\"",
+        "{}",
+        "[]",
+        "true",
+        "1e999",
+        "\"\\udc00\"",
+        "01",
+        "'a'",
     ];
     let leaf = select(scalars).prop_map(str::to_owned);
     let tree = leaf.prop_recursive(3, 24, 5, move |inner| {
@@ -73,7 +103,7 @@ fn doubtful() -> BoxedStrategy<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(super::cases(1000))]
 
     /// SPEC W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
     #[test]

@@ -5,7 +5,7 @@ use callgate::engine::limits::{
 };
 use proptest::collection::vec;
 use proptest::prelude::{
-    Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof,
+    Just, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof,
 };
 use proptest::proptest;
 use proptest::sample::{Index, select};
@@ -114,15 +114,16 @@ impl Run {
             Settlement::Charged { reservation, missed: found } => {
                 prop_assert_eq!(full, None, "more than `max` let through");
                 prop_assert_eq!(found, missed);
-                self.calls += 1;
-                for counter in 0..self.windows.len() {
+                let call = self.calls;
+                let charges = (0..self.windows.len()).filter_map(|counter| {
                     let mut of_counter = wants.iter().filter(|want| want.counter == counter);
-                    if let Some(want) = of_counter.find(|want| has_room(want)) {
-                        let (cost, call) = (cost(want, wants), self.calls);
-                        self.charges.push(Charge { counter, at_ms, cost, call });
-                    }
-                }
-                self.held.push((self.calls, reservation));
+                    let want = of_counter.find(|want| has_room(want))?;
+                    Some(Charge { counter, at_ms, cost: cost(want, wants), call })
+                });
+                let charges: Vec<Charge> = charges.collect();
+                self.charges.extend(charges);
+                self.held.push((call, reservation));
+                self.calls += 1;
             }
         }
         Ok(())
@@ -169,7 +170,11 @@ impl Run {
     /// SPEC W2: at the time that is told every limit has room, and not a millisecond earlier; if none is told,
     /// there is none.
     fn check_retry(
-        &self, wants: &[Want], demands: &[Demand], at_ms: u64, retry_after_ms: Option<u64>,
+        &self,
+        wants: &[Want],
+        demands: &[Demand],
+        at_ms: u64,
+        retry_after_ms: Option<u64>,
     ) -> TestCaseResult {
         let never = wants.iter().any(|want| {
             let cost = cost(want, wants);
@@ -203,9 +208,10 @@ impl Run {
     fn is_strict_by_a_slot_at_most(&self, want: &Want, wants: &[Want], at_ms: u64) -> bool {
         let Window::Sliding(seconds) = self.windows[want.counter] else { return true };
         let reach_ms = (u64::from(seconds) * 1000 * 61).div_ceil(60);
-        let recent = self.charges.iter().filter(|charge| {
-            charge.counter == want.counter && charge.at_ms + reach_ms > at_ms
-        });
+        let recent = self
+            .charges
+            .iter()
+            .filter(|charge| charge.counter == want.counter && charge.at_ms + reach_ms > at_ms);
         recent.map(|charge| charge.cost).sum::<u128>() + cost(want, wants) > want.max
     }
 
@@ -298,7 +304,7 @@ fn events(call: impl Strategy<Value = Vec<Want>>) -> impl Strategy<Value = Vec<E
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(super::cases(400))]
 
     /// SPEC P9–P13, W2: several demands at once, all or none, shared counters, windows of every kind, clocks that
     /// jump, calls that are given back: every settlement is what the naive list says, and every retry time exact.

@@ -1,5 +1,7 @@
 //! What holds for any input, compared with a naive model: short, slow, and plainly right.
 
+use proptest::prelude::ProptestConfig;
+
 mod any;
 
 mod answers;
@@ -10,3 +12,8 @@ mod frames;
 mod limits;
 mod names;
 mod stricter;
+
+/// So many cases of a property. A failure is shown whole; nothing is written to disk.
+fn cases(count: u32) -> ProptestConfig {
+    ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
+}

@@ -2,17 +2,17 @@
 
 use callgate::engine::name::{NamePattern, fold, same_but_for_case};
 use proptest::collection::vec;
-use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 
 /// Characters that move when a string is normalised, folded or cleaned.
 const RESTLESS: [char; 48] = [
-    ' ', '\t', '\u{a0}', '\u{3000}', '\u{85}', '\u{200b}', '\u{200d}', '\u{ad}', '\u{34f}', '\u{feff}',
-    '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{180e}', '\u{2028}', '\u{300}', '\u{301}',
-    '\u{323}', '\u{345}', '\u{308}', '\u{327}', '\u{1161}', '\u{11a8}', '\u{3099}', '\u{ff9e}', 'a',
-    'A', 'e', 'I', 'İ', 'ı', 'ß', 'ẞ', 'ſ', '\u{212a}', '\u{212b}', 'ﬁ', 'ﬃ', 'ŉ', 'ΐ', 'ᾳ', 'ᾼ', '´',
-    '\u{1100}', '가', 'カ', 'ｶ',
+    ' ', '\t', '\u{a0}', '\u{3000}', '\u{85}', '\u{200b}', '\u{200d}', '\u{ad}', '\u{34f}',
+    '\u{feff}', '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{180e}', '\u{2028}', '\u{300}',
+    '\u{301}', '\u{323}', '\u{345}', '\u{308}', '\u{327}', '\u{1161}', '\u{11a8}', '\u{3099}',
+    '\u{ff9e}', 'a', 'A', 'e', 'I', 'İ', 'ı', 'ß', 'ẞ', 'ſ', '\u{212a}', '\u{212b}', 'ﬁ', 'ﬃ', 'ŉ',
+    'ΐ', 'ᾳ', 'ᾼ', '´', '\u{1100}', '가', 'カ', 'ｶ',
 ];
 
 fn restless_text() -> impl Strategy<Value = String> {
@@ -32,7 +32,7 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(super::cases(2000))]
 
     /// SPEC P2: `*` is any run of characters, `?` one, all else is itself.
     #[test]

@@ -11,7 +11,7 @@ use callgate::engine::limits::{
 use callgate::engine::mcp::{Params, ToolCall};
 use callgate::engine::policy::Policy;
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
@@ -174,7 +174,9 @@ impl Addition {
             }
             Addition::AllTools(rule) if policy["all_tools"].is_null() => policy["all_tools"] = rule,
             Addition::AllTools(_) => {}
-            Addition::Hide(name) => policy["hide"].as_array_mut().expect("a list").push(json!(name)),
+            Addition::Hide(name) => {
+                policy["hide"].as_array_mut().expect("a list").push(json!(name))
+            }
         }
     }
 }
@@ -184,7 +186,7 @@ fn outcome(policy: &Policy, call: &str, used: u128) -> Outcome {
     let mut params = Params::default();
     let mut scratch = Scratch::default();
     let frame = read_client(call.as_bytes(), &mut scratch, |reader, key| params.read(reader, key));
-    let call = ToolCall::read(frame.expect("a frame").params, &params).expect("a call");
+    let call = ToolCall::read(frame.expect("a frame").params, params).expect("a call");
     let Ok(permit) = decide(policy, &call, false) else { return Outcome::Deny };
     let mut ledger = MemoryLedger::default();
     let now = Now { wall_ms: 1_767_225_600_000, monotonic_ms: 0 };
@@ -213,7 +215,7 @@ fn charges(used: u128) -> Vec<Demand> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(super::cases(1500))]
 
     /// SPEC 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
     #[test]
