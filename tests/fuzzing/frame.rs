@@ -112,11 +112,11 @@ fn check_client_line(line: &[u8]) {
     };
     let text = str::from_utf8(line).expect("what is accepted is UTF-8");
     let members = peer::members(text).expect("what is accepted is an object");
-    assert_eq!(frame.params.map(|params| params.text()), members.get("params"));
+    assert_eq!(frame.params.map(callgate::engine::value::Value::text), members.get("params"));
     let (id, method) = match &frame.kind {
         FrameKind::Request { id, method } => (Some(id.raw()), Some(method.as_ref())),
         FrameKind::Notification { method } => (None, Some(method.as_ref())),
-        FrameKind::Response { id } => (id.map(|id| id.raw()), None),
+        FrameKind::Response { id } => (id.map(callgate::engine::frame::RequestId::raw), None),
         FrameKind::Other { .. } => panic!("a client's frame of no kind"),
     };
     assert_eq!(id, members.get("id").filter(|id| *id != "null"));
@@ -231,9 +231,9 @@ fn check_server_line(line: &[u8]) {
         FrameKind::Other { id } => (id, false),
     };
     let is_id = |text: &&str| !text.starts_with(['{', '[', 't', 'f', 'n']);
-    assert_eq!(id.map(|id| id.raw()), members.get("id").filter(is_id));
+    assert_eq!(id.map(callgate::engine::frame::RequestId::raw), members.get("id").filter(is_id));
     assert_eq!(answers, members.get("result").is_some() || members.get("error").is_some());
-    assert_eq!(frame.result.map(|result| result.text()), members.get("result"));
+    assert_eq!(frame.result.map(callgate::engine::value::Value::text), members.get("result"));
 }
 
 /// The members of a line that SPEC W6 has relayed.

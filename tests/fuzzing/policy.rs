@@ -31,7 +31,9 @@ pub(crate) fn check(file: &[u8]) {
         Err(problems) => {
             assert!(!problems.is_empty(), "refused without a reason");
             assert!(problems.is_sorted_by_key(|problem| problem.at), "not in file order");
-            problems.iter().for_each(|problem| check_place(problem, file));
+            for problem in &problems {
+                check_place(problem, file);
+            }
         }
     }
 }

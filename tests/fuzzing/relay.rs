@@ -116,9 +116,9 @@ impl Relay {
             self.ledger.release(reservation);
         }
         match (side, step.action) {
-            (Side::Client, Action::Forward) => self.to_the_server(line),
-            (Side::Server, Action::Forward) => self.to_the_client(line, line),
-            (Side::Server, Action::Rewrite(bytes)) => self.to_the_client(line, &bytes),
+            (Side::Client, Action::Forward) => self.take_to_server(line),
+            (Side::Server, Action::Forward) => self.take_to_client(line, line),
+            (Side::Server, Action::Rewrite(bytes)) => self.take_to_client(line, &bytes),
             (Side::Client, Action::Answer(bytes)) => self.answer_client(line, &bytes),
             (Side::Server, Action::Answer(bytes)) => answer_server(line, &bytes),
             (Side::Server, Action::Divert(answer)) => {
@@ -138,7 +138,7 @@ impl Relay {
         );
     }
 
-    fn to_the_server(&mut self, line: &[u8]) {
+    fn take_to_server(&mut self, line: &[u8]) {
         let frame = read(line);
         assert!(!line.contains(&b'\r'), "a server may end a line at a CR");
         let method = frame.get("method").and_then(peer::unicode);
@@ -177,7 +177,7 @@ impl Relay {
     }
 
     /// `sent` goes to the client for the server's `line`.
-    fn to_the_client(&mut self, line: &[u8], sent: &[u8]) {
+    fn take_to_client(&mut self, line: &[u8], sent: &[u8]) {
         let frame = read(sent);
         assert!(!sent.contains(&b'\n'), "one line became two");
         let id = frame.get("id").filter(|id| read_id(id).is_some());

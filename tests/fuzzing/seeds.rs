@@ -44,9 +44,10 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         let mut session = case.policy.get().replace('\n', " ");
         for (id, Call { tool, arguments }) in case.calls.iter().enumerate() {
             let arguments = arguments.as_ref().map_or("{}", |arguments| arguments.get());
-            session += &format!(
+            let call = format!(
                 "\nc{{\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":{tool},\"arguments\":{arguments}}}}}"
             );
+            session.push_str(&call);
         }
         session
     });

@@ -36,9 +36,8 @@ fn every_problem_is_found_at_its_place() {
 }
 
 fn check(bad: &BadPolicy) -> Result<(), String> {
-    let found = match compile(bad.text.as_bytes()) {
-        Ok(_) => return Err("it compiled".to_owned()),
-        Err(found) => found,
+    let Err(found) = compile(bad.text.as_bytes()) else {
+        return Err("it compiled".to_owned());
     };
     let shown: Vec<String> = found
         .iter()

@@ -35,9 +35,8 @@ pub(super) struct Call {
     /// What shadow mode would have said.
     pub(super) shadow_rule: Option<String>,
     pub(super) message: Option<String>,
-    /// `null`: there must be no such time.
-    #[serde(default, deserialize_with = "given")]
-    pub(super) retry_after_ms: Option<Option<u64>>,
+    #[serde(default)]
+    pub(super) retry_after_ms: Retry,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -65,8 +64,23 @@ fn once() -> u32 {
     1
 }
 
-fn given<'de, D: serde::Deserializer<'de>>(field: D) -> Result<Option<Option<u64>>, D::Error> {
-    Option::deserialize(field).map(Some)
+/// What a case says of `retry_after_ms`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "Option<u64>")]
+pub(super) enum Retry {
+    /// Nothing.
+    #[default]
+    Unsaid,
+    /// There must be no such time: `null`.
+    Never,
+    /// So many milliseconds.
+    After(u64),
+}
+
+impl From<Option<u64>> for Retry {
+    fn from(written: Option<u64>) -> Self {
+        written.map_or(Retry::Never, Retry::After)
+    }
 }
 
 /// Everything in the JSON files of `folder`, each with where it came from.

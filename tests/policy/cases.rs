@@ -10,7 +10,7 @@ use callgate::engine::session::{Action, Session, Settings, Step};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::case::{Call, Case, Expect, read_all};
+use super::case::{Call, Case, Expect, Retry, read_all};
 
 /// A session with its ledger, as the shell would drive it.
 struct Engine {
@@ -100,10 +100,12 @@ fn check(call: &Call, step: Step) -> Result<(), String> {
     if let Some(message) = &call.message {
         expect("message", message, &verdict.message)?;
     }
-    if let (Some(retry), Action::Answer(answer)) = (call.retry_after_ms, &step.action) {
+    if let (Retry::Never | Retry::After(_), Action::Answer(answer)) =
+        (call.retry_after_ms, &step.action)
+    {
         let answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
         let found = answer["result"]["_meta"]["callgate/decision"]["retry_after_ms"].as_u64();
-        expect("retry_after_ms", &retry, &found)?;
+        expect("retry_after_ms", &call.retry_after_ms, &Retry::from(found))?;
     }
     Ok(())
 }

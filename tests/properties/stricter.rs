@@ -175,7 +175,7 @@ impl Addition {
             Addition::AllTools(rule) if policy["all_tools"].is_null() => policy["all_tools"] = rule,
             Addition::AllTools(_) => {}
             Addition::Hide(name) => {
-                policy["hide"].as_array_mut().expect("a list").push(json!(name))
+                policy["hide"].as_array_mut().expect("a list").push(json!(name));
             }
         }
     }
