@@ -29,7 +29,8 @@ pub struct Exit {
 
 impl Upstream {
     /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
-    /// ours. It gets our environment without `CALLGATE_*` (SPEC W10).
+    /// ours. It gets our environment without `CALLGATE_*`, and no other descriptors (SPEC W10). On Linux it is
+    /// killed with us (SPEC W9).
     ///
     /// # Errors
     /// As the operating system says; see [`start_failure_code`].
@@ -42,6 +43,7 @@ impl Upstream {
                 builder.env_remove(name);
             }
         }
+        isolate(&mut builder);
         let mut child = builder.spawn()?;
         let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
@@ -72,6 +74,31 @@ impl Upstream {
         }
     }
 }
+
+/// Has the child, before it becomes the server, give up every descriptor but its standard streams, and ask to be
+/// killed when the thread that starts it ends: that is the main thread, which lives as long as callgate.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
+fn isolate(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if rustix::process::getppid() != Some(parent) {
+            // We died before it could ask.
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+        // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then what we
+        // inherited is passed on.
+        let _ = unsafe { libc::close_range(3, libc::c_uint::MAX, cloexec) };
+        Ok(())
+    };
+    // SAFETY: `prepare` makes system calls only; it takes no lock and allocates nothing.
+    unsafe { command.pre_exec(prepare) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn isolate(_: &mut Command) {}
 
 /// The shell's codes for a command that could not be started (SPEC C2).
 #[must_use]

@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 const ALLOW_ALL: &str = r#"{"version":"1","default":"allow"}"#;
@@ -317,4 +318,23 @@ fn a_piped_session_gets_its_answers() {
     process.write(format!("{}\n{}\n", call(1), call(2)).into());
     let stdout = format!("{}\n{}\n", ok(1), ok(2));
     assert_eq!(process.end(), End { stdout, ..End::quiet(0) });
+}
+
+/// SPEC W10: the server gets descriptors 0 to 2 and no other that callgate was given.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_inherits_its_standard_streams_only() {
+    let dir = dir();
+    let policy = dir.path().join("policy.json");
+    // A shell that leaks descriptor 9; `ls` itself opens 3.
+    let leaky = |arguments: &[&OsStr]| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"exec 9</dev/null; exec "$0" "$@""#]).args(arguments);
+        Process::spawn(&mut shell).end().stderr
+    };
+    let server = ["sh", "-c", "ls /proc/self/fd >&2"].map(OsStr::new);
+    assert!(leaky(&server).lines().any(|descriptor| descriptor == "9"));
+    let callgate = [env!("CARGO_BIN_EXE_callgate"), "wrap", "--policy"].map(OsStr::new);
+    let wrapped = [&callgate[..], &[policy.as_os_str(), OsStr::new("--")], &server[..]].concat();
+    assert_eq!(leaky(&wrapped), "0\n1\n2\n3\n");
 }

@@ -3,6 +3,7 @@
 use super::gate::{Gate, Wrap, call, ok};
 use super::ids::{died, died_with};
 use super::process::End;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 /// Two calls in flight, then the server plays the rest of its script.
@@ -87,4 +88,15 @@ fn an_open_stream_gets_no_error_answer() {
     gate.send(listen);
     gate.send(call(1));
     assert_eq!(gate.wait(), died_with(3, &[died(1, 3)]));
+}
+
+/// SPEC W9: a server that is deaf to everything goes with a callgate that is killed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_killed_callgate_takes_the_server_with_it() {
+    let mut gate = Wrap::allow_all().run(["sh", "-c", "echo ready >&2; exec tail -f /dev/null"]);
+    assert_eq!(gate.error_line(), "ready");
+    gate.signal(Signal::KILL);
+    // The end of stderr is the end of all who hold it, the server among them.
+    assert_eq!(gate.wait(), End { code: None, stdout: String::new(), stderr: String::new() });
 }
