@@ -77,6 +77,12 @@ impl InFlight {
         self.waiting.contains_key(id.key().as_ref())
     }
 
+    /// True if `id` is in flight, but the client does not wait for its answer any more.
+    #[must_use]
+    pub fn is_cancelled(&self, id: RequestId<'_>) -> bool {
+        self.waiting.get(id.key().as_ref()).is_some_and(|waiting| waiting.cancelled)
+    }
+
     /// True if one more request with this id fits.
     #[must_use]
     pub fn has_room(&self, id: RequestId<'_>) -> bool {

@@ -29,7 +29,8 @@ const RESERVED: [&str; 6] =
 /// True if `method` is not `tools/call` but some server might take it for that (SPEC W3).
 #[must_use]
 pub fn is_like_tools_call(method: &str) -> bool {
-    method != TOOLS_CALL && name::fold(method) == TOOLS_CALL
+    // A method that is too long to be folded has far more to it than ten characters.
+    method != TOOLS_CALL && !name::is_beyond_folding(method) && name::fold(method) == TOOLS_CALL
 }
 
 /// The members of `params` that callgate reads, collected while the frame is read.

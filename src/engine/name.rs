@@ -79,6 +79,21 @@ fn wild_match(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// More visible characters than this are not folded: compatibility characters grow up to 18-fold.
+const MAX_VISIBLE: usize = 1024;
+
+/// True if `name` is too long to be folded, so that nobody can say what it looks like.
+#[must_use]
+pub fn is_beyond_folding(name: &str) -> bool {
+    !name.is_ascii() && visible(name).nth(MAX_VISIBLE).is_some()
+}
+
+/// The characters of a name that a reader can see, and white space inside it.
+fn visible(name: &str) -> impl Iterator<Item = char> {
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    name.trim().chars().filter(move |&c| !c.is_control() && !ignorable.contains(c))
+}
+
 /// What a name looks like to a careless reader: NFKC, full case folding, no control or default-ignorable
 /// characters, no white space around it (SPEC P4). Names with one fold are confusable.
 #[must_use]
@@ -86,14 +101,11 @@ pub fn fold(name: &str) -> Cow<'_, str> {
     if name.is_ascii() {
         return fold_ascii(name);
     }
-    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
-    let visible: String =
-        name.chars().filter(|&c| !c.is_control() && !ignorable.contains(c)).collect();
+    let visible: String = visible(name).take(MAX_VISIBLE).collect();
     // Folding can undo normal form and the other way round; the second round settles it.
     let once = NFKC.normalize(CASE.fold_string(&NFKC.normalize(&visible)).as_ref()).into_owned();
     let twice = NFKC.normalize(CASE.fold_string(&once).as_ref()).into_owned();
-    let clean: String =
-        twice.chars().filter(|&c| !c.is_control() && !ignorable.contains(c)).collect();
+    let clean: String = self::visible(&twice).collect();
     Cow::Owned(clean.trim().to_owned())
 }
 

@@ -12,14 +12,19 @@ use super::value::{Kind, Member, Value};
 #[derive(Debug)]
 pub struct Arguments<'a> {
     root: Value<'a>,
+    /// The first [`INDEXED`] members, and whether there are more.
     members: Vec<Member<'a>>,
+    more: bool,
 }
+
+/// How many members are kept at hand; objects with more are looked through each time.
+const INDEXED: usize = 1024;
 
 impl<'a> Arguments<'a> {
     /// The arguments of a call that carries none, which count as `{}` (SPEC W3).
     #[must_use]
     pub fn none() -> Self {
-        Arguments { root: Value::proved("{}"), members: Vec::new() }
+        Arguments { root: Value::proved("{}"), members: Vec::new(), more: false }
     }
 
     /// Reads the object that comes next, and keeps its members, so that no condition has to look for them.
@@ -28,11 +33,24 @@ impl<'a> Arguments<'a> {
     /// Where the text is not JSON.
     pub fn read(reader: &mut Reader<'a, '_>) -> Result<Self, JsonError> {
         let mut members = Vec::with_capacity(8);
+        let mut more = false;
         let root = reader.object(|reader, key| {
-            members.push(Member { key, value: reader.value(KeyRule::Unique)? });
+            let value = reader.value(KeyRule::Unique)?;
+            if members.len() < INDEXED {
+                members.push(Member { key, value });
+            } else {
+                more = true;
+            }
             Ok(())
         })?;
-        Ok(Arguments { root, members })
+        Ok(Arguments { root, members, more })
+    }
+
+    fn look_up(&self, key: &str) -> Found<'a> {
+        if self.more {
+            return look_up(self.root.members(), key);
+        }
+        look_up(self.members.iter().copied(), key)
     }
 
     /// The text of the object as the call spells it; `{}` if it carries none.
@@ -107,7 +125,7 @@ impl ArgPath {
     ) {
         let _ = match self.steps.split_first() {
             None => visit(Found::Value(arguments.root)),
-            Some((Step::Key(key), rest)) => match look_up(arguments.members.iter().copied(), key) {
+            Some((Step::Key(key), rest)) => match arguments.look_up(key) {
                 Found::Value(value) => follow(value, rest, visit),
                 other => visit(other),
             },

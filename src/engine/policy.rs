@@ -156,6 +156,12 @@ impl Policy {
         if matching.is_exact {
             return false;
         }
+        if self.tools.look_alikes.is_empty() && self.hide.look_alikes.is_empty() {
+            return false;
+        }
+        if name::is_beyond_folding(name) {
+            return true;
+        }
         let fold = name::fold(name);
         self.tools.look_alikes.any_but(name, &fold) || self.hide.look_alikes.any_but(name, &fold)
     }
@@ -259,6 +265,10 @@ impl LookAlikes {
             NamePattern::Exact(text) => self.exact.entry(fold).or_default().push(text.clone()),
             NamePattern::Wild(_) => self.wild.push((name.clone(), NamePattern::new(&fold))),
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wild.is_empty()
     }
 
     /// True if an entry matches `fold` by its own fold, but does not match `name` itself.

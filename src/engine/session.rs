@@ -408,46 +408,45 @@ impl Session {
             latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
         });
         let Some(result) = result else { return Step { record, ..Step::of(Action::Forward) } };
+        if waiting.modern
+            && let Some(step) = self.modern_result(id, members, waiting)
+        {
+            return step;
+        }
         let text = std::str::from_utf8(line).unwrap_or_default();
         let rewritten = match waiting.awaited {
             Awaited::Initialize => listing::announce_list_changes(text, result),
             Awaited::ToolsList => self.hide_tools(text, result, waiting.modern),
-            Awaited::ToolCall { .. } | Awaited::Other if waiting.modern => {
-                return self.modern_result(id, members, waiting, record);
-            }
             Awaited::ToolCall { .. } | Awaited::Listen | Awaited::Other => None,
         };
-        let action = match rewritten {
-            Some(line) => Action::Rewrite(line),
-            None => Action::Forward,
-        };
+        let action = rewritten.map_or(Action::Forward, Action::Rewrite);
         Step { record, ..Step::of(action) }
     }
 
-    /// A result of 2026-07-28 may ask the client to run methods, and may be retried.
+    /// A result of 2026-07-28 may ask the client to run methods, which the policy may deny (SPEC P15); and it may be
+    /// retried. `Some` if it is not to be relayed as it is.
     fn modern_result(
         &mut self,
         id: RequestId<'_>,
         members: &ResultMembers<'_>,
         waiting: &Waiting,
-        record: Option<Record>,
-    ) -> Step {
+    ) -> Option<Step> {
         let denied = members
             .input_methods()
-            .find_map(|method| Some((self.policy.methods.denial(&method)?.clone(), method)));
+            .find_map(|method| Some((self.policy.methods.denial(&method)?, method)));
         if let Some((rule, method)) = denied {
             let enforced = self.mode() == Mode::Enforce;
-            let record = self.method_record(Side::Server, &method, &rule, enforced);
+            let record = self.method_record(Side::Server, &method, rule, enforced);
             if enforced {
-                let mut error = method_denied(waiting.spelling(id), &method, &rule);
+                let mut error = method_denied(waiting.spelling(id), &method, rule);
                 error.pop();
-                return Step { record, ..Step::of(Action::Rewrite(error)) };
+                return Some(Step { record, ..Step::of(Action::Rewrite(error)) });
             }
         }
         if let (Some(state), Awaited::ToolCall { .. }) = (members.request_state, &waiting.awaited) {
             self.open_states.remember(state, waiting.awaited.clone());
         }
-        Step { record, ..Step::of(Action::Forward) }
+        None
     }
 
     fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
@@ -469,6 +468,8 @@ impl Session {
 
     fn divert(&mut self, id: Option<&str>, reason: String) -> Step {
         let id = id.and_then(frame::read_id);
+        // A cancelled request gets no error answer.
+        let id = id.filter(|id| !self.in_flight.is_cancelled(*id));
         let waiting = id.and_then(|id| Some((id, self.in_flight.settle(id)?)));
         let message = "server sent an unreadable answer";
         let answer = waiting.map(|(id, waiting)| {

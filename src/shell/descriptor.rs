@@ -65,9 +65,13 @@ impl Descriptor {
         Ok((Self::unshared(ours), Some(thread)))
     }
 
-    /// Opens `fd` for writing if it is a pipe or a socket.
+    /// Opens `fd` for notices, which nobody may wait for: a pipe, a socket or a terminal.
     #[must_use]
-    pub fn pipe_or_socket(fd: BorrowedFd<'_>) -> Option<Self> {
+    pub fn notices(fd: BorrowedFd<'_>) -> Option<Self> {
+        let stat = rustix::fs::fstat(fd).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice {
+            return Self::reopened(fd, OFlags::WRONLY | OFlags::NOCTTY);
+        }
         Self::pollable(fd, OFlags::WRONLY).ok().flatten()
     }
 
@@ -77,14 +81,17 @@ impl Descriptor {
             FileType::Socket => {
                 Ok(Some(Descriptor { fd: fd.try_clone_to_owned()?, is_socket: true }))
             }
-            FileType::Fifo => {
-                let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-                let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                // Not to be had for a pipe of another user: that gets a thread.
-                Ok(rustix::fs::open(path, flags, Mode::empty()).ok().map(Self::unshared))
-            }
+            // Not to be had for a pipe of another user: that gets a thread.
+            FileType::Fifo => Ok(Self::reopened(fd, access)),
             _ => Ok(None),
         }
+    }
+
+    /// The same file, opened once more and for us alone, so that it can be asked not to wait.
+    fn reopened(fd: BorrowedFd<'_>, access: OFlags) -> Option<Self> {
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).ok().map(Self::unshared)
     }
 
     /// Hands the descriptor to the reactor, which wakes its task when there is something to do.

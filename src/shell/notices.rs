@@ -36,7 +36,7 @@ impl Notices {
     /// Opens the way.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
-        Notices { verbosity, own: Descriptor::pipe_or_socket(io::stderr().as_fd()), dropped: 0 }
+        Notices { verbosity, own: Descriptor::notices(io::stderr().as_fd()), dropped: 0 }
     }
 
     /// True if records are shown.

@@ -45,6 +45,8 @@ const PATIENCE: Duration = Duration::from_millis(1200);
 const MERCY: Duration = Duration::from_millis(400);
 /// What a server that has exited may still have in its pipe, or a client still take.
 const AFTERMATH: Duration = Duration::from_millis(200);
+/// So often that is waited for while something still comes: what a server left behind may write for ever.
+const AFTERMATHS: u32 = 5;
 /// How long the client has for the last answers at a stop (SPEC W9).
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
@@ -86,6 +88,8 @@ pub struct Relay {
     answered: bool,
     /// The server ended before anybody asked it to.
     server_died: bool,
+    /// Every request has its answer, at least in a queue: no further line is decided.
+    is_over: bool,
 }
 
 impl Relay {
@@ -119,6 +123,7 @@ impl Relay {
             exit: None,
             answered: false,
             server_died: false,
+            is_over: false,
         })
     }
 
@@ -151,15 +156,16 @@ impl Relay {
     /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
     /// the pipe open: once nothing has come for a while, nothing will.
     async fn take_what_is_left(&mut self) -> Event {
-        loop {
+        for _ in 0..AFTERMATHS {
             let moved = self.server.moved;
             let deadline = Instant::now().checked_add(AFTERMATH);
             match self.relay_until(deadline, Wanted::ServerEnd).await {
                 Event::Deadline if self.server.moved > moved => {}
-                Event::Deadline => return Event::ServerExited,
+                Event::Deadline => break,
                 end => return end,
             }
         }
+        Event::ServerExited
     }
 
     /// The client has closed its end: it is answered first, then the server is stopped (SPEC W9).
@@ -199,6 +205,7 @@ impl Relay {
             self.notices.say(Verbosity::Normal, &message);
         }
         self.to_client.queue.extend(self.session.abandon(&message));
+        self.is_over = true;
         self.server_died = true;
         code
     }
@@ -207,6 +214,7 @@ impl Relay {
     async fn stop(&mut self) -> Option<u8> {
         let (exit, forced) = self.end_server().await;
         self.to_client.queue.extend(self.session.abandon("callgate stopped"));
+        self.is_over = true;
         (!forced).then_some(exit.code)
     }
 
@@ -246,7 +254,6 @@ impl Relay {
     /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
     /// takes at all.
     async fn close(&mut self) {
-        self.client.source = None;
         // A launcher may have gone before the server that it launched.
         self.upstream.signal(Signal::TERM);
         let patience = if self.server_died { PATIENCE } else { LAST_WORDS };
@@ -373,6 +380,7 @@ impl Relay {
     fn advance(&mut self, side: Side, cx: &mut Context<'_>) -> bool {
         let mut now = None;
         let mut moved = false;
+        let mut has_read = false;
         while self.may_decide(side) {
             let lane = self.lane(side);
             let line = lane
@@ -384,7 +392,8 @@ impl Relay {
                     let now = *now.get_or_insert_with(|| self.now());
                     self.decide(side, line, now);
                 }
-                None if lane.read(cx) => {}
+                // One read at a time: a side that floods us must not keep all else waiting.
+                None if !has_read && lane.read(cx) => has_read = true,
                 None => return moved,
             }
             moved = true;
@@ -398,7 +407,8 @@ impl Relay {
             Side::Client => (&self.client, &self.to_server, &self.to_client),
             Side::Server => (&self.server, &self.to_client, &self.to_server),
         };
-        lane.continues_run() && ahead.queue.is_empty() && back.queue.len() < QUEUE_BYTES
+        let room = ahead.queue.is_empty() && back.queue.len() < QUEUE_BYTES;
+        !self.is_over && lane.continues_run() && room
     }
 
     fn decide(&mut self, side: Side, line: Line, now: Now) {

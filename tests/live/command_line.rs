@@ -152,15 +152,12 @@ fn a_policy_that_cannot_be_used_is_fatal() {
 fn a_server_that_cannot_be_started_is_127_or_126() {
     let dir = dir();
     fs::write(dir.path().join("script"), "#!/bin/sh\n").unwrap();
-    fs::write(dir.path().join("data"), "no program").unwrap();
-    set_executable(&dir.path().join("data"));
     fs::create_dir(dir.path().join("directory")).unwrap();
     for (server, code, why) in [
         ("no-such-server", 127, "No such file or directory"),
         ("./no-such-server", 127, "No such file or directory"),
         ("./script", 126, "Permission denied"),
         ("./directory", 126, "Permission denied"),
-        ("./data", 126, "Exec format error"),
     ] {
         let end = run(dir.path(), ["wrap", "--policy", "policy.json", "--", server]);
         assert_eq!((end.code, end.stdout.as_str()), (Some(code), ""), "{end:?}");

@@ -293,6 +293,7 @@ fn pass() -> impl Strategy<Value = Event> {
         59_000..62_000_u64,
         3_590_000..3_670_000_u64,
         86_000_000..90_000_000_u64,
+        0..700_000_000_u64,
     ];
     let jump = prop_oneof![6 => Just(0), 1 => -100_000..100_000_i64];
     (gap, jump).prop_map(|(gap_ms, jump_ms)| Event::Pass { gap_ms, jump_ms })
