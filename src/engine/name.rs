@@ -136,7 +136,7 @@ pub fn same_but_for_case(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{NamePattern, fold, same_but_for_case};
+    use super::{NamePattern, fold, is_beyond_folding, same_but_for_case};
 
     #[test]
     fn patterns_match_whole_names() {
@@ -179,6 +179,15 @@ mod tests {
         assert_eq!(fold("li\u{17F}t"), "list");
         assert_eq!(fold("ﬁle"), "file");
         assert_ne!(fold("delete_"), "delete");
+    }
+
+    #[test]
+    fn only_what_can_be_seen_makes_a_name_long() {
+        assert!(!is_beyond_folding(&format!("{}delete", "\u{200D}".repeat(10_000))));
+        assert_eq!(fold(&format!("{}delete", "\u{200D}".repeat(10_000))), "delete");
+        assert!(!is_beyond_folding(&"é".repeat(1024)));
+        assert!(is_beyond_folding(&"é".repeat(1025)));
+        assert!(!is_beyond_folding(&"e".repeat(100_000)));
     }
 
     #[test]

@@ -58,3 +58,16 @@ fn a_cancellation_from_the_server_is_relayed() {
     gate.serves(1);
     gate.ends_quietly(0);
 }
+
+/// SPEC W4: nor one when its answer cannot be read; the late answer may still come.
+#[test]
+fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
+    let unreadable = r#"{"jsonrpc":"2.0","id":1,"result":{NaN}}"#;
+    let steps = json!([{ "recv": 2 }, { "send": unreadable }, { "send": ok(1) }, "echo"]);
+    let gate = Wrap::allow_all().option(["-q"]).serve(&steps);
+    gate.send(call(1));
+    gate.send(cancel("1"));
+    assert_eq!(gate.recv(), ok(1));
+    gate.serves(2);
+    gate.ends_quietly(0);
+}

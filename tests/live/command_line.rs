@@ -189,6 +189,28 @@ fn a_signal_to_callgate_is_its_exit_code() {
     }
 }
 
+/// SPEC W9: half a line that a stop leaves behind is nothing to complain of.
+#[test]
+fn a_stop_within_a_line_is_quiet() {
+    let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
+    gate.serves(1);
+    gate.send_raw(r#"{"jsonrpc":"2.0","id":2,"meth"#);
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.wait(), End::quiet(128 + 15));
+}
+
+/// A client that floods callgate with lines that nobody is to get cannot keep a signal waiting.
+#[test]
+fn a_flood_does_not_keep_a_signal_waiting() {
+    let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
+    gate.serves(1);
+    let dropped =
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}"#;
+    gate.send_raw(format!("{dropped}\n\n\n").repeat(400_000));
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.wait(), End::quiet(128 + 15));
+}
+
 /// SPEC C2: a server that has to be signalled after the client's end of input counts as 0.
 #[test]
 fn a_server_that_outstays_its_input_counts_as_0() {

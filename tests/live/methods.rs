@@ -102,3 +102,14 @@ fn a_denied_method_may_not_hide_behind_a_duplicate_key() {
         assert!(answer.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":"#), "{answer}");
     }
 }
+
+/// SPEC P15: nor in the result of any other modern request.
+#[test]
+fn a_denied_method_may_not_hide_in_any_modern_result() {
+    let result = r#"{"tools":[],"inputRequests":{"a":{"method":"roots/list"}}}"#;
+    for method in ["tools/list", "initialize", "subscriptions/listen", "prompts/get"] {
+        let gate = gate(&json!([{ "recv": 1 }, { "answer": result }, "echo"]));
+        let answer = gate.ask(modern(1).to_string().replace("tools/call", method));
+        assert!(answer.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":403,"#), "{answer}");
+    }
+}
