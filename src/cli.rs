@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 /// A policy gate for MCP servers on stdio.
@@ -26,6 +27,7 @@ pub enum Command {
 /// Options of `callgate wrap`.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "callgate wrap --policy FILE [OPTIONS] -- COMMAND [ARGS]...",
     after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
 )]
 pub struct WrapArgs {
@@ -34,11 +36,11 @@ pub struct WrapArgs {
     pub policy: PathBuf,
 
     /// The server's name in counters and records [default: taken from the command]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub server: Option<String>,
 
     /// The identity that counters are kept for
-    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default")]
+    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub grant: String,
 
     /// Where counters are kept: `memory`, for this run only
@@ -49,7 +51,7 @@ pub struct WrapArgs {
     #[arg(long)]
     pub shadow: bool,
 
-    /// The longest message in bytes; KiB, MiB and GiB may follow the number
+    /// The longest message in bytes; KiB, MiB or GiB may follow the number
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
     pub max_frame: usize,
 

@@ -25,7 +25,7 @@ use super::value::Kind;
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
 
 /// Limits that a pattern is tried with, in bytes; the last is the most that one may take (SPEC P7).
-const REGEX_SIZES: [usize; 3] = [32 * 1024, 256 * 1024, 1024 * 1024];
+const REGEX_SIZES: [usize; 4] = [32 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 1024];
 
 /// The most that the patterns of a policy may take together, in bytes.
 const ALL_REGEX_BYTES: usize = 256 * 1024 * 1024;
@@ -310,7 +310,7 @@ impl Compiler {
         }
         let help =
             "a repetition such as `.{1000}` counts for each time, and `\\w` for all its letters";
-        let message = "bad pattern: it takes more than 1 MiB when compiled";
+        let message = "bad pattern: it takes more than 8 MiB when compiled";
         self.problems.add(node, message, Some(help.to_owned()));
         None
     }

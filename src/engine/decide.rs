@@ -61,6 +61,8 @@ pub struct LimitReached {
     pub what: String,
     /// When every limit of the call would have room; `None`: never, in this run or at this cost.
     pub retry_after_ms: Option<u64>,
+    /// The call costs more than the limit holds.
+    pub costs_too_much: bool,
 }
 
 /// A call that no condition stops.
@@ -87,11 +89,13 @@ impl Permit {
         let Some(limit) = self.limits.get(demand) else { return Denial::state_unavailable() };
         let CounterKey { name, window, .. } = &limit.counter;
         let what = format!("{} per {window} ({name})", limit.max);
+        let costs_too_much =
+            self.demands.get(demand).is_some_and(|demand| demand.cost > demand.max);
         Denial {
             outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&limit.pointer)),
             words: limit.on_deny.clone(),
-            cause: Cause::Limit(LimitReached { what, retry_after_ms }),
+            cause: Cause::Limit(LimitReached { what, retry_after_ms, costs_too_much }),
         }
     }
 
@@ -371,6 +375,9 @@ impl LimitReached {
     fn message(&self, words: &str) -> String {
         match self.retry_after_ms {
             Some(ms) => format!("{words} Try again in {} s.", ms.div_ceil(1000)),
+            None if self.costs_too_much => {
+                format!("{words} This call costs more than the limit allows.")
+            }
             None => format!("{words} Trying again in this session will not help."),
         }
     }

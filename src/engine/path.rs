@@ -105,8 +105,9 @@ impl ArgPath {
     /// # Errors
     /// The text does not begin with `args`, or a step of it is none of `.name`, `["any key"]`, `[3]`, `[*]`.
     pub fn parse(text: &str) -> Result<Self, PathError> {
-        let mut rest =
-            text.strip_prefix("args").ok_or_else(|| wrong("a path begins with `args`"))?;
+        let mut rest = text
+            .strip_prefix("args")
+            .ok_or_else(|| wrong(&format!("a path begins with `args`, found `{text}`")))?;
         let mut steps = Vec::new();
         while !rest.is_empty() {
             let (step, behind) = Step::parse(rest)?;

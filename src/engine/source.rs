@@ -296,7 +296,7 @@ impl Problems {
 fn alternatives(names: &[&str]) -> String {
     match names {
         [] => String::new(),
-        [only] => format!("`{only}`"),
+        [only] => format!("the string `{only}`"),
         [first @ .., last] => format!("{} or `{last}`", quoted_list(first)),
     }
 }
