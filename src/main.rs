@@ -11,9 +11,26 @@ use clap::Parser as _;
 fn prose(error: &anyhow::Error) -> String {
     let causes = error.chain().map(|cause| {
         let text = cause.to_string();
-        text.split(" (os error ").next().map(str::to_owned).unwrap_or(text)
+        let number = text.rfind(" (os error ").filter(|_| cause.is::<std::io::Error>());
+        number.and_then(|at| text.get(..at)).map_or_else(|| text.clone(), str::to_owned)
     });
-    causes.collect::<Vec<_>>().join(": ")
+    visible(&causes.collect::<Vec<_>>().join(": "))
+}
+
+/// User text is part of it: what a terminal could obey, or a person not see, is spelt out.
+fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        c != '\n' && c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    };
+    text.chars().fold(String::new(), |mut line, c| {
+        if hidden(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+        line
+    })
 }
 
 fn main() -> ExitCode {

@@ -1,10 +1,12 @@
 //! A policy file as commands take it: read whole, compiled, or explained.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
+use rustix::fs::{Mode, OFlags};
 
 use crate::engine::compile::compile;
 use crate::engine::policy::Policy;
@@ -24,14 +26,17 @@ pub fn load(path: &Path) -> anyhow::Result<Policy> {
 
 /// Only a regular file is read: a FIFO could make us wait, a device has no end.
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let facts = fs::metadata(path)?;
-    if !facts.is_file() {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    if !file.metadata()?.is_file() {
         return Err(anyhow!("not a regular file"));
     }
-    if facts.len() > MAX_BYTES {
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(anyhow!("larger than 16 MiB"));
     }
-    Ok(fs::read(path)?)
+    Ok(bytes)
 }
 
 fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {

@@ -10,6 +10,7 @@ use crate::engine::limits::MemoryLedger;
 use crate::engine::session::{Session, Settings};
 use crate::shell::notices::{Notices, Verbosity};
 use crate::shell::relay::Relay;
+use crate::shell::signals::Signals;
 use crate::shell::upstream::{Upstream, start_failure_code};
 
 use super::policy_file;
@@ -36,6 +37,8 @@ pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
         let ledger = match args.state {
             State::Memory => Box::new(MemoryLedger::default()),
         };
+        // Before there is a server that a signal could leave behind.
+        let signals = Signals::new().context("failed to take signals over")?;
         let server = Upstream::spawn(&args.command).map_err(|error| {
             let program = args.command.first().map(|program| program.to_string_lossy());
             let exit_code = start_failure_code(&error);
@@ -46,7 +49,7 @@ pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
         let hello =
             format!("server `{name}`, grant `{}`, policy `{}`", args.grant, args.policy.display());
         notices.say(Verbosity::Verbose, &hello);
-        let relay = Relay::new(session, ledger, notices, args.max_frame, server)
+        let relay = Relay::new(session, ledger, notices, args.max_frame, signals, server)
             .context("failed to open stdin and stdout")
             .map_err(|error| Failure { error, exit_code: NOT_DONE })?;
         Ok(relay.run().await)

@@ -88,6 +88,10 @@ impl<'a> Decimal<'a> {
     #[must_use]
     pub fn canonical(self) -> String {
         const PLAIN: i64 = 40;
+        if matches!(self.exponent, i64::MIN | i64::MAX) && !self.is_zero() {
+            // No two spellings of a number so far out are taken for one.
+            return self.text.to_owned();
+        }
         let digits: String = self.digits().map(char::from).collect();
         let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
         let sign = if self.is_negative() { "-" } else { "" };

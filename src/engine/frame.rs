@@ -175,7 +175,7 @@ pub fn read_client<'a>(
     let mut seen = Seen::default();
     let read = seen.read(&mut reader, param).and_then(|()| reader.end());
     if let Err(error) = read {
-        let id = undoubted_id(text).filter(|_| error.fault == Fault::TooDeep);
+        let id = if error.fault == Fault::TooDeep { undoubted_id(text) } else { None };
         return Err(refuse_json(error, id));
     }
     if let Some(&at) = scratch.duplicates().first() {
@@ -396,6 +396,25 @@ fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
         return None;
     }
     RequestId::new(only.value).filter(|id| id.raw().len() <= MAX_ID_BYTES)
+}
+
+/// The id at the top of a server's line that cannot be relayed: read if the line is JSON, else found as well as can
+/// be. A line that does not begin as an object has no top.
+#[must_use]
+pub fn id_at_top(line: &[u8]) -> Option<String> {
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let mut scratch = Scratch::default();
+    let whole = std::str::from_utf8(line)
+        .ok()
+        .and_then(|text| Reader::new(text, usize::MAX, &mut scratch).document(KeyRule::Any).ok());
+    if let Some(whole) = whole {
+        return whole.member("id").and_then(RequestId::new).map(|id| id.raw().to_owned());
+    }
+    let mut finder = IdFinder::default();
+    finder.feed(line);
+    finder.found()
 }
 
 /// The key whose opening quote is at `at`, for a message.

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use super::json::{JsonError, KeyRule, Reader};
 use super::name;
 use super::path::Arguments;
@@ -164,10 +166,12 @@ pub fn tool_name(spelt: &str) -> Option<Cow<'_, str>> {
 pub struct ResultMembers<'a> {
     /// `isError` is true.
     pub is_error: bool,
-    /// `inputRequests` of a modern result.
-    pub input_requests: Option<Value<'a>>,
+    /// `resultType` of a modern result is `input_required`.
+    asks_for_input: bool,
+    /// `inputRequests` of a modern result, however its case: some clients do not mind.
+    input_requests: SmallVec<[Value<'a>; 1]>,
     /// `requestState` of a modern result.
-    pub request_state: Option<Str<'a>>,
+    request_state: Option<Str<'a>>,
 }
 
 impl<'a> ResultMembers<'a> {
@@ -182,20 +186,31 @@ impl<'a> ResultMembers<'a> {
         let value = reader.value(KeyRule::Any)?;
         if key.is("isError") {
             self.is_error = value.text() == "true";
-        } else if key.is("inputRequests") {
-            self.input_requests = Some(value);
+        } else if key.is("resultType") {
+            self.asks_for_input = value.as_str().is_some_and(|kind| kind.is("input_required"));
         } else if key.is("requestState") {
             self.request_state = value.as_str();
+        } else if name::same_but_for_case(&key.decode_lossy(), "inputRequests") {
+            self.input_requests.push(value);
         }
         Ok(())
     }
 
+    /// The state that a retry of the call is to bring back.
+    #[must_use]
+    pub fn retry_state(&self) -> Option<Str<'a>> {
+        self.request_state.filter(|_| self.asks_for_input)
+    }
+
     /// The methods that the result asks the client to run (multi round trip, 2026-07-28).
-    pub fn input_methods(&self) -> impl Iterator<Item = Cow<'a, str>> {
+    pub fn input_methods(&self) -> impl Iterator<Item = Cow<'a, str>> + '_ {
         // A hostile server may repeat a key; any that some client could take for `method` counts.
-        let requests = self.input_requests.into_iter().flat_map(Value::members);
+        // So may it list the requests instead of naming them.
+        let requests = self.input_requests.iter().flat_map(|requests| {
+            requests.members().map(|member| member.value).chain(requests.elements())
+        });
         requests
-            .flat_map(|request| request.value.members())
+            .flat_map(Value::members)
             .filter(|member| name::same_but_for_case(&member.key.decode_lossy(), "method"))
             .filter_map(|member| member.value.as_str())
             .map(Str::decode_lossy)

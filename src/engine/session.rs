@@ -1,12 +1,13 @@
 //! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::answer::{self, DecisionFacts};
 use super::decide::{self, Cause, Denial, Permit};
-use super::frame::{self, Frame, FrameKind, IdFinder, Refusal, RefusalAnswer, RequestId};
+use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use super::in_flight::{Awaited, InFlight, Waiting};
 use super::json::Scratch;
 use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
@@ -341,7 +342,14 @@ impl Session {
         };
         match &mut refusal.answer {
             RefusalAnswer::Id(id) => hide(id),
-            RefusalAnswer::Each(ids) => ids.iter_mut().for_each(hide),
+            RefusalAnswer::Each(ids) => {
+                ids.iter_mut().for_each(hide);
+                // Nor is one id of a batch answered twice.
+                let mut seen = HashSet::new();
+                for id in ids {
+                    id.take_if(|id| !seen.insert(RequestId::again(id).key().into_owned()));
+                }
+            }
             RefusalAnswer::Nobody => {}
         }
     }
@@ -443,7 +451,7 @@ impl Session {
                 return Some(Step { record, ..Step::of(Action::Rewrite(error)) });
             }
         }
-        if let (Some(state), Awaited::ToolCall { .. }) = (members.request_state, &waiting.awaited) {
+        if let (Some(state), Awaited::ToolCall { .. }) = (members.retry_state(), &waiting.awaited) {
             self.open_states.remember(state, waiting.awaited.clone());
         }
         None
@@ -461,9 +469,8 @@ impl Session {
 
     /// A line that cannot be relayed. If it bears the id of a request in flight, that is answered (SPEC W6).
     fn unreadable(&mut self, line: &[u8]) -> Step {
-        let mut finder = IdFinder::default();
-        finder.feed(line);
-        self.divert(finder.found().as_deref(), "not a JSON-RPC message".to_owned())
+        let id = frame::id_at_top(line);
+        self.divert(id.as_deref(), "not a JSON-RPC message".to_owned())
     }
 
     fn divert(&mut self, id: Option<&str>, reason: String) -> Step {

@@ -25,10 +25,13 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
-    /// Takes a descriptor that nobody shares and that does not block.
-    #[must_use]
-    pub fn unshared(fd: OwnedFd) -> Self {
-        Descriptor { fd, is_socket: false }
+    /// Takes a descriptor that nobody shares.
+    ///
+    /// # Errors
+    /// It cannot be asked not to wait.
+    pub fn unshared(fd: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Descriptor { fd, is_socket: false })
     }
 
     /// Opens `fd`, which others may share, for reading.
@@ -41,11 +44,10 @@ impl Descriptor {
         }
         let mut source = File::from(fd.try_clone_to_owned()?);
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&ours, true)?;
         // The thread ends with its source, or with the process.
         let copy = move || io::copy(&mut source, &mut File::from(theirs)).map(|_| ());
         std::thread::Builder::new().name("stdin".to_owned()).spawn(copy)?;
-        Ok(Self::unshared(ours))
+        Self::unshared(ours)
     }
 
     /// Opens `fd`, which others may share, for writing. The thread, if there is one, has written everything
@@ -59,10 +61,9 @@ impl Descriptor {
         }
         let mut sink = File::from(fd.try_clone_to_owned()?);
         let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&ours, true)?;
         let copy = move || io::copy(&mut File::from(theirs), &mut sink).map(|_| ());
         let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
-        Ok((Self::unshared(ours), Some(thread)))
+        Ok((Self::unshared(ours)?, Some(thread)))
     }
 
     /// Opens `fd` for notices, which nobody may wait for: a pipe, a socket or a terminal.
@@ -91,7 +92,8 @@ impl Descriptor {
     fn reopened(fd: BorrowedFd<'_>, access: OFlags) -> Option<Self> {
         let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
         let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        rustix::fs::open(path, flags, Mode::empty()).ok().map(Self::unshared)
+        let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        Some(Descriptor { fd, is_socket: false })
     }
 
     /// Hands the descriptor to the reactor, which wakes its task when there is something to do.

@@ -3,7 +3,7 @@
 pub mod relay;
 
 mod lanes;
-mod signals;
+pub mod signals;
 
 pub mod descriptor;
 pub mod notices;

@@ -34,6 +34,9 @@ use super::notices::{Notices, Verbosity};
 use super::signals::Signals;
 use super::upstream::{Exit, Upstream};
 
+/// The exit code when a drain ended with requests unanswered (SPEC C2).
+const NOT_DONE: u8 = 2;
+
 /// How much a queue may hold before the lane that fills it stops.
 const QUEUE_BYTES: usize = 64 * 1024;
 
@@ -102,6 +105,7 @@ impl Relay {
         ledger: Box<dyn Ledger>,
         notices: Notices,
         max_frame: usize,
+        signals: Signals,
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
@@ -119,7 +123,7 @@ impl Relay {
             to_client: Outlet::new(stdout)?,
             to_server: Outlet::new(server_stdin)?,
             stdout_copier,
-            signals: Signals::new()?,
+            signals,
             exit: None,
             answered: false,
             server_died: false,
@@ -176,8 +180,9 @@ impl Relay {
             match self.relay_until(deadline, Wanted::Settled).await {
                 Event::Deadline if self.answered => {}
                 Event::Deadline => {
-                    self.stop().await;
-                    return 2;
+                    let owing = self.session.expected_answers() > 0;
+                    let code = self.stop().await.unwrap_or(0);
+                    return if owing { NOT_DONE } else { code };
                 }
                 Event::ServerExited => {
                     self.take_what_is_left().await;
@@ -446,7 +451,9 @@ impl Relay {
         self.answered |= self.session.expected_answers() < owed;
         self.record(&step);
         let Step { action, reservation, .. } = step;
-        if let (false, Some(reservation)) = (matches!(action, Action::Forward), reservation) {
+        // Nobody reads what goes to a server that has closed its stdin (SPEC P12).
+        let goes_out = matches!(action, Action::Forward) && self.to_server.sink.is_some();
+        if let (false, Some(reservation)) = (goes_out, reservation) {
             self.ledger.release(reservation);
         }
         match action {

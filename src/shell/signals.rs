@@ -6,12 +6,16 @@ use std::task::Context;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 /// The signals that end a session.
-pub(super) struct Signals {
+pub struct Signals {
     streams: [(u8, SignalStream); 3],
 }
 
 impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
+    /// Takes the signals over, from here on.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn new() -> io::Result<Self> {
         let stream = |kind: SignalKind| -> io::Result<(u8, SignalStream)> {
             Ok((u8::try_from(kind.as_raw_value()).unwrap_or_default(), signal(kind)?))
         };

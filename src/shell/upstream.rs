@@ -50,7 +50,7 @@ impl Upstream {
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let exit = Box::pin(async move { child.wait().await });
         let upstream = Upstream { group, exit, status: None };
-        Ok((upstream, Descriptor::unshared(stdin), Descriptor::unshared(stdout)))
+        Ok((upstream, Descriptor::unshared(stdin)?, Descriptor::unshared(stdout)?))
     }
 
     /// Looks whether the server has ended; wakes the task when it does.

@@ -14,3 +14,9 @@ mod mutate;
 mod run;
 #[cfg(test)]
 mod seeds;
+
+/// A call as a client's line; all three are JSON.
+pub(crate) fn call(id: &str, tool: &str, arguments: &str) -> String {
+    let params = format!(r#"{{"name":{tool},"arguments":{arguments}}}"#);
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)
+}

@@ -9,6 +9,7 @@ use callgate::engine::policy::Policy;
 use callgate::engine::source::{Place, Problem};
 use serde_json::Value;
 
+use super::call;
 use super::peer;
 use super::relay::Relay;
 
@@ -64,9 +65,7 @@ fn use_it(policy: Policy, text: &str) {
         relay.send(Side::Client, br#"{"id":0,"method":"tools/list"}"#);
         relay.send(Side::Server, listed.as_bytes());
         for (arguments, id) in ARGUMENTS.iter().zip(&mut ids) {
-            let call = format!(
-                r#"{{"id":"{id}","method":"tools/call","params":{{"name":{tool},"arguments":{arguments}}}}}"#
-            );
+            let call = call(&format!("\"{id}\""), &tool, arguments);
             relay.send(Side::Client, call.as_bytes());
         }
     }

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use std::str;
 use std::sync::Arc;
 
-use callgate::engine::decide::{decide, never_passes};
+use callgate::engine::decide::{Denial, Permit, decide, never_passes};
 use callgate::engine::frame::{IdFinder, read_client, read_id};
 use callgate::engine::json::Scratch;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::line::LongLine;
-use callgate::engine::line::Side;
+use callgate::engine::line::{LongLine, Side};
 use callgate::engine::mcp::{Params, ToolCall};
 use callgate::engine::policy::{Mode, Policy};
 use callgate::engine::session::{Action, Session, Settings, Step};
-
 use serde_json::Value;
 
 use super::peer::{self, Members};
@@ -120,12 +118,17 @@ impl Relay {
             (Side::Server, Action::Forward) => self.take_to_client(line, line),
             (Side::Server, Action::Rewrite(bytes)) => self.take_to_client(line, &bytes),
             (Side::Client, Action::Answer(bytes)) => self.answer_client(line, &bytes),
-            (Side::Server, Action::Answer(bytes)) => answer_server(line, &bytes),
+            (Side::Server, Action::Answer(bytes)) => {
+                answer_server(line, &bytes);
+                assert!(self.answered_by(line).is_none(), "an answer was lost");
+            }
             (Side::Server, Action::Divert(answer)) => {
                 for answer in lines(&answer.unwrap_or_default()) {
                     self.close(answer);
                     self.answers.push(answer.to_vec());
                 }
+                // Who has cancelled is not told that the late answer was unreadable.
+                assert!(self.answered_by(line).is_none_or(|open| !open.expected), "nobody is told");
             }
             (_, Action::Reserve(_)) => panic!("a session that resumes has its answer"),
             (Side::Client, action) => panic!("{action:?} is nothing for a client's line"),
@@ -153,9 +156,7 @@ impl Relay {
                 assert!(before.is_none(), "a second request {id} while the first is in flight");
             }
             (Some("notifications/cancelled"), None) => {
-                let params = frame.get("params").and_then(peer::members);
-                let id = params.as_ref().and_then(|params| params.get("requestId"));
-                let open = id.and_then(|id| self.open.get_mut(&key(id)));
+                let open = cancelled(&frame).and_then(|id| self.open.get_mut(&key(id)));
                 open.expect("only what is in flight can be cancelled").expected = false;
             }
             (Some("tools/call"), None) => panic!("a call that is a notification"),
@@ -167,13 +168,30 @@ impl Relay {
 
     /// A call that goes out is one that the policy permits, and that needs no human.
     fn check_permitted(&self, line: &[u8]) {
+        let permit = self.decide(line).expect("a refused call went out");
+        let permit = permit.expect("a denied call went out");
+        assert!(permit.approval.is_none(), "a call that needs a human went out");
+    }
+
+    /// A call that does not go out is one that the policy denies, or that a limit or a human may.
+    fn check_denied(&self, line: &[u8], id: &str) {
+        if let Some(Ok(permit)) = self.decide(line) {
+            let conditional = permit.approval.is_some() || !permit.demands.is_empty();
+            assert!(conditional || self.open.contains_key(&key(id)), "a permitted call was denied");
+        }
+    }
+
+    /// What the policy says of a call, if `line` is one that can be read without doubt.
+    fn decide(&self, line: &[u8]) -> Option<Result<Permit, Denial>> {
         let mut params = Params::default();
         let mut scratch = Scratch::default();
-        let frame = read_client(line, &mut scratch, |reader, key| params.read(reader, key));
-        let frame = frame.expect("a refused frame went out");
-        let call = ToolCall::read(frame.params, params).expect("a call of the wrong type went out");
-        let permit = decide(&self.policy, &call, self.shadow).expect("a denied call went out");
-        assert!(permit.approval.is_none(), "a call that needs a human went out");
+        let frame = read_client(line, &mut scratch, |reader, key| params.read(reader, key)).ok()?;
+        let call = if params.look_alike().is_some() {
+            None
+        } else {
+            ToolCall::read(frame.params, params).ok()
+        };
+        Some(decide(&self.policy, &call?, self.shadow))
     }
 
     /// `sent` goes to the client for the server's `line`.
@@ -223,12 +241,18 @@ impl Relay {
 
     /// The server says that the stream of an open `subscriptions/listen` has ended.
     fn end_listen(&mut self, frame: &Members<'_>) {
-        let params = frame.get("params").and_then(peer::members);
-        let id = params.as_ref().and_then(|params| params.get("requestId"));
-        let open = id.and_then(|id| self.open.get_mut(&key(id)));
+        let open = cancelled(frame).and_then(|id| self.open.get_mut(&key(id)));
         if let Some(open) = open.filter(|open| open.listens) {
             open.expected = false;
         }
+    }
+
+    /// The request that a line of the server answers.
+    fn answered_by(&self, line: &[u8]) -> Option<Open> {
+        let frame = peer::members(str::from_utf8(line).ok()?)?;
+        let answers = frame.get("result").is_some() || frame.get("error").is_some();
+        let id = frame.get("id").filter(|_| answers && frame.get("method").is_none());
+        self.open.get(&key(id?)).copied()
     }
 
     /// Takes a request out that `answer` settles: it must be in flight.
@@ -252,11 +276,23 @@ impl Relay {
             assert!(id == "null" || frames.iter().any(|frame| frame.get("id") == Some(id)));
             assert!(id == "null" || !self.open.contains_key(&key(id)), "{id} is in flight");
         }
-        let request = frames.first().filter(|_| batch.is_none()).is_some_and(|frame| {
-            frame.get("method").and_then(peer::unicode).is_some() && frame.get("id").is_some()
-        });
-        assert!(!request || answers.len() == 1, "a request has {} answers", answers.len());
-        assert!(batch.is_some() || answers.len() <= 1, "{} answers to one line", answers.len());
+        let frame = frames.first().filter(|_| batch.is_none());
+        let method = frame.and_then(|frame| frame.get("method").and_then(peer::unicode));
+        match (method.as_deref(), frame.and_then(|frame| frame.get("id"))) {
+            (Some(method), Some(id)) => {
+                assert_eq!(answers.len(), 1, "a request has one answer");
+                if method == "tools/call" {
+                    self.check_denied(line, id);
+                }
+            }
+            // A cancellation that is dropped without a word is one of nothing.
+            (Some("notifications/cancelled"), None) if answers.is_empty() => {
+                let open =
+                    frame.and_then(cancelled).is_some_and(|id| self.open.contains_key(&key(id)));
+                assert!(!open, "a cancellation of what is in flight was dropped");
+            }
+            _ => assert!(batch.is_some() || answers.len() <= 1, "{} answers", answers.len()),
+        }
         self.answers.extend(answers.into_iter().map(<[u8]>::to_vec));
     }
 }
@@ -308,6 +344,11 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
 fn read(line: &[u8]) -> Members<'_> {
     let frame = str::from_utf8(line).ok().and_then(peer::members);
     frame.unwrap_or_else(|| panic!("no object: {}", line.escape_ascii()))
+}
+
+/// The id in a `notifications/cancelled`.
+fn cancelled<'a>(frame: &Members<'a>) -> Option<&'a str> {
+    frame.get("params").and_then(peer::members)?.get("requestId")
 }
 
 /// Equal for equal ids.

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::call;
+
 /// Longer ones slow down more than they find.
 const MAX_BYTES: usize = 8 * 1024;
 
@@ -44,10 +46,8 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         let mut session = case.policy.get().replace('\n', " ");
         for (id, Call { tool, arguments }) in case.calls.iter().enumerate() {
             let arguments = arguments.as_ref().map_or("{}", |arguments| arguments.get());
-            let call = format!(
-                "\nc{{\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"name\":{tool},\"arguments\":{arguments}}}}}"
-            );
-            session.push_str(&call);
+            session.push_str("\nc");
+            session.push_str(&call(&id.to_string(), tool.get(), arguments));
         }
         session
     });
@@ -102,12 +102,9 @@ fn collect_lines(value: &Value, lines: &mut Vec<Vec<u8>>) {
         Value::Object(members) => {
             for (key, value) in members {
                 match (key.as_str(), value) {
-                    ("arguments", Value::String(raw)) => lines.push(
-                        format!(
-                            r#"{{"id":1,"method":"tools/call","params":{{"name":"t","arguments":{raw}}}}}"#
-                        )
-                        .into_bytes(),
-                    ),
+                    ("arguments", Value::String(raw)) => {
+                        lines.push(call("1", "\"t\"", raw).into_bytes());
+                    }
                     ("bytes", Value::String(latin1)) => lines
                         .push(latin1.chars().map(|c| u8::try_from(c).expect("a byte")).collect()),
                     ("line" | "ask" | "answer", Value::String(line)) => {

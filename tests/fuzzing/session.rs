@@ -18,18 +18,22 @@ use super::relay::Relay;
 /// Policies for sessions that bring none.
 const POLICIES: [&str; 6] = [
     r#"{"version":"1","default":"allow"}"#,
-    r#"{"version":"1","default":"deny","hide_denied":true,"tools":{"a":{},"b*":{"rate_limit":{"max":2,"window":60}},
-        "c":{"action":"deny"},"d":{"action":"require_approval"}}}"#,
-    r#"{"version":"1","default":"allow","hide":["secret*","Root"],"methods":{"sampling/*":"deny",
-        "notifications/message":"deny","resources/read":"deny","ping":"deny"}}"#,
-    r#"{"version":"1","default":"deny","all_tools":{"limits":[{"counter":"usd","window":"day","max":1,
-        "increment":0.4,"increment_from":"args.n"}]},"tools":{"*":{"deny_if":[{"conditions":[
-        {"path":"args.list[*]","op":"gt","value":9}]}]}}}"#,
-    r#"{"version":"1","default":"allow","mode":"shadow","hide":["a"],"tools":{"a":{"mode":"enforce","limits":[
-        {"counter":"n","window":"session","max":3},{"counter":"n","window":"minute","max":1,"align":"calendar"}]}}}"#,
-    r#"{"version":"1","default":"allow","methods":{"*":"deny","tools/list":"allow"},"tools":{"t":{"require":[
-        {"conditions":[{"path":"args.x","op":"regex","value":"^a+$"}]}],"approval_if":[{"conditions":[
-        {"path":"args.y","op":"exists","value":true}]}]}}}"#,
+    r#"{"version":"1","default":"deny","hide_denied":true,
+        "tools":{"a":{},"b*":{"rate_limit":{"max":2,"window":60}},
+            "c":{"action":"deny"},"d":{"action":"require_approval"}}}"#,
+    r#"{"version":"1","default":"allow","hide":["secret*","Root"],
+        "methods":{"sampling/*":"deny","notifications/message":"deny","resources/read":"deny",
+            "ping":"deny"}}"#,
+    r#"{"version":"1","default":"deny",
+        "all_tools":{"limits":[{"counter":"usd","window":"day","max":1,
+            "increment":0.4,"increment_from":"args.n"}]},
+        "tools":{"*":{"deny_if":[{"conditions":[{"path":"args.list[*]","op":"gt","value":9}]}]}}}"#,
+    r#"{"version":"1","default":"allow","mode":"shadow","hide":["a"],
+        "tools":{"a":{"mode":"enforce","limits":[{"counter":"n","window":"session","max":3},
+            {"counter":"n","window":"minute","max":1,"align":"calendar"}]}}}"#,
+    r#"{"version":"1","default":"allow","methods":{"*":"deny","tools/list":"allow"},
+        "tools":{"t":{"require":[{"conditions":[{"path":"args.x","op":"regex","value":"^a+$"}]}],
+            "approval_if":[{"conditions":[{"path":"args.y","op":"exists","value":true}]}]}}}"#,
 ];
 
 /// See the [format](self).

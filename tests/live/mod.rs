@@ -15,6 +15,7 @@ mod ids;
 mod iteratools;
 mod methods;
 mod passes;
+mod pressure;
 mod real;
 mod retries;
 mod server_frames;

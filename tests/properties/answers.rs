@@ -16,8 +16,8 @@ use crate::fuzzing::relay::Relay;
 
 const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret"],
     "methods":{"resources/*":"deny","sampling/createMessage":"deny"},
-    "tools":{"open":{},"few":{"rate_limit":{"max":2,"window":60}},"human":{"action":"require_approval"},
-        "secret":{}}}"#;
+    "tools":{"open":{},"few":{"rate_limit":{"max":2,"window":60}},"secret":{},
+        "human":{"action":"require_approval"}}}"#;
 
 /// Something that happens in a session.
 #[derive(Debug, Clone)]
@@ -70,9 +70,8 @@ fn client_line() -> impl Strategy<Value = String> {
         format!(r#"{{"id":{id},"method":"{method}","params":{modern}}}"#)
     });
     let odd = (id(), id(), params()).prop_map(|(id, other, params)| {
-        format!(
-            r#"[{{"id":{id},"method":"x"}},{{"id":{other},"method":"tools/call","params":{params}}}]"#
-        )
+        let call = format!(r#"{{"id":{other},"method":"tools/call","params":{params}}}"#);
+        format!(r#"[{{"id":{id},"method":"x"}},{call}]"#)
     });
     let broken = id().prop_flat_map(|id| {
         select(vec![
@@ -93,13 +92,18 @@ fn cancellation() -> impl Strategy<Value = String> {
     })
 }
 
+/// Results that are read, and perhaps rewritten.
+const LISTS: &str = r#"{"capabilities":{"tools":{}},"tools":[{"name":"secret"}]}"#;
+const ASKS: &str = r#"{"requestState":"s","inputRequests":{"a":{"method":"x"}}}"#;
+const ASKS_WHAT_IS_DENIED: &str = r#"{"inputRequests":{"a":{"method":"sampling/createMessage"}}}"#;
+
 fn server_line() -> impl Strategy<Value = String> {
     let answer = (id(), select(vec!["result", "error"])).prop_flat_map(|(id, what)| {
         select(vec![
             format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{{}}}}"#),
-            format!(r#"{{"id":{id},"{what}":{{"capabilities":{{"tools":{{}}}},"tools":[{{"name":"secret"}}]}}}}"#),
-            format!(r#"{{"id":{id},"{what}":{{"requestState":"s","inputRequests":{{"a":{{"method":"x"}}}}}}}}"#),
-            format!(r#"{{"id":{id},"{what}":{{"inputRequests":{{"a":{{"method":"sampling/createMessage"}}}}}}}}"#),
+            format!(r#"{{"id":{id},"{what}":{LISTS}}}"#),
+            format!(r#"{{"id":{id},"{what}":{ASKS}}}"#),
+            format!(r#"{{"id":{id},"{what}":{ASKS_WHAT_IS_DENIED}}}"#),
         ])
     });
     let odd = id().prop_flat_map(|id| {
@@ -163,7 +167,8 @@ proptest! {
         });
         for (id, times) in answered {
             let asked = asked.get(&id).copied().unwrap_or_default();
-            prop_assert!(times <= asked, "{times} answers to {asked} requests {}", id.escape_ascii());
+            let id = id.escape_ascii();
+            prop_assert!(times <= asked, "{times} answers to {asked} requests {id}");
         }
     }
 

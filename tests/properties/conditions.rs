@@ -6,14 +6,14 @@ use callgate::engine::condition::{Bound, Condition, Scalar, Test};
 use callgate::engine::json::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::path::{ArgPath, Arguments};
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 use regex::Regex;
 use serde_json::Value;
 
-use super::any as json;
+use super::any as text;
 
 /// Holds, does not hold, or cannot be decided.
 type Truth = Option<bool>;
@@ -138,8 +138,7 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
                 Some(whole) => whole.to_string(),
                 None => format!("{}", number.as_f64().expect("a number")),
             };
-            let (a, b): (i64, i64) =
-                (whole(a).parse().expect("whole"), whole(b).parse().expect("whole"));
+            let [a, b] = [a, b].map(|number| whole(number).parse::<i64>().expect("a whole number"));
             Some(a.cmp(&b))
         }
         _ => None,
@@ -174,6 +173,19 @@ fn argument() -> impl Strategy<Value = String> {
     prop_oneof![2 => select(SCALARS.to_vec()).prop_map(str::to_owned), 1 => list]
 }
 
+/// Arguments with keys that the paths below name, in the right case and the wrong one.
+fn any_arguments() -> impl Strategy<Value = String> {
+    let key = select(vec!["\"x\"", "\"X\"", "\"y\""]).prop_map(str::to_owned);
+    text::object(vec((key, text::value()), 0..4))
+}
+
+const PATHS: [&str; 7] =
+    ["args", "args.x", "args.x.y", "args.x[0]", "args.x[*]", "args.x[*][*]", "args[*].x"];
+
+/// Operators of which one holds where the other fails.
+const OPPOSITES: [(&str, &str); 4] =
+    [("eq", "neq"), ("lt", "gte"), ("lte", "gt"), ("in", "not_in")];
+
 /// What `require` and what `deny_if` make of a condition.
 fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
     let mut scratch = Scratch::default();
@@ -188,8 +200,9 @@ proptest! {
 
     /// SPEC P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
     #[test]
-    fn one_value_is_judged_by_the_table(op in op(), argument in json::maybe(argument())) {
-        let arguments = argument.as_ref().map_or("{}".to_owned(), |text| format!("{{\"x\":{text}}}"));
+    fn one_value_is_judged_by_the_table(op in op(), argument in text::maybe(argument())) {
+        let given = argument.as_ref().map(|text| format!("{{\"x\":{text}}}"));
+        let arguments = given.unwrap_or("{}".to_owned());
         let value = argument.map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
         let truth = op.truth(value.as_ref());
         let expected = (truth == Some(true), truth != Some(false));
@@ -199,35 +212,35 @@ proptest! {
     /// SPEC P6: with `[*]` a `require` condition holds for every match, a `deny_if` condition for any; no match
     /// counts as absent.
     #[test]
-    fn many_values_are_judged_one_by_one(op in op(), list in vec(argument(), 0..4), as_object in proptest::prelude::any::<bool>()) {
+    fn many_values_are_judged_one_by_one(
+        op in op(), list in vec(argument(), 0..4), as_object in any::<bool>(),
+    ) {
         let arguments = if as_object {
-            let members = list.iter().enumerate().map(|(nth, value)| format!("\"k{nth}\":{value}"));
+            let members = list.iter().enumerate();
+            let members = members.map(|(nth, value)| format!("\"k{nth}\":{value}"));
             format!("{{\"x\":{{{}}}}}", members.collect::<Vec<_>>().join(","))
         } else {
             format!("{{\"x\":[{}]}}", list.join(","))
         };
-        let values: Vec<Value> = list.iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
-        let mut truths: Vec<Truth> = values.iter().map(|value| op.truth(Some(value))).collect();
+        let truth = |text: &String| op.truth(Some(&serde_json::from_str(text).expect("JSON")));
+        let mut truths: Vec<Truth> = list.iter().map(truth).collect();
         if truths.is_empty() {
             truths.push(op.truth(None));
         }
         let every = truths.iter().all(|truth| *truth == Some(true));
-        let any = truths.iter().any(|truth| *truth != Some(false));
-        prop_assert_eq!(judge("args.x[*]", op.test(), &arguments), (every, any));
+        let some = truths.iter().any(|truth| *truth != Some(false));
+        prop_assert_eq!(judge("args.x[*]", op.test(), &arguments), (every, some));
     }
 
     /// SPEC P5–P8: what surely holds may hold, for any arguments and path; and a condition and its opposite never
     /// both surely hold.
     #[test]
     fn what_surely_holds_may_hold(
-        mut op in op(),
-        arguments in json::object(vec((select(vec!["\"x\"", "\"X\"", "\"y\""]).prop_map(str::to_owned), json::value()), 0..4)),
-        path in select(vec!["args", "args.x", "args.x.y", "args.x[0]", "args.x[*]", "args.x[*][*]", "args[*].x"]),
+        mut op in op(), arguments in any_arguments(), path in select(PATHS.to_vec()),
     ) {
         let (surely, may) = judge(path, op.test(), &arguments);
         prop_assert!(may || !surely);
-        let opposites = [("eq", "neq"), ("lt", "gte"), ("lte", "gt"), ("in", "not_in"), ("neq", "eq"), ("not_in", "in")];
-        if let Some((_, opposite)) = opposites.iter().find(|(name, _)| *name == op.name) {
+        if let Some((_, opposite)) = OPPOSITES.iter().find(|(name, _)| *name == op.name) {
             op.name = opposite;
             prop_assert!(!(surely && judge(path, op.test(), &arguments).0));
         }

@@ -9,7 +9,7 @@ use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
-use super::any as json;
+use super::any as text;
 use crate::fuzzing::relay::Relay;
 
 const CAP: usize = 200;
@@ -57,16 +57,20 @@ fn relay(side: Side, stream: &[u8], pieces: &[usize]) -> Outcome {
 fn line() -> BoxedStrategy<Vec<u8>> {
     let id = select(vec!["1", "2", "1.0", "\"a\"", "null"]);
     let method = select(vec!["tools/call", "x", "initialize", "notifications/x", "tools\\/list"]);
-    let request = (id.clone(), method.clone(), json::value()).prop_map(|(id, method, value)| {
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{"name":"t","x":{value}}}}}"#)
+    let request = (id.clone(), method.clone(), text::value()).prop_map(|(id, method, value)| {
+        let params = format!(r#"{{"name":"t","x":{value}}}"#);
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#)
     });
-    let notification = (method, json::value())
+    let notification = (method, text::value())
         .prop_map(|(method, value)| format!(r#"{{"method":"{method}","params":{value}}}"#));
     let answer =
-        (id, json::value()).prop_map(|(id, value)| format!(r#" {{"id":{id} ,"result":{value}}} "#));
+        (id, text::value()).prop_map(|(id, value)| format!(r#" {{"id":{id} ,"result":{value}}} "#));
     let message = prop_oneof![request, notification, answer].prop_map(String::into_bytes);
-    let noise =
-        prop_oneof![vec(any::<u8>(), 0..20), Just(b" \t".to_vec()), Just(vec![b'x'; CAP + 1])];
+    let noise = prop_oneof![
+        vec(any::<u8>(), 0..20),
+        Just(b" \t".to_vec()),
+        (CAP - 1..CAP + 2).prop_map(|length| vec![b'x'; length])
+    ];
     let end = select(vec!["\n", "\r\n", "\n", ""]);
     (prop_oneof![3 => message, 1 => noise], end)
         .prop_map(|(mut line, end)| {

@@ -10,6 +10,7 @@ mod decimals;
 mod forwarding;
 mod frames;
 mod limits;
+mod lists;
 mod names;
 mod stricter;
 

@@ -17,7 +17,9 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 use serde_json::{Value, json};
 
-use super::any::maybe;
+use crate::fuzzing;
+
+use super::any::{self as text, maybe};
 
 /// What becomes of a call, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,8 +124,10 @@ fn policy() -> impl Strategy<Value = Value> {
 }
 
 fn addition() -> impl Strategy<Value = Addition> {
+    let to_tool = (0..4_usize, element());
+    let to_tool = to_tool.prop_map(|(at, (field, what))| Addition::ToTool(at, field, what));
     prop_oneof![
-        3 => (0..4_usize, element()).prop_map(|(at, (field, what))| Addition::ToTool(at, field, what)),
+        3 => to_tool,
         1 => element().prop_map(|(field, what)| Addition::ToAllTools(field, what)),
         1 => rule().prop_map(Addition::AllTools),
         1 => name().prop_map(Addition::Hide),
@@ -133,18 +137,10 @@ fn addition() -> impl Strategy<Value = Addition> {
 fn call() -> impl Strategy<Value = String> {
     let value = select(vec!["0", "1", "2.50", "\"s\"", "\"t\"", "null", "true", "[]", "[1,\"s\"]"]);
     let key = select(vec!["x", "y", "X"]);
-    (select(vec!["a", "b", "ab", "A", "ä", "c"]), vec((key, value), 0..3)).prop_map(|(name, args)| {
-        let mut members: Vec<String> = Vec::new();
-        for (key, value) in args {
-            if !members.iter().any(|member| member.starts_with(&format!("\"{key}\""))) {
-                members.push(format!("\"{key}\":{value}"));
-            }
-        }
-        let arguments = members.join(",");
-        format!(
-            r#"{{"id":1,"method":"tools/call","params":{{"name":"{name}","arguments":{{{arguments}}}}}}}"#
-        )
-    })
+    let member = (key, value).prop_map(|(key, value)| (format!("\"{key}\""), value.to_owned()));
+    let name = select(vec!["a", "b", "ab", "A", "ä", "c"]);
+    (name, text::object(vec(member, 0..3)))
+        .prop_map(|(name, arguments)| fuzzing::call("1", &format!("\"{name}\""), &arguments))
 }
 
 fn push(rule: &mut Value, field: &str, element: Value) {
@@ -220,7 +216,11 @@ proptest! {
     /// SPEC 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
     #[test]
     fn whatever_is_added_permits_no_more(
-        before in policy(), addition in addition(), call in call(), used in 0..4_u128, twice in any::<bool>(),
+        before in policy(),
+        addition in addition(),
+        call in call(),
+        used in 0..4_u128,
+        twice in any::<bool>(),
     ) {
         let mut after = before.clone();
         if twice {
@@ -236,10 +236,13 @@ proptest! {
 
     /// SPEC 3.5: `action: deny` and an empty `deny_if` leave nothing to permit.
     #[test]
-    fn a_closed_rule_for_all_tools_denies_every_call(mut policy in policy(), call in call(), empty in any::<bool>()) {
-        let rule = if empty { json!({"deny_if":[{"conditions":[]}]}) } else { json!({"action":"deny"}) };
-        policy["all_tools"] = rule;
-        policy["all_tools"]["mode"] = json!("enforce");
+    fn a_closed_rule_for_all_tools_denies_every_call(
+        mut policy in policy(), call in call(), empty in any::<bool>(),
+    ) {
+        let closed = ("action", json!("deny"));
+        let always = ("deny_if", json!([{ "conditions": [] }]));
+        let (field, value) = if empty { always } else { closed };
+        policy["all_tools"] = json!({ "mode": "enforce", field: value });
         let policy = compile(policy.to_string().as_bytes()).expect("a policy");
         prop_assert!(outcome(&policy, &call, 0) == Outcome::Deny);
     }
