@@ -9,7 +9,7 @@ pub const MAX_REQUESTS: usize = 65_536;
 /// The most bytes that their ids may take together.
 pub const MAX_ID_TOTAL: usize = 16 * 1024 * 1024;
 /// How many cancelled ids are remembered for their late answer; servers need not send one.
-const MAX_CANCELLED: usize = 1024;
+const MAX_CANCELLED: usize = 16_384;
 
 /// What an answer will be, as far as callgate has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub struct InFlight {
     waiting: HashMap<Box<[u8]>, Waiting>,
     /// Sum of the lengths of keys and spellings.
     id_bytes: usize,
-    /// Cancelled ids, oldest first. Some may have been answered since.
-    cancelled: VecDeque<Box<[u8]>>,
+    /// Cancelled ids with the numbers of their requests, oldest first. Some may have been answered since.
+    cancelled: VecDeque<(Box<[u8]>, u64)>,
     /// Requests that someone waits for: neither cancelled nor [`Awaited::Listen`].
     expected: usize,
     count: u64,
@@ -117,10 +117,10 @@ impl InFlight {
         }
         self.expected = self.expected.saturating_sub(usize::from(is_expected(waiting)));
         waiting.cancelled = true;
-        self.cancelled.push_back(key.into());
+        self.cancelled.push_back((key.into(), waiting.number));
         if self.cancelled.len() > MAX_CANCELLED
-            && let Some(oldest) = self.cancelled.pop_front()
-            && self.waiting.get(&oldest).is_some_and(|waiting| waiting.cancelled)
+            && let Some((oldest, number)) = self.cancelled.pop_front()
+            && self.waiting.get(&oldest).is_some_and(|waiting| waiting.number == number)
         {
             self.remove(&oldest);
         }
@@ -173,4 +173,26 @@ fn is_expected(waiting: &Waiting) -> bool {
 
 fn cost(key: &[u8], waiting: &Waiting) -> usize {
     key.len().saturating_add(waiting.spelling.as_ref().map_or(0, |spelling| spelling.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Awaited, InFlight, MAX_CANCELLED};
+    use crate::engine::frame::RequestId;
+
+    #[test]
+    fn cancelled_ids_are_remembered_up_to_a_bound_oldest_dropped_first() {
+        let mut in_flight = InFlight::default();
+        let ids: Vec<String> = (0..=MAX_CANCELLED).map(|id| id.to_string()).collect();
+        for id in &ids {
+            in_flight.insert(RequestId::again(id), Awaited::Other, false, 0);
+            assert!(in_flight.cancel(RequestId::again(id)));
+        }
+        assert_eq!(in_flight.expected(), 0);
+        assert!(!in_flight.contains(RequestId::again("0")), "the oldest is forgotten");
+        assert!(in_flight.contains(RequestId::again("1")));
+        assert!(in_flight.settle(RequestId::again("1")).is_some(), "a late answer passes");
+        assert!(in_flight.settle(RequestId::again("1")).is_none(), "once");
+        assert_eq!(in_flight.id_bytes, ids[2..].iter().map(String::len).sum::<usize>());
+    }
 }

@@ -343,3 +343,53 @@ impl Methods {
         self.exact.get(method).or_else(by_pattern).filter(|rule| rule.effect == Effect::Deny)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Effect, MethodRule, Methods};
+    use crate::engine::name::NamePattern;
+
+    fn denies(rules: &[(&str, Effect)], method: &str) -> bool {
+        let entries = rules.iter().map(|&(name, effect)| {
+            (NamePattern::new(name), MethodRule { effect, pointer: name.into() })
+        });
+        Methods::new(entries).denial(method).is_some()
+    }
+
+    /// SPEC P15
+    #[test]
+    fn the_most_exact_entry_decides_about_a_method() {
+        let rules = [
+            ("*", Effect::Deny),
+            ("resources/*", Effect::Allow),
+            ("resources/su*", Effect::Deny),
+            ("resources/subscribe", Effect::Allow),
+            ("a?", Effect::Allow),
+            ("?b", Effect::Deny),
+        ];
+        for (method, denied) in [
+            ("prompts/get", true),
+            ("resources/read", false),
+            ("resources/sub", true),
+            ("resources/subscribe", false),
+            ("ab", true),
+            ("ac", false),
+        ] {
+            assert_eq!(denies(&rules, method), denied, "{method}");
+        }
+    }
+
+    /// SPEC P15
+    #[test]
+    fn no_pattern_reaches_what_a_session_needs() {
+        let all = [("*", Effect::Deny)];
+        for method in
+            Methods::UNTOUCHABLE.into_iter().chain(["ping", "tools/list", "notifications/x"])
+        {
+            assert!(!denies(&all, method), "{method}");
+        }
+        for method in ["ping", "tools/list", "notifications/x"] {
+            assert!(denies(&[(method, Effect::Deny)], method), "{method}");
+        }
+    }
+}

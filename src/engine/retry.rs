@@ -59,3 +59,37 @@ impl OpenStates {
         Some(self.awaited(call, left))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{FREE_RETRIES, MAX_OPEN, OpenStates};
+    use crate::engine::mcp::ToolCall;
+    use crate::engine::path::Arguments;
+    use crate::engine::value::Value;
+
+    fn call(state: &str) -> ToolCall<'_> {
+        ToolCall {
+            name: "t".into(),
+            name_at: 0..0,
+            arguments: Arguments::none(),
+            modern: true,
+            task: false,
+            request_state: Value::proved(state).as_str(),
+        }
+    }
+
+    /// SPEC W4
+    #[test]
+    fn open_states_are_bounded_oldest_dropped_first() {
+        let mut states = OpenStates::default();
+        let texts: Vec<String> = (0..=MAX_OPEN).map(|nth| format!("\"{nth}\"")).collect();
+        for text in &texts {
+            let call = call(text);
+            let origin = states.awaited(&call, FREE_RETRIES);
+            states.remember(call.request_state.expect("a string"), origin);
+        }
+        assert!(states.redeem(&call(&texts[0])).is_none(), "the oldest is forgotten");
+        assert!(states.redeem(&call(&texts[1])).is_some());
+        assert!(states.redeem(&call(&texts[1])).is_none(), "a state comes back once");
+    }
+}

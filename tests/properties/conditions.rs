@@ -13,7 +13,7 @@ use proptest::strategy::BoxedStrategy;
 use regex::Regex;
 use serde_json::Value;
 
-use super::any as text;
+use super::text;
 
 /// Holds, does not hold, or cannot be decided.
 type Truth = Option<bool>;

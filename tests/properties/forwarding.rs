@@ -9,7 +9,7 @@ use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
-use super::any as text;
+use super::text;
 use crate::fuzzing::relay::Relay;
 
 const CAP: usize = 200;

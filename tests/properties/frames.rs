@@ -9,7 +9,7 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 use serde_json::{Value, json};
 
-use super::any as text;
+use super::text;
 use crate::fuzzing::frame::check;
 use crate::fuzzing::relay::Relay;
 

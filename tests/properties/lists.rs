@@ -7,7 +7,7 @@ use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 
-use super::any as text;
+use super::text;
 use crate::fuzzing::peer;
 use crate::fuzzing::relay::Relay;
 

@@ -2,7 +2,7 @@
 
 use proptest::prelude::ProptestConfig;
 
-mod any;
+mod text;
 
 mod answers;
 mod conditions;

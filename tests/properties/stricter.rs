@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::fuzzing;
 
-use super::any::{self as text, maybe};
+use super::text::{self, maybe};
 
 /// What becomes of a call, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
