@@ -14,7 +14,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ("condition", &["decimal", "path", "value"]),
     ("decide", &["condition", "decimal", "frame", "limits", "mcp", "path", "policy", "value"]),
     ("decimal", &[]),
-    ("frame", &["json", "name", "value"]),
+    ("frame", &["json", "value"]),
     ("in_flight", &["frame"]),
     ("json", &["keys", "scan", "value"]),
     ("keys", &["value"]),
@@ -23,7 +23,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ("listing", &["decimal", "value"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &[]),
-    ("path", &["json", "name", "value"]),
+    ("path", &["json", "value"]),
     ("policy", &["condition", "limits", "name", "path"]),
     ("record", &["line"]),
     ("retry", &["in_flight", "mcp", "value"]),
@@ -47,7 +47,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ),
     ("source", &["name", "value"]),
     ("scan", &[]),
-    ("value", &["decimal", "scan"]),
+    ("value", &["decimal", "name", "scan"]),
     ("mod", &[]),
 ];
 

@@ -2,10 +2,13 @@
 //!
 //! ```sh
 //! CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test fuzzing     # writes the seeds
-//! cargo +nightly fuzz run frame -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
-//! cargo +nightly fuzz run policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
-//! cargo +nightly fuzz run session -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run -s none frame -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run -s none policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run -s none session -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! ```
+//!
+//! What is fuzzed is safe Rust. Without `-s none` the address sanitizer watches over it, too, at a twentieth of
+//! the speed.
 
 #[path = "../../tests/fuzzing/mod.rs"]
 mod fuzzing;

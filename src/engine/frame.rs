@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
-use super::name;
 use super::value::{Kind, Str, Value};
 
 /// Not JSON in UTF-8.
@@ -273,8 +272,7 @@ impl<'a> Seen<'a> {
             Some(4) => self.result = Some(value),
             Some(_) => self.error = Some(value),
             None => {
-                let text = key.decode_lossy();
-                if RESERVED.iter().any(|reserved| name::same_but_for_case(&text, reserved)) {
+                if RESERVED.iter().any(|reserved| key.resembles(reserved)) {
                     self.look_alike = Some(key);
                 }
             }
@@ -389,8 +387,7 @@ fn refuse_batch(text: &str) -> Refusal {
 fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
     let mut scratch = Scratch::default();
     let whole = Reader::new(text, usize::MAX, &mut scratch).document(KeyRule::Any).ok()?;
-    let mut ids =
-        whole.members().filter(|member| name::same_but_for_case(&member.key.decode_lossy(), "id"));
+    let mut ids = whole.members().filter(|member| member.key.resembles("id"));
     let only = ids.next().filter(|member| member.key.is("id"))?;
     if ids.next().is_some() {
         return None;

@@ -80,11 +80,10 @@ impl<'a> Params<'a> {
             self.request_state = Some(value);
         } else if key.is("requestId") {
             self.request_id = Some(value);
-        } else if !key.is("inputResponses") {
-            let text = key.decode_lossy();
-            if RESERVED.iter().any(|reserved| name::same_but_for_case(&text, reserved)) {
-                self.look_alike = Some(key);
-            }
+        } else if !key.is("inputResponses")
+            && RESERVED.iter().any(|reserved| key.resembles(reserved))
+        {
+            self.look_alike = Some(key);
         }
         Ok(())
     }
@@ -190,7 +189,7 @@ impl<'a> ResultMembers<'a> {
             self.asks_for_input = value.as_str().is_some_and(|kind| kind.is("input_required"));
         } else if key.is("requestState") {
             self.request_state = value.as_str();
-        } else if name::same_but_for_case(&key.decode_lossy(), "inputRequests") {
+        } else if key.resembles("inputRequests") {
             self.input_requests.push(value);
         }
         Ok(())
@@ -211,7 +210,7 @@ impl<'a> ResultMembers<'a> {
         });
         requests
             .flat_map(Value::members)
-            .filter(|member| name::same_but_for_case(&member.key.decode_lossy(), "method"))
+            .filter(|member| member.key.resembles("method"))
             .filter_map(|member| member.value.as_str())
             .map(Str::decode_lossy)
     }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::json::{JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
-use super::name;
 use super::value::{Kind, Member, Value};
 
 /// A call's arguments: the object, and its members one by one.
@@ -252,7 +251,7 @@ fn look_up<'a>(members: impl Iterator<Item = Member<'a>>, key: &str) -> Found<'a
     for member in members {
         if member.key.is(key) {
             exact = Found::Value(member.value);
-        } else if name::same_but_for_case(&member.key.decode_lossy(), key) {
+        } else if member.key.resembles(key) {
             return Found::Doubtful;
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 
 use super::decimal::Decimal;
+use super::name::same_but_for_case;
 use super::scan::plain_run;
 
 /// One JSON value.
@@ -270,6 +271,12 @@ impl<'a> Str<'a> {
     #[must_use]
     pub fn is(self, text: &str) -> bool {
         if self.escaped { self.units().eq(text.chars().map(u32::from)) } else { self.raw == text }
+    }
+
+    /// True if the decoded string differs from `text` by case at most, as [`same_but_for_case`] says.
+    #[must_use]
+    pub fn resembles(self, text: &str) -> bool {
+        same_but_for_case(&self.decode_lossy(), text)
     }
 
     /// The string as Unicode text, or `None` if it has a lone surrogate and so is none.

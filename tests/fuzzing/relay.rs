@@ -89,7 +89,10 @@ impl Relay {
         let line = LongLine { head: head.to_vec(), id: finder.found() };
         let step = self.session.handle_long(side, &line, 1024);
         assert!(!matches!(step.action, Action::Forward | Action::Rewrite(_)), "nothing is left");
-        self.carry_out(side, head, step);
+        self.carry_out(side, &[], step);
+        let open = line.id.and_then(|id| self.open.get(&key(&id)));
+        let waits = open.is_some_and(|open| open.expected && side == Side::Server);
+        assert!(!waits, "who waits for a line over the cap is told");
     }
 
     /// Ends the session: SPEC W4, who waits is answered, and nobody else.

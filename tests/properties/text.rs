@@ -23,7 +23,7 @@ pub(super) fn string() -> impl Strategy<Value = String> {
         r"\\",
         r"\/",
         r#"\""#,
-        r"\ud83d\ude00",
+        r"\ud83d\ude01",
         r"\u212A",
         r"\u0131",
     ];
