@@ -1,5 +1,6 @@
 //! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::condition::Condition;
@@ -146,14 +147,51 @@ pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Perm
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
     let matching = policy.tools.matching(tool);
     let listed = policy.default == Effect::Allow || !matching.rules.is_empty();
-    let closed = |rule: &Rule| {
-        policy.mode_of(rule, false) == Mode::Enforce
-            && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
-                || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
-    };
     !listed
         || policy.is_confusable(tool, &matching)
-        || matching.rules.into_iter().chain(&policy.all_tools).any(closed)
+        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule))
+}
+
+/// True if no call passes a rule.
+fn is_closed(policy: &Policy, rule: &Rule) -> bool {
+    policy.mode_of(rule, false) == Mode::Enforce
+        && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
+            || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
+}
+
+/// True if two policies may cut different tools from lists (SPEC W5).
+#[must_use]
+pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
+    Cuts::of(one, shadow) != Cuts::of(other, shadow)
+}
+
+/// What a policy cuts from lists, told by what decides it.
+#[derive(PartialEq, Eq)]
+enum Cuts<'p> {
+    Nothing,
+    Hidden(BTreeSet<&'p str>),
+    /// `hide_denied`, and no call at all passes.
+    All,
+    /// `hide_denied`: beside what is hidden it is the default and which entries are closed. Each entry counts, as
+    /// names that can be mistaken for it are cut as well.
+    Denied(BTreeSet<&'p str>, Effect, BTreeMap<&'p str, bool>),
+}
+
+impl<'p> Cuts<'p> {
+    fn of(policy: &'p Policy, shadow: bool) -> Self {
+        if policy.document_mode(shadow) == Mode::Shadow {
+            return Cuts::Nothing;
+        }
+        let hidden: BTreeSet<&str> = policy.hide.iter().collect();
+        if !policy.hide_denied {
+            return if hidden.is_empty() { Cuts::Nothing } else { Cuts::Hidden(hidden) };
+        }
+        if policy.all_tools.as_ref().is_some_and(|rule| is_closed(policy, rule)) {
+            return Cuts::All;
+        }
+        let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
+        Cuts::Denied(hidden, policy.default, entries.collect())
+    }
 }
 
 /// The steps of one decision, in their order.

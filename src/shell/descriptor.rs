@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::thread::JoinHandle;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,6 +15,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::PipeFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
 
 /// A descriptor that never makes its caller wait.
 #[derive(Debug)]
@@ -50,20 +50,25 @@ impl Descriptor {
         Self::unshared(ours)
     }
 
-    /// Opens `fd`, which others may share, for writing. The thread, if there is one, has written everything
-    /// when it ends, which it does once the descriptor is dropped.
+    /// Opens `fd`, which others may share, for writing. If that takes a thread, it is told when the thread has ended:
+    /// it has written everything then. It ends once the descriptor is dropped.
     ///
     /// # Errors
     /// As [`Descriptor::reading`].
-    pub fn writing(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<JoinHandle<io::Result<()>>>)> {
+    pub fn writing(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<oneshot::Receiver<()>>)> {
         if let Some(descriptor) = Self::pollable(fd, OFlags::WRONLY)? {
             return Ok((descriptor, None));
         }
         let mut sink = File::from(fd.try_clone_to_owned()?);
         let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let copy = move || io::copy(&mut File::from(theirs), &mut sink).map(|_| ());
-        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
-        Ok((Self::unshared(ours)?, Some(thread)))
+        let (ended, end) = oneshot::channel();
+        let copy = move || {
+            // Whatever its end, there is nothing left to do about it.
+            let _ = io::copy(&mut File::from(theirs), &mut sink);
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
+        Ok((Self::unshared(ours)?, Some(end)))
     }
 
     /// Opens `fd` for notices, which nobody may wait for: a pipe, a socket or a terminal.

@@ -66,6 +66,12 @@ impl Upstream {
         })
     }
 
+    /// True as long as anybody is left in the server's process group.
+    #[must_use]
+    pub fn has_group(&self) -> bool {
+        self.group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+    }
+
     /// Signals the server's whole process group. Launchers such as npx leave the real server in it.
     pub fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {

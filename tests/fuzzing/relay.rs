@@ -47,7 +47,7 @@ struct Open {
 impl Relay {
     pub(crate) fn new(policy: Policy, shadow: bool) -> Self {
         let policy = Arc::new(policy);
-        let settings = Settings { shadow, recording: true };
+        let settings = Settings { shadow, recording: true, ..Settings::default() };
         Relay {
             session: Session::new(Arc::clone(&policy), settings),
             policy,
