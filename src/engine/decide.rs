@@ -420,3 +420,56 @@ impl LimitReached {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::lists_differ;
+    use crate::engine::compile::compile;
+
+    /// SPEC W5
+    #[test]
+    fn policies_are_told_apart_by_what_they_cut_from_lists() {
+        const ALLOW: &str = r#""default":"allow""#;
+        const DENY: &str = r#""default":"deny","hide_denied":true"#;
+        let rows = [
+            ("", "", false),
+            ("", r#","hide":[]"#, false),
+            ("", r#","hide":["a"]"#, true),
+            (r#","hide":["a","b*"]"#, r#","hide":["b*","a"]"#, false),
+            (r#","hide":["a"]"#, r#","hide":["b"]"#, true),
+            (r#","hide":["a"]"#, r#","hide":["a"],"tools":{"b":{"action":"deny"}}"#, false),
+            ("", r#","hide_denied":true"#, true),
+            ("", r#","tools":{"a":{"rate_limit":{"max":1,"window":60}}}"#, false),
+            (r#","hide":["a"]"#, r#","hide":["a"],"mode":"shadow""#, true),
+        ];
+        for (before, after, differ) in rows {
+            assert_eq!(differ_as(ALLOW, before, after), differ, "{before} and {after}");
+        }
+        let rows = [
+            ("", r#","tools":{"a":{}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"action":"deny"}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"action":"require_approval"}}"#, false),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"deny_if":[{"conditions":[]}]}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{},"b":{}}"#, true),
+            (
+                r#","all_tools":{"action":"deny"}"#,
+                r#","all_tools":{"action":"deny"},"tools":{"a":{}}"#,
+                false,
+            ),
+            ("", r#","all_tools":{"action":"deny"}"#, true),
+        ];
+        for (before, after, differ) in rows {
+            assert_eq!(differ_as(DENY, before, after), differ, "{before} and {after}");
+        }
+    }
+
+    fn differ_as(head: &str, before: &str, after: &str) -> bool {
+        let policy = |rest: &str| {
+            let text = format!(r#"{{"version":"1",{head}{rest}}}"#);
+            compile(text.as_bytes()).unwrap_or_else(|problems| panic!("{text}: {problems:?}"))
+        };
+        let (before, after) = (policy(before), policy(after));
+        assert!(!lists_differ(&before, &after, true), "nothing is cut in shadow mode");
+        lists_differ(&before, &after, false)
+    }
+}

@@ -72,6 +72,26 @@ impl Relay {
         self.now.wall_ms = self.now.wall_ms.saturating_sub(ms);
     }
 
+    /// Puts another policy in force, and hears what the client is told of it at once (SPEC W5).
+    pub(crate) fn reload(&mut self, policy: Policy) {
+        self.policy = Arc::new(policy);
+        self.session.reload(Arc::clone(&self.policy), self.now);
+        let notices = self.session.announcement().map(|_| self.session.announce());
+        let mut told = Vec::new();
+        for notice in lines(&notices.unwrap_or_default()) {
+            let frame = read(notice);
+            let method = frame.get("method").and_then(peer::unicode);
+            assert_eq!(method.as_deref(), Some("notifications/tools/list_changed"));
+            let meta = frame.get("params").and_then(peer::members);
+            let meta = meta.and_then(|params| peer::members(params.get("_meta")?));
+            let stream = meta.and_then(|meta| meta.get("io.modelcontextprotocol/subscriptionId"));
+            let open = stream.map(|id| self.open.get(&key(id)).expect("an open stream"));
+            assert!(open.is_none_or(|open| open.listens), "told on what is no stream");
+            assert!(!told.contains(&stream), "told twice");
+            told.push(stream);
+        }
+    }
+
     /// One line, without its line end.
     pub(crate) fn send(&mut self, side: Side, line: &[u8]) {
         let mut step = self.session.handle(side, line, self.now);

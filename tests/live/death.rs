@@ -90,6 +90,29 @@ fn an_open_stream_gets_no_error_answer() {
     assert_eq!(gate.wait(), died_with(3, &[died(1, 3)]));
 }
 
+/// SPEC P12: what was charged for calls of which the server got no byte, its stdin being closed, is given back.
+#[test]
+fn calls_that_never_went_out_cost_nothing() {
+    let policy = json!({ "version": "1", "default": "allow", "tools": {
+        "t": { "limits": [ { "counter": "t", "window": "session", "max": 3 } ] }
+    } });
+    let server = "read line; exec <&-; echo deaf >&2; exec tail -f /dev/null";
+    let mut gate = Wrap::new(policy).run(["sh", "-c", server]);
+    gate.send(call(1));
+    assert_eq!(gate.error_line(), "deaf");
+    // Three calls in one write are decided before any of them goes out.
+    gate.send_raw([call(2), call(3), call(4), String::new()].join("\n"));
+    assert!(gate.recv().contains("Limit reached: 3 per session (t)."), "call 4 is over the limit");
+    gate.send(call(5));
+    gate.send(r#"{"jsonrpc":"2.0","id":6}"#);
+    assert!(gate.recv().contains("-32600"), "call 5 is decided, and not denied");
+    gate.signal(Signal::TERM);
+    let stopped = [1, 2, 3, 5].map(|id| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"callgate stopped"}}}}"#) + "\n"
+    });
+    assert_eq!(gate.wait(), End { stdout: stopped.concat(), ..End::quiet(128 + 15) });
+}
+
 /// SPEC W9: a server that is deaf to everything goes with a callgate that is killed.
 #[cfg(target_os = "linux")]
 #[test]
