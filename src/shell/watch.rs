@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The watcher is a thread: it reads and compiles, so that the loop never waits for a file. Events come from every
-//! directory in which a step of the path can be exchanged. Where they may be missing, as on network mounts, the
-//! loop compares the file's [`Stamp`] when the client speaks, and asks for a look if it differs. Then the client
-//! waits for the answer.
+//! directory in which a step of the path can be exchanged. They may be missing, as on network mounts: so when the
+//! client speaks the loop asks now and then, and the client waits for the answer. Mostly that is no more than a look
+//! at the file's [`Stamp`].
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -28,8 +28,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::file::{self, Stamp};
 
-/// How often the loop looks at the file's stamp at most.
-const STAMP_EVERY: Duration = Duration::from_millis(500);
+/// How often the loop asks at most.
+const ASK_EVERY: Duration = Duration::from_millis(500);
 /// An editor's several steps are one change: so long nothing must have happened …
 const QUIET: Duration = Duration::from_millis(25);
 /// … but so long after the first step it is looked at in any case.
@@ -64,23 +64,15 @@ enum Look {
     Asked,
 }
 
-/// What the watcher has to say.
-struct Finding<T> {
-    found: Found<T>,
-    /// The file's stamp before it was read.
-    stamp: Option<Stamp>,
-    /// The loop had asked.
-    asked: bool,
-}
+/// What the watcher has to say, and why it looked.
+type Finding<T> = (Found<T>, Option<Look>);
 
 /// The loop's end of the watch.
 pub struct Watch<T> {
     path: PathBuf,
     looks: Sender<Look>,
     findings: UnboundedReceiver<Finding<T>>,
-    /// The file's stamp at the last look, unless it was so young that it says nothing.
-    stamp: Option<Stamp>,
-    next_stamp: Instant,
+    next_question: Instant,
     /// A look that the loop has asked for has not come back.
     asked: bool,
 }
@@ -103,6 +95,7 @@ impl<T: Send + 'static> Watch<T> {
             path: path.clone(),
             load,
             content,
+            stamp: None,
             told: None,
             bad_since: None,
             events: Events { looks: looks.clone(), noticed: Arc::default() },
@@ -112,8 +105,8 @@ impl<T: Send + 'static> Watch<T> {
         // The thread ends with the process.
         let thread = std::thread::Builder::new().name("policy".to_owned());
         thread.spawn(move || watcher.run(&wanted))?;
-        let next_stamp = after(Instant::now(), STAMP_EVERY);
-        Ok(Watch { path, looks, findings, stamp: None, next_stamp, asked: false })
+        let next_question = after(Instant::now(), ASK_EVERY);
+        Ok(Watch { path, looks, findings, next_question, asked: false })
     }
 
     /// The file that is watched.
@@ -122,15 +115,12 @@ impl<T: Send + 'static> Watch<T> {
         &self.path
     }
 
-    /// The client speaks: asks for a look if the file may have changed without an event. True if the client has to
-    /// wait for what is found.
+    /// The client speaks: asks whether the file has changed, unless that was asked a moment ago. True if the client
+    /// has to wait for the answer.
     pub fn must_wait(&mut self, now: Instant) -> bool {
-        if !self.asked && now >= self.next_stamp {
-            self.next_stamp = after(now, STAMP_EVERY);
-            let stamp = Stamp::of(&self.path);
-            if stamp.is_none() || stamp != self.stamp {
-                self.asked = self.looks.send(Look::Asked).is_ok();
-            }
+        if !self.asked && now >= self.next_question {
+            self.next_question = after(now, ASK_EVERY);
+            self.asked = self.looks.send(Look::Asked).is_ok();
         }
         self.asked
     }
@@ -143,14 +133,13 @@ impl<T: Send + 'static> Watch<T> {
 
     /// What was found since; wakes the task when something is.
     pub fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Found<T>> {
-        let Some(finding) = ready!(self.findings.poll_recv(cx)) else {
+        let Some((found, why)) = ready!(self.findings.poll_recv(cx)) else {
             // The watcher is gone, and nobody is to be waited for.
             self.asked = false;
             return Poll::Pending;
         };
-        self.asked &= !finding.asked;
-        self.stamp = finding.stamp.filter(|stamp| !stamp.is_young());
-        Poll::Ready(finding.found)
+        self.asked &= why != Some(Look::Asked);
+        Poll::Ready(found)
     }
 }
 
@@ -161,6 +150,8 @@ struct Watcher<T> {
     load: Load<T>,
     /// The last good version.
     content: Vec<u8>,
+    /// The file's stamp when it was read last, unless it was so young that it says nothing.
+    stamp: Option<Stamp>,
     /// The error that was told last, unless a good version came after it.
     told: Option<String>,
     /// When the file was first found bad, unless it was told or became good.
@@ -197,12 +188,17 @@ impl<T> Watcher<T> {
                 due = Some(after(now, QUIET).min(end));
                 continue;
             }
+            let stamp = Stamp::of(&self.path);
+            if look == Ok(Look::Asked) && stamp.is_some() && stamp == self.stamp {
+                self.say((Found::Nothing, Some(Look::Asked)));
+                continue;
+            }
             burst_ends = None;
             self.keep_in_sight();
-            let stamp = Stamp::of(&self.path);
+            self.stamp = stamp.filter(|stamp| !stamp.is_young());
             let (found, again) = self.look(stamp, now);
             due = again;
-            self.say(Finding { found, stamp, asked: look == Ok(Look::Asked) });
+            self.say((found, look.ok()));
         }
     }
 
@@ -259,8 +255,7 @@ impl<T> Watcher<T> {
     }
 
     fn go_blind(&self, error: notify::Error) -> Sight {
-        let found = Found::Blind(anyhow::Error::new(error));
-        self.say(Finding { found, stamp: None, asked: false });
+        self.say((Found::Blind(anyhow::Error::new(error)), None));
         Sight::Blind
     }
 
