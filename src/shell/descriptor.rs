@@ -5,7 +5,7 @@
 //! which cannot be waited for, gets a thread that copies between it and a pipe of our own.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::buffer::spare_capacity;
@@ -16,6 +16,9 @@ use rustix::pipe::PipeFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
+
+/// How much a thread copies at once: what a pipe holds.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// A descriptor that never makes its caller wait.
 #[derive(Debug)]
@@ -42,10 +45,10 @@ impl Descriptor {
         if let Some(descriptor) = Self::pollable(fd, OFlags::RDONLY)? {
             return Ok(descriptor);
         }
-        let mut source = File::from(fd.try_clone_to_owned()?);
+        let source = File::from(fd.try_clone_to_owned()?);
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         // The thread ends with its source, or with the process.
-        let copy = move || io::copy(&mut source, &mut File::from(theirs)).map(|_| ());
+        let copy = move || copy(source, File::from(theirs));
         std::thread::Builder::new().name("stdin".to_owned()).spawn(copy)?;
         Self::unshared(ours)
     }
@@ -59,12 +62,12 @@ impl Descriptor {
         if let Some(descriptor) = Self::pollable(fd, OFlags::WRONLY)? {
             return Ok((descriptor, None));
         }
-        let mut sink = File::from(fd.try_clone_to_owned()?);
+        let sink = File::from(fd.try_clone_to_owned()?);
         let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (ended, end) = oneshot::channel();
         let copy = move || {
             // Whatever its end, there is nothing left to do about it.
-            let _ = io::copy(&mut File::from(theirs), &mut sink);
+            let _ = copy(File::from(theirs), sink);
             let _ = ended.send(());
         };
         std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
@@ -154,5 +157,19 @@ impl Descriptor {
 impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_fd().as_raw_fd()
+    }
+}
+
+/// Copies to the end. `io::copy` would splice: then the kernel holds the pipe as long as a terminal is stopped, and
+/// whoever closes its other end waits.
+fn copy(mut from: File, mut to: File) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(buffer.get(..count).unwrap_or_default())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
