@@ -123,3 +123,16 @@ fn a_killed_callgate_takes_the_server_with_it() {
     // The end of stderr is the end of all who hold it, the server among them.
     assert_eq!(gate.wait(), End { code: None, stdout: String::new(), stderr: String::new() });
 }
+
+/// SPEC W4: a server that has closed its stdout is given up, though it hears nothing else.
+#[test]
+fn a_deaf_server_without_stdout_is_given_up() {
+    for (server, status) in [
+        ("read line; exec sleep 30 >&-", 128 + 15),
+        ("trap '' TERM; read line; exec sleep 30 >&-", 128 + 9),
+    ] {
+        let mut gate = Wrap::allow_all().run(["sh", "-c", server]);
+        gate.send(call(1));
+        assert_eq!(gate.wait_for_stop(), died_with(status, &[died(1, status)]));
+    }
+}
