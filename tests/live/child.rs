@@ -53,6 +53,16 @@ fn a_client_with_a_window_gives_little() {
     assert_eq!(gate.end(), End::quiet(0));
 }
 
+/// No signal is blocked, though callgate was started so.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_signal_mask_is_empty() {
+    let launcher = ["env", "--block-signal=USR1", "--block-signal=CHLD", "--block-signal=PIPE"];
+    let server = ["sh", "-c", "exec grep ^SigBlk: /proc/self/status >&2"];
+    assert_ne!(direct(launcher, server), ["SigBlk:\t0000000000000000"]);
+    assert_eq!(wrapped(launcher, server), ["SigBlk:\t0000000000000000"]);
+}
+
 /// SPEC W10: a process group of its own: what a terminal sends to callgate's is not for the server.
 #[cfg(target_os = "linux")]
 #[test]

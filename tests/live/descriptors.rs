@@ -3,7 +3,7 @@
 use super::gate::{Wrap, call, ok};
 use super::process::End;
 use super::streams::Streams;
-use rustix::fs::{OFlags, fcntl_getfl};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use serde_json::json;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -58,6 +58,21 @@ fn every_kind_of_descriptor_is_served_and_left_alone() {
         let shared = Vec::from(streams.shared());
         let before = flags(&shared);
         assert!(!before.iter().any(|flags| flags.contains(OFlags::NONBLOCK)));
+        is_served_and_left_alone(name, streams, shared, &before);
+    }
+}
+
+/// Nor is it taken away where somebody else, such as a Node.js on the same terminal, has set it.
+#[test]
+fn a_descriptor_that_others_made_nonblocking_stays_so() {
+    for (name, streams) in kinds() {
+        let shared = Vec::from(streams.shared());
+        for descriptor in &shared {
+            let flags = fcntl_getfl(descriptor).unwrap();
+            fcntl_setfl(descriptor, flags | OFlags::NONBLOCK).unwrap();
+        }
+        let before = flags(&shared);
+        assert!(before.iter().all(|flags| flags.contains(OFlags::NONBLOCK)));
         is_served_and_left_alone(name, streams, shared, &before);
     }
 }

@@ -3,11 +3,13 @@
 use super::gate::{Gate, Wrap, call, ok, stopped};
 use super::process::End;
 use super::streams::Streams;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::io::Write;
 
 const INTERRUPT: &[u8] = b"\x03";
 const END_OF_INPUT: &[u8] = b"\x04";
+const HOLD_OUTPUT: &[u8] = b"\x13";
 
 /// A callgate that leads the session of a terminal, as if a person's shell had been replaced by it.
 fn in_terminal(script: &Value) -> Gate {
@@ -54,6 +56,20 @@ fn an_interrupt_answers_what_is_in_flight() {
     gate.send_raw(INTERRUPT);
     let stdout = stopped(1) + "\n";
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 2) });
+}
+
+/// SPEC W9: a terminal that shows nothing since Ctrl-S holds up no signal.
+#[test]
+fn a_held_terminal_holds_up_no_signal() {
+    for signal in [Signal::HUP, Signal::TERM] {
+        let mut gate =
+            in_terminal(&json!([{ "recv": 1 }, { "send": ok(1) }, { "stderr": "answered" }]));
+        gate.send_raw(HOLD_OUTPUT);
+        gate.send(call(1));
+        assert_eq!(gate.error_line(), "answered");
+        gate.signal(signal);
+        assert_eq!(gate.wait_for_stop(), End::quiet(128 + signal.as_raw()));
+    }
 }
 
 /// A terminal that goes, window and all, is the end of everybody: by the signal, or by the end of input.
