@@ -53,6 +53,18 @@ fn a_client_with_a_window_gives_little() {
     assert_eq!(gate.end(), End::quiet(0));
 }
 
+/// Its signals are those of a program that was started without callgate: what was ignored stays ignored, as behind
+/// `nohup`, and nothing else is, SIGPIPE included.
+#[cfg(target_os = "linux")]
+#[test]
+fn ignored_signals_are_passed_on() {
+    let server = ["sh", "-c", "exec grep ^SigIgn: /proc/self/status >&2"];
+    for signals in ["", "trap '' HUP;", "trap '' HUP INT;", "trap '' QUIT USR1;"] {
+        let launcher = ["sh", "-c", &format!(r#"{signals} exec "$0" "$@""#)];
+        assert_eq!(wrapped(launcher, server), direct(launcher, server), "{signals}");
+    }
+}
+
 /// No signal is blocked, though callgate was started so.
 #[cfg(target_os = "linux")]
 #[test]

@@ -136,3 +136,18 @@ fn a_deaf_server_without_stdout_is_given_up() {
         assert_eq!(gate.wait_for_stop(), died_with(status, &[died(1, status)]));
     }
 }
+
+/// SPEC W9: what a launcher leaves behind when it dies is not left behind by callgate, whatever it holds or hears.
+#[test]
+fn nobody_is_left_of_a_server_that_died() {
+    for redirections in ["", "</dev/null >/dev/null"] {
+        for deaf_to in ["HUP", "HUP INT TERM"] {
+            let server = format!(
+                "read line; trap '' {deaf_to}; sleep 30 {redirections} & trap - {deaf_to}; exit 4"
+            );
+            let mut gate = Wrap::allow_all().run(["sh", "-c", &server]);
+            gate.send(call(1));
+            assert_eq!(gate.wait_for_stop(), died_with(4, &[died(1, 4)]), "{server}");
+        }
+    }
+}

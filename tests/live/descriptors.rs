@@ -185,3 +185,14 @@ fn closed_and_null_descriptors_do_no_harm() {
     let (end, _) = redirected("2>&-");
     assert_eq!(end, End { stdout: three_answers(), ..End::quiet(0) });
 }
+
+/// A disk that is full is a stdout that takes no more: nothing goes on as if somebody read it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_ends_the_session() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let streams = Streams::pipes().writing(full);
+    let mut gate = Wrap::allow_all().on(streams).serve(&json!(["echo"]));
+    gate.send(call(1));
+    assert!(gate.wait_for_stop().code.is_some());
+}

@@ -6,6 +6,7 @@ use super::streams::Streams;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::process::{Command, Stdio};
 
 /// How often each must come out right.
 pub(super) const TIMES: usize = 10;
@@ -120,4 +121,19 @@ fn the_code_of_a_server_that_ends_with_its_input_is_passed_on() {
         let mut gate = Way::Pipe.hand_over(Wrap::allow_all(), &session(1), &json!(["echo", last]));
         assert_eq!(gate.wait(), End { stdout: answers(1), ..End::quiet(code) });
     }
+}
+
+/// As in `callgate … <session | head -n 1`, where the rest is lost on nobody.
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_session() {
+    let mut head = Command::new("head");
+    head.args(["-n", "1"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut head = head.spawn().unwrap();
+    let stdin = head.stdin.take().unwrap();
+    let streams =
+        Streams::pipes().reading(file(&session(100))).writing(std::os::fd::OwnedFd::from(stdin));
+    let script = json!([{ "recv": 100 }, { "send": ok(0) }, "hold"]);
+    let mut gate = Wrap::allow_all().on(streams).serve(&script);
+    assert_eq!(gate.wait_for_stop(), End::quiet(0));
+    assert_eq!(head.wait_with_output().unwrap().stdout, answers(1).as_bytes());
 }
