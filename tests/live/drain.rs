@@ -33,6 +33,14 @@ fn a_drain_lasts_as_long_as_answers_come() {
     assert_eq!(gate.wait(), End { stdout, ..End::quiet(0) });
 }
 
+/// SPEC W9: so long after the last answer, not up to twice as long.
+#[test]
+fn a_drain_is_counted_from_the_last_answer() {
+    let mut gate = hand_over("1.5", 2, &json!([{ "recv": 2 }, { "send": ok(0) }, "hold"]));
+    let stdout = format!("{}\n{}\n", ok(0), stopped(1));
+    assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(2) });
+}
+
 /// SPEC W9, C2: an answer that comes while the server is being stopped is an answer.
 #[test]
 fn an_answer_at_the_end_of_input_is_relayed() {

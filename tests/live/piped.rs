@@ -58,18 +58,18 @@ impl Way {
     }
 }
 
-/// Hands a session over in every way, so many times at once, and checks that it is answered in full.
-pub(super) fn is_answered(options: &[&str], calls: usize, at_once: usize, script: &Value) {
+/// Hands a session over in every way, so many times, all at once, and checks that each is answered in full.
+pub(super) fn is_answered(options: &[&str], calls: usize, times: usize, script: &Value) {
     let (session, answers) = (session(calls), answers(calls));
-    for way in Way::ALL {
-        let gate = || way.hand_over(Wrap::allow_all().option(options), &session, script);
-        let gates: Vec<Gate> = std::iter::repeat_with(gate).take(at_once).collect();
-        for mut gate in gates {
-            let End { code, stdout, stderr } = gate.wait();
-            let count = stdout.lines().count();
-            assert_eq!((code, count, stderr.as_str()), (Some(0), calls, ""), "{way:?}");
-            assert!(stdout == answers, "{way:?}: not the answers that are due");
-        }
+    let ways = Way::ALL.iter().cycle().take(times * Way::ALL.len());
+    let hand_over =
+        |way: &Way| (*way, way.hand_over(Wrap::allow_all().option(options), &session, script));
+    let gates: Vec<(Way, Gate)> = ways.map(hand_over).collect();
+    for (way, mut gate) in gates {
+        let End { code, stdout, stderr } = gate.wait();
+        let count = stdout.lines().count();
+        assert_eq!((code, count, stderr.as_str()), (Some(0), calls, ""), "{way:?}");
+        assert!(stdout == answers, "{way:?}: not the answers that are due");
     }
 }
 

@@ -200,18 +200,20 @@ fn a_client_that_closes_its_one_socket_is_not_waited_for() {
 /// SPEC W9: nobody waits for a client that does not read.
 #[test]
 fn a_blocked_stdout_holds_up_no_signal() {
-    for (name, streams, stdout) in unread_stdouts() {
-        let flood = json!({ "send_repeat": {
-            "text": r#"{"jsonrpc":"2.0","method":"notifications/x"}"#.to_owned() + "\n",
-            "times": 50_000
-        } });
-        let script = json!([{ "recv": 1 }, { "stderr": "asked" }, flood, "hold"]);
-        let mut gate = Wrap::allow_all().on(streams).serve(&script);
+    let flood = json!({ "send_repeat": {
+        "text": r#"{"jsonrpc":"2.0","method":"notifications/x"}"#.to_owned() + "\n",
+        "times": 50_000
+    } });
+    let script = json!([{ "recv": 1 }, { "stderr": "asked" }, flood, "hold"]);
+    let gates = unread_stdouts().map(|(name, streams, stdout)| {
+        let gate = Wrap::allow_all().on(streams).serve(&script);
         gate.send(call(1));
         assert_eq!(gate.error_line(), "asked");
         gate.signal(Signal::TERM);
-        let End { code, .. } = gate.wait_for_stop();
-        assert_eq!(code, Some(128 + 15), "{name}");
+        (name, gate, stdout)
+    });
+    for (name, mut gate, stdout) in gates {
+        assert_eq!(gate.wait_for_stop().code, Some(128 + 15), "{name}");
         drop(stdout);
     }
 }

@@ -172,8 +172,7 @@ impl Server {
     /// True if anything, or the end of input, comes within so many milliseconds.
     fn is_sent_more_within(&self, ms: u64) -> Result<bool, Box<dyn Error>> {
         let mut polled = [PollFd::new(self.stdin.get_ref(), PollFlags::IN)];
-        let come = poll(&mut polled, Some(&milliseconds(ms)?))? > 0;
-        Ok(come || !self.stdin.buffer().is_empty())
+        Ok(!self.stdin.buffer().is_empty() || poll(&mut polled, Some(&milliseconds(ms)?))? > 0)
     }
 
     /// Writes at once: a script's sends are seen in its order.
