@@ -123,3 +123,39 @@ fn a_killed_callgate_takes_the_server_with_it() {
     // The end of stderr is the end of all who hold it, the server among them.
     assert_eq!(gate.wait(), End { code: None, stdout: String::new(), stderr: String::new() });
 }
+
+/// Starts servers of a shell side by side, and has each of them read a call.
+fn asked<const N: usize>(servers: &[String; N]) -> [Gate; N] {
+    servers.each_ref().map(|server| {
+        let gate = Wrap::allow_all().run(["sh", "-c", server]);
+        gate.send(call(1));
+        gate
+    })
+}
+
+/// SPEC W4: a server that has closed its stdout is given up, though it hears nothing else.
+#[test]
+fn a_deaf_server_without_stdout_is_given_up() {
+    let servers = ["", "trap '' TERM;"].map(|deaf| format!("{deaf} read line; exec sleep 30 >&-"));
+    for (mut gate, signal) in asked(&servers).into_iter().zip([15, 9]) {
+        let status = 128 + signal;
+        assert_eq!(gate.wait_for_stop(), died_with(status, &[died(1, status)]));
+    }
+}
+
+/// SPEC W9: what a launcher leaves behind when it dies is not left behind by callgate, whatever it holds or hears.
+#[test]
+fn nobody_is_left_of_a_server_that_died() {
+    let behind = [
+        ("HUP", ""),
+        ("HUP", "</dev/null >/dev/null"),
+        ("TERM", ""),
+        ("TERM", "</dev/null >/dev/null"),
+    ];
+    let servers = behind.map(|(deaf_to, redirections)| {
+        format!("read line; trap '' {deaf_to}; sleep 30 {redirections} & trap - {deaf_to}; exit 4")
+    });
+    for (mut gate, server) in asked(&servers).into_iter().zip(&servers) {
+        assert_eq!(gate.wait_for_stop(), died_with(4, &[died(1, 4)]), "{server}");
+    }
+}

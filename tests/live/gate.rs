@@ -1,6 +1,7 @@
 //! `callgate wrap` as a client has it: the real binary over real pipes, before a scripted server.
 
 use super::process::{End, Process};
+use super::streams::Streams;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +9,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The answer of a scripted server's `echo` to the request with this id.
@@ -23,10 +24,22 @@ pub(crate) fn call(id: impl Display) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#)
 }
 
+/// The answer to a request that was in flight when callgate was stopped (SPEC W9).
+pub(crate) fn stopped(id: impl Display) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"callgate stopped"}}}}"#
+    )
+}
+
+/// How long a stop may take: the 2 s of SPEC W9, and what a busy machine adds.
+const STOP: Duration = Duration::from_secs(3);
+
 /// A `callgate wrap` that is about to be started.
 pub(crate) struct Wrap {
     dir: TempDir,
     command: Command,
+    launcher: Vec<OsString>,
+    streams: Streams,
     stderr: Stdio,
 }
 
@@ -38,7 +51,8 @@ impl Wrap {
         fs::write(&file, policy.to_string()).unwrap();
         let mut command = callgate(dir.path());
         command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
-        Self { dir, command, stderr: Stdio::piped() }
+        let streams = Streams::pipes();
+        Self { dir, command, launcher: Vec::new(), streams, stderr: Stdio::piped() }
     }
 
     /// Behind a policy that allows everything.
@@ -49,6 +63,18 @@ impl Wrap {
     /// With these further words before the server's command.
     pub(crate) fn option<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.command.args(words);
+        self
+    }
+
+    /// Started by these words, which end in becoming the command that follows them.
+    pub(crate) fn launched_by<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.launcher = words.map(OsString::from).into();
+        self
+    }
+
+    /// On these streams in place of pipes.
+    pub(crate) fn on(mut self, streams: Streams) -> Self {
+        self.streams = streams;
         self
     }
 
@@ -67,9 +93,24 @@ impl Wrap {
     /// Starts it before any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
         self.command.arg("--").args(server);
-        let process = Process::spawn_with_stderr(&mut self.command, self.stderr);
+        let mut command = launched(self.command, &self.launcher);
+        let process = Process::spawn_on(&mut command, self.streams, self.stderr);
         Gate { process, dir: self.dir }
     }
+}
+
+/// The command as the last words of a launcher's.
+fn launched(command: Command, launcher: &[OsString]) -> Command {
+    let Some((program, arguments)) = launcher.split_first() else { return command };
+    let mut launched = Command::new(program);
+    launched.args(arguments).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => launched.env(name, value),
+            None => launched.env_remove(name),
+        };
+    }
+    launched
 }
 
 /// A running session.
@@ -155,6 +196,24 @@ impl Gate {
     /// Waits for the end of callgate and the server with stdin open.
     pub(crate) fn wait(&mut self) -> End {
         self.process.wait()
+    }
+
+    /// Closes stdin.
+    pub(crate) fn close_input(&mut self) {
+        self.process.close_input();
+    }
+
+    /// Waits for the exit code of callgate alone; `None` when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.exit_code()
+    }
+
+    /// Waits as [`Gate::wait`], and no longer than a stop may take: everybody who holds stderr is gone then.
+    pub(crate) fn wait_for_stop(&mut self) -> End {
+        let begun = Instant::now();
+        let end = self.wait();
+        assert!(begun.elapsed() < STOP, "it took {:?}: {end:?}", begun.elapsed());
+        end
     }
 
     /// Closes stdin and checks that callgate ends with `code` and has nothing more to say.

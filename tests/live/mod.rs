@@ -3,20 +3,29 @@
 pub(crate) mod gate;
 mod process;
 mod rows;
+mod streams;
 
 mod answers;
 mod cancellations;
+mod child;
 mod client_frames;
 mod command_line;
 mod death;
 mod denials;
+mod descriptors;
+mod drain;
 mod huge;
 mod ids;
 mod iteratools;
+mod lockstep;
 mod methods;
 mod passes;
+mod piped;
 mod pressure;
 mod real;
 mod retries;
 mod server_frames;
 mod sessions;
+mod stops;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -1,7 +1,8 @@
-//! A child process on three pipes, with a deadline on everything that it may keep us waiting for.
+//! A child process, with a deadline on everything that it may keep us waiting for.
 
+use super::streams::Streams;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -15,8 +16,9 @@ pub(crate) struct Process {
     input: Option<Sender<Vec<u8>>>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
-    exit: Receiver<Option<i32>>,
-    ended: bool,
+    exit: Receiver<ExitStatus>,
+    /// How it ended, once that is known.
+    status: Option<ExitStatus>,
     patience: Duration,
 }
 
@@ -39,24 +41,27 @@ impl End {
 impl Process {
     /// Starts `command` with its three standard streams on pipes.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self::spawn_with_stderr(command, Stdio::piped())
+        Self::spawn_on(command, Streams::pipes(), Stdio::piped())
     }
 
-    /// Starts `command` with stdin and stdout on pipes.
-    pub(crate) fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+    /// Starts `command` on these streams.
+    pub(crate) fn spawn_on(command: &mut Command, streams: Streams, stderr: Stdio) -> Self {
+        let Streams { stdin, stdout, input, output } = streams;
         let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+        // The command would hold the child's ends open.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self {
             pid: child.id(),
-            input: Some(write_from_a_thread(child.stdin.take().unwrap())),
-            output: read_in_a_thread(child.stdout.take().unwrap()),
+            input: Some(write_from_a_thread(input)),
+            output: read_in_a_thread(output),
             errors: child.stderr.take().map_or_else(|| mpsc::channel().1, read_in_a_thread),
             exit: wait_in_a_thread(child),
-            ended: false,
+            status: None,
             patience: PATIENCE,
         }
     }
@@ -92,17 +97,26 @@ impl Process {
 
     /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
     pub(crate) fn end(&mut self) -> End {
-        self.input = None;
+        self.close_input();
         self.wait()
+    }
+
+    /// Closes stdin.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for the exit code of the child alone; `None` when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let wait = || self.exit.recv_timeout(self.patience).expect("the process ends in time");
+        self.status.get_or_insert_with(wait).code()
     }
 
     /// Waits, with stdin open, until the child and all that hold its stdout or stderr are gone.
     pub(crate) fn wait(&mut self) -> End {
         let stdout = text(self.rest_of(&self.output, "stdout"));
         let stderr = text(self.rest_of(&self.errors, "stderr"));
-        let code = self.exit.recv_timeout(self.patience).expect("the process ends in time");
-        self.ended = true;
-        End { code, stdout, stderr }
+        End { code: self.exit_code(), stdout, stderr }
     }
 
     /// The process id.
@@ -135,7 +149,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.ended && self.exit.try_recv().is_err() {
+        if self.status.is_none() && self.exit.try_recv().is_err() {
             kill_with_descendants(self.pid);
             let _ = self.exit.recv_timeout(self.patience);
         }
@@ -167,9 +181,9 @@ fn read_in_a_thread(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn wait_in_a_thread(mut child: Child) -> Receiver<Option<i32>> {
+fn wait_in_a_thread(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait().ok().and_then(|status| status.code())));
+    thread::spawn(move || sender.send(child.wait().expect("a child that can be waited for")));
     receiver
 }
 
