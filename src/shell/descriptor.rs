@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -53,12 +54,14 @@ impl Descriptor {
         Self::unshared(ours)
     }
 
-    /// Opens `fd`, which others may share, for writing. If that takes a thread, it is told when the thread has ended:
-    /// it has written everything then. It ends once the descriptor is dropped.
+    /// Opens `fd`, which others may share, for writing. If that takes a thread, it is told how the thread has ended:
+    /// mostly because the descriptor is dropped, and everything written.
     ///
     /// # Errors
     /// As [`Descriptor::reading`].
-    pub fn writing(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<oneshot::Receiver<()>>)> {
+    pub fn writing(
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<(Self, Option<oneshot::Receiver<io::Result<()>>>)> {
         if let Some(descriptor) = Self::pollable(fd, OFlags::WRONLY)? {
             return Ok((descriptor, None));
         }
@@ -66,9 +69,8 @@ impl Descriptor {
         let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         let (ended, end) = oneshot::channel();
         let copy = move || {
-            // Whatever its end, there is nothing left to do about it.
-            let _ = copy(File::from(theirs), sink);
-            let _ = ended.send(());
+            // Nobody listens: the session is over.
+            let _ = ended.send(copy(File::from(theirs), sink));
         };
         std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
         Ok((Self::unshared(ours)?, Some(end)))
@@ -160,16 +162,47 @@ impl AsRawFd for Descriptor {
     }
 }
 
-/// Copies to the end. `io::copy` would splice: then the kernel holds the pipe as long as a terminal is stopped, and
-/// whoever closes its other end waits.
+/// Copies to the end of `from`, or until nobody reads `to`. `io::copy` would splice: then the kernel holds the pipe
+/// as long as a terminal is stopped, and whoever closes its other end waits. Others may have made either descriptor
+/// nonblocking: then the thread waits all the same.
 fn copy(mut from: File, mut to: File) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
-        match from.read(&mut buffer) {
+        wait_for(&from, PollFlags::IN, &to)?;
+        let count = match from.read(&mut buffer) {
             Ok(0) => return Ok(()),
-            Ok(count) => to.write_all(buffer.get(..count).unwrap_or_default())?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(count) => count,
+            Err(error) if is_passing(&error) => continue,
             Err(error) => return Err(error),
+        };
+        let mut rest = buffer.get(..count).unwrap_or_default();
+        while !rest.is_empty() {
+            match to.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if is_passing(&error) => wait_for(&to, PollFlags::OUT, &to)?,
+                Err(error) => return Err(error),
+            }
         }
     }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+/// Waits until `file` is ready as `wanted`.
+///
+/// # Errors
+/// Nobody reads `to` any more.
+fn wait_for(file: &File, wanted: PollFlags, to: &File) -> io::Result<()> {
+    let mut polled = [PollFd::new(file, wanted), PollFd::new(to, PollFlags::empty())];
+    match rustix::event::poll(&mut polled, None) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [_, to] = polled;
+    if to.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
 }

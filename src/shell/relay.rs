@@ -86,8 +86,8 @@ pub struct Relay {
     server: Lane,
     to_client: Outlet,
     to_server: Outlet,
-    /// Where stdout takes a thread: it has written everything.
-    copied: Option<oneshot::Receiver<()>>,
+    /// Where stdout takes a thread: how that has ended.
+    copied: Option<oneshot::Receiver<io::Result<()>>>,
     signals: Signals,
     alarm: Alarm,
     /// A line of the client that was taken from the buffer, but is not to be decided yet.
@@ -97,8 +97,10 @@ pub struct Relay {
     /// What was charged for lines of the client's run, by where they begin.
     unsent: Vec<(usize, Reservation)>,
     exit: Option<Exit>,
-    /// Set once an answer has been relayed since it was last cleared.
-    answered: bool,
+    /// When the last answer was relayed, or something else showed that there are more to come.
+    answered: Instant,
+    /// A signal has come, and is to be heeded.
+    hurry: bool,
     /// The server ended before anybody asked it to.
     server_died: bool,
     /// Every request has its answer, at least in a queue: no further line is decided.
@@ -141,7 +143,8 @@ impl Relay {
             held_until: None,
             unsent: Vec::new(),
             exit: None,
-            answered: false,
+            answered: Instant::now(),
+            hurry: false,
             server_died: false,
             is_over: false,
         })
@@ -159,10 +162,8 @@ enum Wanted {
     ServerEnd,
     /// The server's exit.
     Exit,
-    /// Everything that is decided is written to the client.
+    /// Everything that is decided is written to the client; or a signal.
     Flushed,
-    /// The client has everything; or a signal.
-    Copied,
 }
 
 /// The loop.
@@ -195,12 +196,13 @@ impl Relay {
             && let Poll::Ready(exit) = self.upstream.poll_exit(cx)
         {
             self.exit = Some(exit);
-            if !matches!(wanted, Wanted::Flushed | Wanted::Copied) {
+            if wanted != Wanted::Flushed {
                 return Some(Event::ServerExited);
             }
         }
         self.to_client.poll_closed(cx);
         let signalled = self.signals.poll(cx);
+        self.hurry |= signalled.is_some();
         let server_ended = self.server.is_done();
         let flushed = self.to_client.queue.is_empty() && self.server.run.is_empty();
         let client_gone = !self.to_client.is_open();
@@ -225,13 +227,8 @@ impl Relay {
             }
             Wanted::ServerEnd => (server_ended || client_gone).then_some(Event::ServerEnded),
             Wanted::Exit => None,
-            Wanted::Flushed => (flushed || client_gone).then_some(Event::Settled),
-            Wanted::Copied => {
-                let copied =
-                    self.copied.as_mut().is_none_or(|end| Pin::new(end).poll(cx).is_ready());
-                let signalled = signalled.map(Event::Signalled);
-                if copied { Some(Event::Settled) } else { signalled }
-            }
+            Wanted::Flushed if flushed || client_gone => Some(Event::Settled),
+            Wanted::Flushed => signalled.map(Event::Signalled),
         }
     }
 
@@ -326,7 +323,11 @@ impl Relay {
                         self.held = Some(line);
                         return moved;
                     }
+                    let owed = self.session.expected_answers();
                     self.decide(side, line, now);
+                    if self.session.expected_answers() < owed {
+                        self.answered = instant;
+                    }
                 }
                 // One read at a time: a side that floods us must not keep all else waiting.
                 None if !has_read && self.lane(side).read(cx) => has_read = true,
@@ -363,20 +364,23 @@ impl Relay {
             return true;
         }
         let Line::Whole { start, content_end, .. } = *line else { return false };
-        if !self.settings.lockstep {
+        let server_lives = self.exit.is_none() && self.to_server.is_open();
+        if !self.settings.lockstep || !server_lives {
             return false;
         }
         let is_due = self.session.is_due(self.client.buffer.slice(start, content_end));
         if !is_due && self.held_until.is_none() {
             self.held_until = now.checked_add(self.settings.drain);
         }
-        let expired = self.held_until.is_some_and(|until| until <= now);
-        if is_due || expired {
-            // A drain begins anew: more is on its way.
-            self.answered |= expired;
+        if is_due {
             self.held_until = None;
+        } else if self.held_until.is_some_and(|until| until <= now) {
+            self.held_until = None;
+            // A drain begins anew.
+            self.answered = now;
+            return false;
         }
-        !is_due && !expired
+        !is_due
     }
 
     fn decide(&mut self, side: Side, line: Line, now: Now) {
@@ -400,7 +404,6 @@ impl Relay {
     }
 
     fn decide_whole(&mut self, side: Side, line: Range<usize>, content: Range<usize>, now: Now) {
-        let owed = self.session.expected_answers();
         let lane = match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
@@ -411,7 +414,6 @@ impl Relay {
             let settled = self.ledger.reserve(pending.demands(), now);
             step = self.session.resume(bytes, *pending, settled, now);
         }
-        self.answered |= self.session.expected_answers() < owed;
         self.record(&step);
         let Step { action, reservation, .. } = step;
         match (reservation, &action) {

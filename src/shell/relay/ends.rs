@@ -6,7 +6,11 @@
 //!   server ends ─► what it left is relayed ─► what it owes is answered ─► its group is ended
 //! ```
 
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -56,7 +60,11 @@ impl Relay {
                 self.stop().await.unwrap_or(0)
             }
         };
-        self.close(matches!(end, Event::Signalled(_))).await;
+        let written = self.close().await;
+        if let Err(error) = written {
+            self.notices.complain(&error.context("failed to write to stdout"));
+            return ExitCode::from(if code == 0 { NOT_DONE } else { code });
+        }
         ExitCode::from(code)
     }
 
@@ -73,11 +81,12 @@ impl Relay {
 
     /// The client has closed its end: it is answered first, as long as answers come. Returns what ended that.
     async fn drain(&mut self) -> Event {
+        self.answered = Instant::now();
         loop {
-            self.answered = false;
-            let deadline = Instant::now().checked_add(self.settings.drain);
+            let last = self.answered;
+            let deadline = last.checked_add(self.settings.drain);
             match self.relay_until(deadline, Wanted::Settled).await {
-                Event::Deadline if self.answered => {}
+                Event::Deadline if self.answered > last => {}
                 Event::ClientEnded => {}
                 Event::ServerExited => return self.take_what_is_left(None).await,
                 end => return end,
@@ -175,21 +184,35 @@ impl Relay {
 
     /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
     /// takes at all.
-    async fn close(&mut self, hurry: bool) {
-        let patience = if self.server_died { PATIENCE } else { LAST_WORDS };
+    ///
+    /// # Errors
+    /// stdout is a file that could not be written.
+    async fn close(&mut self) -> anyhow::Result<()> {
         loop {
             let moved = self.to_client.moved;
-            let deadline = Instant::now().checked_add(patience);
-            let event = self.relay_until(deadline, Wanted::Flushed).await;
-            let goes_on = event == Event::Deadline && self.to_client.moved > moved;
-            if !goes_on || !self.server_died {
-                break;
+            let patient = self.server_died && !self.hurry;
+            let patience = if patient { PATIENCE } else { LAST_WORDS };
+            match self.relay_until(Instant::now().checked_add(patience), Wanted::Flushed).await {
+                Event::Deadline if patient && self.to_client.moved > moved => {}
+                Event::Signalled(_) => {}
+                _ => break,
             }
         }
-        // A file takes what it gets; a terminal may be stopped, and then waits for a person, or a signal.
-        let hurry = hurry || !self.to_client.queue.is_empty();
-        let patience = if hurry { LAST_WORDS } else { self.settings.drain };
+        let cut_short = !self.to_client.queue.is_empty();
         self.to_client.close();
-        self.relay_until(Instant::now().checked_add(patience), Wanted::Copied).await;
+        let Some(mut copied) = self.copied.take() else { return Ok(()) };
+        // A file takes what it gets; a terminal may be stopped, and then waits for a person, or a signal.
+        let hurry = self.hurry || cut_short;
+        let patience = if hurry { LAST_WORDS } else { self.settings.drain };
+        let written = poll_fn(|cx| match Pin::new(&mut copied).poll(cx) {
+            Poll::Ready(written) => Poll::Ready(written.ok()),
+            Poll::Pending if self.signals.poll(cx).is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match tokio::time::timeout(patience, written).await {
+            // That nobody reads any more is an end like others.
+            Ok(Some(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
