@@ -194,5 +194,6 @@ fn a_full_disk_ends_the_session() {
     let streams = Streams::pipes().writing(full);
     let mut gate = Wrap::allow_all().on(streams).serve(&json!(["echo"]));
     gate.send(call(1));
-    assert!(gate.wait_for_stop().code.is_some());
+    let stderr = "callgate: failed to write to stdout: No space left on device\n".to_owned();
+    assert_eq!(gate.wait_for_stop(), End { stderr, ..End::quiet(2) });
 }
