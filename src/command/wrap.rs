@@ -10,9 +10,10 @@ use crate::engine::limits::MemoryLedger;
 use crate::engine::policy::Policy;
 use crate::engine::session::{self, Session};
 use crate::shell::file;
+use crate::shell::news::{self, News};
 use crate::shell::notices::{Notices, Verbosity};
 use crate::shell::relay::{self, Relay};
-use crate::shell::signals::Signals;
+use crate::shell::signals;
 use crate::shell::upstream::{Upstream, start_failure_code};
 use crate::shell::watch::Watch;
 
@@ -39,9 +40,10 @@ fn start(args: &WrapArgs, content: Vec<u8>, policy: Policy) -> Result<Relay, Fai
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     });
+    let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
-    let signals = Signals::new().context("failed to take signals over")?;
-    let server = Upstream::spawn(&args.command).map_err(|error| {
+    signals::take_over(&news).context("failed to take signals over")?;
+    let server = Upstream::spawn(&args.command, news.clone()).map_err(|error| {
         let program = args.command.first().map(|program| program.to_string_lossy());
         let exit_code = start_failure_code(&error);
         let what = format!("failed to start server `{}`", program.unwrap_or_default());
@@ -64,11 +66,12 @@ fn start(args: &WrapArgs, content: Vec<u8>, policy: Policy) -> Result<Relay, Fai
         State::Memory => Box::new(MemoryLedger::default()),
     };
     let path = args.policy.clone();
-    let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load)
+    let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
+    let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load, tell)
         .context("failed to watch the policy")?;
     let settings =
         relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
-    Relay::new(session, ledger, notices, settings, watch, signals, server)
+    Relay::new(session, ledger, notices, settings, watch, heard, server)
         .context("failed to open stdin and stdout")
         .map_err(|error| Failure { error, exit_code: NOT_DONE })
 }

@@ -24,64 +24,56 @@ pub struct DecisionFacts<'a> {
 /// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
 #[must_use]
 pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    let result_type = if modern { r#""resultType":"complete","# } else { "" };
-    let text = json(text);
-    let facts = json(facts);
-    format!(
-        concat!(
-            r#"{{"jsonrpc":"2.0","id":{id},"result":{{{result_type}"#,
-            r#""content":[{{"type":"text","text":{text}}}],"isError":true,"#,
-            r#""_meta":{{"callgate/decision":{facts}}}}}}}"#,
-            "\n"
-        ),
-        id = id,
-        result_type = result_type,
-        text = text,
-        facts = facts
-    )
-    .into_bytes()
+    line(&[
+        r#"{"jsonrpc":"2.0","id":"#,
+        id,
+        r#","result":{"#,
+        if modern { r#""resultType":"complete","# } else { "" },
+        r#""content":[{"type":"text","text":"#,
+        &json(text),
+        r#"}],"isError":true,"_meta":{"callgate/decision":"#,
+        &json(facts),
+        "}}}",
+    ])
+}
+
+/// A denial as a JSON-RPC error, for requests whose result could not carry it.
+#[must_use]
+pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
+    line(&[
+        r#"{"jsonrpc":"2.0","id":"#,
+        id,
+        r#","error":{"code":"#,
+        &json(&code),
+        r#","message":"#,
+        &json(message),
+        r#","data":{"callgate/decision":"#,
+        &json(facts),
+        "}}}",
+    ])
+}
+
+/// A plain JSON-RPC error; `id` is null where none is known.
+#[must_use]
+pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
+    line(&[
+        r#"{"jsonrpc":"2.0","id":"#,
+        id.unwrap_or("null"),
+        r#","error":{"code":"#,
+        &json(&code),
+        r#","message":"#,
+        &json(message),
+        "}}",
+    ])
 }
 
 /// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
 /// request, as it was spelt.
 #[must_use]
 pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
-    let params = stream.map_or_else(String::new, |id| {
-        format!(r#","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}"#)
-    });
-    let method = r#""method":"notifications/tools/list_changed""#;
-    format!("{{\"jsonrpc\":\"2.0\",{method}{params}}}\n").into_bytes()
-}
-
-/// A denial as a JSON-RPC error, for requests whose result could not carry it.
-#[must_use]
-pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    let message = json(message);
-    let facts = json(facts);
-    format!(
-        concat!(
-            r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message},"#,
-            r#""data":{{"callgate/decision":{facts}}}}}}}"#,
-            "\n"
-        ),
-        id = id,
-        code = code,
-        message = message,
-        facts = facts
-    )
-    .into_bytes()
-}
-
-/// A plain JSON-RPC error; `id` is null where none is known.
-#[must_use]
-pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
-    let id = id.unwrap_or("null");
-    let message = json(message);
-    let error =
-        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":{message}}}}}"#);
-    let mut line = error.into_bytes();
-    line.push(b'\n');
-    line
+    const NOTICE: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#;
+    const STREAM: &str = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
+    stream.map_or_else(|| line(&[NOTICE, "}"]), |id| line(&[NOTICE, STREAM, id, "}}}"]))
 }
 
 /// The answers to a frame that was refused; empty if its sender expects none.
@@ -93,6 +85,14 @@ pub fn refusal(refusal: &Refusal) -> Vec<u8> {
         RefusalAnswer::Each(ids) => ids.iter().flat_map(one).collect(),
         RefusalAnswer::Nobody => Vec::new(),
     }
+}
+
+/// Denials are answered on the hot path, too: one allocation.
+fn line(parts: &[&str]) -> Vec<u8> {
+    let parts = parts.iter().copied().chain(["\n"]);
+    let mut line = Vec::with_capacity(parts.clone().map(str::len).sum());
+    parts.for_each(|part| line.extend_from_slice(part.as_bytes()));
+    line
 }
 
 fn json(value: &(impl Serialize + ?Sized)) -> String {

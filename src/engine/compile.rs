@@ -377,8 +377,10 @@ impl Compiler {
         };
         let counter = CounterKey { scope: scope?, name: name?, window };
         let increment = increment.unwrap_or(Amount::ONE);
+        let max = max?;
         let pointer = node.pointer.as_str().into();
-        Some(Limit { pointer, counter, max: max?, increment, increment_from, on_deny })
+        let what = what(max, &counter);
+        Some(Limit { pointer, what, counter, max, increment, increment_from, on_deny })
     }
 
     fn rate_limit(&mut self, node: &Node<'_>, key: &str) -> Option<Limit> {
@@ -387,10 +389,13 @@ impl Compiler {
         let max = max.and_then(|node| self.amount(&node));
         let window = self.window_field(&fields)?;
         let scope = if window == Window::Session { Scope::Session } else { Scope::Grant };
+        let counter = CounterKey { scope, name: format!("{key}_rate").into(), window };
+        let max = max?;
         Some(Limit {
             pointer: node.pointer.as_str().into(),
-            counter: CounterKey { scope, name: format!("{key}_rate").into(), window },
-            max: max?,
+            what: what(max, &counter),
+            counter,
+            max,
             increment: Amount::ONE,
             increment_from: None,
             on_deny: None,
@@ -491,6 +496,11 @@ impl Compiler {
         let nodes = fields.get(name).map(|node| elements(&node, &mut self.problems));
         nodes.unwrap_or_default().iter().filter_map(|node| read(self, node)).collect()
     }
+}
+
+/// A limit in words: `30 per minute (images)`.
+fn what(max: Amount, counter: &CounterKey) -> Arc<str> {
+    format!("{max} per {} ({})", counter.window, counter.name).into()
 }
 
 /// True if a limit's window is a name and not a number.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::condition::Condition;
 use super::decimal::Decimal;
 use super::frame::name_for_people;
-use super::limits::{AMOUNT_PLACES, Amount, CounterKey, Demand, Few};
+use super::limits::{AMOUNT_PLACES, Amount, Demand, Few};
 use super::mcp::ToolCall;
 use super::path::{ArgPath, Found};
 use super::policy::{ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId};
@@ -59,7 +59,7 @@ pub enum Cause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitReached {
     /// `30 per minute (image_generate_rate)`
-    pub what: String,
+    pub what: Arc<str>,
     /// When every limit of the call would have room; `None`: never, in this run or at this cost.
     pub retry_after_ms: Option<u64>,
     /// The call costs more than the limit holds.
@@ -88,8 +88,7 @@ impl Permit {
     pub fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
         // A ledger that names a demand which it was not given has lost its mind.
         let Some(limit) = self.limits.get(demand) else { return Denial::state_unavailable() };
-        let CounterKey { name, window, .. } = &limit.counter;
-        let what = format!("{} per {window} ({name})", limit.max);
+        let what = Arc::clone(&limit.what);
         let costs_too_much =
             self.demands.get(demand).is_some_and(|demand| demand.cost > demand.max);
         Denial {
@@ -360,21 +359,22 @@ impl Denial {
     #[must_use]
     pub fn message(&self, tool: &str) -> String {
         let tool = name_for_people(tool);
-        let own = |default: String| self.words.clone().unwrap_or(default);
+        let about = |rest: &str| ["Tool `", &tool, "` ", rest].concat();
+        let own = |rest: &str| self.words.clone().unwrap_or_else(|| about(rest));
         match &self.cause {
-            Cause::Hidden => format!("Tool `{tool}` is hidden by policy."),
-            Cause::NotListed => format!("Tool `{tool}` is not permitted by policy."),
-            Cause::Confusable => format!(
-                "Tool `{tool}` is not permitted by policy: its name can be mistaken for another one."
-            ),
-            Cause::Rule => own(format!("Tool `{tool}` is denied by policy.")),
-            Cause::Amount(path) => own(format!(
-                "Tool `{tool}` is denied by policy: `{path}` is not an amount that its limit can count."
+            Cause::Hidden => about("is hidden by policy."),
+            Cause::NotListed => about("is not permitted by policy."),
+            Cause::Confusable => {
+                about("is not permitted by policy: its name can be mistaken for another one.")
+            }
+            Cause::Rule => own("is denied by policy."),
+            Cause::Amount(path) => own(&format!(
+                "is denied by policy: `{path}` is not an amount that its limit can count."
             )),
-            Cause::Limit(limit) => limit.message(&own(format!("Limit reached: {}.", limit.what))),
-            Cause::Approval => own(format!("Tool `{tool}` needs the approval of a human.")),
+            Cause::Limit(limit) => limit.message(self.words.as_deref()),
+            Cause::Approval => own("needs the approval of a human."),
             Cause::StateUnavailable => {
-                format!("Tool `{tool}` is denied by policy: its counters are unavailable just now.")
+                about("is denied by policy: its counters are unavailable just now.")
             }
         }
     }
@@ -410,13 +410,13 @@ impl Outcome {
 }
 
 impl LimitReached {
-    fn message(&self, words: &str) -> String {
+    fn message(&self, words: Option<&str>) -> String {
+        let default = || ["Limit reached: ", &self.what, "."].concat();
+        let words = words.map_or_else(default, str::to_owned);
         match self.retry_after_ms {
             Some(ms) => format!("{words} Try again in {} s.", ms.div_ceil(1000)),
-            None if self.costs_too_much => {
-                format!("{words} This call costs more than the limit allows.")
-            }
-            None => format!("{words} Trying again in this session will not help."),
+            None if self.costs_too_much => words + " This call costs more than the limit allows.",
+            None => words + " Trying again in this session will not help.",
         }
     }
 }

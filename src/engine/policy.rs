@@ -124,6 +124,8 @@ pub struct Clause {
 pub struct Limit {
     /// Where it stands.
     pub pointer: Arc<str>,
+    /// What it says, for people: `30 per minute (images)`.
+    pub what: Arc<str>,
     /// What it counts with.
     pub counter: CounterKey,
     /// The most that its counter may hold.

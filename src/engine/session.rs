@@ -366,7 +366,7 @@ impl Session {
 
     /// Answers a call in the server's place (SPEC W2).
     fn deny(&self, call: &Call<'_>, denial: &Denial, shadowed: Option<&Denial>) -> Step {
-        let text = format!("{} {}", denial.outcome.mark(), denial.message(call.tool));
+        let text = [denial.outcome.mark(), " ", &denial.message(call.tool)].concat();
         let facts = DecisionFacts {
             outcome: denial.outcome.as_str(),
             rule: denial.rule.as_str(),

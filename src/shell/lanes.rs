@@ -221,9 +221,14 @@ impl Queue {
     pub(super) fn extend(&mut self, bytes: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = bytes;
-        } else {
-            self.bytes.extend(bytes);
+            return;
         }
+        // A queue that never runs quite empty must not keep all that was ever in it.
+        if self.sent > self.len() {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.bytes.extend(bytes);
     }
 
     fn consume(&mut self, count: usize) {

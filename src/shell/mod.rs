@@ -3,6 +3,7 @@
 pub mod relay;
 
 mod lanes;
+pub mod news;
 pub mod signals;
 
 pub mod descriptor;

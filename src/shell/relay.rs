@@ -34,8 +34,8 @@ use crate::engine::session::{Action, Session, Step};
 
 use super::descriptor::Descriptor;
 use super::lanes::{Lane, Outlet};
+use super::news::{News, NewsReceiver};
 use super::notices::{Notices, Verbosity, prose};
-use super::signals::Signals;
 use super::upstream::{Exit, Upstream};
 use super::watch::{Found, Watch};
 
@@ -79,7 +79,8 @@ pub struct Relay {
     ledger: Box<dyn Ledger>,
     notices: Notices,
     settings: Settings,
-    watch: Watch<Policy>,
+    watch: Watch,
+    news: NewsReceiver,
     started: Instant,
     upstream: Upstream,
     client: Lane,
@@ -88,7 +89,6 @@ pub struct Relay {
     to_server: Outlet,
     /// Where stdout takes a thread: how that has ended.
     copied: Option<oneshot::Receiver<io::Result<()>>>,
-    signals: Signals,
     alarm: Alarm,
     /// A line of the client that was taken from the buffer, but is not to be decided yet.
     held: Option<Line>,
@@ -97,12 +97,14 @@ pub struct Relay {
     /// What was charged for lines of the client's run, by where they begin.
     unsent: Vec<(usize, Reservation)>,
     exit: Option<Exit>,
+    /// The exit has not been heeded.
+    exit_is_new: bool,
     /// When the last answer was relayed, or something else showed that there are more to come.
     answered: Instant,
-    /// A signal has come, and is to be heeded.
+    /// The last signal, until it is heeded.
+    signal: Option<u8>,
+    /// A signal has come, at some time.
     hurry: bool,
-    /// The server ended before anybody asked it to.
-    server_died: bool,
     /// Every request has its answer, at least in a queue: no further line is decided.
     is_over: bool,
 }
@@ -117,8 +119,8 @@ impl Relay {
         ledger: Box<dyn Ledger>,
         notices: Notices,
         settings: Settings,
-        watch: Watch<Policy>,
-        signals: Signals,
+        watch: Watch,
+        news: NewsReceiver,
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
@@ -130,6 +132,7 @@ impl Relay {
             notices,
             settings,
             watch,
+            news,
             started: Instant::now(),
             upstream,
             client: Lane::new(stdin, settings.max_frame)?,
@@ -137,15 +140,15 @@ impl Relay {
             to_client: Outlet::new(stdout)?,
             to_server: Outlet::new(server_stdin)?,
             copied,
-            signals,
             alarm: Alarm::default(),
             held: None,
             held_until: None,
             unsent: Vec::new(),
             exit: None,
+            exit_is_new: false,
             answered: Instant::now(),
+            signal: None,
             hurry: false,
-            server_died: false,
             is_over: false,
         })
     }
@@ -171,7 +174,7 @@ impl Relay {
     /// Relays until something happens that `wanted` waits for, or the time is up.
     async fn relay_until(&mut self, deadline: Option<Instant>, wanted: Wanted) -> Event {
         poll_fn(|cx| {
-            self.poll_policy(cx);
+            self.poll_news(cx);
             self.keep_time();
             let moved = self.poll_lanes(cx);
             if let Some(event) = self.poll_events(cx, wanted) {
@@ -192,17 +195,10 @@ impl Relay {
     }
 
     fn poll_events(&mut self, cx: &mut Context<'_>, wanted: Wanted) -> Option<Event> {
-        if self.exit.is_none()
-            && let Poll::Ready(exit) = self.upstream.poll_exit(cx)
-        {
-            self.exit = Some(exit);
-            if wanted != Wanted::Flushed {
-                return Some(Event::ServerExited);
-            }
+        if std::mem::take(&mut self.exit_is_new) && wanted != Wanted::Flushed {
+            return Some(Event::ServerExited);
         }
         self.to_client.poll_closed(cx);
-        let signalled = self.signals.poll(cx);
-        self.hurry |= signalled.is_some();
         let server_ended = self.server.is_done();
         let flushed = self.to_client.queue.is_empty() && self.server.run.is_empty();
         let client_gone = !self.to_client.is_open();
@@ -210,7 +206,7 @@ impl Relay {
             Wanted::Ends | Wanted::Settled => {
                 let sent =
                     self.client.is_done() && self.held.is_none() && self.to_server.queue.is_empty();
-                if let Some(number) = signalled {
+                if let Some(number) = self.signal.take() {
                     return Some(Event::Signalled(number));
                 }
                 if client_gone {
@@ -228,30 +224,48 @@ impl Relay {
             Wanted::ServerEnd => (server_ended || client_gone).then_some(Event::ServerEnded),
             Wanted::Exit => None,
             Wanted::Flushed if flushed || client_gone => Some(Event::Settled),
-            Wanted::Flushed => signalled.map(Event::Signalled),
+            Wanted::Flushed => self.signal.take().map(Event::Signalled),
+        }
+    }
+
+    /// Takes in what has happened beside the lines.
+    fn poll_news(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+            match news {
+                News::Signalled(number) => {
+                    self.signal = Some(number);
+                    self.hurry = true;
+                }
+                News::ServerExited(exit) => {
+                    self.exit = Some(exit);
+                    self.exit_is_new = true;
+                }
+                News::PolicySeen(finding) => {
+                    self.watch.hear(&finding);
+                    self.take_policy(finding.found);
+                }
+            }
         }
     }
 
     /// Puts a changed policy in force, between two lines (SPEC W7).
-    fn poll_policy(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(found) = self.watch.poll_found(cx) {
-            match found {
-                Found::New(policy) => {
-                    let now = self.moment().1;
-                    self.session.reload(Arc::new(policy), now);
-                    let what = format!("policy `{}` reloaded", self.watch.path().display());
-                    self.notices.say(Verbosity::Normal, &what);
-                }
-                Found::Rejected(error) => {
-                    self.notices.complain(&error);
-                    self.notices.complain(&anyhow!("the last good policy stays in force"));
-                }
-                Found::Blind(error) => {
-                    let error = error.context("changes of the policy are seen at calls only");
-                    self.notices.say(Verbosity::Normal, &prose(&error));
-                }
-                Found::Nothing => {}
+    fn take_policy(&mut self, found: Found<Policy>) {
+        match found {
+            Found::New(policy) => {
+                let now = self.moment().1;
+                self.session.reload(Arc::new(policy), now);
+                let what = format!("policy `{}` reloaded", self.watch.path().display());
+                self.notices.say(Verbosity::Normal, &what);
             }
+            Found::Rejected(error) => {
+                self.notices.complain(&error);
+                self.notices.complain(&anyhow!("the last good policy stays in force"));
+            }
+            Found::Blind(error) => {
+                let error = error.context("changes of the policy are seen at calls only");
+                self.notices.say(Verbosity::Normal, &prose(&error));
+            }
+            Found::Nothing => {}
         }
     }
 

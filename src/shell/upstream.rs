@@ -1,24 +1,21 @@
 //! The server: one child in a process group of its own, and how it is stopped.
 
 use std::ffi::OsString;
-use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
-use std::task::{Context, Poll};
 
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
 use super::descriptor::Descriptor;
+use super::news::{News, NewsSender};
 
 /// A server that was started.
+#[derive(Debug)]
 pub struct Upstream {
     group: Option<Pid>,
-    exit: Pin<Box<dyn Future<Output = io::Result<ExitStatus>>>>,
-    status: Option<Exit>,
 }
 
 /// How a server ended.
@@ -31,11 +28,14 @@ pub struct Exit {
 impl Upstream {
     /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
     /// ours. It gets our environment without `CALLGATE_*`, and no other descriptors (SPEC W10). On Linux it is
-    /// killed with us (SPEC W9).
+    /// killed with us (SPEC W9). Its exit becomes news.
     ///
     /// # Errors
     /// As the operating system says; see [`start_failure_code`].
-    pub fn spawn(command: &[OsString]) -> io::Result<(Self, Descriptor, Descriptor)> {
+    pub fn spawn(
+        command: &[OsString],
+        news: NewsSender,
+    ) -> io::Result<(Self, Descriptor, Descriptor)> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut builder = Command::new(program);
         builder.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
@@ -49,22 +49,13 @@ impl Upstream {
         let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let exit = Box::pin(async move { child.wait().await });
-        let upstream = Upstream { group, exit, status: None };
-        Ok((upstream, Descriptor::unshared(stdin)?, Descriptor::unshared(stdout)?))
-    }
-
-    /// Looks whether the server has ended; wakes the task when it does.
-    pub fn poll_exit(&mut self, cx: &mut Context<'_>) -> Poll<Exit> {
-        if let Some(exit) = self.status {
-            return Poll::Ready(exit);
-        }
-        self.exit.as_mut().poll(cx).map(|status| {
+        tokio::spawn(async move {
             // A child that cannot be waited for is as good as killed.
-            let exit = Exit { code: status.map_or(128 + 9, exit_code) };
-            self.status = Some(exit);
-            exit
-        })
+            let code = child.wait().await.map_or(128 + 9, exit_code);
+            // Nobody listens: the session is over.
+            let _ = news.send(News::ServerExited(Exit { code }));
+        });
+        Ok((Upstream { group }, Descriptor::unshared(stdin)?, Descriptor::unshared(stdout)?))
     }
 
     /// True as long as anybody is left in the server's process group.

@@ -19,12 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::file::{self, Stamp};
 
@@ -64,32 +62,39 @@ enum Look {
     Asked,
 }
 
-/// What the watcher has to say, and why it looked.
-type Finding<T> = (Found<T>, Option<Look>);
+/// What the watcher has to say.
+#[derive(Debug)]
+pub struct Finding<T> {
+    /// What it has found.
+    pub found: Found<T>,
+    /// The loop had asked.
+    asked: bool,
+}
 
 /// The loop's end of the watch.
-pub struct Watch<T> {
+#[derive(Debug)]
+pub struct Watch {
     path: PathBuf,
     looks: Sender<Look>,
-    findings: UnboundedReceiver<Finding<T>>,
     next_question: Instant,
     /// A look that the loop has asked for has not come back.
     asked: bool,
 }
 
-impl<T: Send + 'static> Watch<T> {
-    /// Watches the file at `path`, which `what` it is stands in errors of; `content` has been loaded already.
+impl Watch {
+    /// Watches the file at `path`; `what` it is stands in errors. `content` has been loaded already. What is found
+    /// is told to `tell`, until that returns false.
     ///
     /// # Errors
     /// No thread is to be had.
-    pub fn new(
+    pub fn new<T: Send + 'static>(
         what: &'static str,
         path: PathBuf,
         content: Vec<u8>,
         load: Load<T>,
+        tell: impl FnMut(Finding<T>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (looks, wanted) = channel();
-        let (findings_in, findings) = unbounded_channel();
         let watcher = Watcher {
             what,
             path: path.clone(),
@@ -100,13 +105,13 @@ impl<T: Send + 'static> Watch<T> {
             bad_since: None,
             events: Events { looks: looks.clone(), noticed: Arc::default() },
             sight: Sight::NotYet,
-            findings: findings_in,
+            tell,
         };
         // The thread ends with the process.
         let thread = std::thread::Builder::new().name("policy".to_owned());
         thread.spawn(move || watcher.run(&wanted))?;
         let next_question = after(Instant::now(), ASK_EVERY);
-        Ok(Watch { path, looks, findings, next_question, asked: false })
+        Ok(Watch { path, looks, next_question, asked: false })
     }
 
     /// The file that is watched.
@@ -131,20 +136,14 @@ impl<T: Send + 'static> Watch<T> {
         self.asked
     }
 
-    /// What was found since; wakes the task when something is.
-    pub fn poll_found(&mut self, cx: &mut Context<'_>) -> Poll<Found<T>> {
-        let Some((found, why)) = ready!(self.findings.poll_recv(cx)) else {
-            // The watcher is gone, and nobody is to be waited for.
-            self.asked = false;
-            return Poll::Pending;
-        };
-        self.asked &= why != Some(Look::Asked);
-        Poll::Ready(found)
+    /// Takes note of what was found.
+    pub fn hear<T>(&mut self, finding: &Finding<T>) {
+        self.asked &= !finding.asked;
     }
 }
 
 /// The thread's end of the watch.
-struct Watcher<T> {
+struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
     what: &'static str,
     path: PathBuf,
     load: Load<T>,
@@ -158,7 +157,7 @@ struct Watcher<T> {
     bad_since: Option<Instant>,
     events: Events,
     sight: Sight,
-    findings: UnboundedSender<Finding<T>>,
+    tell: F,
 }
 
 /// What can be seen of the file's surroundings.
@@ -168,7 +167,7 @@ enum Sight {
     Blind,
 }
 
-impl<T> Watcher<T> {
+impl<T, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     fn run(mut self, wanted: &Receiver<Look>) {
         let mut due = Some(after(Instant::now(), HEAD_START));
         let mut burst_ends = None;
@@ -189,8 +188,9 @@ impl<T> Watcher<T> {
                 continue;
             }
             let stamp = Stamp::of(&self.path);
-            if look == Ok(Look::Asked) && stamp.is_some() && stamp == self.stamp {
-                self.say((Found::Nothing, Some(Look::Asked)));
+            let asked = look == Ok(Look::Asked);
+            if asked && stamp.is_some() && stamp == self.stamp {
+                (self.tell)(Finding { found: Found::Nothing, asked });
                 continue;
             }
             burst_ends = None;
@@ -198,7 +198,9 @@ impl<T> Watcher<T> {
             self.stamp = stamp.filter(|stamp| !stamp.is_young());
             let (found, again) = self.look(stamp, now);
             due = again;
-            self.say((found, look.ok()));
+            if !(self.tell)(Finding { found, asked }) {
+                return;
+            }
         }
     }
 
@@ -254,14 +256,16 @@ impl<T> Watcher<T> {
         }
     }
 
-    fn go_blind(&self, error: notify::Error) -> Sight {
-        self.say((Found::Blind(anyhow::Error::new(error)), None));
+    fn go_blind(&mut self, error: notify::Error) -> Sight {
+        (self.tell)(Finding { found: Found::Blind(anyhow::Error::new(error)), asked: false });
         Sight::Blind
     }
+}
 
-    fn say(&self, finding: Finding<T>) {
-        // Nobody listens: the session is over.
-        let _ = self.findings.send(finding);
+impl<T, F: FnMut(Finding<T>) -> bool> Drop for Watcher<T, F> {
+    fn drop(&mut self) {
+        // Nobody is to wait for a watcher that is gone.
+        (self.tell)(Finding { found: Found::Nothing, asked: true });
     }
 }
 

@@ -60,8 +60,8 @@ impl Relay {
                 self.stop().await.unwrap_or(0)
             }
         };
-        let written = self.close().await;
-        if let Err(error) = written {
+        let server_died = matches!(end, Event::ServerEnded | Event::ServerExited);
+        if let Err(error) = self.close(server_died).await {
             self.notices.complain(&error.context("failed to write to stdout"));
             return ExitCode::from(if code == 0 { NOT_DONE } else { code });
         }
@@ -122,7 +122,6 @@ impl Relay {
         }
         self.to_client.queue.extend(self.session.abandon(&message));
         self.is_over = true;
-        self.server_died = true;
         self.end_group(Instant::now().checked_add(MERCY)).await;
         code
     }
@@ -187,10 +186,10 @@ impl Relay {
     ///
     /// # Errors
     /// stdout is a file that could not be written.
-    async fn close(&mut self) -> anyhow::Result<()> {
+    async fn close(&mut self, server_died: bool) -> anyhow::Result<()> {
         loop {
             let moved = self.to_client.moved;
-            let patient = self.server_died && !self.hurry;
+            let patient = server_died && !self.hurry;
             let patience = if patient { PATIENCE } else { LAST_WORDS };
             match self.relay_until(Instant::now().checked_add(patience), Wanted::Flushed).await {
                 Event::Deadline if patient && self.to_client.moved > moved => {}
@@ -206,8 +205,10 @@ impl Relay {
         let patience = if hurry { LAST_WORDS } else { self.settings.drain };
         let written = poll_fn(|cx| match Pin::new(&mut copied).poll(cx) {
             Poll::Ready(written) => Poll::Ready(written.ok()),
-            Poll::Pending if self.signals.poll(cx).is_some() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.poll_news(cx);
+                self.signal.map_or(Poll::Pending, |_| Poll::Ready(None))
+            }
         });
         match tokio::time::timeout(patience, written).await {
             // That nobody reads any more is an end like others.
