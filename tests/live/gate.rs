@@ -26,8 +26,10 @@ pub(crate) fn call(id: impl Display) -> String {
 /// A `callgate wrap` that is about to be started.
 pub(crate) struct Wrap {
     dir: TempDir,
+    policy_file: PathBuf,
     command: Command,
     stderr: Stdio,
+    holds_stdout: bool,
 }
 
 impl Wrap {
@@ -36,9 +38,16 @@ impl Wrap {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("policy.json");
         fs::write(&file, policy.to_string()).unwrap();
+        Self::behind(dir, file)
+    }
+
+    /// Behind the policy in `file`, as seen from `dir`, where it is started; its counters in memory.
+    pub(crate) fn behind(dir: TempDir, file: impl AsRef<Path>) -> Self {
         let mut command = callgate(dir.path());
-        command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
-        Self { dir, command, stderr: Stdio::piped() }
+        command.current_dir(dir.path());
+        command.arg("wrap").arg("--policy").arg(file.as_ref()).args(["--state", "memory"]);
+        let policy_file = dir.path().join(file);
+        Self { dir, policy_file, command, stderr: Stdio::piped(), holds_stdout: false }
     }
 
     /// Behind a policy that allows everything.
@@ -58,6 +67,12 @@ impl Wrap {
         self
     }
 
+    /// With a client that reads nothing before [`Gate::read_on`].
+    pub(crate) fn unread(mut self) -> Self {
+        self.holds_stdout = true;
+        self
+    }
+
     /// Starts it before a server that plays `script`, a list of `scripted_server`'s steps.
     pub(crate) fn serve(self, script: &Value) -> Gate {
         let server = scripted_server(self.dir.path(), script);
@@ -67,8 +82,8 @@ impl Wrap {
     /// Starts it before any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
         self.command.arg("--").args(server);
-        let process = Process::spawn_with_stderr(&mut self.command, self.stderr);
-        Gate { process, dir: self.dir }
+        let process = Process::spawn_with(&mut self.command, self.stderr, self.holds_stdout);
+        Gate { process, dir: self.dir, policy_file: self.policy_file }
     }
 }
 
@@ -76,6 +91,7 @@ impl Wrap {
 pub(crate) struct Gate {
     process: Process,
     dir: TempDir,
+    policy_file: PathBuf,
 }
 
 impl Gate {
@@ -87,6 +103,16 @@ impl Gate {
     /// Sends bytes as the client; their LF is the caller's.
     pub(crate) fn send_raw(&self, bytes: impl Into<Vec<u8>>) {
         self.process.write(bytes.into());
+    }
+
+    /// Sends bytes as the client until callgate takes no more of them; true if it took all.
+    pub(crate) fn flood(&self, bytes: impl Into<Vec<u8>>) -> bool {
+        self.process.flood(bytes.into())
+    }
+
+    /// Has a client that was not reading read everything from here on.
+    pub(crate) fn read_on(&mut self) {
+        self.process.read_on();
     }
 
     /// The next line that reaches the client, without its LF.
@@ -126,11 +152,37 @@ impl Gate {
         self.process.error_line()
     }
 
+    /// The next line on stderr, if one comes within this time.
+    pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
+        self.process.error_line_within(time)
+    }
+
+    /// The directory that callgate was started in.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The policy's file.
+    pub(crate) fn policy_file(&self) -> &Path {
+        &self.policy_file
+    }
+
     /// The most memory that callgate has held so far, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that callgate holds now, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 

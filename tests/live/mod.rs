@@ -3,6 +3,8 @@
 pub(crate) mod gate;
 mod process;
 mod rows;
+mod versions;
+mod ways;
 
 mod answers;
 mod cancellations;
@@ -17,6 +19,8 @@ mod methods;
 mod passes;
 mod pressure;
 mod real;
+mod reload;
+mod reload_effects;
 mod retries;
 mod server_frames;
 mod sessions;

@@ -9,12 +9,19 @@ use std::time::Duration;
 /// How long anything may take before the test fails and its processes are killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A child that has not read for this long does not read any more.
+const STANDSTILL: Duration = Duration::from_millis(700);
+
 /// A running child. Dropped, it is killed with all its descendants.
 pub(crate) struct Process {
     pid: u32,
     input: Option<Sender<Vec<u8>>>,
+    /// How many bytes of each write to stdin were taken.
+    taken: Receiver<usize>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
+    /// Set while stdout is not read yet: what will have it read.
+    held_stdout: Option<Sender<()>>,
     exit: Receiver<Option<i32>>,
     ended: bool,
     patience: Duration,
@@ -39,22 +46,27 @@ impl End {
 impl Process {
     /// Starts `command` with its three standard streams on pipes.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self::spawn_with_stderr(command, Stdio::piped())
+        Self::spawn_with(command, Stdio::piped(), false)
     }
 
-    /// Starts `command` with stdin and stdout on pipes.
-    pub(crate) fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+    /// Starts `command` with stdin and stdout on pipes; with `holds_stdout` nobody reads its stdout yet.
+    pub(crate) fn spawn_with(command: &mut Command, stderr: Stdio, holds_stdout: bool) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
+        let (held_stdout, hold) = holds_stdout.then(mpsc::channel).unzip();
+        let (input, taken) = write_from_a_thread(child.stdin.take().unwrap());
+        let stderr = child.stderr.take();
         Self {
             pid: child.id(),
-            input: Some(write_from_a_thread(child.stdin.take().unwrap())),
-            output: read_in_a_thread(child.stdout.take().unwrap()),
-            errors: child.stderr.take().map_or_else(|| mpsc::channel().1, read_in_a_thread),
+            input: Some(input),
+            taken,
+            output: read_in_a_thread(child.stdout.take().unwrap(), hold),
+            errors: stderr.map_or_else(|| mpsc::channel().1, |pipe| read_in_a_thread(pipe, None)),
+            held_stdout,
             exit: wait_in_a_thread(child),
             ended: false,
             patience: PATIENCE,
@@ -73,6 +85,25 @@ impl Process {
         let _ = self.input.as_ref().expect("stdin is open").send(bytes);
     }
 
+    /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was.
+    pub(crate) fn flood(&self, bytes: Vec<u8>) -> bool {
+        self.taken.try_iter().for_each(drop);
+        let mut left = bytes.len();
+        self.write(bytes);
+        while left > 0 {
+            match self.taken.recv_timeout(STANDSTILL) {
+                Ok(count) => left -= count,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// Reads stdout from here on.
+    pub(crate) fn read_on(&mut self) {
+        self.held_stdout.take().expect("stdout is held").send(()).unwrap();
+    }
+
     /// The next line of stdout without its LF, or why there is none.
     pub(crate) fn line(&self) -> Result<Vec<u8>, String> {
         let mut line = self.output.recv_timeout(self.patience).map_err(|error| match error {
@@ -86,8 +117,13 @@ impl Process {
 
     /// The next line of stderr without its LF.
     pub(crate) fn error_line(&self) -> String {
-        let line = self.errors.recv_timeout(self.patience).expect("a line on stderr in time");
-        String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned()
+        self.error_line_within(self.patience).expect("a line on stderr in time")
+    }
+
+    /// The next line of stderr without its LF, if one comes within this time.
+    pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
+        let line = self.errors.recv_timeout(time).ok()?;
+        Some(String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned())
     }
 
     /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
@@ -146,15 +182,36 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-fn write_from_a_thread(mut pipe: impl Write + Send + 'static) -> Sender<Vec<u8>> {
+/// What is sent is written; how much of it was taken comes back write by write.
+fn write_from_a_thread(
+    mut pipe: impl Write + Send + 'static,
+) -> (Sender<Vec<u8>>, Receiver<usize>) {
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
-    thread::spawn(move || receiver.iter().try_for_each(|bytes| pipe.write_all(&bytes)));
-    sender
+    let (progress, taken) = mpsc::channel();
+    thread::spawn(move || {
+        for bytes in receiver {
+            let mut rest = bytes.as_slice();
+            while !rest.is_empty() {
+                let Ok(count) = pipe.write(rest) else { return };
+                rest = &rest[count..];
+                // Nobody counts once the test is over.
+                let _ = progress.send(count);
+            }
+        }
+    });
+    (sender, taken)
 }
 
-fn read_in_a_thread(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+/// The lines of a pipe, read at once, or when `hold` says so.
+fn read_in_a_thread(
+    pipe: impl Read + Send + 'static,
+    hold: Option<Receiver<()>>,
+) -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
+        if hold.is_some_and(|hold| hold.recv().is_err()) {
+            return;
+        }
         let mut pipe = BufReader::new(pipe);
         loop {
             let mut line = Vec::new();
