@@ -11,11 +11,12 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// The result that a scripted server's `echo` answers with.
+pub(crate) const RESULT: &str = r#"{"content":[{"type":"text","text":"ok"}]}"#;
+
 /// The answer of a scripted server's `echo` to the request with this id.
 pub(crate) fn ok(id: impl Display) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"ok"}}]}}}}"#
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{RESULT}}}"#)
 }
 
 /// A call of the tool `t` with this id.
@@ -110,9 +111,9 @@ impl Gate {
         self.process.flood(bytes.into())
     }
 
-    /// Has a client that was not reading read everything from here on.
-    pub(crate) fn read_on(&mut self) {
-        self.process.read_on();
+    /// Has a client that was not reading read everything from here on, at most so many bytes at once.
+    pub(crate) fn read_on(&mut self, at_once: usize) {
+        self.process.read_on(at_once);
     }
 
     /// The next line that reaches the client, without its LF.

@@ -10,7 +10,10 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A child that has not read for this long does not read any more.
-const STANDSTILL: Duration = Duration::from_millis(700);
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// How many bytes are read or written at once.
+const AT_ONCE: usize = 16 * 1024;
 
 /// A running child. Dropped, it is killed with all its descendants.
 pub(crate) struct Process {
@@ -20,8 +23,8 @@ pub(crate) struct Process {
     taken: Receiver<usize>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
-    /// Set while stdout is not read yet: what will have it read.
-    held_stdout: Option<Sender<()>>,
+    /// Set while stdout is not read yet: what will have it read, so many bytes at once.
+    held_stdout: Option<Sender<usize>>,
     exit: Receiver<Option<i32>>,
     ended: bool,
     patience: Duration,
@@ -99,9 +102,9 @@ impl Process {
         true
     }
 
-    /// Reads stdout from here on.
-    pub(crate) fn read_on(&mut self) {
-        self.held_stdout.take().expect("stdout is held").send(()).unwrap();
+    /// Reads stdout from here on, at most so many bytes at once.
+    pub(crate) fn read_on(&mut self, at_once: usize) {
+        self.held_stdout.take().expect("stdout is held").send(at_once).unwrap();
     }
 
     /// The next line of stdout without its LF, or why there is none.
@@ -192,7 +195,7 @@ fn write_from_a_thread(
         for bytes in receiver {
             let mut rest = bytes.as_slice();
             while !rest.is_empty() {
-                let Ok(count) = pipe.write(rest) else { return };
+                let Ok(count) = pipe.write(&rest[..rest.len().min(AT_ONCE)]) else { return };
                 rest = &rest[count..];
                 // Nobody counts once the test is over.
                 let _ = progress.send(count);
@@ -202,17 +205,15 @@ fn write_from_a_thread(
     (sender, taken)
 }
 
-/// The lines of a pipe, read at once, or when `hold` says so.
+/// The lines of a pipe, read from now on, or as `hold` says: then, and at most so many bytes at once.
 fn read_in_a_thread(
     pipe: impl Read + Send + 'static,
-    hold: Option<Receiver<()>>,
+    hold: Option<Receiver<usize>>,
 ) -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        if hold.is_some_and(|hold| hold.recv().is_err()) {
-            return;
-        }
-        let mut pipe = BufReader::new(pipe);
+        let Ok(at_once) = hold.map_or(Ok(AT_ONCE), |hold| hold.recv()) else { return };
+        let mut pipe = BufReader::with_capacity(at_once, pipe);
         loop {
             let mut line = Vec::new();
             match pipe.read_until(b'\n', &mut line) {

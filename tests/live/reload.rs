@@ -8,7 +8,6 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -135,7 +134,8 @@ fn a_policy_that_never_rests_is_never_a_second_old() {
         assert!(late <= SECOND, "version {version} decides {late:?} after it was replaced");
     }
     assert!(calls.is_sorted_by_key(|(_, version)| *version), "an older version came back");
-    session.becomes(u32::try_from(written.len() - 1).unwrap());
+    let last = u32::try_from(written.len() - 1).unwrap();
+    session.reaches(last);
     session.end();
 }
 
@@ -148,7 +148,7 @@ fn of_two_quick_changes_the_last_holds() {
         for number in (2..8).step_by(2) {
             way.write(session.gate.dir(), &text(number));
             way.write(session.gate.dir(), &text(number + 1));
-            session.goes_through(&[number, number + 1]);
+            session.reaches(number + 1);
         }
         session.stays(7, SECOND / 2);
         session.end();

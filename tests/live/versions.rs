@@ -1,6 +1,6 @@
 //! A session whose policy says which version of it decides.
 
-use super::gate::{Gate, Wrap, ok};
+use super::gate::{Gate, RESULT, Wrap, ok};
 use super::process::End;
 use super::ways::{self, POLICY};
 use serde_json::{Value, json};
@@ -81,10 +81,18 @@ impl Session {
         Self::of(Wrap::behind(dir, file))
     }
 
-    /// As `wrap` has it, up to its first call: a change that comes later is a reload.
+    /// As `wrap` has it.
     pub(crate) fn of(wrap: Wrap) -> Self {
+        Self::before(wrap, &[])
+    }
+
+    /// As `wrap` has it, before a server that plays these steps behind its first call. That call is made here: a
+    /// change that comes later is a reload.
+    pub(crate) fn before(wrap: Wrap, steps: &[Value]) -> Self {
+        let first = [json!({ "recv": 1 }), json!({ "answer": RESULT })];
+        let script = first.iter().chain(steps).cloned().chain([json!("echo")]).collect();
         let mut session = Session {
-            gate: wrap.serve(&json!(["echo"])),
+            gate: wrap.serve(&script),
             next_id: FIRST_ID,
             allowed: BTreeSet::new(),
             said: Vec::new(),
@@ -134,22 +142,26 @@ impl Session {
 
     /// Calls until `number` decides, which it must soon; up to then nothing else may but the version before.
     pub(crate) fn becomes(&mut self, number: u32) {
-        self.goes_through(&[number]);
+        let before = self.current();
+        self.calls_until(number, |now| now == before);
     }
 
-    /// Calls until the last of `versions` decides, which it must soon; up to then nothing may but the version before
-    /// and those between.
-    pub(crate) fn goes_through(&mut self, versions: &[u32]) {
-        let last = versions[versions.len() - 1];
+    /// Calls until `number` decides, which it must soon; on the way others may that came before it.
+    pub(crate) fn reaches(&mut self, number: u32) {
+        self.calls_until(number, |now| now < number);
+    }
+
+    fn calls_until(&mut self, number: u32, may_decide: impl Fn(u32) -> bool) {
         let deadline = Instant::now() + SOON;
-        let before = self.current();
-        let mut now = before;
-        while now != last {
-            assert!(now == before || versions.contains(&now), "{now} on the way to {versions:?}");
-            let late = Instant::now() > deadline;
-            assert!(!late, "still {now}, not {last}, after {SOON:?}; {:?}", self.said);
+        loop {
+            let now = self.current();
+            if now == number {
+                return;
+            }
+            assert!(may_decide(now), "{now} decides on the way to {number}");
+            let is_late = Instant::now() > deadline;
+            assert!(!is_late, "still {now}, not {number}, after {SOON:?}; {:?}", self.said);
             self.listen();
-            now = self.current();
         }
     }
 
