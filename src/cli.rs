@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +27,7 @@ pub enum Command {
 
 /// Options of `callgate wrap`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed")]
 #[command(
     override_usage = "callgate wrap --policy FILE [OPTIONS] -- COMMAND [ARGS]...",
     after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
@@ -55,6 +57,14 @@ pub struct WrapArgs {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
     pub max_frame: usize,
 
+    /// Send a request only when the one before it has been answered, for piped sessions
+    #[arg(long)]
+    pub lockstep: bool,
+
+    /// How long to wait for the next answer when the client has closed its end, or in lockstep
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub drain: Duration,
+
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
@@ -77,6 +87,17 @@ pub enum State {
 
 /// Frames are indexed with 32 bits.
 const LARGEST_FRAME: u64 = 2 * 1024 * 1024 * 1024;
+
+/// A year; longer is a mistake.
+const LONGEST_DRAIN: f64 = 366.0 * 86_400.0;
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=LONGEST_DRAIN).contains(&seconds) {
+        return Err("a time is from 0 seconds to a year".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
 
 fn parse_size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());

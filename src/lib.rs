@@ -3,8 +3,8 @@
 //!
 //! # The picture
 //!
-//! A pure [`engine`] (bytes and the time in, values out) inside a thin [`shell`] (one loop, one child) inside
-//! [`command`]s (one file a verb).
+//! A pure [`engine`] (bytes and the time in, values out) inside a thin [`shell`] (one loop, one child, one watcher)
+//! inside [`command`]s (one file a verb).
 //!
 //! ```text
 //! main ─► cli ─► command ─► shell ─► engine
@@ -38,6 +38,21 @@
 //! 5. [`shell::relay`] carries the [`engine::session::Step`] out: the record first, then the effect. A line that is
 //!    forwarded is written from the buffer it was read into.
 //!
+//! # The way of a policy
+//!
+//! ```text
+//! file → shell::watch → compile → Session::reload          (the watcher's thread → between two lines of the loop)
+//! ```
+//!
+//! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
+//! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
+//!
+//! # The end
+//!
+//! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long.
+//!
+//! # The engine by itself
+//!
 //! The engine cannot tell a live session from a recorded one:
 //!
 //! ```
@@ -67,13 +82,13 @@
 //! 5. A decision says which rule made it.
 //! 6. What is checked is what is charged: a decision lists its demands, the ledger settles them in one step.
 //! 7. A request is answered once ([`engine::in_flight`]).
-//! 8. stdout is the wire.
+//! 8. A bad reload changes nothing and says everything that is wrong.
+//! 9. stdout is the wire.
 //!
 //! # Where the next things go
 //!
 //! A ledger that outlives the process implements [`engine::limits::Ledger`] in the shell, over the same
-//! [`engine::limits::settle`]. Records ([`engine::record`]) become lines of a log in the shell. A reloaded policy is
-//! handed to the session whole, between two lines.
+//! [`engine::limits::settle`]. Records ([`engine::record`]) become lines of a log in the shell.
 //!
 //! # Reading order
 //!

@@ -52,7 +52,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.
-const SHELL_KNOWS: [&str; 4] = ["limits", "line", "record", "session"];
+const SHELL_KNOWS: [&str; 5] = ["limits", "line", "policy", "record", "session"];
 
 /// What is outside the engine's world.
 const WORLD: [&str; 20] = [

@@ -1,42 +1,46 @@
-//! A policy file as commands take it: read whole, compiled, or explained.
+//! A policy file as commands take it: compiled, or explained.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
-use rustix::fs::{Mode, OFlags};
+use anyhow::anyhow;
 
 use crate::engine::compile::compile;
 use crate::engine::policy::Policy;
 use crate::engine::source::{MAX_PROBLEMS, Place, Problem};
 
-/// The largest policy file, in bytes (SPEC W7).
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// What the file is called in errors.
+pub const POLICY: &str = "policy";
 
-/// Reads and compiles a policy file.
+/// Makes a policy of the `content` of the file at `path`.
 ///
 /// # Errors
-/// The file cannot be read, or is not valid: then every problem is named with its place.
-pub fn load(path: &Path) -> anyhow::Result<Policy> {
-    let file = read(path).with_context(|| format!("failed to read policy `{}`", path.display()))?;
-    compile(&file).map_err(|problems| anyhow!(report(path, &file, &problems)))
+/// It is not valid; every problem is named with its place.
+pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
+    compile(content).map_err(|problems| anyhow!(report(path, content, &problems)))
 }
 
-/// Only a regular file is read: a FIFO could make us wait, a device has no end.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
-    if !file.metadata()?.is_file() {
-        return Err(anyhow!("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(anyhow!("larger than 16 MiB"));
-    }
-    Ok(bytes)
+/// What others than the owner could do to the policy, if they could: a warning for each way (SPEC W7).
+#[must_use]
+pub fn dangers(path: &Path) -> Vec<String> {
+    const GROUP_OR_OTHERS: u32 = 0o022;
+    let absolute = std::path::absolute(path).ok();
+    let directory = absolute.as_deref().and_then(Path::parent);
+    let target = std::fs::canonicalize(path).ok();
+    let target_directory = target.as_deref().and_then(Path::parent);
+    let mut warnings: Vec<String> = [Some(path), directory, target_directory]
+        .into_iter()
+        .flatten()
+        .filter_map(|path| Some((path, std::fs::metadata(path).ok()?.permissions().mode())))
+        .filter(|(_, mode)| mode & GROUP_OR_OTHERS != 0)
+        .map(|(path, mode)| {
+            let (path, mode) = (path.display(), mode & 0o7777);
+            format!("warning: `{path}` is writable by others than its owner (mode {mode:o}): they can change the policy")
+        })
+        .collect();
+    warnings.dedup();
+    warnings
 }
 
 fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {

@@ -42,6 +42,17 @@ pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>
     .into_bytes()
 }
 
+/// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
+/// request, as it was spelt.
+#[must_use]
+pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
+    let params = stream.map_or_else(String::new, |id| {
+        format!(r#","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}}}"#)
+    });
+    let method = r#""method":"notifications/tools/list_changed""#;
+    format!("{{\"jsonrpc\":\"2.0\",{method}{params}}}\n").into_bytes()
+}
+
 /// A denial as a JSON-RPC error, for requests whose result could not carry it.
 #[must_use]
 pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {

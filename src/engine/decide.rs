@@ -1,5 +1,6 @@
 //! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::condition::Condition;
@@ -146,14 +147,51 @@ pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Perm
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
     let matching = policy.tools.matching(tool);
     let listed = policy.default == Effect::Allow || !matching.rules.is_empty();
-    let closed = |rule: &Rule| {
-        policy.mode_of(rule, false) == Mode::Enforce
-            && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
-                || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
-    };
     !listed
         || policy.is_confusable(tool, &matching)
-        || matching.rules.into_iter().chain(&policy.all_tools).any(closed)
+        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule))
+}
+
+/// True if no call passes a rule.
+fn is_closed(policy: &Policy, rule: &Rule) -> bool {
+    policy.mode_of(rule, false) == Mode::Enforce
+        && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
+            || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
+}
+
+/// True if two policies may cut different tools from lists (SPEC W5).
+#[must_use]
+pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
+    Cuts::of(one, shadow) != Cuts::of(other, shadow)
+}
+
+/// What a policy cuts from lists, told by what decides it.
+#[derive(PartialEq, Eq)]
+enum Cuts<'p> {
+    Nothing,
+    Hidden(BTreeSet<&'p str>),
+    /// `hide_denied`, and no call at all passes.
+    All,
+    /// `hide_denied`: beside what is hidden it is the default and which entries are closed. Each entry counts, as
+    /// names that can be mistaken for it are cut as well.
+    Denied(BTreeSet<&'p str>, Effect, BTreeMap<&'p str, bool>),
+}
+
+impl<'p> Cuts<'p> {
+    fn of(policy: &'p Policy, shadow: bool) -> Self {
+        if policy.document_mode(shadow) == Mode::Shadow {
+            return Cuts::Nothing;
+        }
+        let hidden: BTreeSet<&str> = policy.hide.iter().collect();
+        if !policy.hide_denied {
+            return if hidden.is_empty() { Cuts::Nothing } else { Cuts::Hidden(hidden) };
+        }
+        if policy.all_tools.as_ref().is_some_and(|rule| is_closed(policy, rule)) {
+            return Cuts::All;
+        }
+        let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
+        Cuts::Denied(hidden, policy.default, entries.collect())
+    }
 }
 
 /// The steps of one decision, in their order.
@@ -380,5 +418,58 @@ impl LimitReached {
             }
             None => format!("{words} Trying again in this session will not help."),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lists_differ;
+    use crate::engine::compile::compile;
+
+    /// SPEC W5
+    #[test]
+    fn policies_are_told_apart_by_what_they_cut_from_lists() {
+        const ALLOW: &str = r#""default":"allow""#;
+        const DENY: &str = r#""default":"deny","hide_denied":true"#;
+        let rows = [
+            ("", "", false),
+            ("", r#","hide":[]"#, false),
+            ("", r#","hide":["a"]"#, true),
+            (r#","hide":["a","b*"]"#, r#","hide":["b*","a"]"#, false),
+            (r#","hide":["a"]"#, r#","hide":["b"]"#, true),
+            (r#","hide":["a"]"#, r#","hide":["a"],"tools":{"b":{"action":"deny"}}"#, false),
+            ("", r#","hide_denied":true"#, true),
+            ("", r#","tools":{"a":{"rate_limit":{"max":1,"window":60}}}"#, false),
+            (r#","hide":["a"]"#, r#","hide":["a"],"mode":"shadow""#, true),
+        ];
+        for (before, after, differ) in rows {
+            assert_eq!(differ_as(ALLOW, before, after), differ, "{before} and {after}");
+        }
+        let rows = [
+            ("", r#","tools":{"a":{}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"action":"deny"}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"action":"require_approval"}}"#, false),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{"deny_if":[{"conditions":[]}]}}"#, true),
+            (r#","tools":{"a":{}}"#, r#","tools":{"a":{},"b":{}}"#, true),
+            (
+                r#","all_tools":{"action":"deny"}"#,
+                r#","all_tools":{"action":"deny"},"tools":{"a":{}}"#,
+                false,
+            ),
+            ("", r#","all_tools":{"action":"deny"}"#, true),
+        ];
+        for (before, after, differ) in rows {
+            assert_eq!(differ_as(DENY, before, after), differ, "{before} and {after}");
+        }
+    }
+
+    fn differ_as(head: &str, before: &str, after: &str) -> bool {
+        let policy = |rest: &str| {
+            let text = format!(r#"{{"version":"1",{head}{rest}}}"#);
+            compile(text.as_bytes()).unwrap_or_else(|problems| panic!("{text}: {problems:?}"))
+        };
+        let (before, after) = (policy(before), policy(after));
+        assert!(!lists_differ(&before, &after, true), "nothing is cut in shadow mode");
+        lists_differ(&before, &after, false)
     }
 }

@@ -28,7 +28,10 @@ pub enum Awaited {
         retries: u8,
     },
     /// An open `subscriptions/listen`, which may never be answered.
-    Listen,
+    Listen {
+        /// It asks for changes of the list of tools.
+        tools: bool,
+    },
     /// Any other.
     Other,
 }
@@ -54,6 +57,16 @@ impl Waiting {
     #[must_use]
     pub fn spelling<'a>(&'a self, id: RequestId<'a>) -> &'a str {
         self.spelling.as_deref().unwrap_or(id.raw())
+    }
+
+    /// The same, by the key.
+    fn own_spelling(&self, key: &[u8]) -> String {
+        let spelling = self.spelling.as_deref().map(str::to_owned);
+        spelling.unwrap_or_else(|| String::from_utf8_lossy(key).into_owned())
+    }
+
+    fn is_listen(&self) -> bool {
+        matches!(self.awaited, Awaited::Listen { .. })
     }
 }
 
@@ -131,10 +144,18 @@ impl InFlight {
     /// server's own, and nothing happens.
     pub fn end_listen(&mut self, id: RequestId<'_>) {
         let key = id.key();
-        if self.waiting.get(key.as_ref()).is_some_and(|waiting| waiting.awaited == Awaited::Listen)
-        {
+        if self.waiting.get(key.as_ref()).is_some_and(Waiting::is_listen) {
             self.cancel(id);
         }
+    }
+
+    /// The ids, as they were spelt, of the open streams that ask for changes of the list of tools; oldest first.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<String> {
+        let listens = Awaited::Listen { tools: true };
+        let is_open = |waiting: &Waiting| waiting.awaited == listens && !waiting.cancelled;
+        let open = self.waiting.iter().filter(|(_, waiting)| is_open(waiting));
+        in_order(open.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect())
     }
 
     /// How many requests someone waits for.
@@ -145,18 +166,11 @@ impl InFlight {
 
     /// Takes all requests out that someone waits for, oldest first, and returns their ids as they were spelt.
     pub fn take_expected(&mut self) -> Vec<String> {
-        let mut ids: Vec<(u64, String)> = std::mem::take(self)
-            .waiting
-            .into_iter()
-            .filter(|(_, waiting)| is_expected(waiting))
-            .map(|(key, waiting)| {
-                let spelling = waiting.spelling.map(String::from);
-                let id = spelling.unwrap_or_else(|| String::from_utf8_lossy(&key).into_owned());
-                (waiting.number, id)
-            })
-            .collect();
-        ids.sort_unstable();
-        ids.into_iter().map(|(_, id)| id).collect()
+        let waiting = std::mem::take(self).waiting;
+        let expected = waiting.iter().filter(|(_, waiting)| is_expected(waiting));
+        in_order(
+            expected.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect(),
+        )
     }
 
     fn remove(&mut self, key: &[u8]) -> Option<Waiting> {
@@ -168,7 +182,12 @@ impl InFlight {
 }
 
 fn is_expected(waiting: &Waiting) -> bool {
-    !waiting.cancelled && waiting.awaited != Awaited::Listen
+    !waiting.cancelled && !waiting.is_listen()
+}
+
+fn in_order(mut ids: Vec<(u64, String)>) -> Vec<String> {
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, id)| id).collect()
 }
 
 fn cost(key: &[u8], waiting: &Waiting) -> usize {

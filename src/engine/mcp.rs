@@ -18,6 +18,10 @@ pub const TOOLS_LIST: &str = "tools/list";
 pub const INITIALIZE: &str = "initialize";
 /// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation>
 pub const CANCELLED: &str = "notifications/cancelled";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization>
+pub const INITIALIZED: &str = "notifications/initialized";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#list-changed-notification>
+pub const LIST_CHANGED: &str = "notifications/tools/list_changed";
 /// A request of 2026-07-28 that stays open.
 pub const LISTEN: &str = "subscriptions/listen";
 
@@ -105,6 +109,16 @@ impl<'a> Params<'a> {
     pub fn look_alike(&self) -> Option<Str<'a>> {
         self.look_alike
     }
+}
+
+/// True if the stream that a `subscriptions/listen` with these params opens is to carry changes of the list of
+/// tools: it asks for them, or does not say what for.
+#[must_use]
+pub fn listens_for_tools(params: Option<Value<'_>>) -> bool {
+    let wanted = params.and_then(|params| params.member("notifications"));
+    wanted.is_none_or(|wanted| {
+        wanted.member("toolsListChanged").is_some_and(|tools| tools.text() == "true")
+    })
 }
 
 /// A request `tools/call`.

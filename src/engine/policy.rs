@@ -196,6 +196,11 @@ impl Names {
     pub fn matches(&self, name: &str) -> bool {
         self.exact.contains(name) || self.wild.iter().any(|pattern| pattern.matches(name))
     }
+
+    /// All of them, as written.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.exact.iter().map(String::as_str).chain(self.wild.iter().map(NamePattern::as_str))
+    }
 }
 
 /// `tools`: a name is looked up in time that does not depend on how many exact names there are.
@@ -237,6 +242,13 @@ impl Tools {
         }
         let rules = places.iter().filter_map(|&place| self.rules.get(place)).collect();
         Matching { rules, is_exact: exact.is_some() }
+    }
+
+    /// All entries: each name or pattern as written, with its rule.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Rule)> {
+        let exact = self.exact.iter().map(|(name, place)| (name.as_str(), place));
+        let wild = self.wild.iter().map(|(pattern, place)| (pattern.as_str(), place));
+        exact.chain(wild).filter_map(|(name, &place)| Some((name, self.rules.get(place)?)))
     }
 }
 

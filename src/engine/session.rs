@@ -9,7 +9,7 @@ use super::answer::{self, DecisionFacts};
 use super::decide::{self, Cause, Denial, Permit};
 use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use super::in_flight::{Awaited, InFlight, Waiting};
-use super::json::Scratch;
+use super::json::{KeyRule, Reader, Scratch};
 use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
 use super::listing;
@@ -75,6 +75,8 @@ pub struct Settings {
     pub shadow: bool,
     /// Someone reads the records.
     pub recording: bool,
+    /// A client's request waits for the answer to the one before it (`--lockstep`).
+    pub lockstep: bool,
 }
 
 /// The state of one run.
@@ -84,8 +86,20 @@ pub struct Session {
     settings: Settings,
     in_flight: InFlight,
     open_states: OpenStates,
+    /// In lockstep: what the server has asked and the client not answered.
+    asked: HashSet<Box<[u8]>>,
+    /// The client has said `notifications/initialized`.
+    initialized: bool,
+    /// When the client is to be told that its list of tools has changed, in milliseconds on the monotonic clock.
+    announcement: Option<u64>,
     scratch: Scratch,
 }
+
+/// How many requests of the server are remembered in lockstep.
+const MAX_ASKED: usize = 1024;
+
+/// Several reloads within so many milliseconds are announced as one (SPEC W5).
+const ANNOUNCE_AFTER_MS: u64 = 1000;
 
 impl Session {
     /// A run that has not begun.
@@ -96,8 +110,39 @@ impl Session {
             settings,
             in_flight: InFlight::default(),
             open_states: OpenStates::default(),
+            asked: HashSet::new(),
+            initialized: false,
+            announcement: None,
             scratch: Scratch::default(),
         }
+    }
+
+    /// Puts another policy in force, from the next line on (SPEC W7). Counters stay, and so do calls in flight.
+    pub fn reload(&mut self, policy: Arc<Policy>, now: Now) {
+        if decide::lists_differ(&self.policy, &policy, self.settings.shadow) {
+            let due = now.monotonic_ms.saturating_add(ANNOUNCE_AFTER_MS);
+            self.announcement.get_or_insert(due);
+        }
+        self.policy = policy;
+    }
+
+    /// When [`Session::announce`] is due, in milliseconds on the monotonic clock; `None` if it is not.
+    #[must_use]
+    pub fn announcement(&self) -> Option<u64> {
+        self.announcement
+    }
+
+    /// Tells the client that its list of tools has changed, in every way in which it listens (SPEC W5): whole
+    /// lines, or nothing.
+    pub fn announce(&mut self) -> Vec<u8> {
+        self.announcement = None;
+        if self.policy.methods.denial(mcp::LIST_CHANGED).is_some() && self.mode() == Mode::Enforce {
+            return Vec::new();
+        }
+        let legacy = self.initialized.then(|| answer::list_changed(None));
+        let streams = self.in_flight.listeners();
+        let modern = streams.iter().map(|id| answer::list_changed(Some(id)));
+        legacy.into_iter().chain(modern).flatten().collect()
     }
 
     /// Decides what happens to one line, given without its line end. A blank line is nothing: it vanishes.
@@ -148,6 +193,17 @@ impl Session {
         Step { reservation, ..step }
     }
 
+    /// In lockstep: false if a line of the client is to wait. A request waits for the answer to the one before it, a
+    /// response until the server has asked (SPEC W11).
+    pub fn is_due(&mut self, line: &[u8]) -> bool {
+        let pass = |reader: &mut Reader<'_, '_>, _| reader.value(KeyRule::Any).map(|_| ());
+        match frame::read_client(line, &mut self.scratch, pass).map(|frame| frame.kind) {
+            Ok(FrameKind::Request { .. }) => self.in_flight.expected() == 0,
+            Ok(FrameKind::Response { id: Some(id) }) => self.asked.contains(id.key().as_ref()),
+            Ok(_) | Err(_) => true,
+        }
+    }
+
     /// How many requests wait for an answer that someone wants.
     #[must_use]
     pub fn expected_answers(&self) -> usize {
@@ -190,7 +246,11 @@ impl Session {
                 self.client_request(id, &method, frame.params, params, now)
             }
             FrameKind::Notification { method } => self.client_notification(&method, &params),
-            FrameKind::Response { .. } | FrameKind::Other { .. } => Step::of(Action::Forward),
+            FrameKind::Response { id } => {
+                id.map(|id| self.asked.remove(id.key().as_ref()));
+                Step::of(Action::Forward)
+            }
+            FrameKind::Other { .. } => Step::of(Action::Forward),
         }
     }
 
@@ -218,7 +278,8 @@ impl Session {
         }
         let step = self.request(Side::Client, id, method);
         if let Action::Forward = step.action {
-            self.in_flight.insert(id, awaited_of(method), seen.is_modern(), now.monotonic_ms);
+            let awaited = awaited_of(method, params);
+            self.in_flight.insert(id, awaited, seen.is_modern(), now.monotonic_ms);
         }
         step
     }
@@ -283,6 +344,7 @@ impl Session {
             }
             return self.drop_line(Side::Client, "a cancellation of no request in flight");
         }
+        self.initialized |= method == mcp::INITIALIZED;
         self.notification(Side::Client, method)
     }
 
@@ -377,7 +439,13 @@ impl Session {
         now: Now,
     ) -> Step {
         match frame.kind {
-            FrameKind::Request { id, method } => self.request(Side::Server, id, &method),
+            FrameKind::Request { id, method } => {
+                let step = self.request(Side::Server, id, &method);
+                if self.settings.lockstep && matches!(step.action, Action::Forward) {
+                    self.note_asked(id);
+                }
+                step
+            }
             FrameKind::Notification { method } => {
                 if method == mcp::CANCELLED {
                     let id = frame.params.and_then(|params| params.member("requestId"));
@@ -398,6 +466,13 @@ impl Session {
                 self.drop_line(Side::Server, "a result without an id")
             }
             FrameKind::Response { id: None } | FrameKind::Other { .. } => Step::of(Action::Forward),
+        }
+    }
+
+    fn note_asked(&mut self, id: RequestId<'_>) {
+        // A response to what is not noted waits its time, and passes then.
+        if self.asked.len() < MAX_ASKED && id.raw().len() <= frame::MAX_ID_BYTES {
+            self.asked.insert(id.key().into());
         }
     }
 
@@ -425,7 +500,7 @@ impl Session {
         let rewritten = match waiting.awaited {
             Awaited::Initialize => listing::announce_list_changes(text, result),
             Awaited::ToolsList => self.hide_tools(text, result, waiting.modern),
-            Awaited::ToolCall { .. } | Awaited::Listen | Awaited::Other => None,
+            Awaited::ToolCall { .. } | Awaited::Listen { .. } | Awaited::Other => None,
         };
         let action = rewritten.map_or(Action::Forward, Action::Rewrite);
         Step { record, ..Step::of(action) }
@@ -557,11 +632,11 @@ struct Call<'a> {
 
 const LOOKS_LIKE_A_CALL: &str = "the method looks like tools/call but is not";
 
-fn awaited_of(method: &str) -> Awaited {
+fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
     match method {
         mcp::INITIALIZE => Awaited::Initialize,
         mcp::TOOLS_LIST => Awaited::ToolsList,
-        mcp::LISTEN => Awaited::Listen,
+        mcp::LISTEN => Awaited::Listen { tools: mcp::listens_for_tools(params) },
         _ => Awaited::Other,
     }
 }

@@ -5,17 +5,21 @@
 //! which cannot be waited for, gets a thread that copies between it and a pipe of our own.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::thread::JoinHandle;
 
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::pipe::PipeFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+/// How much a thread copies at once: what a pipe holds.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// A descriptor that never makes its caller wait.
 #[derive(Debug)]
@@ -42,28 +46,34 @@ impl Descriptor {
         if let Some(descriptor) = Self::pollable(fd, OFlags::RDONLY)? {
             return Ok(descriptor);
         }
-        let mut source = File::from(fd.try_clone_to_owned()?);
+        let source = File::from(fd.try_clone_to_owned()?);
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         // The thread ends with its source, or with the process.
-        let copy = move || io::copy(&mut source, &mut File::from(theirs)).map(|_| ());
+        let copy = move || copy(source, File::from(theirs));
         std::thread::Builder::new().name("stdin".to_owned()).spawn(copy)?;
         Self::unshared(ours)
     }
 
-    /// Opens `fd`, which others may share, for writing. The thread, if there is one, has written everything
-    /// when it ends, which it does once the descriptor is dropped.
+    /// Opens `fd`, which others may share, for writing. If that takes a thread, it is told how the thread has ended:
+    /// mostly because the descriptor is dropped, and everything written.
     ///
     /// # Errors
     /// As [`Descriptor::reading`].
-    pub fn writing(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<JoinHandle<io::Result<()>>>)> {
+    pub fn writing(
+        fd: BorrowedFd<'_>,
+    ) -> io::Result<(Self, Option<oneshot::Receiver<io::Result<()>>>)> {
         if let Some(descriptor) = Self::pollable(fd, OFlags::WRONLY)? {
             return Ok((descriptor, None));
         }
-        let mut sink = File::from(fd.try_clone_to_owned()?);
+        let sink = File::from(fd.try_clone_to_owned()?);
         let (theirs, ours) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let copy = move || io::copy(&mut File::from(theirs), &mut sink).map(|_| ());
-        let thread = std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
-        Ok((Self::unshared(ours)?, Some(thread)))
+        let (ended, end) = oneshot::channel();
+        let copy = move || {
+            // Nobody listens: the session is over.
+            let _ = ended.send(copy(File::from(theirs), sink));
+        };
+        std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
+        Ok((Self::unshared(ours)?, Some(end)))
     }
 
     /// Opens `fd` for notices, which nobody may wait for: a pipe, a socket or a terminal.
@@ -150,4 +160,49 @@ impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_fd().as_raw_fd()
     }
+}
+
+/// Copies to the end of `from`, or until nobody reads `to`. `io::copy` would splice: then the kernel holds the pipe
+/// as long as a terminal is stopped, and whoever closes its other end waits. Others may have made either descriptor
+/// nonblocking: then the thread waits all the same.
+fn copy(mut from: File, mut to: File) -> io::Result<()> {
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        wait_for(&from, PollFlags::IN, &to)?;
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if is_passing(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let mut rest = buffer.get(..count).unwrap_or_default();
+        while !rest.is_empty() {
+            match to.write(rest) {
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if is_passing(&error) => wait_for(&to, PollFlags::OUT, &to)?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+/// Waits until `file` is ready as `wanted`.
+///
+/// # Errors
+/// Nobody reads `to` any more.
+fn wait_for(file: &File, wanted: PollFlags, to: &File) -> io::Result<()> {
+    let mut polled = [PollFd::new(file, wanted), PollFd::new(to, PollFlags::empty())];
+    match rustix::event::poll(&mut polled, None) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let [_, to] = polled;
+    if to.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::ops::Range;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -17,17 +17,9 @@ pub(super) struct Lane {
     /// `None` once it has ended.
     pub(super) source: Option<AsyncFd<Descriptor>>,
     pub(super) buffer: LineBuffer,
+    /// `run.start <= run.end`, and what is before `run.start` is written.
     pub(super) run: Range<usize>,
     /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
-    pub(super) moved: u64,
-}
-
-/// One destination, and what callgate itself has to say there.
-pub(super) struct Outlet {
-    /// `None` once nobody reads it.
-    pub(super) sink: Option<AsyncFd<Descriptor>>,
-    pub(super) queue: Queue,
-    /// Bytes written so far.
     pub(super) moved: u64,
 }
 
@@ -45,6 +37,12 @@ impl Lane {
     /// True if the next line, whatever becomes of it, leaves the run in one piece.
     pub(super) fn continues_run(&self) -> bool {
         self.run.is_empty() || self.run.end == self.buffer.decided()
+    }
+
+    /// Adds a line to the run.
+    pub(super) fn extend_run(&mut self, line: Range<usize>) {
+        let start = if self.run.is_empty() { line.start } else { self.run.start };
+        self.run = start..line.end;
     }
 
     /// Reads once, if the run is out and something is there. True if it read or the source ended.
@@ -77,60 +75,125 @@ impl Lane {
     }
 }
 
+/// One destination, and what callgate itself has to say there.
+pub(super) struct Outlet {
+    /// `None` once nobody reads it.
+    sink: Option<Sink>,
+    pub(super) queue: Queue,
+    /// Bytes written so far.
+    pub(super) moved: u64,
+}
+
 impl Outlet {
     pub(super) fn new(sink: Descriptor) -> io::Result<Self> {
-        let sink = Some(sink.watched(Interest::WRITABLE)?);
-        Ok(Outlet { sink, queue: Queue::default(), moved: 0 })
+        let sink = Sink { fd: sink.watched(Sink::IDLE)?, is_full: false };
+        Ok(Outlet { sink: Some(sink), queue: Queue::default(), moved: 0 })
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.sink.is_some()
     }
 
     pub(super) fn close(&mut self) {
         self.sink = None;
     }
 
+    /// Closes itself once nobody reads any more, though there is nothing to write; wakes the task then.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) {
+        if self.sink.as_ref().is_some_and(|sink| sink.poll_closed(cx).is_ready()) {
+            self.close();
+        }
+    }
+
     /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
     pub(super) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
-        loop {
-            if self.sink.is_none() {
-                lane.run = 0..0;
-                self.queue = Queue::default();
-                return;
-            }
+        while let Some(sink) = self.sink.take() {
             let run = lane.buffer.slice(lane.run.start, lane.run.end);
             let bytes = if run.is_empty() { self.queue.bytes() } else { run };
             if bytes.is_empty() {
+                self.sink = sink.rest();
                 return;
             }
-            let from_run = !run.is_empty();
-            match self.write(bytes, cx) {
-                Poll::Pending => return,
-                Poll::Ready(None) => self.close(),
-                Poll::Ready(Some(count)) => {
+            match sink.write(bytes, cx) {
+                Written::Some(sink, count) => {
+                    self.sink = Some(sink);
                     self.moved = self.moved.saturating_add(count as u64);
-                    if from_run {
+                    if run.is_empty() {
+                        self.queue.consume(count);
+                    } else {
                         lane.moved = lane.moved.saturating_add(count as u64);
                         lane.run.start = lane.run.start.saturating_add(count);
-                    } else {
-                        self.queue.consume(count);
                     }
                 }
+                Written::NotYet(sink) => {
+                    self.sink = Some(sink);
+                    return;
+                }
+                Written::NeverAgain => {}
+            }
+        }
+        // What is written nowhere is out of the way.
+        lane.run.end = lane.run.start;
+        self.queue = Queue::default();
+    }
+}
+
+/// The writing end of a destination. It asks to be woken for room only while there is none: a reader of a socket
+/// would wake us with every message that it takes.
+struct Sink {
+    fd: AsyncFd<Descriptor>,
+    is_full: bool,
+}
+
+/// What came of an attempt to write.
+enum Written {
+    /// So many bytes were taken.
+    Some(Sink, usize),
+    /// There is no room; the task is woken once there is.
+    NotYet(Sink),
+    /// Nobody will read again.
+    NeverAgain,
+}
+
+impl Sink {
+    /// Nothing is waited for but the end, which is always told.
+    const IDLE: Interest = Interest::PRIORITY;
+
+    /// Writes before it waits: mostly there is room.
+    fn write(mut self, bytes: &[u8], cx: &mut Context<'_>) -> Written {
+        loop {
+            match self.fd.get_ref().write(bytes) {
+                Ok(count) => return Written::Some(self, count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Written::NeverAgain,
+            }
+            if !self.is_full {
+                let Some(waiting) = self.waiting_for(Interest::WRITABLE) else {
+                    return Written::NeverAgain;
+                };
+                self = waiting;
+            }
+            match self.fd.poll_write_ready(cx) {
+                Poll::Pending => return Written::NotYet(self),
+                Poll::Ready(Ok(mut guard)) => guard.clear_ready(),
+                Poll::Ready(Err(_)) => return Written::NeverAgain,
             }
         }
     }
 
-    /// `None` if nobody will read again. Writes before it waits: mostly there is room.
-    fn write(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        let Some(sink) = &self.sink else { return Poll::Ready(None) };
-        loop {
-            match sink.get_ref().write(bytes) {
-                Ok(count) => return Poll::Ready(Some(count)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(None),
-            }
-            match ready!(sink.poll_write_ready(cx)) {
-                Ok(mut guard) => guard.clear_ready(),
-                Err(_) => return Poll::Ready(None),
-            }
-        }
+    /// Everything is written. `None` if the reactor gives up.
+    fn rest(self) -> Option<Self> {
+        if self.is_full { self.waiting_for(Self::IDLE) } else { Some(self) }
+    }
+
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // While it is full, the next write will tell.
+        if self.is_full { Poll::Pending } else { self.fd.poll_write_ready(cx).map(|_| ()) }
+    }
+
+    fn waiting_for(self, interest: Interest) -> Option<Self> {
+        let fd = self.fd.into_inner().watched(interest).ok()?;
+        Some(Sink { fd, is_full: interest != Self::IDLE })
     }
 }
 

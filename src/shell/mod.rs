@@ -6,5 +6,7 @@ mod lanes;
 pub mod signals;
 
 pub mod descriptor;
+pub mod file;
 pub mod notices;
 pub mod upstream;
+pub mod watch;

@@ -52,6 +52,15 @@ impl Notices {
         }
     }
 
+    /// Tells an error in full, however little is wanted.
+    pub fn complain(&mut self, error: &anyhow::Error) {
+        for line in prose(error).lines() {
+            let mut line = format!("callgate: {line}");
+            line.truncate(line.floor_char_boundary(MAX_BYTES.saturating_sub(8)));
+            self.write_text(line);
+        }
+    }
+
     /// Shows the beginning of a line that the server wrote and that is no message.
     pub fn show_server_line(&mut self, head: &[u8]) {
         if self.verbosity >= Verbosity::Normal {
@@ -60,17 +69,24 @@ impl Notices {
     }
 
     fn write_line(&mut self, mark: &str, text: &[u8]) {
-        let mut line = String::new();
-        if self.dropped > 0 {
-            let _ = writeln!(line, "callgate: {} lines dropped here", self.dropped);
-        }
-        line.push_str(mark);
+        let mut line = mark.to_owned();
         push_visible(&mut line, text, MAX_BYTES.saturating_sub(8));
+        self.write_text(line);
+    }
+
+    /// Writes a line; or counts it, if stderr does not take it at once.
+    fn write_text(&mut self, mut line: String) {
         line.push('\n');
-        if self.write(line.as_bytes()) {
+        if self.dropped > 0 {
+            let report = format!("callgate: {} lines dropped here\n", self.dropped);
+            if !self.write(report.as_bytes()) {
+                self.dropped = self.dropped.saturating_add(1);
+                return;
+            }
             self.dropped = 0;
-        } else {
-            self.dropped = self.dropped.saturating_add(1);
+        }
+        if !self.write(line.as_bytes()) {
+            self.dropped = 1;
         }
     }
 
@@ -81,6 +97,33 @@ impl Notices {
             None => is_ready() && rustix::io::write(io::stderr(), bytes).is_ok(),
         }
     }
+}
+
+/// An error and its causes, for people (SPEC C3). The operating system's own number helps nobody.
+#[must_use]
+pub fn prose(error: &anyhow::Error) -> String {
+    let causes = error.chain().map(|cause| {
+        let text = cause.to_string();
+        let number = text.rfind(" (os error ").filter(|_| cause.is::<io::Error>());
+        number.and_then(|at| text.get(..at)).map_or_else(|| text.clone(), str::to_owned)
+    });
+    visible(&causes.collect::<Vec<_>>().join(": "))
+}
+
+/// User text is part of it: what a terminal could obey, or a person not see, is spelt out.
+fn visible(text: &str) -> String {
+    let hidden = |c: char| {
+        c != '\n' && c.is_control()
+            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+    };
+    text.chars().fold(String::new(), |mut line, c| {
+        if hidden(c) {
+            line.extend(c.escape_unicode());
+        } else {
+            line.push(c);
+        }
+        line
+    })
 }
 
 /// True if stderr takes bytes now.

@@ -12,46 +12,35 @@
 //! only when the queue of its outlet is empty. So lines keep their order, a side that does not read stops
 //! the other side, and nothing grows: all state is here in the open, and a future that is dropped loses none.
 
+mod ends;
+
 use std::future::{Future, poll_fn};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::pin::pin;
-use std::process::ExitCode;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::process::Signal;
+use anyhow::anyhow;
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
-use crate::engine::limits::{Ledger, Now};
+use crate::engine::limits::{Ledger, Now, Reservation};
 use crate::engine::line::{HEAD_BYTES, Line, Side};
+use crate::engine::policy::Policy;
 use crate::engine::session::{Action, Session, Step};
 
 use super::descriptor::Descriptor;
 use super::lanes::{Lane, Outlet};
-use super::notices::{Notices, Verbosity};
+use super::notices::{Notices, Verbosity, prose};
 use super::signals::Signals;
 use super::upstream::{Exit, Upstream};
-
-/// The exit code when a drain ended with requests unanswered (SPEC C2).
-const NOT_DONE: u8 = 2;
+use super::watch::{Found, Watch};
 
 /// How much a queue may hold before the lane that fills it stops.
 const QUEUE_BYTES: usize = 64 * 1024;
-
-/// How long a client that has closed its end is served on without any answer (SPEC W9).
-const DRAIN: Duration = Duration::from_secs(30);
-/// From closing the server's stdin to SIGTERM.
-const PATIENCE: Duration = Duration::from_millis(1200);
-/// From SIGTERM to SIGKILL.
-const MERCY: Duration = Duration::from_millis(400);
-/// What a server that has exited may still have in its pipe, or a client still take.
-const AFTERMATH: Duration = Duration::from_millis(200);
-/// So often that is waited for while something still comes: what a server left behind may write for ever.
-const AFTERMATHS: u32 = 5;
-/// How long the client has for the last answers at a stop (SPEC W9).
-const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// What can end a stretch of relaying.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +55,22 @@ enum Event {
     ServerExited,
     /// callgate was told to stop, by this signal.
     Signalled(u8),
-    /// Nothing is owed to the client, and everything it sent is with the server.
+    /// What was waited for is done.
     Settled,
     /// The time is up.
     Deadline,
+}
+
+/// How a session is to be relayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// The longest line, in bytes without its line end.
+    pub max_frame: usize,
+    /// How long a client that has closed its end is served on without any answer (SPEC W9); and how long a line
+    /// waits in lockstep (SPEC W11).
+    pub drain: Duration,
+    /// A client's request waits for the answer to the one before it.
+    pub lockstep: bool,
 }
 
 /// One session in the making.
@@ -77,18 +78,29 @@ pub struct Relay {
     session: Session,
     ledger: Box<dyn Ledger>,
     notices: Notices,
-    max_frame: usize,
+    settings: Settings,
+    watch: Watch<Policy>,
     started: Instant,
     upstream: Upstream,
     client: Lane,
     server: Lane,
     to_client: Outlet,
     to_server: Outlet,
-    stdout_copier: Option<JoinHandle<io::Result<()>>>,
+    /// Where stdout takes a thread: how that has ended.
+    copied: Option<oneshot::Receiver<io::Result<()>>>,
     signals: Signals,
+    alarm: Alarm,
+    /// A line of the client that was taken from the buffer, but is not to be decided yet.
+    held: Option<Line>,
+    /// When the line that is held in lockstep goes out in any case.
+    held_until: Option<Instant>,
+    /// What was charged for lines of the client's run, by where they begin.
+    unsent: Vec<(usize, Reservation)>,
     exit: Option<Exit>,
-    /// Set once an answer has been relayed since it was last cleared.
-    answered: bool,
+    /// When the last answer was relayed, or something else showed that there are more to come.
+    answered: Instant,
+    /// A signal has come, and is to be heeded.
+    hurry: bool,
     /// The server ended before anybody asked it to.
     server_died: bool,
     /// Every request has its answer, at least in a queue: no further line is decided.
@@ -104,179 +116,38 @@ impl Relay {
         session: Session,
         ledger: Box<dyn Ledger>,
         notices: Notices,
-        max_frame: usize,
+        settings: Settings,
+        watch: Watch<Policy>,
         signals: Signals,
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
         let stdin = Descriptor::reading(io::stdin().as_fd())?;
-        let (stdout, stdout_copier) = Descriptor::writing(io::stdout().as_fd())?;
+        let (stdout, copied) = Descriptor::writing(io::stdout().as_fd())?;
         Ok(Relay {
             session,
             ledger,
             notices,
-            max_frame,
+            settings,
+            watch,
             started: Instant::now(),
             upstream,
-            client: Lane::new(stdin, max_frame)?,
-            server: Lane::new(server_stdout, max_frame)?,
+            client: Lane::new(stdin, settings.max_frame)?,
+            server: Lane::new(server_stdout, settings.max_frame)?,
             to_client: Outlet::new(stdout)?,
             to_server: Outlet::new(server_stdin)?,
-            stdout_copier,
+            copied,
             signals,
+            alarm: Alarm::default(),
+            held: None,
+            held_until: None,
+            unsent: Vec::new(),
             exit: None,
-            answered: false,
+            answered: Instant::now(),
+            hurry: false,
             server_died: false,
             is_over: false,
         })
-    }
-
-    /// Runs the session to its end; returns the exit code (SPEC C2).
-    pub async fn run(mut self) -> ExitCode {
-        let code = match self.serve().await {
-            Event::ClientEnded => self.drain_and_stop().await,
-            Event::Signalled(number) => {
-                self.stop().await;
-                128_u8.saturating_add(number)
-            }
-            Event::ServerEnded | Event::ServerExited => self.bury().await,
-            Event::ClientGone | Event::Settled | Event::Deadline => self.stop().await.unwrap_or(0),
-        };
-        self.close().await;
-        ExitCode::from(code)
-    }
-
-    /// Relays until somebody ends.
-    async fn serve(&mut self) -> Event {
-        loop {
-            match self.relay_until(None, Wanted::Ends).await {
-                Event::ServerExited => return self.take_what_is_left().await,
-                Event::Settled | Event::Deadline => {}
-                end => return end,
-            }
-        }
-    }
-
-    /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
-    /// the pipe open: once nothing has come for a while, nothing will.
-    async fn take_what_is_left(&mut self) -> Event {
-        for _ in 0..AFTERMATHS {
-            let moved = self.server.moved;
-            let deadline = Instant::now().checked_add(AFTERMATH);
-            match self.relay_until(deadline, Wanted::ServerEnd).await {
-                Event::Deadline if self.server.moved > moved => {}
-                Event::Deadline => break,
-                end => return end,
-            }
-        }
-        Event::ServerExited
-    }
-
-    /// The client has closed its end: it is answered first, then the server is stopped (SPEC W9).
-    async fn drain_and_stop(&mut self) -> u8 {
-        loop {
-            self.answered = false;
-            let deadline = Instant::now().checked_add(DRAIN);
-            match self.relay_until(deadline, Wanted::Settled).await {
-                Event::Deadline if self.answered => {}
-                Event::Deadline => {
-                    let owing = self.session.expected_answers() > 0;
-                    let code = self.stop().await.unwrap_or(0);
-                    return if owing { NOT_DONE } else { code };
-                }
-                Event::ServerExited => {
-                    self.take_what_is_left().await;
-                    return self.bury().await;
-                }
-                Event::ServerEnded => return self.bury().await,
-                Event::Signalled(number) => {
-                    self.stop().await;
-                    return 128_u8.saturating_add(number);
-                }
-                Event::ClientEnded => {}
-                Event::Settled | Event::ClientGone => return self.stop().await.unwrap_or(0),
-            }
-        }
-    }
-
-    /// The server has closed its stdout or exited: what is in flight is answered, and its code is ours.
-    async fn bury(&mut self) -> u8 {
-        let code = match self.exit {
-            Some(exit) => exit.code,
-            None => self.end_server().await.0.code,
-        };
-        let message = format!("server exited with status {code}");
-        if self.session.expected_answers() > 0 {
-            self.notices.say(Verbosity::Normal, &message);
-        }
-        self.to_client.queue.extend(self.session.abandon(&message));
-        self.is_over = true;
-        self.server_died = true;
-        code
-    }
-
-    /// Stops the server. Returns its exit code if it ended by itself.
-    async fn stop(&mut self) -> Option<u8> {
-        let (exit, forced) = self.end_server().await;
-        self.to_client.queue.extend(self.session.abandon("callgate stopped"));
-        self.is_over = true;
-        (!forced).then_some(exit.code)
-    }
-
-    /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
-    /// still writes is relayed. True if it had to be forced.
-    async fn end_server(&mut self) -> (Exit, bool) {
-        self.to_server.close();
-        if let Some(exit) = self.wait_for_exit(PATIENCE).await {
-            return (exit, false);
-        }
-        self.upstream.signal(Signal::TERM);
-        if let Some(exit) = self.wait_for_exit(MERCY).await {
-            return (exit, true);
-        }
-        self.upstream.signal(Signal::KILL);
-        let exit = self.wait_for_exit(MERCY).await;
-        (exit.unwrap_or(Exit { code: 128 + 9 }), true)
-    }
-
-    /// Relays what the server still writes until it has exited and its pipe is empty, or the time is up.
-    async fn wait_for_exit(&mut self, patience: Duration) -> Option<Exit> {
-        let deadline = Instant::now().checked_add(patience);
-        loop {
-            if let Some(exit) = self.exit {
-                return Some(exit);
-            }
-            match self.relay_until(deadline, Wanted::Exit).await {
-                Event::ServerExited => {
-                    self.take_what_is_left().await;
-                }
-                Event::Deadline => return None,
-                _ => {}
-            }
-        }
-    }
-
-    /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
-    /// takes at all.
-    async fn close(&mut self) {
-        // A launcher may have gone before the server that it launched.
-        self.upstream.signal(Signal::TERM);
-        let patience = if self.server_died { PATIENCE } else { LAST_WORDS };
-        loop {
-            let moved = self.to_client.moved;
-            let deadline = Instant::now().checked_add(patience);
-            let event = self.relay_until(deadline, Wanted::Flushed).await;
-            let goes_on = event == Event::Deadline && self.to_client.moved > moved;
-            if !goes_on || !self.server_died {
-                break;
-            }
-        }
-        self.to_client.close();
-        if let Some(thread) = self.stdout_copier.take().filter(|_| self.to_client.queue.is_empty())
-        {
-            // Whatever its end, there is nothing left to do about it.
-            let _ = thread.join();
-        }
     }
 }
 
@@ -291,26 +162,27 @@ enum Wanted {
     ServerEnd,
     /// The server's exit.
     Exit,
-    /// Everything that is decided is written to the client.
+    /// Everything that is decided is written to the client; or a signal.
     Flushed,
 }
 
+/// The loop.
 impl Relay {
     /// Relays until something happens that `wanted` waits for, or the time is up.
     async fn relay_until(&mut self, deadline: Option<Instant>, wanted: Wanted) -> Event {
-        let timer = deadline.map(|deadline| tokio::time::sleep_until(deadline.into()));
-        let mut timer = pin!(timer);
         poll_fn(|cx| {
+            self.poll_policy(cx);
+            self.keep_time();
             let moved = self.poll_lanes(cx);
             if let Some(event) = self.poll_events(cx, wanted) {
                 return Poll::Ready(event);
             }
-            if let Some(timer) = timer.as_mut().as_pin_mut()
-                && timer.poll(cx).is_ready()
-            {
+            let due = [deadline, self.held_until, self.announcement()].into_iter().flatten().min();
+            let rings = self.alarm.poll(cx, due).is_ready();
+            if rings && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Poll::Ready(Event::Deadline);
             }
-            if moved {
+            if rings || moved {
                 // There may be more at once: let the reactor look round first.
                 cx.waker().wake_by_ref();
             }
@@ -328,13 +200,16 @@ impl Relay {
                 return Some(Event::ServerExited);
             }
         }
+        self.to_client.poll_closed(cx);
         let signalled = self.signals.poll(cx);
+        self.hurry |= signalled.is_some();
         let server_ended = self.server.is_done();
         let flushed = self.to_client.queue.is_empty() && self.server.run.is_empty();
-        let client_gone = self.to_client.sink.is_none();
+        let client_gone = !self.to_client.is_open();
         match wanted {
             Wanted::Ends | Wanted::Settled => {
-                let sent = self.client.is_done() && self.to_server.queue.is_empty();
+                let sent =
+                    self.client.is_done() && self.held.is_none() && self.to_server.queue.is_empty();
                 if let Some(number) = signalled {
                     return Some(Event::Signalled(number));
                 }
@@ -352,8 +227,48 @@ impl Relay {
             }
             Wanted::ServerEnd => (server_ended || client_gone).then_some(Event::ServerEnded),
             Wanted::Exit => None,
-            Wanted::Flushed => (flushed || client_gone).then_some(Event::Settled),
+            Wanted::Flushed if flushed || client_gone => Some(Event::Settled),
+            Wanted::Flushed => signalled.map(Event::Signalled),
         }
+    }
+
+    /// Puts a changed policy in force, between two lines (SPEC W7).
+    fn poll_policy(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(found) = self.watch.poll_found(cx) {
+            match found {
+                Found::New(policy) => {
+                    let now = self.moment().1;
+                    self.session.reload(Arc::new(policy), now);
+                    let what = format!("policy `{}` reloaded", self.watch.path().display());
+                    self.notices.say(Verbosity::Normal, &what);
+                }
+                Found::Rejected(error) => {
+                    self.notices.complain(&error);
+                    self.notices.complain(&anyhow!("the last good policy stays in force"));
+                }
+                Found::Blind(error) => {
+                    let error = error.context("changes of the policy are seen at calls only");
+                    self.notices.say(Verbosity::Normal, &prose(&error));
+                }
+                Found::Nothing => {}
+            }
+        }
+    }
+
+    /// Does what is due at this time.
+    fn keep_time(&mut self) {
+        if let Some(due) = self.announcement()
+            && due <= Instant::now()
+        {
+            self.to_client.queue.extend(self.session.announce());
+        }
+    }
+
+    /// When the client is to be told of a changed list. While it does not read, it is not told.
+    fn announcement(&self) -> Option<Instant> {
+        let due = Duration::from_millis(self.session.announcement()?);
+        let free = self.to_client.queue.is_empty() && !self.is_over;
+        self.started.checked_add(due).filter(|_| free)
     }
 
     /// Moves what can be moved in both directions. True if there may be more at once.
@@ -374,31 +289,48 @@ impl Relay {
 
     /// Writes what is due on both sides. True if something was written, or a side turned out to be gone.
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
-        let state = |outlet: &Outlet| (outlet.moved, outlet.sink.is_some());
+        let state = |outlet: &Outlet| (outlet.moved, outlet.is_open());
         let before = (state(&self.to_server), state(&self.to_client));
         self.to_server.flush(&mut self.client, cx);
         self.to_client.flush(&mut self.server, cx);
+        self.settle_unsent();
         before != (state(&self.to_server), state(&self.to_client))
+    }
+
+    /// Gives back what was charged for lines of which no byte was written, the server being gone (SPEC P12).
+    fn settle_unsent(&mut self) {
+        if self.unsent.is_empty() || !self.client.run.is_empty() {
+            return;
+        }
+        let sent = if self.to_server.is_open() { usize::MAX } else { self.client.run.start };
+        for (start, reservation) in self.unsent.drain(..) {
+            if start >= sent {
+                self.ledger.release(reservation);
+            }
+        }
     }
 
     /// Decides the lines that a side has sent, and reads more if none is left. True if something moved.
     fn advance(&mut self, side: Side, cx: &mut Context<'_>) -> bool {
-        let mut now = None;
+        let mut moment = None;
         let mut moved = false;
         let mut has_read = false;
         while self.may_decide(side) {
-            let lane = self.lane(side);
-            let line = lane
-                .buffer
-                .next_line()
-                .or_else(|| if lane.source.is_none() { lane.buffer.last_line() } else { None });
-            match line {
+            match self.next_line(side) {
                 Some(line) => {
-                    let now = *now.get_or_insert_with(|| self.now());
+                    let (instant, now) = *moment.get_or_insert_with(|| self.moment());
+                    if side == Side::Client && self.must_hold(&line, instant) {
+                        self.held = Some(line);
+                        return moved;
+                    }
+                    let owed = self.session.expected_answers();
                     self.decide(side, line, now);
+                    if self.session.expected_answers() < owed {
+                        self.answered = instant;
+                    }
                 }
                 // One read at a time: a side that floods us must not keep all else waiting.
-                None if !has_read && lane.read(cx) => has_read = true,
+                None if !has_read && self.lane(side).read(cx) => has_read = true,
                 None => return moved,
             }
             moved = true;
@@ -413,7 +345,42 @@ impl Relay {
             Side::Server => (&self.server, &self.to_client, &self.to_server),
         };
         let room = ahead.queue.is_empty() && back.queue.len() < QUEUE_BYTES;
-        !self.is_over && lane.continues_run() && room
+        let waits = side == Side::Client && self.watch.is_asked();
+        !self.is_over && !waits && lane.continues_run() && room
+    }
+
+    fn next_line(&mut self, side: Side) -> Option<Line> {
+        if side == Side::Client && self.held.is_some() {
+            return self.held.take();
+        }
+        let lane = self.lane(side);
+        let line = lane.buffer.next_line();
+        line.or_else(|| if lane.source.is_none() { lane.buffer.last_line() } else { None })
+    }
+
+    /// True if a line of the client has to wait: for a policy that may have changed, or in lockstep.
+    fn must_hold(&mut self, line: &Line, now: Instant) -> bool {
+        if self.watch.must_wait(now) {
+            return true;
+        }
+        let Line::Whole { start, content_end, .. } = *line else { return false };
+        let server_lives = self.exit.is_none() && self.to_server.is_open();
+        if !self.settings.lockstep || !server_lives {
+            return false;
+        }
+        let is_due = self.session.is_due(self.client.buffer.slice(start, content_end));
+        if !is_due && self.held_until.is_none() {
+            self.held_until = now.checked_add(self.settings.drain);
+        }
+        if is_due {
+            self.held_until = None;
+        } else if self.held_until.is_some_and(|until| until <= now) {
+            self.held_until = None;
+            // A drain begins anew.
+            self.answered = now;
+            return false;
+        }
+        !is_due
     }
 
     fn decide(&mut self, side: Side, line: Line, now: Now) {
@@ -423,7 +390,7 @@ impl Relay {
             }
             Line::TooLong(line) => line,
         };
-        let step = self.session.handle_long(side, &line, self.max_frame);
+        let step = self.session.handle_long(side, &line, self.settings.max_frame);
         self.record(&step);
         match step.action {
             Action::Divert(answer) => {
@@ -437,7 +404,6 @@ impl Relay {
     }
 
     fn decide_whole(&mut self, side: Side, line: Range<usize>, content: Range<usize>, now: Now) {
-        let owed = self.session.expected_answers();
         let lane = match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
@@ -448,13 +414,12 @@ impl Relay {
             let settled = self.ledger.reserve(pending.demands(), now);
             step = self.session.resume(bytes, *pending, settled, now);
         }
-        self.answered |= self.session.expected_answers() < owed;
         self.record(&step);
         let Step { action, reservation, .. } = step;
-        // Nobody reads what goes to a server that has closed its stdin (SPEC P12).
-        let goes_out = matches!(action, Action::Forward) && self.to_server.sink.is_some();
-        if let (false, Some(reservation)) = (goes_out, reservation) {
-            self.ledger.release(reservation);
+        match (reservation, &action) {
+            (Some(reservation), Action::Forward) => self.unsent.push((line.start, reservation)),
+            (Some(reservation), _) => self.ledger.release(reservation),
+            (None, _) => {}
         }
         match action {
             Action::Forward => self.forward(side, line, content.end),
@@ -473,9 +438,7 @@ impl Relay {
     /// Adds a line to the run of its lane. The last line of all may lack its line end, and gets it (SPEC W1).
     fn forward(&mut self, side: Side, line: Range<usize>, content_end: usize) {
         if line.end > content_end {
-            let lane = self.lane(side);
-            let start = if lane.run.is_empty() { line.start } else { lane.run.start };
-            lane.run = start..line.end;
+            self.lane(side).extend_run(line);
             return;
         }
         let bytes = self.lane(side).buffer.slice(line.start, line.end).to_vec();
@@ -518,12 +481,35 @@ impl Relay {
         }
     }
 
-    fn now(&self) -> Now {
+    /// Now, by the clock that waits and by those that limits are counted with.
+    fn moment(&self) -> (Instant, Now) {
+        let instant = Instant::now();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Now { wall_ms: whole_ms(wall), monotonic_ms: whole_ms(self.started.elapsed()) }
+        let monotonic = instant.saturating_duration_since(self.started);
+        (instant, Now { wall_ms: whole_ms(wall), monotonic_ms: whole_ms(monotonic) })
     }
 }
 
 fn whole_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One timer, set to what is due next.
+#[derive(Default)]
+struct Alarm {
+    sleep: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Alarm {
+    /// Ready at `due`, and woken then; never, if nothing is due.
+    fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        let (set, sleep) =
+            self.sleep.get_or_insert_with(|| (due, Box::pin(tokio::time::sleep_until(due.into()))));
+        if *set != due {
+            *set = due;
+            sleep.as_mut().reset(due.into());
+        }
+        sleep.as_mut().poll(cx)
+    }
 }

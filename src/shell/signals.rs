@@ -7,23 +7,24 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 
 /// The signals that end a session.
 pub struct Signals {
-    streams: [(u8, SignalStream); 3],
+    streams: Vec<(u8, SignalStream)>,
 }
 
 impl Signals {
-    /// Takes the signals over, from here on.
+    /// Takes the signals over, from here on. One that is ignored stays so: callgate was started by `nohup`, or by a
+    /// script in its background.
     ///
     /// # Errors
     /// The operating system refuses.
     pub fn new() -> io::Result<Self> {
-        let stream = |kind: SignalKind| -> io::Result<(u8, SignalStream)> {
-            Ok((u8::try_from(kind.as_raw_value()).unwrap_or_default(), signal(kind)?))
-        };
-        let streams = [
-            stream(SignalKind::interrupt())?,
-            stream(SignalKind::terminate())?,
-            stream(SignalKind::hangup())?,
-        ];
+        let ignored = ignored();
+        let mut streams = Vec::new();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
+            if ignored >> number.saturating_sub(1) & 1 == 0 {
+                streams.push((number, signal(kind)?));
+            }
+        }
         Ok(Signals { streams })
     }
 
@@ -37,4 +38,11 @@ impl Signals {
         }
         arrived
     }
+}
+
+/// The signals that are ignored, one bit each, from 1 on. Where `/proc` does not tell, none is.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

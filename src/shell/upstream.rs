@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
@@ -66,6 +67,12 @@ impl Upstream {
         })
     }
 
+    /// True as long as anybody is left in the server's process group.
+    #[must_use]
+    pub fn has_group(&self) -> bool {
+        self.group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+    }
+
     /// Signals the server's whole process group. Launchers such as npx leave the real server in it.
     pub fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
@@ -75,8 +82,9 @@ impl Upstream {
     }
 }
 
-/// Has the child, before it becomes the server, give up every descriptor but its standard streams, and ask to be
-/// killed when the thread that starts it ends: that is the main thread, which lives as long as callgate.
+/// Has the child, before it becomes the server, give up every descriptor but its standard streams, unblock all
+/// signals, and ask to be killed when the thread that starts it ends: that is the main thread, which lives as long
+/// as callgate.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
 fn isolate(command: &mut Command) {
@@ -86,6 +94,12 @@ fn isolate(command: &mut Command) {
         if rustix::process::getppid() != Some(parent) {
             // We died before it could ask.
             return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut mask = MaybeUninit::uninit();
+        // SAFETY: the first call writes the mask that the second one reads.
+        unsafe {
+            libc::sigemptyset(mask.as_mut_ptr());
+            libc::sigprocmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
         }
         let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
         // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then what we

@@ -47,7 +47,7 @@ struct Open {
 impl Relay {
     pub(crate) fn new(policy: Policy, shadow: bool) -> Self {
         let policy = Arc::new(policy);
-        let settings = Settings { shadow, recording: true };
+        let settings = Settings { shadow, recording: true, ..Settings::default() };
         Relay {
             session: Session::new(Arc::clone(&policy), settings),
             policy,
@@ -70,6 +70,26 @@ impl Relay {
     /// Sets the wall clock back.
     pub(crate) fn step_back(&mut self, ms: u64) {
         self.now.wall_ms = self.now.wall_ms.saturating_sub(ms);
+    }
+
+    /// Puts another policy in force, and hears what the client is told of it at once (SPEC W5).
+    pub(crate) fn reload(&mut self, policy: Policy) {
+        self.policy = Arc::new(policy);
+        self.session.reload(Arc::clone(&self.policy), self.now);
+        let notices = self.session.announcement().map(|_| self.session.announce());
+        let mut told = Vec::new();
+        for notice in lines(&notices.unwrap_or_default()) {
+            let frame = read(notice);
+            let method = frame.get("method").and_then(peer::unicode);
+            assert_eq!(method.as_deref(), Some("notifications/tools/list_changed"));
+            let meta = frame.get("params").and_then(peer::members);
+            let meta = meta.and_then(|params| peer::members(params.get("_meta")?));
+            let stream = meta.and_then(|meta| meta.get("io.modelcontextprotocol/subscriptionId"));
+            let open = stream.map(|id| self.open.get(&key(id)).expect("an open stream"));
+            assert!(open.is_none_or(|open| open.listens), "told on what is no stream");
+            assert!(!told.contains(&stream), "told twice");
+            told.push(stream);
+        }
     }
 
     /// One line, without its line end.

@@ -12,6 +12,19 @@ use super::call;
 /// Longer ones slow down more than they find.
 const MAX_BYTES: usize = 8 * 1024;
 
+/// A session in which the policy changes while the client listens in both ways.
+const RELOADS: &str = r#"{"version":"1","default":"allow"}
+c{"jsonrpc":"2.0","method":"notifications/initialized"}
+c{"jsonrpc":"2.0","id":"s","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}
+c{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a"}}
+p{"version":"1","default":"allow","hide":["a"]}
+c{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"a"}}
+s{"jsonrpc":"2.0","id":1,"result":{"content":[]}}
+c{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"s"}}
+p{"version":"1","default":"deny","hide_denied":true,"methods":{"notifications/tools/list_changed":"deny"}}
+p{"version":"1","default":"deny","tools":{"a":{"rate_limit":{"max":1,"window":60}}}}
+c{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"a"}}"#;
+
 /// Lines from `tests/frames` and `tests/sessions`, each behind a byte that says how it is cut.
 pub(super) fn frames() -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
@@ -59,7 +72,8 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
         });
         lines.fold(char::from(b'0' + choice % 10).to_string(), |session, line| session + &line)
     });
-    limited(cases.chain(recorded).map(String::into_bytes))
+    let reloads = std::iter::once(RELOADS.to_owned());
+    limited(cases.chain(recorded).chain(reloads).map(String::into_bytes))
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@
 //! c{"id":1,"method":"tools/list"}          a line from the client
 //! s{"id":1,"result":{"tools":[]}}          a line from the server
 //! C{"id":1,"method":"x"                    the same, over the cap; S for the server
+//! p{"version":"1","default":"deny"}        another policy is put in force, if it is one
 //! +1500                                    time goes by, in milliseconds
 //! -3000                                    the wall clock is set back
 //! ```
@@ -47,6 +48,7 @@ pub(crate) fn check(input: &[u8]) {
             Some((b's', line)) => relay.send(Side::Server, line),
             Some((b'C', line)) => relay.send_long(Side::Client, line),
             Some((b'S', line)) => relay.send_long(Side::Server, line),
+            Some((b'p', text)) => compile(text).into_iter().for_each(|policy| relay.reload(policy)),
             Some((b'+', number)) => relay.pass(ms(number)),
             Some((b'-', number)) => relay.step_back(ms(number)),
             _ => {}

@@ -75,8 +75,6 @@ fn what_is_not_built_yet_is_a_usage_error() {
         &["--audit-args"],
         &["--audit-keep", "1"],
         &["--record", "x"],
-        &["--lockstep"],
-        &["--drain", "3"],
         &["--approval-timeout", "3"],
         &["--state", "redis://localhost"],
         &["--state", "state"],
@@ -93,7 +91,7 @@ fn what_is_not_built_yet_is_a_usage_error() {
         is_an_error(&run(dir.path(), [verb]), verb);
         assert!(!help.stdout.contains(&format!("\n  {verb} ")), "{verb} is in the help");
     }
-    for option in ["--audit", "--record", "--lockstep", "--drain", "--approval-timeout", "redis"] {
+    for option in ["--audit", "--record", "--approval-timeout", "redis"] {
         assert!(!wrap_help.stdout.contains(option), "{option} is in the help");
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");

@@ -90,6 +90,29 @@ fn an_open_stream_gets_no_error_answer() {
     assert_eq!(gate.wait(), died_with(3, &[died(1, 3)]));
 }
 
+/// SPEC P12: what was charged for calls of which the server got no byte, its stdin being closed, is given back.
+#[test]
+fn calls_that_never_went_out_cost_nothing() {
+    let policy = json!({ "version": "1", "default": "allow", "tools": {
+        "t": { "limits": [ { "counter": "t", "window": "session", "max": 3 } ] }
+    } });
+    let server = "read line; exec <&-; echo deaf >&2; exec tail -f /dev/null";
+    let mut gate = Wrap::new(policy).run(["sh", "-c", server]);
+    gate.send(call(1));
+    assert_eq!(gate.error_line(), "deaf");
+    // Three calls in one write are decided before any of them goes out.
+    gate.send_raw([call(2), call(3), call(4), String::new()].join("\n"));
+    assert!(gate.recv().contains("Limit reached: 3 per session (t)."), "call 4 is over the limit");
+    gate.send(call(5));
+    gate.send(r#"{"jsonrpc":"2.0","id":6}"#);
+    assert!(gate.recv().contains("-32600"), "call 5 is decided, and not denied");
+    gate.signal(Signal::TERM);
+    let stopped = [1, 2, 3, 5].map(|id| {
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"callgate stopped"}}}}"#) + "\n"
+    });
+    assert_eq!(gate.wait(), End { stdout: stopped.concat(), ..End::quiet(128 + 15) });
+}
+
 /// SPEC W9: a server that is deaf to everything goes with a callgate that is killed.
 #[cfg(target_os = "linux")]
 #[test]
@@ -99,4 +122,40 @@ fn a_killed_callgate_takes_the_server_with_it() {
     gate.signal(Signal::KILL);
     // The end of stderr is the end of all who hold it, the server among them.
     assert_eq!(gate.wait(), End { code: None, stdout: String::new(), stderr: String::new() });
+}
+
+/// Starts servers of a shell side by side, and has each of them read a call.
+fn asked<const N: usize>(servers: &[String; N]) -> [Gate; N] {
+    servers.each_ref().map(|server| {
+        let gate = Wrap::allow_all().run(["sh", "-c", server]);
+        gate.send(call(1));
+        gate
+    })
+}
+
+/// SPEC W4: a server that has closed its stdout is given up, though it hears nothing else.
+#[test]
+fn a_deaf_server_without_stdout_is_given_up() {
+    let servers = ["", "trap '' TERM;"].map(|deaf| format!("{deaf} read line; exec sleep 30 >&-"));
+    for (mut gate, signal) in asked(&servers).into_iter().zip([15, 9]) {
+        let status = 128 + signal;
+        assert_eq!(gate.wait_for_stop(), died_with(status, &[died(1, status)]));
+    }
+}
+
+/// SPEC W9: what a launcher leaves behind when it dies is not left behind by callgate, whatever it holds or hears.
+#[test]
+fn nobody_is_left_of_a_server_that_died() {
+    let behind = [
+        ("HUP", ""),
+        ("HUP", "</dev/null >/dev/null"),
+        ("TERM", ""),
+        ("TERM", "</dev/null >/dev/null"),
+    ];
+    let servers = behind.map(|(deaf_to, redirections)| {
+        format!("read line; trap '' {deaf_to}; sleep 30 {redirections} & trap - {deaf_to}; exit 4")
+    });
+    for (mut gate, server) in asked(&servers).into_iter().zip(&servers) {
+        assert_eq!(gate.wait_for_stop(), died_with(4, &[died(1, 4)]), "{server}");
+    }
 }

@@ -1,6 +1,7 @@
 //! `callgate wrap` as a client has it: the real binary over real pipes, before a scripted server.
 
 use super::process::{End, Process};
+use super::streams::Streams;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -8,7 +9,7 @@ use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The result that a scripted server's `echo` answers with.
@@ -24,13 +25,24 @@ pub(crate) fn call(id: impl Display) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#)
 }
 
+/// The answer to a request that was in flight when callgate was stopped (SPEC W9).
+pub(crate) fn stopped(id: impl Display) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"callgate stopped"}}}}"#
+    )
+}
+
+/// How long a stop may take: the 2 s of SPEC W9, and what a busy machine adds.
+const STOP: Duration = Duration::from_secs(3);
+
 /// A `callgate wrap` that is about to be started.
 pub(crate) struct Wrap {
     dir: TempDir,
     policy_file: PathBuf,
     command: Command,
+    launcher: Vec<OsString>,
+    streams: Streams,
     stderr: Stdio,
-    holds_stdout: bool,
 }
 
 impl Wrap {
@@ -48,7 +60,8 @@ impl Wrap {
         command.current_dir(dir.path());
         command.arg("wrap").arg("--policy").arg(file.as_ref()).args(["--state", "memory"]);
         let policy_file = dir.path().join(file);
-        Self { dir, policy_file, command, stderr: Stdio::piped(), holds_stdout: false }
+        let (streams, stderr) = (Streams::pipes(), Stdio::piped());
+        Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
     }
 
     /// Behind a policy that allows everything.
@@ -62,15 +75,21 @@ impl Wrap {
         self
     }
 
-    /// With this as its stderr in place of a pipe that is read.
-    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
-        self.stderr = stderr.into();
+    /// Started by these words, which end in becoming the command that follows them.
+    pub(crate) fn launched_by<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.launcher = words.map(OsString::from).into();
         self
     }
 
-    /// With a client that reads nothing before [`Gate::read_on`].
-    pub(crate) fn unread(mut self) -> Self {
-        self.holds_stdout = true;
+    /// On these streams in place of pipes.
+    pub(crate) fn on(mut self, streams: Streams) -> Self {
+        self.streams = streams;
+        self
+    }
+
+    /// With this as its stderr in place of a pipe that is read.
+    pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
+        self.stderr = stderr.into();
         self
     }
 
@@ -83,9 +102,27 @@ impl Wrap {
     /// Starts it before any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
         self.command.arg("--").args(server);
-        let process = Process::spawn_with(&mut self.command, self.stderr, self.holds_stdout);
+        let mut command = launched(self.command, &self.launcher);
+        let process = Process::spawn_on(&mut command, self.streams, self.stderr);
         Gate { process, dir: self.dir, policy_file: self.policy_file }
     }
+}
+
+/// The command as the last words of a launcher's.
+fn launched(command: Command, launcher: &[OsString]) -> Command {
+    let Some((program, arguments)) = launcher.split_first() else { return command };
+    let mut launched = Command::new(program);
+    launched.args(arguments).arg(command.get_program()).args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        launched.current_dir(dir);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => launched.env(name, value),
+            None => launched.env_remove(name),
+        };
+    }
+    launched
 }
 
 /// A running session.
@@ -109,11 +146,6 @@ impl Gate {
     /// Sends bytes as the client until callgate takes no more of them; true if it took all.
     pub(crate) fn flood(&self, bytes: impl Into<Vec<u8>>) -> bool {
         self.process.flood(bytes.into())
-    }
-
-    /// Has a client that was not reading read everything from here on, at most so many bytes at once.
-    pub(crate) fn read_on(&mut self, at_once: usize) {
-        self.process.read_on(at_once);
     }
 
     /// The next line that reaches the client, without its LF.
@@ -208,6 +240,24 @@ impl Gate {
     /// Waits for the end of callgate and the server with stdin open.
     pub(crate) fn wait(&mut self) -> End {
         self.process.wait()
+    }
+
+    /// Closes stdin.
+    pub(crate) fn close_input(&mut self) {
+        self.process.close_input();
+    }
+
+    /// Waits for the exit code of callgate alone; `None` when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.exit_code()
+    }
+
+    /// Waits as [`Gate::wait`], and no longer than a stop may take: everybody who holds stderr is gone then.
+    pub(crate) fn wait_for_stop(&mut self) -> End {
+        let begun = Instant::now();
+        let end = self.wait();
+        assert!(begun.elapsed() < STOP, "it took {:?}: {end:?}", begun.elapsed());
+        end
     }
 
     /// Closes stdin and checks that callgate ends with `code` and has nothing more to say.

@@ -1,6 +1,7 @@
 //! What the client is told when a reload changes the list of tools (SPEC W5).
 
 use super::gate::{Wrap, ok};
+use super::streams::Streams;
 use super::versions::{Session, call_of, reloaded, version};
 use super::ways::{POLICY, replace};
 use serde_json::{Value, json};
@@ -306,7 +307,8 @@ fn a_list_in_flight_is_cut_by_the_new_policy() {
 /// SPEC W5, W8: for a client that does not read, announcements do not pile up.
 #[test]
 fn announcements_that_nobody_reads_do_not_pile_up() {
-    let mut gate = wrap(dir(&version(1))).unread().serve(&json!(["echo"]));
+    let (streams, read_on) = Streams::pipes().unread();
+    let gate = wrap(dir(&version(1))).on(streams).serve(&json!(["echo"]));
     gate.send(INITIALIZED);
     let calls = 5000;
     let denied: String = (0..calls).map(|id| call_of("never", id) + "\n").collect();
@@ -319,7 +321,7 @@ fn announcements_that_nobody_reads_do_not_pile_up() {
         assert_eq!(gate.error_line(), reloaded(gate.policy_file().display()));
         assert_eq!(gate.error_line_within(Duration::from_millis(1200)), None);
     }
-    gate.read_on(4096);
+    read_on.send(4096).unwrap();
     let lines: Vec<String> = (0..=calls).map(|_| gate.recv()).collect();
     assert_eq!(lines.iter().filter(|line| *line == CHANGED).count(), 1);
     assert_eq!(gate.ask(call_of("always", calls)), ok(calls));

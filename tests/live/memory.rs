@@ -1,6 +1,7 @@
 //! Memory stays bounded whatever either side does (SPEC W8, W6), and a side that does not read stops the other only.
 
 use super::gate::{Gate, RESULT, Wrap, call};
+use super::streams::Streams;
 use rustix::process::Signal;
 use serde_json::json;
 use std::fmt::Display;
@@ -25,6 +26,12 @@ const UNANSWERABLE: &str = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"
 /// Allows the tool `t` and nothing else.
 fn wrap() -> Wrap {
     Wrap::new(r#"{"version":"1","default":"deny","tools":{"t":{}}}"#)
+}
+
+/// A session whose client reads nothing as long as the second value lives.
+fn unread<const N: usize>(server: [&str; N]) -> (Gate, impl Sized) {
+    let (streams, unread) = Streams::pipes().unread();
+    (wrap().on(streams).run(server), unread)
 }
 
 fn denied(id: impl Display) -> String {
@@ -65,7 +72,7 @@ fn a_session_is_small() {
 fn answers_that_nobody_reads_do_not_pile_up() {
     let refused = "[]".to_owned();
     for (why, line) in [("denied", denied(1)), ("refused", refused)] {
-        let gate = wrap().unread().serve(&json!(["echo"]));
+        let (gate, _unread) = unread(["cat"]);
         assert!(!gate.flood(format!("{line}\n").repeat(200_000)), "{why}: all calls were taken");
         is_bounded(&gate, 0, why);
     }
@@ -76,10 +83,11 @@ fn answers_that_nobody_reads_do_not_pile_up() {
 fn answers_that_are_read_slowly_do_not_pile_up() {
     // Long ids make long answers, which take less to make than to read.
     let ids = (0..3000).map(|id| format!(r#""{id:03800}""#));
-    let mut gate = wrap().unread().serve(&json!(["echo"]));
+    let (streams, read_on) = Streams::pipes().unread();
+    let gate = wrap().on(streams).serve(&json!(["echo"]));
     let calls: String = ids.clone().map(|id| denied(id) + "\n").collect();
     assert!(!gate.flood(calls), "all calls were taken");
-    gate.read_on(16);
+    read_on.send(16).unwrap();
     for id in ids {
         assert!(gate.recv().contains(&id), "the answer to {id} comes next");
     }
@@ -92,7 +100,7 @@ fn answers_that_are_read_slowly_do_not_pile_up() {
 #[test]
 fn lines_that_lead_nowhere_do_not_pile_up() {
     for line in ["", " ", DROPPED, UNANSWERABLE] {
-        let gate = wrap().unread().run(["sleep", "100"]);
+        let (gate, _unread) = unread(["sleep", "100"]);
         assert!(gate.flood(format!("{line}\n").repeat(2_000_000 / (line.len() + 1))), "{line}");
         is_bounded(&gate, 0, line);
     }
@@ -124,7 +132,7 @@ fn a_deaf_server_stops_the_client_only() {
 #[test]
 fn a_deaf_client_stops_the_server_only() {
     let chatter = format!("yes '{NOTIFICATION}' & exec cat >/dev/null");
-    let gate = wrap().unread().run(["sh", "-c", &chatter]);
+    let (gate, _unread) = unread(["sh", "-c", &chatter]);
     for _ in 0..3 {
         assert!(
             gate.flood(format!("{NOTIFICATION}\n").repeat(20_000)),
@@ -137,7 +145,7 @@ fn a_deaf_client_stops_the_server_only() {
 /// SPEC W8: if neither side reads, both are stopped.
 #[test]
 fn if_nobody_reads_everybody_is_stopped() {
-    let gate = wrap().unread().run(["yes", NOTIFICATION]);
+    let (gate, _unread) = unread(["yes", NOTIFICATION]);
     assert!(!gate.flood(format!("{NOTIFICATION}\n").repeat(200_000)));
     is_bounded(&gate, 0, "two deaf sides");
 }

@@ -3,22 +3,28 @@
 pub(crate) mod gate;
 mod process;
 mod rows;
+mod streams;
 mod versions;
 mod ways;
 
 mod answers;
 mod cancellations;
+mod child;
 mod client_frames;
 mod command_line;
 mod death;
 mod denials;
+mod descriptors;
+mod drain;
 mod huge;
 mod ids;
 mod iteratools;
 mod list_changed;
+mod lockstep;
 mod memory;
 mod methods;
 mod passes;
+mod piped;
 mod pressure;
 mod real;
 mod reload;
@@ -27,3 +33,6 @@ mod reload_load;
 mod retries;
 mod server_frames;
 mod sessions;
+mod stops;
+#[cfg(target_os = "linux")]
+mod terminal;

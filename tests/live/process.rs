@@ -1,7 +1,8 @@
-//! A child process on three pipes, with a deadline on everything that it may keep us waiting for.
+//! A child process, with a deadline on everything that it may keep us waiting for.
 
+use super::streams::Streams;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -12,9 +13,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A child that has not read for this long does not read any more.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// How many bytes are read or written at once.
-const AT_ONCE: usize = 16 * 1024;
-
 /// A running child. Dropped, it is killed with all its descendants.
 pub(crate) struct Process {
     pid: u32,
@@ -23,10 +21,9 @@ pub(crate) struct Process {
     taken: Receiver<usize>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
-    /// Set while stdout is not read yet: what will have it read, so many bytes at once.
-    held_stdout: Option<Sender<usize>>,
-    exit: Receiver<Option<i32>>,
-    ended: bool,
+    exit: Receiver<ExitStatus>,
+    /// How it ended, once that is known.
+    status: Option<ExitStatus>,
     patience: Duration,
 }
 
@@ -49,29 +46,29 @@ impl End {
 impl Process {
     /// Starts `command` with its three standard streams on pipes.
     pub(crate) fn spawn(command: &mut Command) -> Self {
-        Self::spawn_with(command, Stdio::piped(), false)
+        Self::spawn_on(command, Streams::pipes(), Stdio::piped())
     }
 
-    /// Starts `command` with stdin and stdout on pipes; with `holds_stdout` nobody reads its stdout yet.
-    pub(crate) fn spawn_with(command: &mut Command, stderr: Stdio, holds_stdout: bool) -> Self {
+    /// Starts `command` on these streams.
+    pub(crate) fn spawn_on(command: &mut Command, streams: Streams, stderr: Stdio) -> Self {
+        let Streams { stdin, stdout, input, output } = streams;
         let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
+            .stdin(stdin)
+            .stdout(stdout)
             .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
-        let (held_stdout, hold) = holds_stdout.then(mpsc::channel).unzip();
-        let (input, taken) = write_from_a_thread(child.stdin.take().unwrap());
-        let stderr = child.stderr.take();
+        // The command would hold the child's ends open.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let (input, taken) = write_from_a_thread(input);
         Self {
             pid: child.id(),
             input: Some(input),
             taken,
-            output: read_in_a_thread(child.stdout.take().unwrap(), hold),
-            errors: stderr.map_or_else(|| mpsc::channel().1, |pipe| read_in_a_thread(pipe, None)),
-            held_stdout,
+            output: read_in_a_thread(output),
+            errors: child.stderr.take().map_or_else(|| mpsc::channel().1, read_in_a_thread),
             exit: wait_in_a_thread(child),
-            ended: false,
+            status: None,
             patience: PATIENCE,
         }
     }
@@ -88,7 +85,8 @@ impl Process {
         let _ = self.input.as_ref().expect("stdin is open").send(bytes);
     }
 
-    /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was.
+    /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was. What was written before
+    /// has been taken already.
     pub(crate) fn flood(&self, bytes: Vec<u8>) -> bool {
         self.taken.try_iter().for_each(drop);
         let mut left = bytes.len();
@@ -100,11 +98,6 @@ impl Process {
             }
         }
         true
-    }
-
-    /// Reads stdout from here on, at most so many bytes at once.
-    pub(crate) fn read_on(&mut self, at_once: usize) {
-        self.held_stdout.take().expect("stdout is held").send(at_once).unwrap();
     }
 
     /// The next line of stdout without its LF, or why there is none.
@@ -131,17 +124,26 @@ impl Process {
 
     /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
     pub(crate) fn end(&mut self) -> End {
-        self.input = None;
+        self.close_input();
         self.wait()
+    }
+
+    /// Closes stdin.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for the exit code of the child alone; `None` when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        let wait = || self.exit.recv_timeout(self.patience).expect("the process ends in time");
+        self.status.get_or_insert_with(wait).code()
     }
 
     /// Waits, with stdin open, until the child and all that hold its stdout or stderr are gone.
     pub(crate) fn wait(&mut self) -> End {
         let stdout = text(self.rest_of(&self.output, "stdout"));
         let stderr = text(self.rest_of(&self.errors, "stderr"));
-        let code = self.exit.recv_timeout(self.patience).expect("the process ends in time");
-        self.ended = true;
-        End { code, stdout, stderr }
+        End { code: self.exit_code(), stdout, stderr }
     }
 
     /// The process id.
@@ -174,7 +176,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if !self.ended && self.exit.try_recv().is_err() {
+        if self.status.is_none() && self.exit.try_recv().is_err() {
             kill_with_descendants(self.pid);
             let _ = self.exit.recv_timeout(self.patience);
         }
@@ -189,31 +191,28 @@ fn text(bytes: Vec<u8>) -> String {
 fn write_from_a_thread(
     mut pipe: impl Write + Send + 'static,
 ) -> (Sender<Vec<u8>>, Receiver<usize>) {
+    // So much is written at once: a write that waits does not tell how far it has come.
+    const AT_ONCE: usize = 16 * 1024;
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
     let (progress, taken) = mpsc::channel();
     thread::spawn(move || {
         for bytes in receiver {
-            let mut rest = bytes.as_slice();
-            while !rest.is_empty() {
-                let Ok(count) = pipe.write(&rest[..rest.len().min(AT_ONCE)]) else { return };
-                rest = &rest[count..];
+            for piece in bytes.chunks(AT_ONCE) {
+                if pipe.write_all(piece).is_err() {
+                    return;
+                }
                 // Nobody counts once the test is over.
-                let _ = progress.send(count);
+                let _ = progress.send(piece.len());
             }
         }
     });
     (sender, taken)
 }
 
-/// The lines of a pipe, read from now on, or as `hold` says: then, and at most so many bytes at once.
-fn read_in_a_thread(
-    pipe: impl Read + Send + 'static,
-    hold: Option<Receiver<usize>>,
-) -> Receiver<Vec<u8>> {
+fn read_in_a_thread(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let Ok(at_once) = hold.map_or(Ok(AT_ONCE), |hold| hold.recv()) else { return };
-        let mut pipe = BufReader::with_capacity(at_once, pipe);
+        let mut pipe = BufReader::new(pipe);
         loop {
             let mut line = Vec::new();
             match pipe.read_until(b'\n', &mut line) {
@@ -225,9 +224,9 @@ fn read_in_a_thread(
     receiver
 }
 
-fn wait_in_a_thread(mut child: Child) -> Receiver<Option<i32>> {
+fn wait_in_a_thread(mut child: Child) -> Receiver<ExitStatus> {
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait().ok().and_then(|status| status.code())));
+    thread::spawn(move || sender.send(child.wait().expect("a child that can be waited for")));
     receiver
 }
 

@@ -22,7 +22,7 @@ struct Engine {
 impl Engine {
     fn new(case: &Case) -> Result<Self, String> {
         let policy = compile(case.policy.get().as_bytes()).map_err(|found| format!("{found:?}"))?;
-        let settings = Settings { shadow: case.shadow, recording: true };
+        let settings = Settings { shadow: case.shadow, recording: true, ..Settings::default() };
         let session = Session::new(Arc::new(policy), settings);
         Ok(Engine { session, ledger: MemoryLedger::default(), ids: 0 })
     }

@@ -4,13 +4,16 @@
 //! copied to as it comes. When the steps have run out the server waits for the end of its input
 //! and ends with 0.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::error::Error;
 use std::fs::{self, File};
-use std::io::{self, BufRead, StdinLock, StdoutLock, Write};
+use std::io::{self, BufRead, BufReader, StdoutLock, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// One thing that the server does.
 #[derive(Deserialize)]
@@ -28,6 +31,12 @@ enum Step {
     Answer(String),
     /// Answers every further request with the text `ok`, until the end of input.
     Echo,
+    /// Does the same, so many milliseconds after it has read each line.
+    EchoAfter(u64),
+    /// Does the same, and ends with 9 if anything, or the end of input, comes while a request waits.
+    EchoAlone(u64),
+    /// Ends with 9 if anything, or the end of input, comes within so many milliseconds.
+    Silence(u64),
     /// Reads to the end of input and answers nothing.
     Hold,
     /// Writes the text and a LF to stderr.
@@ -43,6 +52,9 @@ enum Step {
 /// What [`Step::Echo`] answers.
 const OK: &str = r#"{"content":[{"type":"text","text":"ok"}]}"#;
 
+/// How a server ends that is sent something while it must not be.
+const DISTURBED: u8 = 9;
+
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(script), Some(log)) = (arguments.next(), arguments.next()) else {
@@ -50,8 +62,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let steps: Vec<Step> = serde_json::from_str(&fs::read_to_string(script)?)?;
     let log = File::options().create(true).append(true).open(log)?;
-    let mut server =
-        Server { stdin: io::stdin().lock(), stdout: io::stdout().lock(), log, line: Vec::new() };
+    let stdin = BufReader::new(File::from(io::stdin().as_fd().try_clone_to_owned()?));
+    let mut server = Server { stdin, stdout: io::stdout().lock(), log, line: Vec::new() };
 
     for step in steps {
         if let Some(code) = server.play(step)? {
@@ -64,7 +76,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 /// The pipes, the log and the line that was read last.
 struct Server {
-    stdin: StdinLock<'static>,
+    stdin: BufReader<File>,
     stdout: StdoutLock<'static>,
     log: File,
     line: Vec<u8>,
@@ -103,6 +115,25 @@ impl Server {
                     self.answer(OK)?;
                 }
             }
+            Step::EchoAfter(ms) => {
+                while self.receive()? {
+                    poll(&mut [], Some(&milliseconds(ms)?))?;
+                    self.answer(OK)?;
+                }
+            }
+            Step::EchoAlone(ms) => {
+                while self.receive()? {
+                    if self.id().is_some() && self.is_sent_more_within(ms)? {
+                        return Ok(Some(DISTURBED.into()));
+                    }
+                    self.answer(OK)?;
+                }
+            }
+            Step::Silence(ms) => {
+                if self.is_sent_more_within(ms)? {
+                    return Ok(Some(DISTURBED.into()));
+                }
+            }
             Step::Hold => self.hold()?,
             Step::Stderr(text) => writeln!(io::stderr(), "{text}")?,
             Step::CloseStdout => rustix::stdio::dup2_stdout(File::open("/dev/null")?)?,
@@ -127,12 +158,21 @@ impl Server {
 
     /// Answers the line that was read last, if it is a request.
     fn answer(&mut self, result: &str) -> io::Result<()> {
-        let Ok(Request { id: Some(id), method: Some(_) }) = serde_json::from_slice(&self.line)
-        else {
-            return Ok(());
-        };
+        let Some(id) = self.id() else { return Ok(()) };
         let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}\n");
         self.write(answer.as_bytes())
+    }
+
+    /// The id of the line that was read last, if it is a request.
+    fn id(&self) -> Option<&RawValue> {
+        let Request { id, method } = serde_json::from_slice(&self.line).ok()?;
+        method.and(id)
+    }
+
+    /// True if anything, or the end of input, comes within so many milliseconds.
+    fn is_sent_more_within(&self, ms: u64) -> Result<bool, Box<dyn Error>> {
+        let mut polled = [PollFd::new(self.stdin.get_ref(), PollFlags::IN)];
+        Ok(!self.stdin.buffer().is_empty() || poll(&mut polled, Some(&milliseconds(ms)?))? > 0)
     }
 
     /// Writes at once: a script's sends are seen in its order.
@@ -140,6 +180,10 @@ impl Server {
         self.stdout.write_all(bytes)?;
         self.stdout.flush()
     }
+}
+
+fn milliseconds(ms: u64) -> Result<Timespec, Box<dyn Error>> {
+    Ok(Duration::from_millis(ms).try_into()?)
 }
 
 /// Ends this process as a server does that is killed or crashes.

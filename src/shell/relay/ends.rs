@@ -1,0 +1,218 @@
+//! How a session ends (SPEC W4, W9): who may go first, who is waited for, and for how long.
+//!
+//! ```text
+//!   client ends ─► drain ─► stop: server's stdin closed ─1.2 s─► SIGTERM ─0.4 s─► SIGKILL ─► last answers
+//!   signal, or stdout closed ─┘
+//!   server ends ─► what it left is relayed ─► what it owes is answered ─► its group is ended
+//! ```
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Event, Relay, Wanted};
+use crate::shell::notices::Verbosity;
+use crate::shell::upstream::Exit;
+
+/// The exit code when a drain ended with requests unanswered (SPEC C2).
+const NOT_DONE: u8 = 2;
+
+/// From closing the server's stdin to SIGTERM.
+const PATIENCE: Duration = Duration::from_millis(1200);
+/// From SIGTERM to SIGKILL.
+const MERCY: Duration = Duration::from_millis(400);
+/// From closing the server's stdin until nobody of its group is left.
+const STOP: Duration = Duration::from_millis(1800);
+/// What a server that has exited may still have in its pipe, or a client still take.
+const AFTERMATH: Duration = Duration::from_millis(200);
+/// So often that is waited for while something still comes: what a server left behind may write for ever.
+const AFTERMATHS: u32 = 5;
+/// How often it is looked whether anybody is left of the server's group.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How long the client has for the last answers at a stop.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+impl Relay {
+    /// Runs the session to its end; returns the exit code (SPEC C2).
+    pub async fn run(mut self) -> ExitCode {
+        let end = match self.serve().await {
+            Event::ClientEnded => self.drain().await,
+            end => end,
+        };
+        let code = match end {
+            Event::Signalled(number) => {
+                self.stop().await;
+                128_u8.saturating_add(number)
+            }
+            Event::ServerEnded | Event::ServerExited => self.bury().await,
+            // The drain is over, and an answer is still owed.
+            Event::Deadline => {
+                let owing = self.session.expected_answers() > 0;
+                let code = self.stop().await.unwrap_or(0);
+                if owing { NOT_DONE } else { code }
+            }
+            Event::ClientEnded | Event::ClientGone | Event::Settled => {
+                self.stop().await.unwrap_or(0)
+            }
+        };
+        let written = self.close().await;
+        if let Err(error) = written {
+            self.notices.complain(&error.context("failed to write to stdout"));
+            return ExitCode::from(if code == 0 { NOT_DONE } else { code });
+        }
+        ExitCode::from(code)
+    }
+
+    /// Relays until somebody ends.
+    async fn serve(&mut self) -> Event {
+        loop {
+            match self.relay_until(None, Wanted::Ends).await {
+                Event::ServerExited => return self.take_what_is_left(None).await,
+                Event::Settled | Event::Deadline => {}
+                end => return end,
+            }
+        }
+    }
+
+    /// The client has closed its end: it is answered first, as long as answers come. Returns what ended that.
+    async fn drain(&mut self) -> Event {
+        self.answered = Instant::now();
+        loop {
+            let last = self.answered;
+            let deadline = last.checked_add(self.settings.drain);
+            match self.relay_until(deadline, Wanted::Settled).await {
+                Event::Deadline if self.answered > last => {}
+                Event::ClientEnded => {}
+                Event::ServerExited => return self.take_what_is_left(None).await,
+                end => return end,
+            }
+        }
+    }
+
+    /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
+    /// the pipe open: once nothing has come for a while, nothing will.
+    async fn take_what_is_left(&mut self, latest: Option<Instant>) -> Event {
+        for _ in 0..AFTERMATHS {
+            let moved = self.server.moved;
+            let deadline = Instant::now().checked_add(AFTERMATH);
+            let deadline = latest.into_iter().chain(deadline).min();
+            match self.relay_until(deadline, Wanted::ServerEnd).await {
+                Event::Deadline if self.server.moved > moved => {}
+                Event::Deadline => break,
+                end => return end,
+            }
+        }
+        Event::ServerExited
+    }
+
+    /// The server has closed its stdout or exited: what is in flight is answered, and its code is ours.
+    async fn bury(&mut self) -> u8 {
+        let code = match self.exit {
+            Some(exit) => exit.code,
+            None => self.end_server().await.0.code,
+        };
+        let message = format!("server exited with status {code}");
+        if self.session.expected_answers() > 0 {
+            self.notices.say(Verbosity::Normal, &message);
+        }
+        self.to_client.queue.extend(self.session.abandon(&message));
+        self.is_over = true;
+        self.server_died = true;
+        self.end_group(Instant::now().checked_add(MERCY)).await;
+        code
+    }
+
+    /// Stops the server. Returns its exit code if it ended by itself.
+    async fn stop(&mut self) -> Option<u8> {
+        let latest = Instant::now().checked_add(STOP);
+        let (exit, forced) = self.end_server().await;
+        self.end_group(latest).await;
+        self.to_client.queue.extend(self.session.abandon("callgate stopped"));
+        self.is_over = true;
+        (!forced).then_some(exit.code)
+    }
+
+    /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
+    /// still writes is relayed. True if it had to be forced.
+    async fn end_server(&mut self) -> (Exit, bool) {
+        let begun = Instant::now();
+        let latest = begun.checked_add(STOP);
+        self.to_server.close();
+        if let Some(exit) = self.wait_for_exit(PATIENCE, latest).await {
+            return (exit, false);
+        }
+        self.upstream.signal(Signal::TERM);
+        if let Some(exit) = self.wait_for_exit(MERCY, latest).await {
+            return (exit, true);
+        }
+        self.upstream.signal(Signal::KILL);
+        let exit = self.wait_for_exit(MERCY, latest).await;
+        (exit.unwrap_or(Exit { code: 128 + 9 }), true)
+    }
+
+    /// Relays what the server still writes until it has exited and its pipe is empty, or the time is up.
+    async fn wait_for_exit(&mut self, patience: Duration, latest: Option<Instant>) -> Option<Exit> {
+        let deadline = Instant::now().checked_add(patience);
+        loop {
+            if let Some(exit) = self.exit {
+                return Some(exit);
+            }
+            match self.relay_until(deadline, Wanted::Exit).await {
+                Event::ServerExited => {
+                    self.take_what_is_left(latest).await;
+                }
+                Event::Deadline => return None,
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends what is left of the server's group: a launcher may go before the server that it launched.
+    async fn end_group(&mut self, latest: Option<Instant>) {
+        self.upstream.signal(Signal::TERM);
+        let mercy = Instant::now().checked_add(MERCY).into_iter().chain(latest).min();
+        while self.upstream.has_group() && mercy.is_some_and(|mercy| Instant::now() < mercy) {
+            self.relay_until(Instant::now().checked_add(GLANCE), Wanted::Exit).await;
+        }
+        self.upstream.signal(Signal::KILL);
+    }
+
+    /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
+    /// takes at all.
+    ///
+    /// # Errors
+    /// stdout is a file that could not be written.
+    async fn close(&mut self) -> anyhow::Result<()> {
+        loop {
+            let moved = self.to_client.moved;
+            let patient = self.server_died && !self.hurry;
+            let patience = if patient { PATIENCE } else { LAST_WORDS };
+            match self.relay_until(Instant::now().checked_add(patience), Wanted::Flushed).await {
+                Event::Deadline if patient && self.to_client.moved > moved => {}
+                Event::Signalled(_) => {}
+                _ => break,
+            }
+        }
+        let cut_short = !self.to_client.queue.is_empty();
+        self.to_client.close();
+        let Some(mut copied) = self.copied.take() else { return Ok(()) };
+        // A file takes what it gets; a terminal may be stopped, and then waits for a person, or a signal.
+        let hurry = self.hurry || cut_short;
+        let patience = if hurry { LAST_WORDS } else { self.settings.drain };
+        let written = poll_fn(|cx| match Pin::new(&mut copied).poll(cx) {
+            Poll::Ready(written) => Poll::Ready(written.ok()),
+            Poll::Pending if self.signals.poll(cx).is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        match tokio::time::timeout(patience, written).await {
+            // That nobody reads any more is an end like others.
+            Ok(Some(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! callgate in a terminal, by hand: its keys, its end, and that a person may stop reading.
+
+use super::gate::{Gate, Wrap, call, ok, stopped};
+use super::process::End;
+use super::streams::Streams;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::io::Write;
+
+const INTERRUPT: &[u8] = b"\x03";
+const END_OF_INPUT: &[u8] = b"\x04";
+const HOLD_OUTPUT: &[u8] = b"\x13";
+
+/// A callgate that leads the session of a terminal, as if a person's shell had been replaced by it.
+fn in_terminal(script: &Value) -> Gate {
+    Wrap::allow_all().launched_by(["setsid", "-c"]).on(Streams::terminal()).serve(script)
+}
+
+/// What is typed is answered, and Ctrl-D at the beginning of a line is the end.
+#[test]
+fn typed_frames_are_answered() {
+    let mut gate = in_terminal(&json!(["echo"]));
+    for id in 1..=3 {
+        gate.serves(id);
+    }
+    gate.send_raw(END_OF_INPUT);
+    assert_eq!(gate.wait_for_stop(), End::quiet(0));
+}
+
+/// SPEC W9: Ctrl-D lets what is in flight be answered first: the server still has its input.
+#[test]
+fn the_end_of_input_waits_for_answers() {
+    let mut gate = in_terminal(&json!([{ "echo_alone": 300 }]));
+    gate.send(call(1));
+    gate.send_raw(END_OF_INPUT);
+    assert_eq!(gate.wait_for_stop(), End { stdout: ok(1) + "\n", ..End::quiet(0) });
+}
+
+/// SPEC C2, W9: Ctrl-C ends it as any program, and the server sees the end of its input and no signal.
+#[test]
+fn an_interrupt_ends_it() {
+    let mut gate = in_terminal(&json!(["echo", { "stderr": "the end of input" }]));
+    gate.serves(1);
+    gate.send_raw(INTERRUPT);
+    let stderr = "the end of input\n".to_owned();
+    assert_eq!(gate.wait_for_stop(), End { stderr, ..End::quiet(128 + 2) });
+}
+
+/// Ctrl-C throws away what was typed of a line, and answers what is in flight.
+#[test]
+fn an_interrupt_answers_what_is_in_flight() {
+    let mut gate = in_terminal(&json!([{ "recv": 1 }, { "stderr": "asked" }, "hold"]));
+    gate.send(call(1));
+    assert_eq!(gate.error_line(), "asked");
+    gate.send_raw(r#"{"jsonrpc":"2.0","id":2"#);
+    gate.send_raw(INTERRUPT);
+    let stdout = stopped(1) + "\n";
+    assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 2) });
+}
+
+/// SPEC W9: a terminal that shows nothing since Ctrl-S holds up no signal.
+#[test]
+fn a_held_terminal_holds_up_no_signal() {
+    for signal in [Signal::HUP, Signal::TERM] {
+        let mut gate =
+            in_terminal(&json!([{ "recv": 1 }, { "send": ok(1) }, { "stderr": "answered" }]));
+        gate.send_raw(HOLD_OUTPUT);
+        gate.send(call(1));
+        assert_eq!(gate.error_line(), "answered");
+        gate.signal(signal);
+        assert_eq!(gate.wait_for_stop(), End::quiet(128 + signal.as_raw()));
+    }
+}
+
+/// A terminal that goes, window and all, is the end of everybody: by the signal, or by the end of input.
+#[test]
+fn a_terminal_that_goes_takes_everybody_with_it() {
+    let Streams { stdin, stdout, input, output } = Streams::terminal();
+    let streams = Streams::pipes().reading(stdin).writing(stdout);
+    let script = json!([{ "recv": 1 }, { "stderr": "asked" }, "hold"]);
+    let mut gate = Wrap::allow_all().launched_by(["setsid", "-c"]).on(streams).serve(&script);
+    let mut keyboard = input;
+    writeln!(keyboard, "{}", call(1)).unwrap();
+    assert_eq!(gate.error_line(), "asked");
+    drop((keyboard, output));
+    let End { code, stderr, .. } = gate.wait_for_stop();
+    assert!(code == Some(0) || code == Some(128 + 1), "{code:?}");
+    assert_eq!(stderr, "");
+}
