@@ -51,14 +51,19 @@ impl Wrap {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("policy.json");
         fs::write(&file, policy.to_string()).unwrap();
-        Self::behind(dir, file)
+        Self::with_file(dir, &file)
     }
 
     /// Behind the policy in `file`, as seen from `dir`, where it is started; its counters in memory.
     pub(crate) fn behind(dir: TempDir, file: impl AsRef<Path>) -> Self {
+        let mut wrap = Self::with_file(dir, file.as_ref());
+        wrap.command.current_dir(wrap.dir.path());
+        wrap
+    }
+
+    fn with_file(dir: TempDir, file: &Path) -> Self {
         let mut command = callgate(dir.path());
-        command.current_dir(dir.path());
-        command.arg("wrap").arg("--policy").arg(file.as_ref()).args(["--state", "memory"]);
+        command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
         let policy_file = dir.path().join(file);
         let (streams, stderr) = (Streams::pipes(), Stdio::piped());
         Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
