@@ -1,0 +1,283 @@
+//! What a contestant is asked to do, and the one figure that comes of it.
+
+use std::io::Write as _;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::contestant::{Contestant, Session, Streams};
+use crate::payload::{FIRST_ID, Large, SMALL, call};
+
+/// Calls before anything is measured.
+const WARM_UP: usize = 200;
+/// Calls of a measurement, one after the other.
+const CALLS: usize = 2000;
+/// Calls of a measurement with many in flight.
+const MANY: usize = 20_000;
+/// Bytes of large values that a measurement moves, at least.
+const BULK: usize = 64 * 1024 * 1024;
+/// Starts of a measurement.
+const STARTS: usize = 15;
+
+/// What is done.
+#[derive(Debug, Clone, Copy)]
+pub enum Load {
+    /// Calls of this tool, one after the other: the median latency in microseconds.
+    Latency(&'static str, Streams),
+    /// The contestant's own processor time for one of them, in microseconds.
+    SequentialCpu,
+    /// The same with so many in flight.
+    PipelinedCpu(usize),
+    /// Calls a second with so many in flight.
+    CallsPerSecond(usize),
+    /// Calls that carry a large value, one behind the other without waiting: MB/s.
+    Arguments(Large),
+    /// Results that carry one, all asked for at once: MB/s.
+    Results(Large),
+    /// From the start to the first answer: the median in milliseconds.
+    StartUp,
+    /// The most memory held after some calls, in MiB.
+    IdleMemory,
+    /// By how much that grows while the server floods a driver that does not read, in MiB.
+    UnreadMemory,
+}
+
+impl Load {
+    /// Puts it on a contestant.
+    pub fn put_on(self, contestant: Contestant) -> Result<f64> {
+        let _pin = match self {
+            Load::Arguments(_) | Load::Results(_) | Load::IdleMemory | Load::UnreadMemory => None,
+            _ => Some(Pin::new()?),
+        };
+        match self {
+            Load::Latency(tool, streams) => latency(contestant, tool, streams),
+            Load::SequentialCpu => cpu(contestant, 1),
+            Load::PipelinedCpu(depth) => cpu(contestant, depth),
+            Load::CallsPerSecond(depth) => calls_per_second(contestant, depth),
+            Load::Arguments(large) => arguments(contestant, large),
+            Load::Results(large) => results(contestant, large),
+            Load::StartUp => start_up(contestant),
+            Load::IdleMemory => idle_memory(contestant),
+            Load::UnreadMemory => unread_memory(contestant),
+        }
+    }
+}
+
+/// While it lives, this thread and all that it starts run on one CPU.
+struct Pin {
+    before: CpuSet,
+}
+
+impl Pin {
+    fn new() -> Result<Self> {
+        let before = sched_getaffinity(None)?;
+        let mut one = CpuSet::new();
+        let first = (0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu));
+        one.set(first.expect("a CPU to run on"));
+        sched_setaffinity(None, &one)?;
+        Ok(Pin { before })
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        sched_setaffinity(None, &self.before).expect("the CPUs that were allowed before");
+    }
+}
+
+fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> {
+    let mut session = Session::start(contestant, streams, "small")?;
+    let ids = FIRST_ID..FIRST_ID + WARM_UP + CALLS;
+    let lines: Vec<String> = ids.clone().map(|id| call(id, tool) + "\n").collect();
+    let answers: Vec<String> = ids.clone().map(|id| answer(id, SMALL)).collect();
+    let mut times = Vec::with_capacity(lines.len());
+    let mut reached = 0;
+    for (id, (line, answer)) in ids.zip(lines.iter().zip(&answers)) {
+        let begun = Instant::now();
+        session.send(line.as_bytes())?;
+        let said = session.receive()?;
+        times.push(begun.elapsed());
+        if said == answer.as_bytes() {
+            reached += 1;
+        } else {
+            is_denial(said, id)?;
+        }
+    }
+    let expected = match tool {
+        "echo" => times.len(),
+        "spent" => 1,
+        _ => 0,
+    };
+    ensure!(reached == expected, "{reached} calls were answered by the server, not {expected}");
+    session.end(reached)?;
+    Ok(median(times.split_off(WARM_UP)).as_secs_f64() * 1e6)
+}
+
+fn is_denial(said: &[u8], id: usize) -> Result<()> {
+    let head = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"[POLICY DENIED] "#
+    );
+    ensure!(
+        said.starts_with(head.as_bytes()),
+        "{} is no answer to {id}",
+        String::from_utf8_lossy(said)
+    );
+    Ok(())
+}
+
+fn cpu(contestant: Contestant, depth: usize) -> Result<f64> {
+    let mut session = Session::start(contestant, Streams::Pipes, "small")?;
+    let calls = if depth == 1 { CALLS } else { MANY };
+    pipeline(&mut session, FIRST_ID, WARM_UP, depth)?;
+    let before = session.cpu_ns()?;
+    pipeline(&mut session, FIRST_ID + WARM_UP, calls, depth)?;
+    let spent = session.cpu_ns()? - before;
+    session.end(WARM_UP + calls)?;
+    Ok(spent as f64 / calls as f64 / 1e3)
+}
+
+fn calls_per_second(contestant: Contestant, depth: usize) -> Result<f64> {
+    let mut session = Session::start(contestant, Streams::Pipes, "small")?;
+    let calls = if depth == 1 { CALLS } else { MANY };
+    pipeline(&mut session, FIRST_ID, WARM_UP, depth)?;
+    let begun = Instant::now();
+    pipeline(&mut session, FIRST_ID + WARM_UP, calls, depth)?;
+    let spent = begun.elapsed();
+    session.end(WARM_UP + calls)?;
+    Ok(calls as f64 / spent.as_secs_f64())
+}
+
+/// Makes `calls` calls with `depth` in flight: as many new ones as answers have come are sent in one write. At most
+/// 256, so that all of them fit into a pipe.
+fn pipeline(session: &mut Session, first_id: usize, calls: usize, depth: usize) -> Result<()> {
+    let mut sent = 0;
+    let mut answered = 0;
+    while answered < calls {
+        let due = (answered + depth).min(calls);
+        let lines: String =
+            (sent..due).flat_map(|nth| [call(first_id + nth, "echo"), "\n".to_owned()]).collect();
+        session.send(lines.as_bytes())?;
+        sent = due;
+        let is_right = |said: &[u8], nth| {
+            let expected = answer(first_id + nth, SMALL);
+            ensure!(said == expected.as_bytes(), "not {expected}");
+            Ok(())
+        };
+        is_right(session.receive()?, answered)?;
+        answered += 1;
+        while let Some(said) = session.output.ready() {
+            is_right(said.trim_ascii_end(), answered)?;
+            answered += 1;
+        }
+    }
+    Ok(())
+}
+
+/// How many values of a size are moved.
+fn times(large: Large) -> usize {
+    (BULK / large.bytes).max(4)
+}
+
+/// One thread writes calls as fast as they are taken: the wrapper may read one while the server reads the one before
+/// it, as with a client that does not wait. The server compares every byte.
+fn arguments(contestant: Contestant, large: Large) -> Result<f64> {
+    let mut session = Session::start(contestant, Streams::Pipes, &format!("arguments={large}"))?;
+    let times = times(large);
+    let parts = large.call();
+    let mut input = session.input()?;
+    let mut line = [parts.head, FIRST_ID.to_string(), parts.tail].concat();
+    session.send(line.as_bytes())?;
+    ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+    let begun = Instant::now();
+    let spent = thread::scope(|scope| -> Result<Duration> {
+        scope.spawn(move || {
+            for id in (FIRST_ID..).take(times + 1).skip(1) {
+                let at = r#"{"jsonrpc":"2.0","id":"#.len();
+                line.replace_range(at..at + 6, &id.to_string());
+                if input.write_all(line.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+        for id in (FIRST_ID..).take(times + 1).skip(1) {
+            ensure!(session.receive()? == answer(id, SMALL).as_bytes(), "a wrong answer");
+        }
+        Ok(begun.elapsed())
+    })?;
+    session.end(times + 1)?;
+    Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
+}
+
+/// All results are asked for at once, and the server writes them one behind the other. The driver compares every
+/// byte.
+fn results(contestant: Contestant, large: Large) -> Result<f64> {
+    let mut session = Session::start(contestant, Streams::Pipes, &format!("results={large}"))?;
+    // As many calls as fit into a pipe.
+    let times = times(large).min(200);
+    let result = large.result();
+    let mut expected = answer(FIRST_ID, &result).into_bytes();
+    session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
+    ensure!(session.receive()? == expected, "a wrong answer");
+    let ids = (FIRST_ID..).take(times + 1).skip(1);
+    let lines: String = ids.clone().map(|id| call(id, "echo") + "\n").collect();
+    let begun = Instant::now();
+    session.send(lines.as_bytes())?;
+    for id in ids {
+        let at = r#"{"jsonrpc":"2.0","id":"#.len();
+        expected[at..at + 6].copy_from_slice(id.to_string().as_bytes());
+        ensure!(session.receive()? == expected, "a wrong answer");
+    }
+    let spent = begun.elapsed();
+    session.end(times + 1)?;
+    Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
+}
+
+fn start_up(contestant: Contestant) -> Result<f64> {
+    let mut times = Vec::new();
+    for _ in 0..STARTS {
+        let begun = Instant::now();
+        let mut session = Session::start(contestant, Streams::Pipes, "small")?;
+        session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
+        ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+        times.push(begun.elapsed());
+        session.end(1)?;
+    }
+    Ok(median(times).as_secs_f64() * 1e3)
+}
+
+fn idle_memory(contestant: Contestant) -> Result<f64> {
+    let mut session = Session::start(contestant, Streams::Pipes, "small")?;
+    pipeline(&mut session, FIRST_ID, WARM_UP, 1)?;
+    let peak = session.peak_kib()?;
+    session.end(WARM_UP)?;
+    Ok(peak as f64 / 1024.0)
+}
+
+fn unread_memory(contestant: Contestant) -> Result<f64> {
+    /// So long nothing must have moved.
+    const STILL: Duration = Duration::from_millis(200);
+    let mut session = Session::start(contestant, Streams::Pipes, "flood")?;
+    session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
+    ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+    let before = session.peak_kib()?;
+    let mut spent = 0;
+    while session.cpu_ns()? > spent {
+        spent = session.cpu_ns()?;
+        thread::sleep(STILL);
+    }
+    let grown = session.peak_kib()?.saturating_sub(before);
+    session.kill()?;
+    Ok(grown as f64 / 1024.0)
+}
+
+/// The line that answers a call, without its line feed.
+fn answer(id: usize, result: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}

@@ -1,0 +1,96 @@
+//! What callgate costs: the server alone, a bare byte pipe around it, and `callgate wrap` around it, in one
+//! interleaved run. All that counts are ratios inside a round; the machine may do what it likes between rounds.
+//!
+//! `cargo bench --bench pipe [-- [--rounds N] [--list] [NAME]...]`, where NAME is a part of a measure's name.
+//!
+//! ```text
+//! driver ══► server                          direct
+//! driver ══► byte pipe ══► server            two threads that copy, 64 KiB at a time: the floor
+//! driver ══► callgate ══► server
+//! ```
+//!
+//! Every answer is checked, byte for byte, and the server counts the calls that reach it: a figure with errors is no
+//! figure. Latency and CPU are measured with everything pinned to one CPU, throughput of large values with nothing
+//! pinned.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_precision_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a benchmark that meets the unexpected stops"
+)]
+
+mod measures;
+mod report;
+
+mod contestant;
+mod load;
+
+mod byte_pipe;
+mod lines;
+mod payload;
+mod server;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result, ensure};
+
+use measures::{Measure, measures};
+
+fn main() -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["server", answers] => server::run(answers).map(|()| ExitCode::SUCCESS),
+        ["byte-pipe", command @ ..] => byte_pipe::run(command),
+        ["compare", options @ ..] => compare(options),
+        options => compare_undisturbed(options),
+    }
+}
+
+/// Compares under the scheduling policy `SCHED_BATCH`: nobody is interrupted by whom it wakes, as would happen now
+/// and then on one CPU, and more often to those who have two threads. Each hop is one switch then.
+fn compare_undisturbed(options: &[&str]) -> Result<ExitCode> {
+    let mut chrt = Command::new("chrt");
+    chrt.args(["--batch", "0"]).arg(std::env::current_exe()?).arg("compare").args(options);
+    let status = chrt.status().context("failed to run `chrt` of util-linux")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Rounds, unless `--rounds` says otherwise.
+const ROUNDS: usize = 7;
+
+fn compare(options: &[&str]) -> Result<ExitCode> {
+    let mut rounds = ROUNDS;
+    let mut names = Vec::new();
+    let mut options = options.iter().copied();
+    while let Some(option) = options.next() {
+        match option {
+            // `cargo bench` says so.
+            "--bench" => {}
+            "--rounds" => rounds = options.next().context("--rounds takes a number")?.parse()?,
+            "--list" => {
+                measures().iter().for_each(|measure| println!("{}", measure.name));
+                return Ok(ExitCode::SUCCESS);
+            }
+            name => names.push(name),
+        }
+    }
+    ensure!(rounds > 0, "at least one round");
+    let wanted = |measure: &Measure| {
+        names.is_empty() || names.iter().any(|name| measure.name.contains(name))
+    };
+    let measures: Vec<Measure> = measures().into_iter().filter(wanted).collect();
+    ensure!(!measures.is_empty(), "no measure has this name; see --list");
+    report::head(rounds);
+    let mut all_met = true;
+    for measure in &measures {
+        let taken = measure.take(rounds).with_context(|| format!("`{}`", measure.name))?;
+        all_met &= report::row(measure, &taken);
+    }
+    Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,183 @@
+//! What is measured, and how good it has to be.
+
+use anyhow::Result;
+
+use crate::contestant::{Contestant, Policy, Streams};
+use crate::load::Load;
+use crate::payload::{Large, Shape};
+
+/// A contestant under a load.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    pub contestant: Contestant,
+    pub load: Load,
+}
+
+/// One comparison.
+pub struct Measure {
+    pub name: String,
+    /// The unit of the figures.
+    pub unit: &'static str,
+    /// The server alone, for orientation.
+    pub direct: Option<Run>,
+    /// What the subject is divided by; `None` if its own figure counts.
+    pub base: Option<Run>,
+    pub subject: Run,
+    pub mark: Mark,
+}
+
+/// How good it has to be.
+#[derive(Debug, Clone, Copy)]
+pub enum Mark {
+    AtMost(f64),
+    AtLeast(f64),
+    /// It is for orientation.
+    None,
+}
+
+impl Mark {
+    pub fn is_met(self, figure: f64) -> bool {
+        match self {
+            Mark::AtMost(most) => figure <= most,
+            Mark::AtLeast(least) => figure >= least,
+            Mark::None => true,
+        }
+    }
+}
+
+/// The figures of one round.
+pub struct Round {
+    pub direct: Option<f64>,
+    pub base: Option<f64>,
+    pub subject: f64,
+}
+
+impl Round {
+    /// What the mark is held against.
+    pub fn figure(&self) -> f64 {
+        self.base.map_or(self.subject, |base| self.subject / base)
+    }
+}
+
+impl Measure {
+    /// Takes turns: in every round everybody is measured once.
+    pub fn take(&self, rounds: usize) -> Result<Vec<Round>> {
+        let put = |run: Run| run.load.put_on(run.contestant);
+        let round = |_| {
+            let direct = self.direct.map(put).transpose()?;
+            let base = self.base.map(put).transpose()?;
+            Ok(Round { direct, base, subject: put(self.subject)? })
+        };
+        (0..rounds).map(round).collect()
+    }
+}
+
+const CALLGATE: Contestant = Contestant::Callgate(Policy::PLAIN);
+
+/// All of them. The marks are those of the project's speed budget: × is times the byte pipe in the same round.
+pub fn measures() -> Vec<Measure> {
+    let pipes = Load::Latency("echo", Streams::Pipes);
+    let mut all = vec![
+        Measure {
+            name: "the floor itself: p50 of the byte pipe".to_owned(),
+            unit: "µs",
+            direct: None,
+            base: Some(Run { contestant: Contestant::Direct, load: pipes }),
+            subject: Run { contestant: Contestant::BytePipe, load: pipes },
+            mark: Mark::AtMost(2.6),
+        },
+        against_pipe("p50, pipes", "µs", pipes, Mark::AtMost(1.25)),
+        against_pipe(
+            "p50, socket pairs",
+            "µs",
+            Load::Latency("echo", Streams::Sockets),
+            Mark::AtMost(1.25),
+        ),
+        against_pipe("CPU per sequential call", "µs", Load::SequentialCpu, Mark::AtMost(1.6)),
+        Measure {
+            name: "CPU per call, 256 in flight, over sequential".to_owned(),
+            unit: "µs",
+            direct: None,
+            base: Some(Run { contestant: CALLGATE, load: Load::SequentialCpu }),
+            subject: Run { contestant: CALLGATE, load: Load::PipelinedCpu(256) },
+            mark: Mark::AtMost(0.3),
+        },
+    ];
+    for (depth, mark) in [(1, Mark::None), (16, Mark::None), (256, Mark::AtLeast(0.7))] {
+        let name = format!("calls/s, {depth} in flight");
+        all.push(against_pipe(&name, "/s", Load::CallsPerSecond(depth), mark));
+    }
+    for (tool, what) in [("nope", "denied"), ("spent", "over the limit")] {
+        let subject = Run { contestant: CALLGATE, load: Load::Latency(tool, Streams::Pipes) };
+        let name = format!("p50 of a call that is {what}, over one that is allowed");
+        all.push(Measure { name, subject, ..against_pipe("", "µs", pipes, Mark::AtMost(0.55)) });
+    }
+    for others in [10, 100, 1000, 10_000] {
+        let policy = Policy { others: others - 1, condition: false };
+        let mark = if others == 10_000 { Mark::AtMost(1.1) } else { Mark::None };
+        all.push(Measure {
+            name: format!("p50, {others} tools in the policy, over one"),
+            unit: "µs",
+            direct: None,
+            base: Some(Run { contestant: CALLGATE, load: pipes }),
+            subject: Run { contestant: Contestant::Callgate(policy), load: pipes },
+            mark,
+        });
+    }
+    all.extend(bulk());
+    all.push(against_pipe("start-up to the first answer", "ms", Load::StartUp, Mark::AtMost(1.5)));
+    for (name, load, most) in [
+        ("peak memory, idle", Load::IdleMemory, 6.0),
+        ("its growth, a flood that nobody reads", Load::UnreadMemory, 2.0),
+    ] {
+        let subject = Run { contestant: CALLGATE, load };
+        let mark = Mark::AtMost(most);
+        all.push(Measure {
+            name: name.to_owned(),
+            unit: "MiB",
+            direct: None,
+            base: None,
+            subject,
+            mark,
+        });
+    }
+    all
+}
+
+/// Large values, both ways, in both shapes.
+fn bulk() -> Vec<Measure> {
+    let mut all = Vec::new();
+    for (shape, shape_name) in [(Shape::Text, "one string"), (Shape::Objects, "objects")] {
+        for (bytes, size_name) in [(64 << 10, "64 KiB"), (1 << 20, "1 MiB"), (16 << 20, "16 MiB")] {
+            let large = Large { shape, bytes };
+            let name = |what: &str| format!("{what} of {size_name}, {shape_name}");
+            let arguments = Load::Arguments(large);
+            all.push(against_pipe(
+                &name("results"),
+                "MB/s",
+                Load::Results(large),
+                Mark::AtLeast(0.75),
+            ));
+            all.push(against_pipe(&name("arguments"), "MB/s", arguments, Mark::AtLeast(0.5)));
+            let policy = Policy { others: 0, condition: true };
+            all.push(Measure {
+                name: name("arguments under a condition"),
+                subject: Run { contestant: Contestant::Callgate(policy), load: arguments },
+                ..against_pipe("", "MB/s", arguments, Mark::AtLeast(0.5))
+            });
+        }
+    }
+    all
+}
+
+/// callgate over the byte pipe, under one load.
+fn against_pipe(name: &str, unit: &'static str, load: Load, mark: Mark) -> Measure {
+    Measure {
+        name: name.to_owned(),
+        unit,
+        direct: Some(Run { contestant: Contestant::Direct, load }),
+        base: Some(Run { contestant: Contestant::BytePipe, load }),
+        subject: Run { contestant: CALLGATE, load },
+        mark,
+    }
+}
