@@ -12,11 +12,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// The result that a scripted server's `echo` answers with.
+pub(crate) const RESULT: &str = r#"{"content":[{"type":"text","text":"ok"}]}"#;
+
 /// The answer of a scripted server's `echo` to the request with this id.
 pub(crate) fn ok(id: impl Display) -> String {
-    format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"ok"}}]}}}}"#
-    )
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{RESULT}}}"#)
 }
 
 /// A call of the tool `t` with this id.
@@ -37,6 +38,7 @@ const STOP: Duration = Duration::from_secs(3);
 /// A `callgate wrap` that is about to be started.
 pub(crate) struct Wrap {
     dir: TempDir,
+    policy_file: PathBuf,
     command: Command,
     launcher: Vec<OsString>,
     streams: Streams,
@@ -49,10 +51,22 @@ impl Wrap {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let file = dir.path().join("policy.json");
         fs::write(&file, policy.to_string()).unwrap();
+        Self::with_file(dir, &file)
+    }
+
+    /// Behind the policy in `file`, as seen from `dir`, where it is started; its counters in memory.
+    pub(crate) fn behind(dir: TempDir, file: impl AsRef<Path>) -> Self {
+        let mut wrap = Self::with_file(dir, file.as_ref());
+        wrap.command.current_dir(wrap.dir.path());
+        wrap
+    }
+
+    fn with_file(dir: TempDir, file: &Path) -> Self {
         let mut command = callgate(dir.path());
         command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
-        let streams = Streams::pipes();
-        Self { dir, command, launcher: Vec::new(), streams, stderr: Stdio::piped() }
+        let policy_file = dir.path().join(file);
+        let (streams, stderr) = (Streams::pipes(), Stdio::piped());
+        Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
     }
 
     /// Behind a policy that allows everything.
@@ -95,7 +109,7 @@ impl Wrap {
         self.command.arg("--").args(server);
         let mut command = launched(self.command, &self.launcher);
         let process = Process::spawn_on(&mut command, self.streams, self.stderr);
-        Gate { process, dir: self.dir }
+        Gate { process, dir: self.dir, policy_file: self.policy_file }
     }
 }
 
@@ -104,6 +118,9 @@ fn launched(command: Command, launcher: &[OsString]) -> Command {
     let Some((program, arguments)) = launcher.split_first() else { return command };
     let mut launched = Command::new(program);
     launched.args(arguments).arg(command.get_program()).args(command.get_args());
+    if let Some(dir) = command.get_current_dir() {
+        launched.current_dir(dir);
+    }
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => launched.env(name, value),
@@ -117,6 +134,7 @@ fn launched(command: Command, launcher: &[OsString]) -> Command {
 pub(crate) struct Gate {
     process: Process,
     dir: TempDir,
+    policy_file: PathBuf,
 }
 
 impl Gate {
@@ -128,6 +146,11 @@ impl Gate {
     /// Sends bytes as the client; their LF is the caller's.
     pub(crate) fn send_raw(&self, bytes: impl Into<Vec<u8>>) {
         self.process.write(bytes.into());
+    }
+
+    /// Sends bytes as the client until callgate takes no more of them; true if it took all.
+    pub(crate) fn flood(&self, bytes: impl Into<Vec<u8>>) -> bool {
+        self.process.flood(bytes.into())
     }
 
     /// The next line that reaches the client, without its LF.
@@ -167,11 +190,37 @@ impl Gate {
         self.process.error_line()
     }
 
+    /// The next line on stderr, if one comes within this time.
+    pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
+        self.process.error_line_within(time)
+    }
+
+    /// The directory that callgate was started in.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The policy's file.
+    pub(crate) fn policy_file(&self) -> &Path {
+        &self.policy_file
+    }
+
     /// The most memory that callgate has held so far, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// The memory that callgate holds now, in bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    #[cfg(target_os = "linux")]
+    fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 

@@ -10,10 +10,15 @@ use std::time::Duration;
 /// How long anything may take before the test fails and its processes are killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A child that has not read for this long does not read any more.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
 /// A running child. Dropped, it is killed with all its descendants.
 pub(crate) struct Process {
     pid: u32,
     input: Option<Sender<Vec<u8>>>,
+    /// How many bytes of each write to stdin were taken.
+    taken: Receiver<usize>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
     exit: Receiver<ExitStatus>,
@@ -55,9 +60,11 @@ impl Process {
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
         // The command would hold the child's ends open.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let (input, taken) = write_from_a_thread(input);
         Self {
             pid: child.id(),
-            input: Some(write_from_a_thread(input)),
+            input: Some(input),
+            taken,
             output: read_in_a_thread(output),
             errors: child.stderr.take().map_or_else(|| mpsc::channel().1, read_in_a_thread),
             exit: wait_in_a_thread(child),
@@ -78,6 +85,21 @@ impl Process {
         let _ = self.input.as_ref().expect("stdin is open").send(bytes);
     }
 
+    /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was. What was written before
+    /// has been taken already.
+    pub(crate) fn flood(&self, bytes: Vec<u8>) -> bool {
+        self.taken.try_iter().for_each(drop);
+        let mut left = bytes.len();
+        self.write(bytes);
+        while left > 0 {
+            match self.taken.recv_timeout(STANDSTILL) {
+                Ok(count) => left -= count,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     /// The next line of stdout without its LF, or why there is none.
     pub(crate) fn line(&self) -> Result<Vec<u8>, String> {
         let mut line = self.output.recv_timeout(self.patience).map_err(|error| match error {
@@ -91,8 +113,13 @@ impl Process {
 
     /// The next line of stderr without its LF.
     pub(crate) fn error_line(&self) -> String {
-        let line = self.errors.recv_timeout(self.patience).expect("a line on stderr in time");
-        String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned()
+        self.error_line_within(self.patience).expect("a line on stderr in time")
+    }
+
+    /// The next line of stderr without its LF, if one comes within this time.
+    pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
+        let line = self.errors.recv_timeout(time).ok()?;
+        Some(String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned())
     }
 
     /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
@@ -160,10 +187,26 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-fn write_from_a_thread(mut pipe: impl Write + Send + 'static) -> Sender<Vec<u8>> {
+/// What is sent is written; how much of it was taken comes back write by write.
+fn write_from_a_thread(
+    mut pipe: impl Write + Send + 'static,
+) -> (Sender<Vec<u8>>, Receiver<usize>) {
+    // So much is written at once: a write that waits does not tell how far it has come.
+    const AT_ONCE: usize = 16 * 1024;
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
-    thread::spawn(move || receiver.iter().try_for_each(|bytes| pipe.write_all(&bytes)));
-    sender
+    let (progress, taken) = mpsc::channel();
+    thread::spawn(move || {
+        for bytes in receiver {
+            for piece in bytes.chunks(AT_ONCE) {
+                if pipe.write_all(piece).is_err() {
+                    return;
+                }
+                // Nobody counts once the test is over.
+                let _ = progress.send(piece.len());
+            }
+        }
+    });
+    (sender, taken)
 }
 
 fn read_in_a_thread(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{self, Receiver, Sender};
 
 /// The child's ends, and ours.
 pub(crate) struct Streams {
@@ -73,6 +74,13 @@ impl Streams {
         }
     }
 
+    /// With a client that reads nothing until it is told how many bytes to read at once.
+    pub(crate) fn unread(self) -> (Self, Sender<usize>) {
+        let (read_on, told) = mpsc::channel();
+        let output = Box::new(Held { output: self.output, told, at_once: 0 });
+        (Self { output, ..self }, read_on)
+    }
+
     /// With this as stdin, which ends by itself or is kept open elsewhere.
     pub(crate) fn reading(self, stdin: impl Into<OwnedFd>) -> Self {
         Self { stdin: stdin.into(), input: Box::new(io::sink()), ..self }
@@ -86,6 +94,24 @@ impl Streams {
     /// The child's very stdin and stdout once more: what is set on them is seen here.
     pub(crate) fn shared(&self) -> [OwnedFd; 2] {
         [self.stdin.try_clone().unwrap(), self.stdout.try_clone().unwrap()]
+    }
+}
+
+/// What is read only when it is told so, and then so many bytes at once.
+struct Held {
+    output: Box<dyn Read + Send>,
+    told: Receiver<usize>,
+    at_once: usize,
+}
+
+impl Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at_once == 0 {
+            // The end, if the test is over.
+            self.at_once = self.told.recv().unwrap_or_default();
+        }
+        let room = buffer.len().min(self.at_once);
+        self.output.read(&mut buffer[..room])
     }
 }
 
