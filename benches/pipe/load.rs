@@ -149,16 +149,16 @@ fn calls_per_second(contestant: Contestant, depth: usize) -> Result<f64> {
     Ok(calls as f64 / spent.as_secs_f64())
 }
 
-/// Makes `calls` calls with `depth` in flight: as many new ones as answers have come are sent in one write. At most
-/// 256, so that all of them fit into a pipe.
+/// Makes `calls` calls with `depth` in flight: as many new ones are sent as answers have come, each in a write of its
+/// own, as the SDKs do. At most 256, so that all of them fit into a pipe.
 fn pipeline(session: &mut Session, first_id: usize, calls: usize, depth: usize) -> Result<()> {
     let mut sent = 0;
     let mut answered = 0;
     while answered < calls {
         let due = (answered + depth).min(calls);
-        let lines: String =
-            (sent..due).flat_map(|nth| [call(first_id + nth, "echo"), "\n".to_owned()]).collect();
-        session.send(lines.as_bytes())?;
+        for nth in sent..due {
+            session.send((call(first_id + nth, "echo") + "\n").as_bytes())?;
+        }
         sent = due;
         let is_right = |said: &[u8], nth| {
             let expected = answer(first_id + nth, SMALL);

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::quality::RandomState;
+
 use super::frame::RequestId;
 
 /// The most requests in flight.
@@ -73,7 +75,7 @@ impl Waiting {
 /// The table of them.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    waiting: HashMap<Box<[u8]>, Waiting>,
+    waiting: HashMap<Box<[u8]>, Waiting, RandomState>,
     /// Sum of the lengths of keys and spellings.
     id_bytes: usize,
     /// Cancelled ids with the numbers of their requests, oldest first. Some may have been answered since.
