@@ -1,7 +1,5 @@
 //! Messages that callgate writes itself: denials and errors (SPEC W2–W4). Each is one line with its line feed.
 
-use serde::Serialize;
-
 use super::frame::{Refusal, RefusalAnswer};
 
 /// JSON-RPC error code of a denial where a tool result cannot be the answer.
@@ -10,15 +8,24 @@ pub const FORBIDDEN: i32 = 403;
 pub const TOO_MANY: i32 = 429;
 
 /// Facts of a decision for programs; stands under `callgate/decision`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct DecisionFacts<'a> {
     /// `denied` or `approval_required`.
     pub outcome: &'static str,
     /// The rule that made the decision.
     pub rule: &'a str,
     /// For a limit: milliseconds until the call would have room.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+}
+
+impl DecisionFacts<'_> {
+    fn json(&self) -> String {
+        let rule = json(self.rule);
+        let retry = self
+            .retry_after_ms
+            .map_or_else(String::new, |ms| [r#","retry_after_ms":"#, &ms.to_string()].concat());
+        [r#"{"outcome":""#, self.outcome, r#"","rule":"#, &rule, &retry, "}"].concat()
+    }
 }
 
 /// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
@@ -32,7 +39,7 @@ pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>
         r#""content":[{"type":"text","text":"#,
         &json(text),
         r#"}],"isError":true,"_meta":{"callgate/decision":"#,
-        &json(facts),
+        &facts.json(),
         "}}}",
     ])
 }
@@ -44,11 +51,11 @@ pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_
         r#"{"jsonrpc":"2.0","id":"#,
         id,
         r#","error":{"code":"#,
-        &json(&code),
+        &code.to_string(),
         r#","message":"#,
         &json(message),
         r#","data":{"callgate/decision":"#,
-        &json(facts),
+        &facts.json(),
         "}}}",
     ])
 }
@@ -60,7 +67,7 @@ pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
         r#"{"jsonrpc":"2.0","id":"#,
         id.unwrap_or("null"),
         r#","error":{"code":"#,
-        &json(&code),
+        &code.to_string(),
         r#","message":"#,
         &json(message),
         "}}",
@@ -95,7 +102,7 @@ fn line(parts: &[&str]) -> Vec<u8> {
     line
 }
 
-fn json(value: &(impl Serialize + ?Sized)) -> String {
-    // Strings and structs of strings and numbers have no way to fail.
-    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+fn json(text: &str) -> String {
+    // A string has no way to fail.
+    serde_json::to_string(text).unwrap_or_else(|_| "null".to_owned())
 }

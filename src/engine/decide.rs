@@ -414,7 +414,7 @@ impl LimitReached {
         let default = || ["Limit reached: ", &self.what, "."].concat();
         let words = words.map_or_else(default, str::to_owned);
         match self.retry_after_ms {
-            Some(ms) => format!("{words} Try again in {} s.", ms.div_ceil(1000)),
+            Some(ms) => [&words, " Try again in ", &ms.div_ceil(1000).to_string(), " s."].concat(),
             None if self.costs_too_much => words + " This call costs more than the limit allows.",
             None => words + " Trying again in this session will not help.",
         }

@@ -279,7 +279,8 @@ impl Counter {
             return self.total;
         }
         let oldest = self.oldest_that_counts(current);
-        self.filled().filter(|&(slot, _)| slot >= oldest).map(|(_, nanos)| nanos).sum()
+        let gone = self.filled().take_while(|&(slot, _)| slot < oldest).map(|(_, nanos)| nanos);
+        self.total.saturating_sub(gone.sum())
     }
 
     /// When the counter has come down to `ceiling` by itself, if it ever does.
@@ -341,9 +342,11 @@ impl Counter {
 
     /// The slots that are kept, oldest first.
     fn filled(&self) -> impl Iterator<Item = (u64, u128)> {
-        let first = self.newest.saturating_sub(SLOTS_PER_WINDOW);
-        (first..=self.newest)
-            .map(|slot| (slot, self.slots.get(index(slot)).copied().unwrap_or_default()))
+        let newest = index(self.newest).saturating_add(1);
+        let (newer, older) = self.slots.split_at_checked(newest).unwrap_or_default();
+        let ages = (0..=SLOTS_PER_WINDOW).rev();
+        let by_age = older.iter().chain(newer).zip(ages);
+        by_age.filter_map(|(&nanos, age)| Some((self.newest.checked_sub(age)?, nanos)))
     }
 
     #[expect(clippy::indexing_slicing, reason = "index() is below SLOTS")]
