@@ -38,7 +38,7 @@ fn is_sound(words: &[&str]) {
 fn variables(cell: &str) -> Option<Regex> {
     let variables = quoted(cell).into_iter().map(|variable| {
         let pattern = regex::escape(variable);
-        pattern.replace("NAME", r"\w+").replace("ID", r"\w+").replace("default", "[^}]*")
+        pattern.replace("NAME", "[A-Z_]+").replace("ID", r"\w+").replace("default", "[^}]*")
     });
     let variables: Vec<String> = variables.collect();
     (!variables.is_empty()).then(|| Regex::new(&variables.join("|")).unwrap())
