@@ -1,5 +1,6 @@
 //! What README.md says is true: its commands are run, its policies compiled, its tables compared.
 
+mod clients;
 mod fragments;
 mod page;
 mod tables;
@@ -7,9 +8,8 @@ mod tables;
 use std::fs;
 use std::path::Path;
 
-use callgate::cli::{Cli, Command};
 use callgate::engine::compile::compile;
-use clap::Parser as _;
+use regex::Regex;
 use serde_json::Value;
 
 use crate::console::{Shell, steps};
@@ -49,17 +49,21 @@ fn shell() -> Shell {
     shell.with_script("npx", &npx)
 }
 
-/// The server of the commands is the one that `tests/real` pins.
+/// The servers of the page are those that `tests/real` pins.
 #[test]
-fn the_server_is_the_pinned_one() {
+fn the_servers_are_the_pinned_ones() {
     let pins = fs::read_to_string(root().join("tests/real/package.json")).unwrap();
     let pins: Value = serde_json::from_str(&pins).unwrap();
-    let name = "@modelcontextprotocol/server-everything";
-    let pinned = format!("{name}@{}", pins["dependencies"][name].as_str().unwrap());
     let page = Page::read();
-    let mentions = page.text().matches(name).count();
-    assert_eq!(page.text().matches(&pinned).count(), mentions);
-    assert!(mentions >= 3);
+    let mentioned = Regex::new(r"(@modelcontextprotocol/server-[\w-]+)(@[\w.]+\w)?").unwrap();
+    let mut count = 0;
+    for server in mentioned.captures_iter(page.text()) {
+        let version = server.get(2).map(|version| version.as_str());
+        let pinned = pins["dependencies"][&server[1]].as_str().map(|pin| format!("@{pin}"));
+        assert_eq!(version, pinned.as_deref(), "{}", &server[1]);
+        count += 1;
+    }
+    assert!(count >= 3, "only {count} servers");
 }
 
 /// Whole policies are sound; one that stands in a file is that file.
@@ -83,25 +87,6 @@ fn policies_compile() {
     assert!(page.text().contains(&format!("the IteraTools MCP server, {tools} tools")));
 }
 
-/// The entry of a client's configuration is a command line that callgate takes.
-#[test]
-fn configurations_are_command_lines() {
-    let page = Page::read();
-    for block in page.blocks("json config") {
-        let config: Value = serde_json::from_str(block.text).unwrap();
-        for (name, server) in config["mcpServers"].as_object().unwrap() {
-            let words =
-                std::iter::once(&server["command"]).chain(server["args"].as_array().unwrap());
-            let words: Vec<&str> = words.map(|word| word.as_str().unwrap()).collect();
-            let Command::Wrap(args) = Cli::try_parse_from(&words).unwrap().command;
-            assert!(args.policy.is_absolute(), "{name}");
-            for program in [words[0], args.command[0].to_str().unwrap()] {
-                assert!(Path::new(program).is_absolute(), "{name}: {program}");
-            }
-        }
-    }
-}
-
 /// Every JSON block is of a kind that a test here knows.
 #[test]
 fn no_block_goes_unchecked() {
@@ -110,6 +95,27 @@ fn no_block_goes_unchecked() {
         let kind = block.name.split(' ').next().unwrap_or_default();
         assert!(kinds.contains(&kind), "README.md:{}: what is `json {kind}`?", block.line);
     }
+}
+
+/// What the page quotes of callgate's words, in double backticks, is what callgate says in a transcript.
+#[test]
+fn quoted_messages_are_said() {
+    let page = Page::read();
+    let quoted = Regex::new("[^`]``([^`].*?[^`])``[^`]").unwrap();
+    let quoted: Vec<&str> =
+        quoted.captures_iter(page.text()).map(|quote| quote.get(1).unwrap().as_str()).collect();
+    assert!(quoted.len() >= 5, "only {quoted:?}");
+    let said = transcripts();
+    for quote in quoted {
+        assert!(said.contains(quote), "no transcript of tests/cli says: {quote}");
+    }
+}
+
+/// What callgate is shown to say when it is used by hand.
+fn transcripts() -> String {
+    let files = fs::read_dir(root().join("tests/cli")).unwrap().map(|file| file.unwrap().path());
+    let transcripts = files.filter(|file| file.extension().is_some_and(|end| end == "console"));
+    transcripts.map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 /// Links lead to files that exist and to headings of the page.

@@ -1,0 +1,87 @@
+//! What clients are told of callgate: their configurations are command lines that it takes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use callgate::cli::{Cli, Command, WrapArgs};
+use clap::Parser as _;
+use regex::Regex;
+use serde_json::Value;
+
+use super::page::{Page, quoted};
+
+const SECTION: &str = "## Use it in a client";
+const TITLES: &str =
+    "client | servers stand under | it fills in | what callgate and the server say on stderr";
+
+fn wrap(words: &[&str]) -> WrapArgs {
+    let Command::Wrap(args) = Cli::try_parse_from(words).unwrap().command;
+    args
+}
+
+/// A command line without anything that only a shell, or only some directory, could make sense of. It means the same
+/// to callgate if the client swallows the `--`.
+fn is_sound(words: &[&str]) {
+    let args = wrap(words);
+    let server = args.command[0].to_str().unwrap();
+    for path in [words[0], args.policy.to_str().unwrap(), server] {
+        assert!(Path::new(path).is_absolute(), "{path}");
+    }
+    assert!(!words.concat().contains(['$', '~']), "{words:?}");
+    let swallowed: Vec<&str> = words.iter().copied().filter(|word| *word != "--").collect();
+    assert_eq!(swallowed.len() + 1, words.len(), "{words:?}");
+    let swallowed = wrap(&swallowed);
+    assert_eq!((swallowed.policy, swallowed.command), (args.policy, args.command));
+}
+
+/// What the table says that a client fills in, as a pattern.
+fn variables(cell: &str) -> Option<Regex> {
+    let variables = quoted(cell).into_iter().map(|variable| {
+        let pattern = regex::escape(variable);
+        pattern.replace("NAME", "[A-Z_]+").replace("ID", r"\w+").replace("default", "[^}]*")
+    });
+    let variables: Vec<String> = variables.collect();
+    (!variables.is_empty()).then(|| Regex::new(&variables.join("|")).unwrap())
+}
+
+/// Each client of the table has a configuration, of the form that the table says, and with no variables but its own.
+#[test]
+fn configurations_are_command_lines() {
+    let page = Page::read();
+    let rows = page.table(SECTION, TITLES);
+    let blocks = page.blocks("json config");
+    let clients: BTreeSet<&str> = blocks.iter().map(|block| block.name).collect();
+    assert_eq!(clients, rows.iter().map(|row| row[0]).collect());
+    for block in blocks {
+        let row = rows.iter().find(|row| row[0] == block.name).unwrap();
+        let text = match variables(row[2]) {
+            Some(variables) => variables.replace_all(block.text, "/home/you"),
+            None => block.text.into(),
+        };
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let [key] = quoted(row[1])[..] else { panic!("one key: {}", row[1]) };
+        let servers = config[key].as_object().unwrap();
+        assert_eq!((config.as_object().unwrap().len(), servers.len()), (1, 1), "{}", block.name);
+        for server in servers.values() {
+            let known = ["type", "command", "args", "env"];
+            assert!(server.as_object().unwrap().keys().all(|field| known.contains(&&**field)));
+            assert!(server.get("type").is_none_or(|form| form == "stdio"), "{}", block.name);
+            let arguments = server["args"].as_array().unwrap().iter();
+            let words = std::iter::once(&server["command"]).chain(arguments);
+            is_sound(&words.map(|word| word.as_str().unwrap()).collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Commands that write a configuration have the command line behind their own `--`.
+#[test]
+fn what_a_command_adds_is_a_command_line() {
+    let page = Page::read();
+    let commands: Vec<&str> =
+        page.text().lines().filter(|line| line.starts_with("claude mcp add ")).collect();
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    for command in commands {
+        let (_, added) = command.split_once(" -- ").unwrap();
+        is_sound(&added.split(' ').collect::<Vec<_>>());
+    }
+}
