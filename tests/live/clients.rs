@@ -155,14 +155,17 @@ impl Bench {
 }
 
 impl Client {
+    fn is_python(self) -> bool {
+        self.driver.ends_with(".py")
+    }
+
     /// What its user sees of a whole session, an element for each thing.
     fn sees(self, bench: &Bench, script: &Script, policy: Option<&Value>) -> Vec<Value> {
         let who = format!("{} {} before {}", self.driver, self.mode, script.server);
         bench.prepare(script);
         let python = peers().join("venv/bin/python");
-        let is_python = self.driver.ends_with(".py");
         let mut command =
-            bench.command(if is_python { python.as_os_str() } else { "node".as_ref() });
+            bench.command(if self.is_python() { python.as_os_str() } else { "node".as_ref() });
         let calls = script.calls.iter();
         let calls: Value =
             calls.map(|call| json!({ "tool": call.tool, "arguments": call.arguments })).collect();
@@ -197,33 +200,24 @@ impl Client {
         let bench = Bench::new();
         for script in &bench.scripts {
             let who = format!("{} {} before {}", self.driver, self.mode, script.server);
-            let mut said = self.sees(&bench, script, None);
             let revision = self.revision(script);
-            if revision.is_some() {
-                assert_eq!(said.len(), script.calls.len() + 4, "{who}: {said:#?}");
-                is_of_revision(&said[0]["connected"], revision, &who);
-            } else {
-                assert!(said[0].get("failed").is_some(), "{who}: {said:#?}");
-            }
+            let mut said = self.sees(&bench, script, None);
+            assert_eq!(said.len(), script.sights(revision), "{who}: {said:#?}");
             if revision == Some(LEGACY) {
                 said[0]["connected"]["capabilities"]["tools"]["listChanged"] = true.into();
             }
             let allow = json!({ "version": "1", "default": "allow" });
-            assert_eq!(self.sees(&bench, script, Some(&allow)), said, "{who}, allowed all");
+            let allowed = self.sees(&bench, script, Some(&allow));
+            is_the_same(&allowed, &said, &format!("{who}, allowed all"));
+
+            let gated = self.sees(&bench, script, Some(&script.policy()));
             if revision.is_some() {
-                script.denies(&mut said);
+                script.deny(&mut said, self.is_python() && revision == Some(MODERN));
+                assert_eq!(names_in(&bench.work()), script.kept, "{who}, gated");
             }
-            let strict = self.sees(&bench, script, Some(&script.policy()));
-            assert_eq!(without_result_type(strict), without_result_type(said), "{who}, gated");
-            assert_eq!(names_in(&bench.work()), script.kept, "{who}, gated");
+            is_the_same(&gated, &said, &format!("{who}, gated"));
         }
     }
-}
-
-/// Checks the revision that was agreed on, where the SDK tells it.
-fn is_of_revision(connected: &Value, revision: Option<&str>, who: &str) {
-    let version = connected.get("version");
-    assert!(version.is_none_or(|version| version.as_str() == revision), "{who}: {connected}");
 }
 
 impl Script {
@@ -232,14 +226,23 @@ impl Script {
         json!({ "version": "1", "default": "deny", "hide_denied": true, "tools": self.tools })
     }
 
-    /// Makes of what is seen without a policy what is seen behind the strict one.
-    fn denies(&self, said: &mut [Value]) {
+    /// How many things there are to see: who the server is, its tools, each call, and the two steps of the end.
+    fn sights(&self, revision: Option<&str>) -> usize {
+        if revision.is_some() { 2 + self.calls.len() + 2 } else { 1 + 2 }
+    }
+
+    /// Makes of what is seen without a policy what is seen behind the strict one, by a client that shows a result's
+    /// type or not.
+    fn deny(&self, said: &mut [Value], shows_type: bool) {
         let denials = self.calls.iter().filter(|call| call.denied.is_some()).count();
         assert!((1..self.calls.len()).contains(&denials), "{}: {denials} denials", self.server);
         self.hide(&mut said[1]["tools"]);
         for (call, seen) in self.calls.iter().zip(&mut said[2..]) {
             if let Some(denied) = &call.denied {
                 *seen = json!({ &call.tool: denied.result() });
+                if shows_type {
+                    seen[&call.tool]["resultType"] = "complete".into();
+                }
             }
         }
     }
@@ -267,14 +270,12 @@ impl Denied {
     }
 }
 
-/// What was seen without `resultType`, which some SDKs add to every result.
-fn without_result_type(mut seen: Vec<Value>) -> Vec<Value> {
-    let results =
-        seen.iter_mut().filter_map(Value::as_object_mut).flat_map(|seen| seen.values_mut());
-    for result in results.filter_map(Value::as_object_mut) {
-        result.remove("resultType");
+/// Checks what is seen one by one.
+fn is_the_same(seen: &[Value], expected: &[Value], who: &str) {
+    for (seen, expected) in seen.iter().zip(expected) {
+        assert_eq!(seen, expected, "{who}");
     }
-    seen
+    assert_eq!(seen.len(), expected.len(), "{who}: {seen:#?}");
 }
 
 fn names_in(dir: &Path) -> Vec<String> {
@@ -288,6 +289,38 @@ fn names_in(dir: &Path) -> Vec<String> {
 /// A file of `tests/real`.
 fn real(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(name)
+}
+
+/// `@modelcontextprotocol/inspector --cli` before server-everything: what it prints of the list and of a call that
+/// is allowed and one that is denied. It swallows the `--` before the server's command (SPEC C4).
+#[test]
+fn the_inspector_is_served() {
+    let bench = Bench::new();
+    let script = &bench.scripts[0];
+    let [allowed, denied, ..] = &script.calls[..] else { panic!("two calls at least") };
+    let prints = |policy: Option<&Value>| -> [Value; 3] {
+        let call = |call: &Call| {
+            let mut words = vec!["tools/call".to_owned(), "--tool-name".into(), call.tool.clone()];
+            for (name, value) in call.arguments.as_object().unwrap() {
+                words.extend(["--tool-arg".into(), format!("{name}={}", value.as_str().unwrap())]);
+            }
+            words
+        };
+        [vec!["tools/list".to_owned()], call(allowed), call(denied)].map(|method| {
+            let mut command = bench.command("node_modules/.bin/mcp-inspector");
+            command.arg("--cli").args(bench.server(script, policy)).arg("--method").args(method);
+            let end = Process::spawn(&mut command).end();
+            assert_eq!(end.code, Some(0), "{end:?}");
+            bench.is_deserted("the inspector");
+            serde_json::from_str(&end.stdout).unwrap_or_else(|error| panic!("{error}: {end:?}"))
+        })
+    };
+    let mut said = prints(None);
+    let allow = json!({ "version": "1", "default": "allow" });
+    is_the_same(&prints(Some(&allow)), &said, "the inspector, allowed all");
+    script.hide(&mut said[0]["tools"]);
+    said[2] = denied.denied.as_ref().unwrap().result();
+    is_the_same(&prints(Some(&script.policy())), &said, "the inspector, gated");
 }
 
 /// `@modelcontextprotocol/sdk`.

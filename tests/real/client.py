@@ -19,7 +19,8 @@ def see(what, value):
 
 
 def plain(model):
-    return model and model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """What the server said of it, without the SDK's own defaults."""
+    return model and model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 async def result_of(call):
