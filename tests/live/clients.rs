@@ -29,17 +29,17 @@ struct Client {
     mode: &'static str,
 }
 
-/// What its user sees of a whole session, an element for each thing, and how long the end of it takes.
-struct Session {
-    seen: Vec<Value>,
-    goodbye: Duration,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sdk {
     TypeScript1,
     TypeScript2,
     Python,
+}
+
+/// What its user sees of a whole session, an element for each thing, and how long the end of it takes.
+struct Session {
+    seen: Vec<Value>,
+    goodbye: Duration,
 }
 
 /// A server, the strict policy's `tools` for it, and what a client calls: an element of `tests/real/scripts.json`.
