@@ -11,6 +11,7 @@ mod answers;
 mod cancellations;
 mod child;
 mod client_frames;
+mod clients;
 mod command_line;
 mod death;
 mod denials;

@@ -14,19 +14,24 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
-/// The directory of the installed servers; the first test that asks installs them.
-fn servers() -> &'static Path {
-    static SERVERS: OnceLock<PathBuf> = OnceLock::new();
-    SERVERS.get_or_init(|| {
+/// The directory of the installed servers and clients; the first test that asks installs them.
+pub(super) fn peers() -> &'static Path {
+    static PEERS: OnceLock<PathBuf> = OnceLock::new();
+    PEERS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dir = root.join("target/real-servers");
+        let dir = root.join("target/real-peers");
         fs::create_dir_all(&dir).unwrap();
         // Another test run may be installing: the lock is the kernel's and dies with its holder.
         let lock = File::create(dir.join("lock")).unwrap();
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
         let mut install = Command::new(root.join("tests/real/install"));
         let end = Process::spawn(install.arg(&dir)).with_patience(60).end();
-        assert_eq!(end.code, Some(0), "the real servers could not be installed: {}", end.stderr);
+        assert_eq!(
+            end.code,
+            Some(0),
+            "the real servers and clients could not be installed: {}",
+            end.stderr
+        );
         dir
     })
 }
@@ -40,14 +45,14 @@ struct Server {
 
 fn everything() -> Server {
     Server {
-        command: vec![servers().join("node_modules/.bin/mcp-server-everything").into()],
+        command: vec![peers().join("node_modules/.bin/mcp-server-everything").into()],
         allowed: ("echo", json!({ "message": "hello, gate" })),
         denied: ("get-sum", json!({ "a": 1, "b": 2 })),
     }
 }
 
 fn filesystem(dir: &Path) -> Server {
-    let binary = servers().join("node_modules/.bin/mcp-server-filesystem");
+    let binary = peers().join("node_modules/.bin/mcp-server-filesystem");
     Server {
         command: vec![binary.into(), dir.into()],
         allowed: ("read_text_file", json!({ "path": dir.join("note") })),
@@ -57,7 +62,7 @@ fn filesystem(dir: &Path) -> Server {
 
 fn time() -> Server {
     let words = ["--local-timezone", "UTC"].map(OsString::from);
-    let binary = servers().join("venv/bin/mcp-server-time");
+    let binary = peers().join("venv/bin/mcp-server-time");
     let conversion =
         json!({ "source_timezone": "UTC", "time": "12:00", "target_timezone": "Asia/Tokyo" });
     Server {

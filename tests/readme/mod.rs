@@ -37,7 +37,7 @@ fn commands_show_what_the_page_says() {
 
 /// A shell at the top of the repository. Where the pinned servers are installed, `npx` runs them from there.
 fn shell() -> Shell {
-    let servers = root().join("target/real-servers");
+    let servers = root().join("target/real-peers");
     let shell = Shell::new(root());
     if !servers.join("installed").exists() {
         return shell;
