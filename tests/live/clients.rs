@@ -1,7 +1,7 @@
 //! Real clients before real servers: what the user of an SDK sees is the same with and without callgate, but for
 //! what the policy denies.
 
-use super::gate::callgate;
+use super::gate::{callgate, temp_dir};
 use super::process::Process;
 use super::real::peers;
 use serde::Deserialize;
@@ -88,7 +88,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = temp_dir();
         let scripts = fs::read_to_string(real("scripts.json")).unwrap();
         let scripts = scripts
             .replace("{peers}", peers().to_str().unwrap())

@@ -1,6 +1,6 @@
 //! Exit codes, error texts and options of `callgate wrap` (SPEC C1–C4).
 
-use super::gate::{Wrap, call, callgate, ok, scripted_server};
+use super::gate::{Wrap, call, callgate, ok, scripted_server, temp_dir};
 use super::ids::died;
 use super::process::{End, Process};
 use rustix::process::Signal;
@@ -17,7 +17,7 @@ const ALLOW_ALL: &str = r#"{"version":"1","default":"allow"}"#;
 
 /// A directory with `policy.json`, which allows everything.
 fn dir() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     fs::write(dir.path().join("policy.json"), ALLOW_ALL).unwrap();
     dir
 }

@@ -1,6 +1,6 @@
 //! Whatever stdin and stdout are, and that they are left as they were found.
 
-use super::gate::{Wrap, call, ok};
+use super::gate::{Wrap, call, ok, temp_dir};
 use super::process::End;
 use super::streams::Streams;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -136,7 +136,7 @@ fn a_file_is_written_from_where_it_stands() {
 /// As in `callgate … >>file`, where others append, too.
 #[test]
 fn a_file_that_is_appended_to_stays_so() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let path = dir.path().join("file");
     let append = || File::options().create(true).append(true).open(&path).unwrap();
     writeln!(append(), "before").unwrap();

@@ -2,6 +2,7 @@
 
 use super::process::{End, Process};
 use super::streams::Streams;
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
@@ -35,6 +36,13 @@ pub(crate) fn stopped(id: impl Display) -> String {
 /// How long a stop may take: the 2 s of SPEC W9, and what a busy machine adds.
 const STOP: Duration = Duration::from_secs(3);
 
+/// A directory for one test. What is made in it is writable by its owner only, whatever the developer's umask:
+/// callgate warns of policies that others can write.
+pub(crate) fn temp_dir() -> TempDir {
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    tempfile::tempdir().expect("a temporary directory")
+}
+
 /// A `callgate wrap` that is about to be started.
 pub(crate) struct Wrap {
     dir: TempDir,
@@ -48,7 +56,7 @@ pub(crate) struct Wrap {
 impl Wrap {
     /// Behind this policy, its counters in memory.
     pub(crate) fn new(policy: impl Display) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
+        let dir = temp_dir();
         let file = dir.path().join("policy.json");
         fs::write(&file, policy.to_string()).unwrap();
         Self::with_file(dir, &file)

@@ -1,6 +1,6 @@
 //! What the client is told when a reload changes the list of tools (SPEC W5).
 
-use super::gate::{Wrap, ok};
+use super::gate::{Wrap, ok, temp_dir};
 use super::streams::Streams;
 use super::versions::{Session, call_of, reloaded, version};
 use super::ways::{POLICY, replace};
@@ -30,7 +30,7 @@ fn with(number: u32, members: &Value) -> Value {
 
 /// A directory with this policy in it.
 fn dir(policy: &Value) -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     replace(dir.path(), policy.to_string());
     dir
 }

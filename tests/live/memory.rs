@@ -1,6 +1,6 @@
 //! Memory stays bounded whatever either side does (SPEC W8, W6), and a side that does not read stops the other only.
 
-use super::gate::{Gate, RESULT, Wrap, call};
+use super::gate::{Gate, RESULT, Wrap, call, temp_dir};
 use super::streams::Streams;
 use rustix::process::Signal;
 use serde_json::json;
@@ -109,7 +109,7 @@ fn lines_that_lead_nowhere_do_not_pile_up() {
 /// SPEC W8: a server that does not read stops the client; what it says, it still says, and signals still work.
 #[test]
 fn a_deaf_server_stops_the_client_only() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let words = dir.path().join("words");
     assert!(Command::new("mkfifo").arg(&words).status().unwrap().success());
     let mut gate = wrap().run(["cat".as_ref(), words.as_os_str()]);

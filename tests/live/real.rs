@@ -1,6 +1,6 @@
 //! Real servers of both ecosystems behind callgate: what passes is what they say without it.
 
-use super::gate::{Gate, Wrap};
+use super::gate::{Gate, Wrap, temp_dir};
 use super::process::Process;
 use super::sessions::as_relayed;
 use serde_json::{Value, json};
@@ -153,7 +153,7 @@ fn server_everything_is_wrapped() {
 /// `@modelcontextprotocol/server-filesystem` on Node.js.
 #[test]
 fn server_filesystem_is_wrapped() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     fs::write(dir.path().join("note"), "read me").unwrap();
     let written = dir.path().join("written");
     let server = filesystem(dir.path());

@@ -1,6 +1,6 @@
 //! A policy that changes while it is in force (SPEC W7).
 
-use super::gate::{Wrap, callgate};
+use super::gate::{Wrap, callgate, temp_dir};
 use super::process::Process;
 use super::versions::{Session, text};
 use super::ways::{FAULTS, Fault, MAX_BYTES, POLICY, WAYS, Way, clear_fault, padded, replace};
@@ -19,14 +19,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A directory with version 1 in it.
 pub(crate) fn dir() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     replace(dir.path(), text(1));
     dir
 }
 
 /// A session behind version 1, which was put in place by `way`.
 fn started(way: &Way) -> Session {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     way.write(dir.path(), &text(1));
     Session::start(dir)
 }
@@ -240,7 +240,7 @@ fn the_policy_may_go_by_any_name() {
             .into_iter()
             .chain([odd])
     {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         fs::create_dir_all(dir.path().join("conf/deep")).unwrap();
         fs::write(dir.path().join(name), text(1)).unwrap();
         let mut session = Session::of(Wrap::behind(dir, name));

@@ -1,6 +1,6 @@
 //! What a reload says, and what it leaves alone (SPEC W7, P13).
 
-use super::gate::{Wrap, ok};
+use super::gate::{Wrap, ok, temp_dir};
 use super::reload::{diagnostics, dir};
 use super::versions::{Session, call_of, reloaded, text, version, version_in};
 use super::ways::{POLICY, replace};
@@ -118,7 +118,7 @@ fn a_reload_resets_no_counter() {
             let limit = json!({ "counter": "scarce", "window": window, "max": max });
             with_tool(number, "scarce", &json!({ "limits": [limit] }))
         };
-        let dir = tempfile::tempdir().unwrap();
+        let dir = temp_dir();
         replace(dir.path(), limited(1, 3).to_string());
         let mut session = Session::start(dir);
         let mut id = 0;
