@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::lines::Lines;
-use crate::payload::COUNT;
+use crate::payload::{COUNT, Shape};
 
 /// Who stands between the driver and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +28,9 @@ pub enum Contestant {
 pub struct Policy {
     /// Tools with a limit each, beside those that are called.
     pub others: usize,
-    /// A condition on the argument `data` of `echo`.
-    pub condition: bool,
+    /// A condition on the argument `data` of `echo`, if it has this shape: on the whole string, or on a member of each
+    /// object.
+    pub condition: Option<Shape>,
 }
 
 /// What the driver's pipes are.
@@ -41,15 +42,20 @@ pub enum Streams {
 }
 
 impl Policy {
-    pub const PLAIN: Policy = Policy { others: 0, condition: false };
+    pub const PLAIN: Policy = Policy { others: 0, condition: None };
 
     fn text(self) -> String {
         let limit = |name: &str, max: u64| {
             format!(r#"[{{"counter":"{name}","window":"minute","max":{max}}}]"#)
         };
-        let condition =
-            r#""deny_if":[{"conditions":[{"path":"args.data","op":"eq","value":"x"}]}],"#;
-        let condition = if self.condition { condition } else { "" };
+        let deny_if = |condition| format!(r#""deny_if":[{{"conditions":[{condition}]}}],"#);
+        let condition = match self.condition {
+            None => String::new(),
+            Some(Shape::Text) => deny_if(r#"{"path":"args.data","op":"eq","value":"x"}"#),
+            Some(Shape::Objects) => {
+                deny_if(r#"{"path":"args.data[*].price","op":"gt","value":100}"#)
+            }
+        };
         let mut tools = vec![
             format!(r#""echo":{{{condition}"limits":{}}}"#, limit("echo", 1_000_000_000)),
             format!(r#""spent":{{"limits":{}}}"#, limit("spent", 1)),

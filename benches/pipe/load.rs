@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::contestant::{Contestant, Session, Streams};
-use crate::payload::{FIRST_ID, Large, SMALL, call};
+use crate::payload::{FIRST_ID, Frame, Large, SMALL, call};
 
 /// Calls before anything is measured.
 const WARM_UP: usize = 200;
@@ -91,15 +93,14 @@ fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> 
     let mut session = Session::start(contestant, streams, "small")?;
     let ids = FIRST_ID..FIRST_ID + WARM_UP + CALLS;
     let lines: Vec<String> = ids.clone().map(|id| call(id, tool) + "\n").collect();
-    let answers: Vec<String> = ids.clone().map(|id| answer(id, SMALL)).collect();
     let mut times = Vec::with_capacity(lines.len());
     let mut reached = 0;
-    for (id, (line, answer)) in ids.zip(lines.iter().zip(&answers)) {
+    for (id, line) in ids.zip(&lines) {
         let begun = Instant::now();
         session.send(line.as_bytes())?;
         let said = session.receive()?;
         times.push(begun.elapsed());
-        if said == answer.as_bytes() {
+        if is_answer(said, id, SMALL).is_ok() {
             reached += 1;
         } else {
             is_denial(said, id)?;
@@ -160,15 +161,10 @@ fn pipeline(session: &mut Session, first_id: usize, calls: usize, depth: usize) 
             session.send((call(first_id + nth, "echo") + "\n").as_bytes())?;
         }
         sent = due;
-        let is_right = |said: &[u8], nth| {
-            let expected = answer(first_id + nth, SMALL);
-            ensure!(said == expected.as_bytes(), "not {expected}");
-            Ok(())
-        };
-        is_right(session.receive()?, answered)?;
+        is_answer(session.receive()?, first_id + answered, SMALL)?;
         answered += 1;
         while let Some(said) = session.output.ready() {
-            is_right(said.trim_ascii_end(), answered)?;
+            is_answer(said, first_id + answered, SMALL)?;
             answered += 1;
         }
     }
@@ -185,24 +181,23 @@ fn times(large: Large) -> usize {
 fn arguments(contestant: Contestant, large: Large) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, &format!("arguments={large}"))?;
     let times = times(large);
-    let parts = large.call();
+    let mut call = Frame::call(&large.arguments());
     let mut input = session.input()?;
-    let mut line = [parts.head, FIRST_ID.to_string(), parts.tail].concat();
-    session.send(line.as_bytes())?;
-    ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+    session.send(call.with(FIRST_ID))?;
+    is_answer(session.receive()?, FIRST_ID, SMALL)?;
+    let ids = FIRST_ID + 1..=FIRST_ID + times;
     let begun = Instant::now();
     let spent = thread::scope(|scope| -> Result<Duration> {
+        let written = ids.clone();
         scope.spawn(move || {
-            for id in (FIRST_ID..).take(times + 1).skip(1) {
-                let at = r#"{"jsonrpc":"2.0","id":"#.len();
-                line.replace_range(at..at + 6, &id.to_string());
-                if input.write_all(line.as_bytes()).is_err() {
+            for id in written {
+                if input.write_all(call.with(id)).is_err() {
                     return;
                 }
             }
         });
-        for id in (FIRST_ID..).take(times + 1).skip(1) {
-            ensure!(session.receive()? == answer(id, SMALL).as_bytes(), "a wrong answer");
+        for id in ids {
+            is_answer(session.receive()?, id, SMALL)?;
         }
         Ok(begun.elapsed())
     })?;
@@ -217,21 +212,34 @@ fn results(contestant: Contestant, large: Large) -> Result<f64> {
     // As many calls as fit into a pipe.
     let times = times(large).min(200);
     let result = large.result();
-    let mut expected = answer(FIRST_ID, &result).into_bytes();
     session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
-    ensure!(session.receive()? == expected, "a wrong answer");
-    let ids = (FIRST_ID..).take(times + 1).skip(1);
+    is_answer(session.receive()?, FIRST_ID, &result)?;
+    let ids = FIRST_ID + 1..=FIRST_ID + times;
     let lines: String = ids.clone().map(|id| call(id, "echo") + "\n").collect();
     let begun = Instant::now();
     session.send(lines.as_bytes())?;
     for id in ids {
-        let at = r#"{"jsonrpc":"2.0","id":"#.len();
-        expected[at..at + 6].copy_from_slice(id.to_string().as_bytes());
-        ensure!(session.receive()? == expected, "a wrong answer");
+        is_answer(session.receive()?, id, &result)?;
     }
     let spent = begun.elapsed();
     session.end(times + 1)?;
     Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
+}
+
+/// An answer, read as a client has to read it at least.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    id: usize,
+    #[serde(borrow)]
+    result: &'a RawValue,
+}
+
+/// Checks that `line` answers the call `id` with this result, byte for byte.
+fn is_answer(line: &[u8], id: usize, result: &str) -> Result<()> {
+    let said: Answer<'_> = serde_json::from_slice(line)?;
+    ensure!(said.id == id, "an answer to {}, not to {id}", said.id);
+    ensure!(said.result.get() == result, "the result was altered");
+    Ok(())
 }
 
 fn start_up(contestant: Contestant) -> Result<f64> {
@@ -240,7 +248,7 @@ fn start_up(contestant: Contestant) -> Result<f64> {
         let begun = Instant::now();
         let mut session = Session::start(contestant, Streams::Pipes, "small")?;
         session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
-        ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+        is_answer(session.receive()?, FIRST_ID, SMALL)?;
         times.push(begun.elapsed());
         session.end(1)?;
     }
@@ -260,7 +268,7 @@ fn unread_memory(contestant: Contestant) -> Result<f64> {
     const STILL: Duration = Duration::from_millis(200);
     let mut session = Session::start(contestant, Streams::Pipes, "flood")?;
     session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
-    ensure!(session.receive()? == answer(FIRST_ID, SMALL).as_bytes(), "a wrong answer");
+    is_answer(session.receive()?, FIRST_ID, SMALL)?;
     let before = session.peak_kib()?;
     let mut spent = 0;
     while session.cpu_ns()? > spent {
@@ -270,11 +278,6 @@ fn unread_memory(contestant: Contestant) -> Result<f64> {
     let grown = session.peak_kib()?.saturating_sub(before);
     session.kill()?;
     Ok(grown as f64 / 1024.0)
-}
-
-/// The line that answers a call, without its line feed.
-fn answer(id: usize, result: &str) -> String {
-    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#)
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -9,6 +9,9 @@
 //! driver ══► callgate ══► server
 //! ```
 //!
+//! Driver and server read JSON with `serde_json`, as far as a client and a server must, and write each message by
+//! itself, as the SDKs do; but they do nothing else.
+//!
 //! Every answer is checked, byte for byte, and the server counts the calls that reach it: a figure with errors is no
 //! figure. Latency and CPU are measured with everything pinned to one CPU, throughput of large values with nothing
 //! pinned.

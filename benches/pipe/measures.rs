@@ -113,7 +113,7 @@ pub fn measures() -> Vec<Measure> {
         all.push(Measure { name, subject, ..against_pipe("", "µs", pipes, Mark::AtMost(0.55)) });
     }
     for others in [10, 100, 1000, 10_000] {
-        let policy = Policy { others: others - 1, condition: false };
+        let policy = Policy { others: others - 1, condition: None };
         let mark = if others == 10_000 { Mark::AtMost(1.1) } else { Mark::None };
         all.push(Measure {
             name: format!("p50, {others} tools in the policy, over one"),
@@ -159,7 +159,7 @@ fn bulk() -> Vec<Measure> {
                 Mark::AtLeast(0.75),
             ));
             all.push(against_pipe(&name("arguments"), "MB/s", arguments, Mark::AtLeast(0.5)));
-            let policy = Policy { others: 0, condition: true };
+            let policy = Policy { others: 0, condition: Some(shape) };
             all.push(Measure {
                 name: name("arguments under a condition"),
                 subject: Run { contestant: Contestant::Callgate(policy), load: arguments },

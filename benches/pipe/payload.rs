@@ -66,14 +66,9 @@ impl Large {
         }
     }
 
-    /// A call that carries the value.
-    pub fn call(self) -> Parts {
-        let head = r#"{"jsonrpc":"2.0","id":"#.to_owned();
-        let tail = format!(
-            r#","method":"tools/call","params":{{"name":"echo","arguments":{{"data":{}}}}}}}"#,
-            self.value()
-        );
-        Parts { head, tail: tail + "\n" }
+    /// The arguments of a call that carries the value.
+    pub fn arguments(self) -> String {
+        format!(r#"{{"data":{}}}"#, self.value())
     }
 
     /// A result that carries the value.
@@ -88,10 +83,32 @@ impl Large {
     }
 }
 
-/// A line around its id.
-pub struct Parts {
-    pub head: String,
-    pub tail: String,
+/// The parts of a line around its id, which can be exchanged in place.
+pub struct Frame {
+    line: Vec<u8>,
+}
+
+impl Frame {
+    const HEAD: &str = r#"{"jsonrpc":"2.0","id":"#;
+
+    /// A call of `echo`.
+    pub fn call(arguments: &str) -> Self {
+        Self::new(&format!(
+            r#""method":"tools/call","params":{{"name":"echo","arguments":{arguments}}}"#
+        ))
+    }
+
+    fn new(rest: &str) -> Self {
+        let line = format!("{}{FIRST_ID},{rest}}}\n", Self::HEAD).into_bytes();
+        Frame { line }
+    }
+
+    /// The line with this id, which has six digits as all others.
+    pub fn with(&mut self, id: usize) -> &[u8] {
+        let at = Self::HEAD.len();
+        self.line[at..at + 6].copy_from_slice(id.to_string().as_bytes());
+        &self.line
+    }
 }
 
 impl FromStr for Large {
