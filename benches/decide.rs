@@ -130,22 +130,57 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Large frames: bytes that one pass reads a second.
+/// Large frames: bytes that are read a second.
 fn large_frames(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("a call with 1 MiB of arguments");
-    let text = format!(r#""{}""#, "x".repeat(1024 * 1024));
-    let item = r#"{"id":12345,"name":"an object of one hundred bytes","tags":["a","b"],"price":12.75,"on":true,"x":1},"#;
-    let list = format!("[{}0]", item.repeat(1024 * 1024 / item.len()));
-    for (name, value) in [("one string", text), ("objects of 100 bytes", list)] {
-        let calls = [format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"width":1,"height":1,"value":{value}}}}}}}"#
-        )];
-        let answers = [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()];
+    const BYTES: usize = 1024 * 1024;
+    let text = format!(r#""{}""#, "x".repeat(BYTES));
+    let object = |id| {
+        format!(
+            r#"{{"id":{id:>6},"name":"item {id:06}","price":12.50,"tags":["red","green"],"ok":true,"note":"abcdefgh"}}"#
+        )
+    };
+    let objects = (0..BYTES / 100).map(object).collect::<Vec<_>>().join(",");
+    let objects = format!("[{objects}]");
+    let text_condition =
+        r#""deny_if":[{"conditions":[{"path":"args.value","op":"eq","value":"x"}]}],"#;
+    let object_condition =
+        r#""deny_if":[{"conditions":[{"path":"args.value[*].price","op":"gt","value":100}]}],"#;
+    let mut group = criterion.benchmark_group("a message of 1 MiB");
+    for (shape, value, condition) in [
+        ("one string", &text, text_condition),
+        ("objects of 100 bytes", &objects, object_condition),
+    ] {
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"value":{value}}}}}}}"#
+        );
+        let small = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
+        group.throughput(Throughput::Bytes(call.len() as u64));
+        for (what, conditions) in [("arguments", ""), ("arguments under a condition", condition)] {
+            let mut engine = Engine::new(&policy(1, conditions, "1e15"));
+            let (calls, answers) = ([call.clone()], [small.clone()]);
+            group.bench_function(format!("{what}, {shape}"), |bencher| {
+                bencher.iter_custom(|iterations| {
+                    (0..iterations).map(|_| engine.time(&calls, &answers, true)).sum()
+                });
+            });
+        }
+        let ask =
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"image_generate"}}"#;
+        let answer = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[],"structuredContent":{value}}}}}"#
+        );
         let mut engine = Engine::new(&policy(1, "", "1e15"));
-        group.throughput(Throughput::Bytes(calls[0].len() as u64));
-        group.bench_function(name, |bencher| {
+        group.bench_function(format!("result, {shape}"), |bencher| {
             bencher.iter_custom(|iterations| {
-                (0..iterations).map(|_| engine.time(&calls, &answers, true)).sum()
+                let one = |_| {
+                    assert!(matches!(engine.decide(ask), Action::Forward));
+                    let begun = Instant::now();
+                    let step =
+                        engine.session.handle(Side::Server, black_box(&answer).as_bytes(), NOW);
+                    assert!(matches!(step.action, Action::Forward));
+                    begun.elapsed()
+                };
+                (0..iterations).map(one).sum()
             });
         });
     }

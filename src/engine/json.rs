@@ -130,16 +130,8 @@ impl<'a, 's> Reader<'a, 's> {
     pub fn value(&mut self, keys: KeyRule) -> Result<Value<'a>, JsonError> {
         self.skip_space();
         let start = self.at;
-        let floor = self.scratch.open.len();
-        loop {
-            let entered = self.scalar_or_enter(keys)?;
-            if entered && !self.first_in_container()? {
-                continue;
-            }
-            if self.leave_and_advance(floor)? {
-                return Ok(self.view(start));
-            }
-        }
+        self.at = self.scratch.value(self.text.as_bytes(), start, keys, self.max_depth)?;
+        Ok(self.view(start))
     }
 
     /// Reads one object member by member: `member` is given each key and must read its value.
@@ -160,7 +152,7 @@ impl<'a, 's> Reader<'a, 's> {
         if self.peek() != Some(b'}') {
             loop {
                 let key = self.key()?;
-                self.scratch.keys.push(key);
+                self.scratch.keys.push(key.raw().as_bytes(), key.start(), key.is_escaped());
                 member(self, key)?;
                 if self.peek() != Some(b',') {
                     break;
@@ -201,75 +193,6 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(self.view(start))
     }
 
-    /// Reads a scalar, or the opening bracket of a container (then true).
-    fn scalar_or_enter(&mut self, keys: KeyRule) -> Result<bool, JsonError> {
-        self.skip_space();
-        match self.byte() {
-            Some(b'"') => {
-                self.string()?;
-            }
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b'{') => {
-                self.enter(match keys {
-                    KeyRule::Unique => Open::Unique(self.scratch.keys.count()),
-                    KeyRule::Any => Open::Object,
-                })?;
-                return Ok(true);
-            }
-            Some(b'[') => {
-                self.enter(Open::Array)?;
-                return Ok(true);
-            }
-            Some(b't') => self.word("true")?,
-            Some(b'f') => self.word("false")?,
-            Some(b'n') => self.word("null")?,
-            _ => return self.expected("a value"),
-        }
-        Ok(false)
-    }
-
-    /// After an opening bracket: true if the container is empty (its closing bracket comes next), else its
-    /// first key is read, if it has keys.
-    fn first_in_container(&mut self) -> Result<bool, JsonError> {
-        match (self.scratch.open.last().copied(), self.peek()) {
-            (Some(Open::Array), Some(b']'))
-            | (Some(Open::Object | Open::Unique(_)), Some(b'}')) => Ok(true),
-            (Some(Open::Array) | None, _) => Ok(false),
-            (Some(Open::Object | Open::Unique(_)), _) => self.nested_key().map(|()| false),
-        }
-    }
-
-    /// After a value: closes what is closed here. True when the depth is back at `floor`; otherwise the
-    /// cursor stands before the next value.
-    fn leave_and_advance(&mut self, floor: usize) -> Result<bool, JsonError> {
-        // A container that has just been found empty stands before its closing bracket, any other value is
-        // complete: both go the same way from here.
-        while self.scratch.open.len() > floor {
-            match (self.scratch.open.last().copied(), self.peek()) {
-                (Some(Open::Array), Some(b']')) => {
-                    self.bump(1);
-                    self.scratch.open.pop();
-                }
-                (Some(Open::Object | Open::Unique(_)), Some(b'}')) => {
-                    self.bump(1);
-                    self.leave();
-                }
-                (Some(Open::Array), Some(b',')) => {
-                    self.bump(1);
-                    return Ok(false);
-                }
-                (Some(Open::Object | Open::Unique(_)), Some(b',')) => {
-                    self.bump(1);
-                    self.nested_key()?;
-                    return Ok(false);
-                }
-                (Some(Open::Array), _) => return self.expected("`,` or `]`"),
-                _ => return self.expected("`,` or `}`"),
-            }
-        }
-        Ok(true)
-    }
-
     /// Steps over an opening bracket.
     fn enter(&mut self, open: Open) -> Result<(), JsonError> {
         if self.scratch.open.len() >= self.max_depth {
@@ -282,17 +205,8 @@ impl<'a, 's> Reader<'a, 's> {
 
     fn leave(&mut self) {
         if let Some(Open::Unique(base)) = self.scratch.open.pop() {
-            self.scratch.keys.close(base, self.text);
+            self.scratch.keys.close(base, self.text.as_bytes());
         }
-    }
-
-    /// Reads a key inside a value, and its colon.
-    fn nested_key(&mut self) -> Result<(), JsonError> {
-        let key = self.key()?;
-        if let Some(Open::Unique(_)) = self.scratch.open.last() {
-            self.scratch.keys.push(key);
-        }
-        Ok(())
     }
 
     /// Reads a key and its colon.
@@ -300,80 +214,13 @@ impl<'a, 's> Reader<'a, 's> {
         if self.peek() != Some(b'"') {
             return self.expected("a key in double quotes");
         }
-        let start = self.at.saturating_add(1);
-        let escaped = self.string()?;
-        let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
+        let start = after(self.at, 1);
+        let (end, escaped) = string_end(self.text.as_bytes(), self.at)?;
+        self.at = end;
+        let raw = self.text.get(start..end.saturating_sub(1)).unwrap_or_default();
         self.skip_space();
         self.eat(b':', "`:`")?;
         Ok(Str::proved(raw, start, escaped))
-    }
-
-    /// Reads a string; true if there is an escape in it.
-    fn string(&mut self) -> Result<bool, JsonError> {
-        let mut escaped = false;
-        self.bump(1);
-        loop {
-            self.bump(plain_run(self.rest()));
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(_) => return self.expected("no raw control character in a string"),
-                None => return self.expected("the closing quote of a string"),
-            }
-            escaped = true;
-        }
-        self.bump(1);
-        Ok(escaped)
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.rest() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.bump(2),
-            [_, b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|h| h.is_ascii_hexdigit()) => {
-                self.bump(6);
-            }
-            _ => return self.expected("an escape such as `\\n` or `\\u0041`"),
-        }
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        if self.byte() == Some(b'-') {
-            self.bump(1);
-        }
-        match self.byte() {
-            Some(b'0') => self.bump(1),
-            _ => self.digits()?,
-        }
-        if self.byte() == Some(b'.') {
-            self.bump(1);
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.bump(1);
-            if let Some(b'+' | b'-') = self.byte() {
-                self.bump(1);
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let run = self.rest().iter().take_while(|b| b.is_ascii_digit()).count();
-        if run == 0 {
-            return self.expected("a digit");
-        }
-        self.bump(run);
-        Ok(())
-    }
-
-    fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
-        if self.rest().starts_with(word.as_bytes()) {
-            self.bump(word.len());
-            return Ok(());
-        }
-        self.expected("a value")
     }
 
     fn eat(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {
@@ -385,21 +232,15 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.bump(1);
-        }
+        self.at = behind_space(self.text.as_bytes(), self.at);
     }
 
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
     fn bump(&mut self, bytes: usize) {
-        self.at = self.at.saturating_add(bytes);
+        self.at = after(self.at, bytes);
     }
 
     fn view(&self, start: usize) -> Value<'a> {
@@ -407,6 +248,176 @@ impl<'a, 's> Reader<'a, 's> {
     }
 
     fn expected<T>(&self, what: &'static str) -> Result<T, JsonError> {
-        Err(JsonError { at: self.at, fault: Fault::Expected(what) })
+        expected(self.at, what)
     }
+}
+
+/// The inner loop. The place in the text is a local here, not a field, and so stays in a register; a large frame
+/// takes most of its time in these few functions.
+impl Scratch {
+    /// Reads one value, which begins at `at`; returns where it ends.
+    fn value(
+        &mut self,
+        text: &[u8],
+        mut at: usize,
+        keys: KeyRule,
+        max_depth: usize,
+    ) -> Result<usize, JsonError> {
+        let floor = self.open.len();
+        let mut inside = Open::Array;
+        'value: loop {
+            match byte(text, at) {
+                b'"' => (at, _) = string_end(text, at)?,
+                b'-' | b'0'..=b'9' => at = number_end(text, at)?,
+                bracket @ (b'{' | b'[') => {
+                    if self.open.len() >= max_depth {
+                        return Err(JsonError { at, fault: Fault::TooDeep });
+                    }
+                    inside = match (bracket, keys) {
+                        (b'[', _) => Open::Array,
+                        (_, KeyRule::Unique) => Open::Unique(self.keys.count()),
+                        (_, KeyRule::Any) => Open::Object,
+                    };
+                    self.open.push(inside);
+                    at = behind_space(text, after(at, 1));
+                    match (inside, byte(text, at)) {
+                        // It is empty: a value has ended, as it were, before the closing bracket.
+                        (Open::Array, b']') | (Open::Object | Open::Unique(_), b'}') => {}
+                        (Open::Array, _) => continue 'value,
+                        (Open::Object | Open::Unique(_), _) => {
+                            at = self.key(text, at, inside)?;
+                            continue 'value;
+                        }
+                    }
+                }
+                b't' => at = word_end(text, at, b"true")?,
+                b'f' => at = word_end(text, at, b"false")?,
+                b'n' => at = word_end(text, at, b"null")?,
+                _ => return expected(at, "a value"),
+            }
+            while self.open.len() > floor {
+                at = behind_space(text, at);
+                match (inside, byte(text, at)) {
+                    (Open::Array, b',') => {
+                        at = behind_space(text, after(at, 1));
+                        continue 'value;
+                    }
+                    (Open::Object | Open::Unique(_), b',') => {
+                        at = self.key(text, behind_space(text, after(at, 1)), inside)?;
+                        continue 'value;
+                    }
+                    (Open::Array, b']') | (Open::Object, b'}') => {}
+                    (Open::Unique(base), b'}') => self.keys.close(base, text),
+                    (Open::Array, _) => return expected(at, "`,` or `]`"),
+                    (Open::Object | Open::Unique(_), _) => return expected(at, "`,` or `}`"),
+                }
+                at = after(at, 1);
+                self.open.pop();
+                inside = self.open.last().copied().unwrap_or(Open::Array);
+            }
+            return Ok(at);
+        }
+    }
+
+    /// Reads a key, which begins at `at`, and its colon; returns where its value begins.
+    fn key(&mut self, text: &[u8], at: usize, inside: Open) -> Result<usize, JsonError> {
+        if byte(text, at) != b'"' {
+            return expected(at, "a key in double quotes");
+        }
+        let (end, escaped) = string_end(text, at)?;
+        if let Open::Unique(_) = inside {
+            let raw = text.get(after(at, 1)..end.saturating_sub(1)).unwrap_or_default();
+            self.keys.push(raw, after(at, 1), escaped);
+        }
+        let colon = behind_space(text, end);
+        if byte(text, colon) != b':' {
+            return expected(colon, "`:`");
+        }
+        Ok(behind_space(text, after(colon, 1)))
+    }
+}
+
+/// The byte at a place; behind the end a NUL, which has no place in JSON.
+#[inline]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
+}
+
+/// A place further on. Texts are shorter than the address space.
+#[inline]
+fn after(at: usize, bytes: usize) -> usize {
+    at.wrapping_add(bytes)
+}
+
+#[inline]
+fn behind_space(text: &[u8], mut at: usize) -> usize {
+    while let b' ' | b'\t' | b'\n' | b'\r' = byte(text, at) {
+        at = after(at, 1);
+    }
+    at
+}
+
+/// Reads a string, whose opening quote is at `at`; returns where it ends, and whether there is an escape in it.
+#[inline]
+fn string_end(text: &[u8], at: usize) -> Result<(usize, bool), JsonError> {
+    let mut at = after(at, 1);
+    let mut escaped = false;
+    loop {
+        at = after(at, plain_run(text.get(at..).unwrap_or_default()));
+        match text.get(at) {
+            Some(b'"') => return Ok((after(at, 1), escaped)),
+            Some(b'\\') => at = escape_end(text, at)?,
+            Some(_) => return expected(at, "no raw control character in a string"),
+            None => return expected(at, "the closing quote of a string"),
+        }
+        escaped = true;
+    }
+}
+
+fn escape_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    match text.get(at..).unwrap_or_default() {
+        [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => Ok(after(at, 2)),
+        [_, b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|h| h.is_ascii_hexdigit()) => {
+            Ok(after(at, 6))
+        }
+        _ => expected(at, "an escape such as `\\n` or `\\u0041`"),
+    }
+}
+
+#[inline]
+fn number_end(text: &[u8], at: usize) -> Result<usize, JsonError> {
+    let mut at = if byte(text, at) == b'-' { after(at, 1) } else { at };
+    at = if byte(text, at) == b'0' { after(at, 1) } else { digits_end(text, at)? };
+    if byte(text, at) == b'.' {
+        at = digits_end(text, after(at, 1))?;
+    }
+    if let b'e' | b'E' = byte(text, at) {
+        at = after(at, 1);
+        if let b'+' | b'-' = byte(text, at) {
+            at = after(at, 1);
+        }
+        at = digits_end(text, at)?;
+    }
+    Ok(at)
+}
+
+#[inline]
+fn digits_end(text: &[u8], start: usize) -> Result<usize, JsonError> {
+    let mut at = start;
+    while byte(text, at).is_ascii_digit() {
+        at = after(at, 1);
+    }
+    if at == start { expected(at, "a digit") } else { Ok(at) }
+}
+
+#[inline]
+fn word_end(text: &[u8], at: usize, word: &[u8]) -> Result<usize, JsonError> {
+    if text.get(at..).unwrap_or_default().starts_with(word) {
+        return Ok(after(at, word.len()));
+    }
+    expected(at, "a value")
+}
+
+fn expected<T>(at: usize, what: &'static str) -> Result<T, JsonError> {
+    Err(JsonError { at, fault: Fault::Expected(what) })
 }

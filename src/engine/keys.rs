@@ -43,15 +43,15 @@ impl Keys {
         narrow(self.open.len())
     }
 
-    pub(super) fn push(&mut self, key: Str<'_>) {
-        let raw = key.raw().as_bytes();
-        let start = narrow(key.start());
-        let end = narrow(key.start().saturating_add(raw.len()));
-        self.open.push(Key { start, end, tag: tag(raw), escaped: key.is_escaped() });
+    /// Adds a key, which stands `raw` between its quotes and begins at `start` of the text.
+    #[inline]
+    pub(super) fn push(&mut self, raw: &[u8], start: usize, escaped: bool) {
+        let end = narrow(start.saturating_add(raw.len()));
+        self.open.push(Key { start: narrow(start), end, tag: tag(raw), escaped });
     }
 
     /// Compares the keys of the innermost object, which begin at `base`, and forgets them.
-    pub(super) fn close(&mut self, base: u32, text: &str) {
+    pub(super) fn close(&mut self, base: u32, text: &[u8]) {
         let base = base as usize;
         let keys = self.open.get(base..).unwrap_or_default();
         if keys.len() <= FEW {
@@ -85,13 +85,14 @@ impl Keys {
 }
 
 impl Key {
-    fn equals(&self, other: &Key, text: &str) -> bool {
+    fn equals(&self, other: &Key, text: &[u8]) -> bool {
         (self.tag == other.tag || self.escaped || other.escaped) && self.of(text) == other.of(text)
     }
 
-    fn of<'a>(&self, text: &'a str) -> Str<'a> {
+    fn of<'a>(&self, text: &'a [u8]) -> Str<'a> {
         let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
-        Str::proved(raw, self.start as usize, self.escaped)
+        // The whole text has been read as UTF-8, and keys end at quotes.
+        Str::proved(str::from_utf8(raw).unwrap_or_default(), self.start as usize, self.escaped)
     }
 }
 

@@ -3,17 +3,24 @@
 /// How many bytes from the start may stand in a string as they are: no quote, backslash or control character.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
-    /// Strings are short, mostly: so many words are looked at one by one before the long way pays.
-    const WORDS: usize = 4;
-    const LANES: usize = 32;
-    let (words, _) = bytes.as_chunks::<8>();
-    for (nth, word) in words.iter().take(WORDS).enumerate() {
+    // Most strings end within the first word or two.
+    let mut begun = 0_usize;
+    while let Some(word) = bytes.get(begun..).and_then(|rest| rest.first_chunk::<8>()) {
         let special = special_bytes(u64::from_le_bytes(*word));
         if special != 0 {
-            return nth.saturating_mul(8).saturating_add(first_byte(special));
+            return begun.wrapping_add(first_byte(special));
+        }
+        begun = begun.wrapping_add(8);
+        if begun == 32 {
+            return long_plain_run(bytes, begun);
         }
     }
-    let begun = words.len().min(WORDS).saturating_mul(8);
+    long_plain_run(bytes, begun)
+}
+
+/// The same, of which `begun` bytes are known to be plain.
+fn long_plain_run(bytes: &[u8], begun: usize) -> usize {
+    const LANES: usize = 32;
     let rest = bytes.get(begun..).unwrap_or_default();
     // Without a branch in the inner loop this compiles to a handful of vector instructions.
     let (chunks, _) = rest.as_chunks::<LANES>();
