@@ -7,8 +7,10 @@ use super::frame::IdFinder;
 /// How much of a line that is thrown away is kept for people to see.
 pub const HEAD_BYTES: usize = 1024;
 
-/// Room that a read is offered.
+/// Room that a read is offered at least: what a pipe holds.
 const READ_BYTES: usize = 64 * 1024;
+/// Room for lines that are read while others are on their way out.
+const BUFFER_BYTES: usize = 4 * READ_BYTES;
 
 /// Who sent a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,25 +76,34 @@ impl LineBuffer {
     /// `max` is the longest line that is kept, in bytes without its line end.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        let bytes = Vec::with_capacity(READ_BYTES);
+        let bytes = Vec::with_capacity(BUFFER_BYTES);
         LineBuffer { bytes, decided: 0, scanned: 0, max, skipping: None }
     }
 
     /// The buffer for a read to append to; it has room. Lines that were handed out are gone from here on.
     pub fn spare(&mut self) -> &mut Vec<u8> {
-        if self.decided == self.bytes.len() && self.bytes.capacity() > READ_BYTES {
-            self.bytes = Vec::with_capacity(READ_BYTES);
+        if self.decided == self.bytes.len() && self.bytes.capacity() > BUFFER_BYTES {
+            self.bytes = Vec::with_capacity(BUFFER_BYTES);
         } else {
             self.bytes.drain(..self.decided);
         }
         self.scanned = self.scanned.saturating_sub(self.decided);
         self.decided = 0;
-        if self.bytes.capacity().saturating_sub(self.bytes.len()) < READ_BYTES / 2 {
+        if self.room() < READ_BYTES / 2 {
             // Double what is there, but reserve no more than the longest line can use.
             let useful = self.max.saturating_add(READ_BYTES).saturating_sub(self.bytes.len());
             self.bytes.reserve_exact(self.bytes.len().min(useful).max(READ_BYTES));
         }
         &mut self.bytes
+    }
+
+    /// The same while lines that were handed out are still in use: nothing moves. `None` if there is too little room.
+    pub fn spare_behind(&mut self) -> Option<&mut Vec<u8>> {
+        (self.room() >= READ_BYTES).then_some(&mut self.bytes)
+    }
+
+    fn room(&self) -> usize {
+        self.bytes.capacity().saturating_sub(self.bytes.len())
     }
 
     /// The next line that is complete, if one is.

@@ -45,16 +45,20 @@ impl Lane {
         self.run = start..line.end;
     }
 
-    /// Reads once, if the run is out and something is there. True if it read or the source ended.
+    /// Reads once, if something is there; behind a run that is not out yet as long as there is room. True if it read
+    /// or the source ended.
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.run.is_empty() {
-            return false;
-        }
         loop {
             let Some(source) = &self.source else { return false };
+            let buffer = if self.run.is_empty() {
+                self.buffer.spare()
+            } else if let Some(buffer) = self.buffer.spare_behind() {
+                buffer
+            } else {
+                return false;
+            };
             let Poll::Ready(ready) = source.poll_read_ready(cx) else { return false };
             let Ok(mut guard) = ready else { break };
-            let buffer = self.buffer.spare();
             let room = buffer.capacity().saturating_sub(buffer.len());
             match source.get_ref().read(buffer) {
                 Ok(0) => break,
