@@ -92,7 +92,14 @@ impl Session {
                 let file = policy.path().join("policy.json");
                 fs::write(&file, rules.text())?;
                 let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
-                command.args(["wrap", "--policy"]).arg(file).arg("--").arg(&this);
+                command
+                    .args(["wrap", "--state", "memory", "--policy"])
+                    .arg(file)
+                    .arg("--")
+                    .arg(&this);
+                for name in ["POLICY", "GRANT", "STATE"] {
+                    command.env_remove(format!("CALLGATE_{name}"));
+                }
                 command
             }
         };

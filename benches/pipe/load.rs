@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -18,8 +18,10 @@ const WARM_UP: usize = 200;
 const CALLS: usize = 2000;
 /// Calls of a measurement with many in flight.
 const MANY: usize = 20_000;
-/// Bytes of large values that a measurement moves, at least.
-const BULK: usize = 64 * 1024 * 1024;
+/// Bytes of large values that a measurement moves: a tenth of a second at least.
+const BULK: usize = 192 * 1024 * 1024;
+/// Results that are asked for before the first has come: more than a client would, fewer than fit into a pipe.
+const ASKED: usize = 64;
 /// Starts of a measurement.
 const STARTS: usize = 15;
 
@@ -103,7 +105,7 @@ fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> 
         if is_answer(said, id, SMALL).is_ok() {
             reached += 1;
         } else {
-            is_denial(said, id)?;
+            is_denial(said, id, tool)?;
         }
     }
     let expected = match tool {
@@ -116,15 +118,26 @@ fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> 
     Ok(median(times.split_off(WARM_UP)).as_secs_f64() * 1e6)
 }
 
-fn is_denial(said: &[u8], id: usize) -> Result<()> {
-    let head = format!(
-        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"[POLICY DENIED] "#
+/// Checks a denial byte for byte, but for the time that is left.
+fn is_denial(said: &[u8], id: usize, tool: &str) -> Result<()> {
+    let (message, decision) = match tool {
+        "spent" => (
+            "Limit reached: 1 per minute (spent). Try again in # s.",
+            r#""rule":"/tools/spent/limits/0","retry_after_ms":#"#,
+        ),
+        _ => ("Tool `nope` is not permitted by policy.", r#""rule":"(default deny)""#),
+    };
+    let expected = format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{"content":[{{"type":"text","text":"[POLICY DENIED] {message}"}}],"isError":true,"_meta":{{"callgate/decision":{{"outcome":"denied",{decision}}}}}}}}}"#
     );
-    ensure!(
-        said.starts_with(head.as_bytes()),
-        "{} is no answer to {id}",
-        String::from_utf8_lossy(said)
-    );
+    let said = String::from_utf8_lossy(said);
+    let mut rest = &*said;
+    for (nth, part) in expected.split('#').enumerate() {
+        let behind =
+            if nth == 0 { rest } else { rest.trim_start_matches(|c: char| c.is_ascii_digit()) };
+        rest = behind.strip_prefix(part).with_context(|| format!("{said} is no answer to {id}"))?;
+    }
+    ensure!(rest.is_empty(), "{said} is no answer to {id}");
     Ok(())
 }
 
@@ -205,21 +218,24 @@ fn arguments(contestant: Contestant, large: Large) -> Result<f64> {
     Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
 }
 
-/// All results are asked for at once, and the server writes them one behind the other. The driver compares every
-/// byte.
+/// Some results are asked for ahead, and the server writes them one behind the other. The driver compares every byte.
 fn results(contestant: Contestant, large: Large) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, &format!("results={large}"))?;
-    // As many calls as fit into a pipe.
-    let times = times(large).min(200);
+    let times = times(large);
     let result = large.result();
-    session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;
+    let ask = |session: &mut Session, id| session.send((call(id, "echo") + "\n").as_bytes());
+    ask(&mut session, FIRST_ID)?;
     is_answer(session.receive()?, FIRST_ID, &result)?;
     let ids = FIRST_ID + 1..=FIRST_ID + times;
-    let lines: String = ids.clone().map(|id| call(id, "echo") + "\n").collect();
     let begun = Instant::now();
-    session.send(lines.as_bytes())?;
-    for id in ids {
+    for id in ids.clone().take(ASKED) {
+        ask(&mut session, id)?;
+    }
+    for id in ids.clone() {
         is_answer(session.receive()?, id, &result)?;
+        if ids.contains(&(id + ASKED)) {
+            ask(&mut session, id + ASKED)?;
+        }
     }
     let spent = begun.elapsed();
     session.end(times + 1)?;

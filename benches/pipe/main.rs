@@ -40,6 +40,10 @@ mod payload;
 mod server;
 
 use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -91,9 +95,27 @@ fn compare(options: &[&str]) -> Result<ExitCode> {
     ensure!(!measures.is_empty(), "no measure has this name; see --list");
     report::head(rounds);
     let mut all_met = true;
+    let progress = watch_over();
     for measure in &measures {
+        progress.store(0, Ordering::Relaxed);
         let taken = measure.take(rounds).with_context(|| format!("`{}`", measure.name))?;
         all_met &= report::row(measure, &taken);
     }
     Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A contestant that hangs must not hang the run: ends it when one measure takes longer than any should. The measure
+/// sets the seconds back to 0.
+fn watch_over() -> Arc<AtomicU32> {
+    const SECONDS: u32 = 300;
+    let seconds = Arc::new(AtomicU32::new(0));
+    let watched = Arc::clone(&seconds);
+    thread::spawn(move || {
+        while watched.fetch_add(1, Ordering::Relaxed) < SECONDS {
+            thread::sleep(Duration::from_secs(1));
+        }
+        println!("nothing has come for {SECONDS} s");
+        std::process::exit(1);
+    });
+    seconds
 }
