@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use super::keys::Keys;
-use super::scan::plain_run;
+use super::keys::{KeySet, Keys};
+use super::scan::{Cursor, Expected};
 use super::value::{Str, Value};
 
 /// The deepest nesting that is read; the outermost object is level 1 (SPEC W3).
@@ -30,6 +30,12 @@ pub enum Fault {
     TooDeep,
 }
 
+impl From<Expected> for JsonError {
+    fn from(Expected { at, what }: Expected) -> Self {
+        JsonError { at, fault: Fault::Expected(what) }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,6 +50,8 @@ impl fmt::Display for Fault {
 pub enum KeyRule {
     /// Duplicates are noted in [`Scratch::duplicates`].
     Unique,
+    /// The same for the elements of the value, which is an array, and for nothing inside them.
+    OfElements,
     /// Duplicates are nobody's business.
     Any,
 }
@@ -51,18 +59,18 @@ pub enum KeyRule {
 /// The memory that one pass needs, kept from frame to frame.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    open: Vec<Open>,
+    /// What the innermost object or array lies in, outermost first.
+    around: Vec<Inside>,
     keys: Keys,
 }
 
-/// One object or array that has been entered and not left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Open {
+/// What the reader is in.
+#[derive(Debug, Clone, Copy)]
+enum Inside {
+    /// No object or array that it has to leave.
+    Nothing,
     Array,
-    /// An object whose keys are not compared.
-    Object,
-    /// An object whose keys are, and where they begin in [`Scratch::keys`].
-    Unique(u32),
+    Object(KeySet),
 }
 
 impl Scratch {
@@ -75,18 +83,17 @@ impl Scratch {
     /// Forgets the last text, and gives back what only a large one needed.
     fn reset(&mut self) {
         const KEEP: usize = 4096;
-        self.open.clear();
-        self.open.shrink_to(KEEP);
+        self.around.clear();
+        self.around.shrink_to(KEEP);
         self.keys.reset(KEEP);
     }
 }
 
-/// A cursor over text that is to be proved JSON.
+/// Reads text that is to be proved JSON.
 #[derive(Debug)]
 pub struct Reader<'a, 's> {
     text: &'a str,
-    /// `at <= text.len()`
-    at: usize,
+    cursor: Cursor<'a>,
     max_depth: usize,
     scratch: &'s mut Scratch,
 }
@@ -95,7 +102,7 @@ impl<'a, 's> Reader<'a, 's> {
     /// Starts at the beginning of `text`. Deeper nesting than `max_depth` is an error.
     pub fn new(text: &'a str, max_depth: usize, scratch: &'s mut Scratch) -> Self {
         scratch.reset();
-        Reader { text, at: 0, max_depth, scratch }
+        Reader { text, cursor: Cursor::new(text), max_depth, scratch }
     }
 
     /// Proves that the whole text is one value, with nothing but white space around it.
@@ -113,31 +120,91 @@ impl<'a, 's> Reader<'a, 's> {
     /// # Errors
     /// Where something is left.
     pub fn end(&mut self) -> Result<(), JsonError> {
-        self.skip_space();
-        if self.at < self.text.len() { self.expected("the end of the text") } else { Ok(()) }
+        match self.peek() {
+            Some(_) => Ok(self.cursor.expected("the end of the text")?),
+            None => Ok(()),
+        }
     }
 
     /// The first byte of the value that comes next, after white space; `None` at the end of the text.
     pub fn peek(&mut self) -> Option<u8> {
-        self.skip_space();
-        self.byte()
+        self.cursor.peek()
     }
 
     /// Reads one value of any kind.
     ///
     /// # Errors
     /// Where the text is not JSON, or too deep.
-    pub fn value(&mut self, keys: KeyRule) -> Result<Value<'a>, JsonError> {
-        self.skip_space();
-        let start = self.at;
-        let floor = self.scratch.open.len();
-        loop {
-            let entered = self.scalar_or_enter(keys)?;
-            if entered && !self.first_in_container()? {
-                continue;
+    pub fn value(&mut self, rule: KeyRule) -> Result<Value<'a>, JsonError> {
+        let mut cursor = self.cursor;
+        cursor.peek();
+        let start = cursor.at();
+        let elements = self.scratch.around.len().saturating_add(2);
+        let mut inside = Inside::Nothing;
+        // Each turn reads one element, or one member with its key, and what is closed behind it.
+        'next: loop {
+            match &mut inside {
+                Inside::Nothing | Inside::Array => {}
+                Inside::Object(keys) => {
+                    cursor.peek();
+                    let known = self.scratch.keys.again(keys, self.text.as_bytes(), cursor.rest());
+                    if known > 0 {
+                        cursor.bump(known);
+                        cursor.colon()?;
+                    } else {
+                        (cursor, *keys) = self.another_key(cursor, *keys)?;
+                    }
+                }
             }
-            if self.leave_and_advance(floor)? {
-                return Ok(self.view(start));
+            match cursor.peek() {
+                Some(b'"') => {
+                    cursor.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => cursor.number()?,
+                Some(b'{') => {
+                    self.enter(cursor, inside)?;
+                    cursor.bump(1);
+                    let level = self.scratch.around.len();
+                    let compared = match rule {
+                        KeyRule::Unique => true,
+                        KeyRule::OfElements => level == elements,
+                        KeyRule::Any => false,
+                    };
+                    inside = Inside::Object(self.scratch.keys.enter_at(level, compared));
+                    if cursor.peek() != Some(b'}') {
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.enter(cursor, inside)?;
+                    cursor.bump(1);
+                    inside = Inside::Array;
+                    if cursor.peek() != Some(b']') {
+                        continue;
+                    }
+                }
+                Some(b't') => cursor.word(b"true")?,
+                Some(b'f') => cursor.word(b"false")?,
+                Some(b'n') => cursor.word(b"null")?,
+                _ => cursor.expected("a value")?,
+            }
+            loop {
+                if let Inside::Nothing = inside {
+                    self.cursor = cursor;
+                    return Ok(self.view(start));
+                }
+                match (inside, cursor.peek()) {
+                    (_, Some(b',')) => {
+                        cursor.bump(1);
+                        continue 'next;
+                    }
+                    (Inside::Array, Some(b']')) => {}
+                    (Inside::Object(keys), Some(b'}')) => self.scratch.keys.close(keys, self.text),
+                    (Inside::Array, _) => cursor.expected("`,` or `]`")?,
+                    _ => cursor.expected("`,` or `}`")?,
+                }
+                cursor.bump(1);
+                inside = self.scratch.around.pop().unwrap_or(Inside::Nothing);
             }
         }
     }
@@ -151,262 +218,62 @@ impl<'a, 's> Reader<'a, 's> {
         &mut self,
         mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
     ) -> Result<Value<'a>, JsonError> {
-        self.skip_space();
-        let start = self.at;
-        if self.byte() != Some(b'{') {
-            return self.expected("`{`");
+        if self.peek() != Some(b'{') {
+            return Ok(self.cursor.expected("`{`")?);
         }
-        self.enter(Open::Unique(self.scratch.keys.count()))?;
+        let start = self.cursor.at();
+        self.enter(self.cursor, Inside::Nothing)?;
+        self.cursor.bump(1);
+        let mut keys = self.scratch.keys.enter();
         if self.peek() != Some(b'}') {
             loop {
-                let key = self.key()?;
-                self.scratch.keys.push(key);
+                let mut cursor = self.cursor;
+                let key = self.key(&mut cursor)?;
+                self.cursor = cursor;
+                keys = self.scratch.keys.push(keys, key, self.text);
                 member(self, key)?;
-                if self.peek() != Some(b',') {
+                if !self.cursor.eat(b',') {
                     break;
                 }
-                self.bump(1);
             }
         }
-        self.eat(b'}', "`,` or `}`")?;
-        self.leave();
+        if !self.cursor.eat(b'}') {
+            return Ok(self.cursor.expected("`,` or `}`")?);
+        }
+        self.scratch.keys.close(keys, self.text);
+        self.scratch.around.pop();
         Ok(self.view(start))
     }
 
-    /// Reads one array element by element: `element` must read each.
-    ///
-    /// # Errors
-    /// As [`Reader::object`].
-    pub fn array(
+    /// Counts one level more: what begins at the cursor lies in `around`.
+    #[inline]
+    fn enter(&mut self, cursor: Cursor<'a>, around: Inside) -> Result<(), JsonError> {
+        if self.scratch.around.len() >= self.max_depth {
+            return Err(JsonError { at: cursor.at(), fault: Fault::TooDeep });
+        }
+        self.scratch.around.push(around);
+        Ok(())
+    }
+
+    /// Reads a key that is not like the one in the object before, and its colon.
+    #[inline(never)]
+    fn another_key(
         &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<(), JsonError>,
-    ) -> Result<Value<'a>, JsonError> {
-        self.skip_space();
-        let start = self.at;
-        if self.byte() != Some(b'[') {
-            return self.expected("`[`");
-        }
-        self.enter(Open::Array)?;
-        if self.peek() != Some(b']') {
-            loop {
-                element(self)?;
-                if self.peek() != Some(b',') {
-                    break;
-                }
-                self.bump(1);
-            }
-        }
-        self.eat(b']', "`,` or `]`")?;
-        self.leave();
-        Ok(self.view(start))
-    }
-
-    /// Reads a scalar, or the opening bracket of a container (then true).
-    fn scalar_or_enter(&mut self, keys: KeyRule) -> Result<bool, JsonError> {
-        self.skip_space();
-        match self.byte() {
-            Some(b'"') => {
-                self.string()?;
-            }
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b'{') => {
-                self.enter(match keys {
-                    KeyRule::Unique => Open::Unique(self.scratch.keys.count()),
-                    KeyRule::Any => Open::Object,
-                })?;
-                return Ok(true);
-            }
-            Some(b'[') => {
-                self.enter(Open::Array)?;
-                return Ok(true);
-            }
-            Some(b't') => self.word("true")?,
-            Some(b'f') => self.word("false")?,
-            Some(b'n') => self.word("null")?,
-            _ => return self.expected("a value"),
-        }
-        Ok(false)
-    }
-
-    /// After an opening bracket: true if the container is empty (its closing bracket comes next), else its
-    /// first key is read, if it has keys.
-    fn first_in_container(&mut self) -> Result<bool, JsonError> {
-        match (self.scratch.open.last().copied(), self.peek()) {
-            (Some(Open::Array), Some(b']'))
-            | (Some(Open::Object | Open::Unique(_)), Some(b'}')) => Ok(true),
-            (Some(Open::Array) | None, _) => Ok(false),
-            (Some(Open::Object | Open::Unique(_)), _) => self.nested_key().map(|()| false),
-        }
-    }
-
-    /// After a value: closes what is closed here. True when the depth is back at `floor`; otherwise the
-    /// cursor stands before the next value.
-    fn leave_and_advance(&mut self, floor: usize) -> Result<bool, JsonError> {
-        // A container that has just been found empty stands before its closing bracket, any other value is
-        // complete: both go the same way from here.
-        while self.scratch.open.len() > floor {
-            match (self.scratch.open.last().copied(), self.peek()) {
-                (Some(Open::Array), Some(b']')) => {
-                    self.bump(1);
-                    self.scratch.open.pop();
-                }
-                (Some(Open::Object | Open::Unique(_)), Some(b'}')) => {
-                    self.bump(1);
-                    self.leave();
-                }
-                (Some(Open::Array), Some(b',')) => {
-                    self.bump(1);
-                    return Ok(false);
-                }
-                (Some(Open::Object | Open::Unique(_)), Some(b',')) => {
-                    self.bump(1);
-                    self.nested_key()?;
-                    return Ok(false);
-                }
-                (Some(Open::Array), _) => return self.expected("`,` or `]`"),
-                _ => return self.expected("`,` or `}`"),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Steps over an opening bracket.
-    fn enter(&mut self, open: Open) -> Result<(), JsonError> {
-        if self.scratch.open.len() >= self.max_depth {
-            return Err(JsonError { at: self.at, fault: Fault::TooDeep });
-        }
-        self.scratch.open.push(open);
-        self.bump(1);
-        Ok(())
-    }
-
-    fn leave(&mut self) {
-        if let Some(Open::Unique(base)) = self.scratch.open.pop() {
-            self.scratch.keys.close(base, self.text);
-        }
-    }
-
-    /// Reads a key inside a value, and its colon.
-    fn nested_key(&mut self) -> Result<(), JsonError> {
-        let key = self.key()?;
-        if let Some(Open::Unique(_)) = self.scratch.open.last() {
-            self.scratch.keys.push(key);
-        }
-        Ok(())
+        mut cursor: Cursor<'a>,
+        keys: KeySet,
+    ) -> Result<(Cursor<'a>, KeySet), JsonError> {
+        let key = self.key(&mut cursor)?;
+        Ok((cursor, self.scratch.keys.push(keys, key, self.text)))
     }
 
     /// Reads a key and its colon.
-    fn key(&mut self) -> Result<Str<'a>, JsonError> {
-        if self.peek() != Some(b'"') {
-            return self.expected("a key in double quotes");
-        }
-        let start = self.at.saturating_add(1);
-        let escaped = self.string()?;
-        let raw = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
-        self.skip_space();
-        self.eat(b':', "`:`")?;
-        Ok(Str::proved(raw, start, escaped))
-    }
-
-    /// Reads a string; true if there is an escape in it.
-    fn string(&mut self) -> Result<bool, JsonError> {
-        let mut escaped = false;
-        self.bump(1);
-        loop {
-            self.bump(plain_run(self.rest()));
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(_) => return self.expected("no raw control character in a string"),
-                None => return self.expected("the closing quote of a string"),
-            }
-            escaped = true;
-        }
-        self.bump(1);
-        Ok(escaped)
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.rest() {
-            [_, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.bump(2),
-            [_, b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|h| h.is_ascii_hexdigit()) => {
-                self.bump(6);
-            }
-            _ => return self.expected("an escape such as `\\n` or `\\u0041`"),
-        }
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        if self.byte() == Some(b'-') {
-            self.bump(1);
-        }
-        match self.byte() {
-            Some(b'0') => self.bump(1),
-            _ => self.digits()?,
-        }
-        if self.byte() == Some(b'.') {
-            self.bump(1);
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.bump(1);
-            if let Some(b'+' | b'-') = self.byte() {
-                self.bump(1);
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let run = self.rest().iter().take_while(|b| b.is_ascii_digit()).count();
-        if run == 0 {
-            return self.expected("a digit");
-        }
-        self.bump(run);
-        Ok(())
-    }
-
-    fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
-        if self.rest().starts_with(word.as_bytes()) {
-            self.bump(word.len());
-            return Ok(());
-        }
-        self.expected("a value")
-    }
-
-    fn eat(&mut self, byte: u8, what: &'static str) -> Result<(), JsonError> {
-        if self.byte() == Some(byte) {
-            self.bump(1);
-            return Ok(());
-        }
-        self.expected(what)
-    }
-
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
-            self.bump(1);
-        }
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
-    }
-
-    fn bump(&mut self, bytes: usize) {
-        self.at = self.at.saturating_add(bytes);
+    fn key(&self, cursor: &mut Cursor<'a>) -> Result<Str<'a>, JsonError> {
+        let (place, escaped) = cursor.key()?;
+        let start = place.start;
+        Ok(Str::proved(self.text.get(place).unwrap_or_default(), start, escaped))
     }
 
     fn view(&self, start: usize) -> Value<'a> {
-        Value::proved_at(self.text.get(start..self.at).unwrap_or_default(), start)
-    }
-
-    fn expected<T>(&self, what: &'static str) -> Result<T, JsonError> {
-        Err(JsonError { at: self.at, fault: Fault::Expected(what) })
+        Value::proved_at(self.text.get(start..self.cursor.at()).unwrap_or_default(), start)
     }
 }
