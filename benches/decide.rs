@@ -69,6 +69,22 @@ impl Engine {
         }
         spent
     }
+
+    /// Times one of a call and its answer: the line of this side.
+    fn time_pair(&mut self, call: &str, answer: &str, side: Side) -> Duration {
+        let begun = Instant::now();
+        let action = self.decide(black_box(call));
+        let called = begun.elapsed();
+        assert!(matches!(action, Action::Forward), "{action:?}");
+        let begun = Instant::now();
+        let step = self.session.handle(Side::Server, black_box(answer).as_bytes(), NOW);
+        let answered = begun.elapsed();
+        assert!(matches!(step.action, Action::Forward));
+        match side {
+            Side::Client => called,
+            Side::Server => answered,
+        }
+    }
 }
 
 /// A policy of so many tools; the one that is called comes last, with these conditions and one limit of `max`.
@@ -130,22 +146,64 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Large frames: bytes that one pass reads a second.
-fn large_frames(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("a call with 1 MiB of arguments");
-    let text = format!(r#""{}""#, "x".repeat(1024 * 1024));
-    let item = r#"{"id":12345,"name":"an object of one hundred bytes","tags":["a","b"],"price":12.75,"on":true,"x":1},"#;
-    let list = format!("[{}0]", item.repeat(1024 * 1024 / item.len()));
-    for (name, value) in [("one string", text), ("objects of 100 bytes", list)] {
-        let calls = [format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"width":1,"height":1,"value":{value}}}}}}}"#
-        )];
-        let answers = [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned()];
-        let mut engine = Engine::new(&policy(1, "", "1e15"));
-        group.throughput(Throughput::Bytes(calls[0].len() as u64));
-        group.bench_function(name, |bencher| {
+/// One string, or a list of objects of about 100 bytes that differ only in their values.
+fn large_value(objects: bool, size: usize) -> String {
+    if !objects {
+        return format!(r#""{}""#, "x".repeat(size));
+    }
+    let mut list = "[".to_owned();
+    for nth in 1.. {
+        let (id, price, on) = (nth * 7919 % 1_000_000, nth * 31 % 100, nth % 3 == 0);
+        write!(
+            list,
+            r#"{{"id":{id},"name":"item {id}","price":{price}.5,"tags":["a","b"],"ok":{on},"note":"some words here"}}"#
+        )
+        .expect("a string takes it");
+        if list.len() >= size {
+            break;
+        }
+        list.push(',');
+    }
+    list + "]"
+}
+
+/// Large frames: bytes that are read a second.
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("read");
+    group.sample_size(10).warm_up_time(Duration::from_millis(500));
+    let width = r#""deny_if":[{"conditions":[{"path":"args.width","op":"gt","value":2048}]}],"#;
+    let text = r#""deny_if":[{"conditions":[{"path":"args.value","op":"eq","value":"y"}]}],"#;
+    let each =
+        r#""deny_if":[{"conditions":[{"path":"args.value[*].price","op":"gt","value":100}]}],"#;
+    let rows = [
+        ("a result, one string", Side::Server, false, ""),
+        ("a result, objects", Side::Server, true, ""),
+        ("arguments, one string", Side::Client, false, ""),
+        ("arguments, one string, a condition on it", Side::Client, false, text),
+        ("arguments, objects", Side::Client, true, ""),
+        ("arguments, objects, a condition beside them", Side::Client, true, width),
+        ("arguments, objects, a condition on each", Side::Client, true, each),
+    ];
+    let sizes = [("64 KiB", 1 << 16), ("1 MiB", 1 << 20), ("16 MiB", 1 << 24)];
+    for ((name, side, objects, conditions), (size_name, size)) in
+        rows.iter().flat_map(|row| sizes.map(|size| (*row, size)))
+    {
+        let value = large_value(objects, size - 1024);
+        let (given, answered) = match side {
+            Side::Client => (value.as_str(), "0"),
+            Side::Server => ("0", value.as_str()),
+        };
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"width":1,"value":{given}}}}}}}"#
+        );
+        let answer =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"structuredContent":{answered}}}}}"#);
+        let mut engine = Engine::new(&policy(1, conditions, "1e15"));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(format!("{name}/{size_name}"), |bencher| {
             bencher.iter_custom(|iterations| {
-                (0..iterations).map(|_| engine.time(&calls, &answers, true)).sum()
+                let times = (0..iterations).map(|_| engine.time_pair(&call, &answer, side));
+                times.sum()
             });
         });
     }
@@ -155,6 +213,6 @@ fn large_frames(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(50);
-    targets = decisions, large_frames
+    targets = decisions, reading
 }
 criterion_main!(benches);
