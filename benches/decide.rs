@@ -69,6 +69,22 @@ impl Engine {
         }
         spent
     }
+
+    /// Times one of a call and its answer: the line of this side.
+    fn time_pair(&mut self, call: &str, answer: &str, side: Side) -> Duration {
+        let begun = Instant::now();
+        let action = self.decide(black_box(call));
+        let called = begun.elapsed();
+        assert!(matches!(action, Action::Forward), "{action:?}");
+        let begun = Instant::now();
+        let step = self.session.handle(Side::Server, black_box(answer).as_bytes(), NOW);
+        let answered = begun.elapsed();
+        assert!(matches!(step.action, Action::Forward));
+        match side {
+            Side::Client => called,
+            Side::Server => answered,
+        }
+    }
 }
 
 /// A policy of so many tools; the one that is called comes last, with these conditions and one limit of `max`.
@@ -130,57 +146,64 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Large frames: bytes that are read a second.
-fn large_frames(criterion: &mut Criterion) {
-    const BYTES: usize = 1024 * 1024;
-    let text = format!(r#""{}""#, "x".repeat(BYTES));
-    let object = |id| {
-        format!(
-            r#"{{"id":{id:>6},"name":"item {id:06}","price":12.50,"tags":["red","green"],"ok":true,"note":"abcdefgh"}}"#
+/// One string, or a list of objects of about 100 bytes that differ only in their values.
+fn large_value(objects: bool, size: usize) -> String {
+    if !objects {
+        return format!(r#""{}""#, "x".repeat(size));
+    }
+    let mut list = "[".to_owned();
+    for nth in 1.. {
+        let (id, price, on) = (nth * 7919 % 1_000_000, nth * 31 % 100, nth % 3 == 0);
+        write!(
+            list,
+            r#"{{"id":{id},"name":"item {id}","price":{price}.5,"tags":["a","b"],"ok":{on},"note":"some words here"}}"#
         )
-    };
-    let objects = (0..BYTES / 100).map(object).collect::<Vec<_>>().join(",");
-    let objects = format!("[{objects}]");
-    let text_condition =
-        r#""deny_if":[{"conditions":[{"path":"args.value","op":"eq","value":"x"}]}],"#;
-    let object_condition =
-        r#""deny_if":[{"conditions":[{"path":"args.value[*].price","op":"gt","value":100}]}],"#;
-    let mut group = criterion.benchmark_group("a message of 1 MiB");
-    for (shape, value, condition) in [
-        ("one string", &text, text_condition),
-        ("objects of 100 bytes", &objects, object_condition),
-    ] {
-        let call = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"value":{value}}}}}}}"#
-        );
-        let small = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#.to_owned();
-        group.throughput(Throughput::Bytes(call.len() as u64));
-        for (what, conditions) in [("arguments", ""), ("arguments under a condition", condition)] {
-            let mut engine = Engine::new(&policy(1, conditions, "1e15"));
-            let (calls, answers) = ([call.clone()], [small.clone()]);
-            group.bench_function(format!("{what}, {shape}"), |bencher| {
-                bencher.iter_custom(|iterations| {
-                    (0..iterations).map(|_| engine.time(&calls, &answers, true)).sum()
-                });
-            });
+        .expect("a string takes it");
+        if list.len() >= size {
+            break;
         }
-        let ask =
-            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"image_generate"}}"#;
-        let answer = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[],"structuredContent":{value}}}}}"#
+        list.push(',');
+    }
+    list + "]"
+}
+
+/// Large frames: bytes that are read a second.
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("read");
+    group.sample_size(10).warm_up_time(Duration::from_millis(500));
+    let width = r#""deny_if":[{"conditions":[{"path":"args.width","op":"gt","value":2048}]}],"#;
+    let text = r#""deny_if":[{"conditions":[{"path":"args.value","op":"eq","value":"y"}]}],"#;
+    let each =
+        r#""deny_if":[{"conditions":[{"path":"args.value[*].price","op":"gt","value":100}]}],"#;
+    let rows = [
+        ("a result, one string", Side::Server, false, ""),
+        ("a result, objects", Side::Server, true, ""),
+        ("arguments, one string", Side::Client, false, ""),
+        ("arguments, one string, a condition on it", Side::Client, false, text),
+        ("arguments, objects", Side::Client, true, ""),
+        ("arguments, objects, a condition beside them", Side::Client, true, width),
+        ("arguments, objects, a condition on each", Side::Client, true, each),
+    ];
+    let sizes = [("64 KiB", 1 << 16), ("1 MiB", 1 << 20), ("16 MiB", 1 << 24)];
+    for ((name, side, objects, conditions), (size_name, size)) in
+        rows.iter().flat_map(|row| sizes.map(|size| (*row, size)))
+    {
+        let value = large_value(objects, size - 1024);
+        let (given, answered) = match side {
+            Side::Client => (value.as_str(), "0"),
+            Side::Server => ("0", value.as_str()),
+        };
+        let call = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"image_generate","arguments":{{"width":1,"value":{given}}}}}}}"#
         );
-        let mut engine = Engine::new(&policy(1, "", "1e15"));
-        group.bench_function(format!("result, {shape}"), |bencher| {
+        let answer =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"structuredContent":{answered}}}}}"#);
+        let mut engine = Engine::new(&policy(1, conditions, "1e15"));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function(format!("{name}/{size_name}"), |bencher| {
             bencher.iter_custom(|iterations| {
-                let one = |_| {
-                    assert!(matches!(engine.decide(ask), Action::Forward));
-                    let begun = Instant::now();
-                    let step =
-                        engine.session.handle(Side::Server, black_box(&answer).as_bytes(), NOW);
-                    assert!(matches!(step.action, Action::Forward));
-                    begun.elapsed()
-                };
-                (0..iterations).map(one).sum()
+                let times = (0..iterations).map(|_| engine.time_pair(&call, &answer, side));
+                times.sum()
             });
         });
     }
@@ -190,6 +213,6 @@ fn large_frames(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(50);
-    targets = decisions, large_frames
+    targets = decisions, reading
 }
 criterion_main!(benches);

@@ -1,4 +1,7 @@
 //! The keys of the objects that are being read, and which of them stand twice (SPEC P1, W3).
+//!
+//! The objects of a list mostly have the same keys in the same order. What has been compared once is kept, and a
+//! key that stands where the object before had it needs no second look.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,6 +10,10 @@ use super::value::Str;
 /// Up to this many keys of one object are compared pair by pair; more are sorted by hash.
 const FEW: usize = 16;
 
+/// Of an object with more keys than this, or deeper, none are kept for the next one.
+const KEPT_KEYS: usize = 64;
+const KEPT_LEVELS: usize = 32;
+
 /// More duplicates than this are not noted: one is enough to refuse.
 const NOTED: usize = 16;
 
@@ -14,9 +21,26 @@ const NOTED: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     open: Vec<Key>,
+    /// Keys of the last object at each level, if they are spelt without escapes: of one whose keys need not
+    /// differ, then of one whose keys do.
+    kept: Vec<Vec<Kept>>,
     hashed: Vec<(u64, Key)>,
     hasher: RandomState,
     duplicates: Vec<usize>,
+}
+
+/// An open object.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeySet {
+    /// How many keys of the objects around it are open.
+    base: u32,
+    /// Its place in [`Keys::kept`].
+    place: u32,
+    /// Its keys must differ.
+    compared: bool,
+    /// So many keys are those of the last object at this level, and are not in [`Keys::open`]; `None` when another
+    /// key has come.
+    alike: Option<u32>,
 }
 
 /// Where a key stands in the text, between its quotes. Frames are shorter than 4 GiB, so 32 bits do.
@@ -29,53 +53,132 @@ struct Key {
     escaped: bool,
 }
 
+/// A key without escapes, in its quotes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kept {
+    /// Where it begins in the text, and its length.
+    start: u32,
+    length: u32,
+    /// Its first 16 bytes, and zeros.
+    head: u128,
+    /// Which bits of the head are its own.
+    mask: u128,
+}
+
 impl Keys {
     pub(super) fn reset(&mut self, keep: usize) {
         self.open.clear();
         self.open.shrink_to(keep);
+        self.kept.iter_mut().for_each(Vec::clear);
         self.hashed.clear();
         self.hashed.shrink_to(keep);
         self.duplicates.clear();
     }
 
-    /// How many keys are open: where those of the next object begin.
-    pub(super) fn count(&self) -> u32 {
-        narrow(self.open.len())
+    /// An object begins whose keys must differ, and which is like no other.
+    pub(super) fn enter(&self) -> KeySet {
+        KeySet { base: narrow(self.open.len()), place: u32::MAX, compared: true, alike: None }
     }
 
-    /// Adds a key, which stands `raw` between its quotes and begins at `start` of the text.
+    /// An object begins at this level, which may be like the last one there.
+    pub(super) fn enter_at(&self, level: usize, compared: bool) -> KeySet {
+        let place = narrow(level.saturating_mul(2).saturating_add(usize::from(compared)));
+        KeySet { place, compared, alike: Some(0), ..self.enter() }
+    }
+
+    /// The length of the key at the start of `rest`, with its quotes, if the last object at this level had it in
+    /// the same place; it is then counted. Otherwise 0.
     #[inline]
-    pub(super) fn push(&mut self, raw: &[u8], start: usize, escaped: bool) {
-        let end = narrow(start.saturating_add(raw.len()));
-        self.open.push(Key { start: narrow(start), end, tag: tag(raw), escaped });
+    pub(super) fn again(&self, set: &mut KeySet, text: &[u8], rest: &[u8]) -> usize {
+        let Some(alike) = set.alike else { return 0 };
+        let kept = self.kept.get(set.place as usize).and_then(|kept| kept.get(alike as usize));
+        let (Some(kept), Some(head)) = (kept, rest.first_chunk()) else { return 0 };
+        if (u128::from_le_bytes(*head) ^ kept.head) & kept.mask != 0
+            || kept.length > 16 && !rest.starts_with(kept.of(text))
+        {
+            return 0;
+        }
+        set.alike = Some(alike.wrapping_add(1));
+        kept.length as usize
     }
 
-    /// Compares the keys of the innermost object, which begin at `base`, and forgets them.
-    pub(super) fn close(&mut self, base: u32, text: &[u8]) {
-        let base = base as usize;
-        let keys = self.open.get(base..).unwrap_or_default();
-        if keys.len() <= FEW {
-            for (nth, later) in keys.iter().enumerate() {
-                if keys.iter().take(nth).any(|earlier| earlier.equals(later, text)) {
-                    note(&mut self.duplicates, later);
-                }
-            }
-        } else {
-            // The hash is keyed and random, so no agent can choose keys that collide.
-            self.hashed.clear();
-            let hashes = keys.iter().map(|key| (self.hasher.hash_one(key.of(text)), *key));
-            self.hashed.extend(hashes);
-            self.hashed.sort_unstable_by_key(|(hash, key)| (*hash, key.start));
-            for pair in self.hashed.windows(2) {
-                if let [(first, earlier), (second, later)] = pair
-                    && first == second
-                    && earlier.equals(later, text)
-                {
-                    note(&mut self.duplicates, later);
-                }
+    /// Notes the next key of an object, which is not like the last one there.
+    pub(super) fn push(&mut self, set: KeySet, key: Str<'_>, text: &str) -> KeySet {
+        if let Some(alike) = set.alike
+            && let Some(kept) = self.kept.get(set.place as usize)
+        {
+            self.open.extend(kept.iter().take(alike as usize).map(|kept| kept.key(text)));
+        }
+        let set = KeySet { alike: None, ..set };
+        if set.compared || self.keys_of(set).len() < KEPT_KEYS {
+            self.open.push(Key::new(key));
+        }
+        set
+    }
+
+    /// Compares the keys of the innermost object, and forgets them or keeps them for the next.
+    pub(super) fn close(&mut self, set: KeySet, text: &str) {
+        // All keys were those of the object before: they differ if they have to.
+        if set.alike.is_some() {
+            return;
+        }
+        if set.compared {
+            self.compare(set, text);
+        }
+        if self.duplicates.is_empty() {
+            self.keep(set, text);
+        }
+        self.open.truncate(set.base as usize);
+    }
+
+    fn keys_of(&self, set: KeySet) -> &[Key] {
+        self.open.get(set.base as usize..).unwrap_or_default()
+    }
+
+    fn compare(&mut self, set: KeySet, text: &str) {
+        let keys = self.open.get(set.base as usize..).unwrap_or_default();
+        if keys.len() > FEW {
+            return self.compare_many(set, text);
+        }
+        for (nth, later) in keys.iter().enumerate() {
+            if keys.iter().take(nth).any(|earlier| earlier.equals(later, text)) {
+                note(&mut self.duplicates, later);
             }
         }
-        self.open.truncate(base);
+    }
+
+    fn compare_many(&mut self, set: KeySet, text: &str) {
+        let keys = self.open.get(set.base as usize..).unwrap_or_default();
+        // The hash is keyed and random, so no agent can choose keys that collide.
+        self.hashed.clear();
+        let hashes = keys.iter().map(|key| (self.hasher.hash_one(key.of(text)), *key));
+        self.hashed.extend(hashes);
+        self.hashed.sort_unstable_by_key(|(hash, key)| (*hash, key.start));
+        for pair in self.hashed.windows(2) {
+            if let [(first, earlier), (second, later)] = pair
+                && first == second
+                && earlier.equals(later, text)
+            {
+                note(&mut self.duplicates, later);
+            }
+        }
+    }
+
+    /// Keeps the keys of the innermost object for the next at its level.
+    fn keep(&mut self, set: KeySet, text: &str) {
+        let place = set.place as usize;
+        let keys = self.open.get(set.base as usize..).unwrap_or_default();
+        if place >= KEPT_LEVELS * 2 || keys.len() > KEPT_KEYS || keys.iter().any(|key| key.escaped)
+        {
+            return;
+        }
+        if self.kept.len() <= place {
+            self.kept.resize_with(place.saturating_add(1), Vec::new);
+        }
+        if let Some(kept) = self.kept.get_mut(place) {
+            kept.clear();
+            kept.extend(keys.iter().map(|key| Kept::new(key, text)));
+        }
     }
 
     /// Where the second key of each pair begins (its opening quote), in bytes.
@@ -85,14 +188,49 @@ impl Keys {
 }
 
 impl Key {
-    fn equals(&self, other: &Key, text: &[u8]) -> bool {
+    fn new(key: Str<'_>) -> Self {
+        let raw = key.raw().as_bytes();
+        let start = narrow(key.start());
+        let end = narrow(key.start().saturating_add(raw.len()));
+        Key { start, end, tag: tag(raw), escaped: key.is_escaped() }
+    }
+
+    fn equals(&self, other: &Key, text: &str) -> bool {
         (self.tag == other.tag || self.escaped || other.escaped) && self.of(text) == other.of(text)
     }
 
-    fn of<'a>(&self, text: &'a [u8]) -> Str<'a> {
+    fn of<'a>(&self, text: &'a str) -> Str<'a> {
         let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
-        // The whole text has been read as UTF-8, and keys end at quotes.
-        Str::proved(str::from_utf8(raw).unwrap_or_default(), self.start as usize, self.escaped)
+        Str::proved(raw, self.start as usize, self.escaped)
+    }
+}
+
+impl Kept {
+    fn new(key: &Key, text: &str) -> Self {
+        let start = key.start.saturating_sub(1);
+        let length = key.end.saturating_add(1).saturating_sub(start);
+        let kept = Kept { start, length, ..Kept::default() };
+        let own = kept.of(text.as_bytes());
+        if let Some(head) = own.first_chunk() {
+            return Kept { head: u128::from_le_bytes(*head), mask: u128::MAX, ..kept };
+        }
+        let (mut head, mut mask) = ([0; 16], [0; 16]);
+        for ((head, mask), &byte) in head.iter_mut().zip(&mut mask).zip(own) {
+            (*head, *mask) = (byte, u8::MAX);
+        }
+        Kept { head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask), ..kept }
+    }
+
+    fn of<'a>(&self, text: &'a [u8]) -> &'a [u8] {
+        let end = self.start.saturating_add(self.length);
+        text.get(self.start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn key(&self, text: &str) -> Key {
+        let start = self.start.saturating_add(1);
+        let end = self.start.saturating_add(self.length).saturating_sub(1);
+        let raw = text.get(start as usize..end as usize).unwrap_or_default();
+        Key::new(Str::proved(raw, start as usize, false))
     }
 }
 

@@ -193,10 +193,8 @@ impl<'a> ResultMembers<'a> {
     /// # Errors
     /// Where the text is not JSON.
     pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
-        if key.is("tools") && reader.peek() == Some(b'[') {
-            return reader.array(read_tool).map(|_| ());
-        }
-        let value = reader.value(KeyRule::Any)?;
+        let tools = key.is("tools") && reader.peek() == Some(b'[');
+        let value = reader.value(if tools { KeyRule::OfElements } else { KeyRule::Any })?;
         if key.is("isError") {
             self.is_error = value.text() == "true";
         } else if key.is("resultType") {
@@ -227,13 +225,5 @@ impl<'a> ResultMembers<'a> {
             .filter(|member| member.key.resembles("method"))
             .filter_map(|member| member.value.as_str())
             .map(Str::decode_lossy)
-    }
-}
-
-fn read_tool(reader: &mut Reader<'_, '_>) -> Result<(), JsonError> {
-    if reader.peek() == Some(b'{') {
-        reader.object(|reader, _| reader.value(KeyRule::Any).map(|_| ())).map(|_| ())
-    } else {
-        reader.value(KeyRule::Any).map(|_| ())
     }
 }

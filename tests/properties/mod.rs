@@ -9,6 +9,7 @@ mod conditions;
 mod decimals;
 mod forwarding;
 mod frames;
+mod keys;
 mod limits;
 mod lists;
 mod names;

@@ -1,0 +1,136 @@
+//! Lists of objects that are mostly alike: no key that stands twice is overlooked, and none is made up (SPEC W3, W6).
+
+use proptest::collection::vec;
+use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::proptest;
+use proptest::sample::{Index, select, subsequence};
+use proptest::strategy::BoxedStrategy;
+
+use crate::fuzzing::frame::check;
+
+/// Keys whose first bytes are the same, about as long as a machine word or two.
+const KEYS: [&str; 15] = [
+    "",
+    "a",
+    "b",
+    "prefix_",
+    "prefix_a",
+    "prefix_b",
+    "prefix_ab",
+    "prefix_ba",
+    "prefix_abcdef",
+    "prefix_abcdefg",
+    "prefix_abcdefh",
+    "prefix_abcdefgh",
+    "prefix_abcdefgh, and so on",
+    "prefix_abcdefgh, and so no",
+    "é",
+];
+
+/// How an object differs from the one before it.
+#[derive(Debug, Clone)]
+enum Change {
+    Nothing,
+    /// One key once more, as it is or with an escape, in another place.
+    Twice(Index, Index, bool),
+    /// Two keys change places.
+    Swapped(Index, Index),
+    /// The same key, spelt with an escape.
+    Escaped(Index),
+    Dropped(Index),
+    /// White space around a key.
+    Spaced(Index),
+}
+
+impl Change {
+    fn apply(self, keys: &mut Vec<String>) {
+        let Some(last) = keys.len().checked_sub(1) else { return };
+        match self {
+            Change::Nothing => {}
+            Change::Twice(from, to, escaped) => {
+                let key = from.get(keys.as_slice()).clone();
+                keys.insert(to.index(last + 2), if escaped { escape(&key) } else { key });
+            }
+            Change::Swapped(one, other) => keys.swap(one.index(last + 1), other.index(last + 1)),
+            Change::Escaped(nth) => {
+                let key = &mut keys[nth.index(last + 1)];
+                *key = escape(key);
+            }
+            Change::Dropped(nth) => drop(keys.remove(nth.index(last + 1))),
+            Change::Spaced(nth) => {
+                let key = &mut keys[nth.index(last + 1)];
+                *key = format!(" {key} ");
+            }
+        }
+    }
+}
+
+/// The same key in quotes, its last character escaped if there is one to escape.
+fn escape(key: &str) -> String {
+    let mut inside = key.trim().trim_matches('"').to_owned();
+    match inside.pop() {
+        Some(last) if !inside.contains('\\') && last != '\\' => {
+            format!("\"{inside}\\u{:04x}\"", u32::from(last))
+        }
+        _ => key.to_owned(),
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let place = any::<Index>;
+    prop_oneof![
+        12 => select(vec![Change::Nothing]),
+        1 => (place(), place(), any::<bool>()).prop_map(|(from, to, e)| Change::Twice(from, to, e)),
+        1 => (place(), place()).prop_map(|(one, other)| Change::Swapped(one, other)),
+        1 => place().prop_map(Change::Escaped),
+        1 => place().prop_map(Change::Dropped),
+        1 => place().prop_map(Change::Spaced),
+    ]
+}
+
+/// Keys in their quotes: a few that look alike, or very many.
+fn keys() -> impl Strategy<Value = Vec<String>> {
+    let quoted = |key: &str| format!("\"{key}\"");
+    prop_oneof![
+        6 => subsequence(KEYS.to_vec(), 0..=9)
+            .prop_shuffle()
+            .prop_map(move |keys| keys.into_iter().map(quoted).collect()),
+        1 => (10..90_usize).prop_map(|count| (0..count).map(|n| format!("\"k{n}\"")).collect()),
+    ]
+}
+
+/// A list of objects, each like the one before but for its changes; `inner` stands in some of them.
+fn list(inner: BoxedStrategy<String>) -> BoxedStrategy<String> {
+    let value = prop_oneof![4 => select(vec!["1", "\"a\"", "{}", "[]"]).prop_map(str::to_owned), 1 => inner];
+    (keys(), vec((change(), value, any::<Index>()), 1..6))
+        .prop_map(|(mut keys, objects)| {
+            let objects = objects.into_iter().map(|(change, value, place)| {
+                change.apply(&mut keys);
+                let at = if keys.is_empty() { 0 } else { place.index(keys.len()) };
+                let value_at = |nth| if nth == at { value.as_str() } else { "0" };
+                let members =
+                    keys.iter().enumerate().map(|(nth, k)| format!("{k}:{}", value_at(nth)));
+                format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+            });
+            format!("[{}]", objects.collect::<Vec<_>>().join(","))
+        })
+        .boxed()
+}
+
+proptest! {
+    #![proptest_config(super::cases(2000))]
+
+    #[test]
+    fn keys_that_stand_twice_are_found_in_lists_of_like_objects(
+        list in list(list(select(vec!["0".to_owned()]).boxed())), frame in 0..5_usize,
+    ) {
+        let line = match frame {
+            0 => list,
+            1 => format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"a","arguments":{{"list":{list}}}}}}}"#),
+            2 => format!(r#"{{"id":1,"result":{{"tools":{list}}}}}"#),
+            3 => format!(r#"{{"id":1,"result":{{"content":{list},"tools":{list}}}}}"#),
+            _ => format!(r#"{{"id":1,"result":{{"tools":[{list},1,{{"a":{list}}}]}}}}"#),
+        };
+        check(&[b"\0", line.as_bytes()].concat());
+    }
+}
