@@ -82,11 +82,7 @@ impl LineBuffer {
 
     /// The buffer for a read to append to; it has room. Lines that were handed out are gone from here on.
     pub fn spare(&mut self) -> &mut Vec<u8> {
-        if self.decided == self.bytes.len() && self.bytes.capacity() > BUFFER_BYTES {
-            self.bytes = Vec::with_capacity(BUFFER_BYTES);
-        } else {
-            self.bytes.drain(..self.decided);
-        }
+        self.bytes.drain(..self.decided);
         self.scanned = self.scanned.saturating_sub(self.decided);
         self.decided = 0;
         if self.room() < READ_BYTES / 2 {
@@ -97,9 +93,20 @@ impl LineBuffer {
         &mut self.bytes
     }
 
-    /// The same while lines that were handed out are still in use: nothing moves. `None` if there is too little room.
+    /// Gives back the memory that only a large line needed, if no line is left. Lines that were handed out are gone.
+    pub fn shrink(&mut self) {
+        if self.begun() == 0 && self.bytes.capacity() > BUFFER_BYTES {
+            self.bytes = Vec::with_capacity(BUFFER_BYTES);
+            self.scanned = 0;
+            self.decided = 0;
+        }
+    }
+
+    /// As [`LineBuffer::spare`], but lines that were handed out are still in use, and nothing moves. `None` if there is
+    /// too little room; what a large line has brought is none.
     pub fn spare_behind(&mut self) -> Option<&mut Vec<u8>> {
-        (self.room() >= READ_BYTES).then_some(&mut self.bytes)
+        let used = self.bytes.len().saturating_add(READ_BYTES);
+        (used <= BUFFER_BYTES).then_some(&mut self.bytes)
     }
 
     fn room(&self) -> usize {

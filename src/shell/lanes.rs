@@ -50,6 +50,13 @@ impl Lane {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(source) = &self.source else { return false };
+            let Poll::Ready(ready) = source.poll_read_ready(cx) else {
+                if self.run.is_empty() {
+                    self.buffer.shrink();
+                }
+                return false;
+            };
+            let Ok(mut guard) = ready else { break };
             let buffer = if self.run.is_empty() {
                 self.buffer.spare()
             } else if let Some(buffer) = self.buffer.spare_behind() {
@@ -57,8 +64,6 @@ impl Lane {
             } else {
                 return false;
             };
-            let Poll::Ready(ready) = source.poll_read_ready(cx) else { return false };
-            let Ok(mut guard) = ready else { break };
             let room = buffer.capacity().saturating_sub(buffer.len());
             match source.get_ref().read(buffer) {
                 Ok(0) => break,

@@ -12,6 +12,10 @@ use tokio::process::Command;
 use super::descriptor::Descriptor;
 use super::news::{News, NewsSender};
 
+/// What the server's pipes hold, in bytes: it can write the next large answer while the one before it is read and
+/// passed on.
+const PIPE_BYTES: usize = 256 * 1024;
+
 /// A server that was started.
 #[derive(Debug)]
 pub struct Upstream {
@@ -48,6 +52,10 @@ impl Upstream {
         let mut child = builder.spawn()?;
         let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
+        for pipe in [&stdin, &stdout] {
+            // Not to be had for somebody with very many pipes, and only faster.
+            let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
+        }
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         tokio::spawn(async move {
             // A child that cannot be waited for is as good as killed.
