@@ -93,7 +93,8 @@ impl Scratch {
 #[derive(Debug)]
 pub struct Reader<'a, 's> {
     text: &'a str,
-    cursor: Cursor<'a>,
+    /// `at <= text.len()`
+    at: usize,
     max_depth: usize,
     scratch: &'s mut Scratch,
 }
@@ -102,7 +103,7 @@ impl<'a, 's> Reader<'a, 's> {
     /// Starts at the beginning of `text`. Deeper nesting than `max_depth` is an error.
     pub fn new(text: &'a str, max_depth: usize, scratch: &'s mut Scratch) -> Self {
         scratch.reset();
-        Reader { text, cursor: Cursor::new(text), max_depth, scratch }
+        Reader { text, at: 0, max_depth, scratch }
     }
 
     /// Proves that the whole text is one value, with nothing but white space around it.
@@ -121,14 +122,17 @@ impl<'a, 's> Reader<'a, 's> {
     /// Where something is left.
     pub fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
-            Some(_) => Ok(self.cursor.expected("the end of the text")?),
+            Some(_) => Ok(self.cursor().expected("the end of the text")?),
             None => Ok(()),
         }
     }
 
     /// The first byte of the value that comes next, after white space; `None` at the end of the text.
     pub fn peek(&mut self) -> Option<u8> {
-        self.cursor.peek()
+        let mut cursor = self.cursor();
+        let next = cursor.peek();
+        self.at = cursor.at();
+        next
     }
 
     /// Reads one value of any kind.
@@ -136,7 +140,7 @@ impl<'a, 's> Reader<'a, 's> {
     /// # Errors
     /// Where the text is not JSON, or too deep.
     pub fn value(&mut self, rule: KeyRule) -> Result<Value<'a>, JsonError> {
-        let mut cursor = self.cursor;
+        let mut cursor = self.cursor();
         cursor.peek();
         let start = cursor.at();
         let elements = self.scratch.around.len().saturating_add(2);
@@ -190,7 +194,7 @@ impl<'a, 's> Reader<'a, 's> {
             }
             loop {
                 if let Inside::Nothing = inside {
-                    self.cursor = cursor;
+                    self.at = cursor.at();
                     return Ok(self.view(start));
                 }
                 match (inside, cursor.peek()) {
@@ -219,27 +223,29 @@ impl<'a, 's> Reader<'a, 's> {
         mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
     ) -> Result<Value<'a>, JsonError> {
         if self.peek() != Some(b'{') {
-            return Ok(self.cursor.expected("`{`")?);
+            return Ok(self.cursor().expected("`{`")?);
         }
-        let start = self.cursor.at();
-        self.enter(self.cursor, Inside::Nothing)?;
-        self.cursor.bump(1);
-        let mut keys = self.scratch.keys.enter();
-        if self.peek() != Some(b'}') {
+        let start = self.at;
+        self.enter(self.cursor(), Inside::Nothing)?;
+        let keys = self.scratch.keys.enter();
+        let mut cursor = self.cursor();
+        cursor.bump(1);
+        if cursor.peek() != Some(b'}') {
             loop {
-                let mut cursor = self.cursor;
                 let key = self.key(&mut cursor)?;
-                self.cursor = cursor;
-                keys = self.scratch.keys.push(keys, key, self.text);
+                self.scratch.keys.push(key);
+                self.at = cursor.at();
                 member(self, key)?;
-                if !self.cursor.eat(b',') {
+                cursor = self.cursor();
+                if !cursor.eat(b',') {
                     break;
                 }
             }
         }
-        if !self.cursor.eat(b'}') {
-            return Ok(self.cursor.expected("`,` or `}`")?);
+        if !cursor.eat(b'}') {
+            cursor.expected("`,` or `}`")?;
         }
+        self.at = cursor.at();
         self.scratch.keys.close(keys, self.text);
         self.scratch.around.pop();
         Ok(self.view(start))
@@ -263,17 +269,22 @@ impl<'a, 's> Reader<'a, 's> {
         keys: KeySet,
     ) -> Result<(Cursor<'a>, KeySet), JsonError> {
         let key = self.key(&mut cursor)?;
-        Ok((cursor, self.scratch.keys.push(keys, key, self.text)))
+        Ok((cursor, self.scratch.keys.push_other(keys, key, self.text)))
     }
 
     /// Reads a key and its colon.
+    #[inline]
     fn key(&self, cursor: &mut Cursor<'a>) -> Result<Str<'a>, JsonError> {
         let (place, escaped) = cursor.key()?;
         let start = place.start;
         Ok(Str::proved(self.text.get(place).unwrap_or_default(), start, escaped))
     }
 
+    fn cursor(&self) -> Cursor<'a> {
+        Cursor::new(self.text, self.at)
+    }
+
     fn view(&self, start: usize) -> Value<'a> {
-        Value::proved_at(self.text.get(start..self.cursor.at()).unwrap_or_default(), start)
+        Value::proved_at(self.text.get(start..self.at).unwrap_or_default(), start)
     }
 }

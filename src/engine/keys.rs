@@ -102,8 +102,13 @@ impl Keys {
         kept.length as usize
     }
 
-    /// Notes the next key of an object, which is not like the last one there.
-    pub(super) fn push(&mut self, set: KeySet, key: Str<'_>, text: &str) -> KeySet {
+    /// Notes the next key of an object that is like no other.
+    pub(super) fn push(&mut self, key: Str<'_>) {
+        self.open.push(Key::new(key));
+    }
+
+    /// Notes the next key of an object, which is not that of the last object there.
+    pub(super) fn push_other(&mut self, set: KeySet, key: Str<'_>, text: &str) -> KeySet {
         if let Some(alike) = set.alike
             && let Some(kept) = self.kept.get(set.place as usize)
         {
@@ -111,7 +116,7 @@ impl Keys {
         }
         let set = KeySet { alike: None, ..set };
         if set.compared || self.keys_of(set).len() < KEPT_KEYS {
-            self.open.push(Key::new(key));
+            self.push(key);
         }
         set
     }

@@ -24,9 +24,9 @@ pub(super) struct Expected {
 }
 
 impl<'a> Cursor<'a> {
-    /// The start of a text.
-    pub(super) fn new(text: &'a str) -> Self {
-        Cursor { text: text.as_bytes(), at: 0 }
+    /// Behind the first `at` bytes of a text, which has so many.
+    pub(super) fn new(text: &'a str, at: usize) -> Self {
+        Cursor { text: text.as_bytes(), at }
     }
 
     /// How many bytes lie behind.
