@@ -230,14 +230,10 @@ impl Session {
 impl Session {
     fn client_line(&mut self, line: &[u8], now: Now) -> Step {
         let mut params = Params::default();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let read = frame::read_client(line, &mut scratch, |reader, key| params.read(reader, key));
-        let step = match read {
+        match frame::read_client(line, &mut self.scratch, |reader, key| params.read(reader, key)) {
             Ok(frame) => self.client_frame(frame, params, now),
             Err(refusal) => self.refuse(refusal),
-        };
-        self.scratch = scratch;
-        step
+        }
     }
 
     fn client_frame(&mut self, frame: Frame<'_>, params: Params<'_>, now: Now) -> Step {
@@ -421,14 +417,10 @@ impl Session {
 impl Session {
     fn server_line(&mut self, line: &[u8], now: Now) -> Step {
         let mut members = ResultMembers::default();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let read = frame::read_server(line, &mut scratch, |reader, key| members.read(reader, key));
-        let step = match read {
+        match frame::read_server(line, &mut self.scratch, |reader, key| members.read(reader, key)) {
             Ok(frame) => self.server_frame(line, frame, &members, now),
             Err(frame::Unreadable) => self.unreadable(line),
-        };
-        self.scratch = scratch;
-        step
+        }
     }
 
     fn server_frame(
