@@ -49,7 +49,8 @@
 //!
 //! # The end
 //!
-//! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long.
+//! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long. Signals
+//! and the server's exit reach the loop as a new policy does, through one channel ([`shell::news`]).
 //!
 //! # The engine by itself
 //!
