@@ -13,8 +13,8 @@
 //! itself, as the SDKs do; but they do nothing else.
 //!
 //! Every answer is checked, byte for byte, and the server counts the calls that reach it: a figure with errors is no
-//! figure. Latency and CPU are measured with everything pinned to one CPU, throughput of large values with nothing
-//! pinned.
+//! figure. Latency, CPU and calls a second are measured with everything pinned to one CPU, throughput of large values
+//! with nothing pinned.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -39,7 +39,7 @@ mod lines;
 mod payload;
 mod server;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -54,18 +54,8 @@ fn main() -> Result<ExitCode> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["server", answers] => server::run(answers).map(|()| ExitCode::SUCCESS),
         ["byte-pipe", command @ ..] => byte_pipe::run(command),
-        ["compare", options @ ..] => compare(options),
-        options => compare_undisturbed(options),
+        options => compare(options),
     }
-}
-
-/// Compares under the scheduling policy `SCHED_BATCH`: nobody is interrupted by whom it wakes, as would happen now
-/// and then on one CPU, and more often to those who have two threads. Each hop is one switch then.
-fn compare_undisturbed(options: &[&str]) -> Result<ExitCode> {
-    let mut chrt = Command::new("chrt");
-    chrt.args(["--batch", "0"]).arg(std::env::current_exe()?).arg("compare").args(options);
-    let status = chrt.status().context("failed to run `chrt` of util-linux")?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Rounds, unless `--rounds` says otherwise.
