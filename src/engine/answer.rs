@@ -18,69 +18,39 @@ pub struct DecisionFacts<'a> {
     pub retry_after_ms: Option<u64>,
 }
 
-impl DecisionFacts<'_> {
-    fn json(&self) -> String {
-        let rule = json(self.rule);
-        let retry = self
-            .retry_after_ms
-            .map_or_else(String::new, |ms| [r#","retry_after_ms":"#, &ms.to_string()].concat());
-        [r#"{"outcome":""#, self.outcome, r#"","rule":"#, &rule, &retry, "}"].concat()
-    }
-}
-
 /// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
 #[must_use]
 pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    line(&[
-        r#"{"jsonrpc":"2.0","id":"#,
-        id,
-        r#","result":{"#,
-        if modern { r#""resultType":"complete","# } else { "" },
-        r#""content":[{"type":"text","text":"#,
-        &json(text),
-        r#"}],"isError":true,"_meta":{"callgate/decision":"#,
-        &facts.json(),
-        "}}}",
-    ])
+    Line::answer(id)
+        .raw(r#","result":{"#)
+        .raw(if modern { r#""resultType":"complete","# } else { "" })
+        .raw(r#""content":[{"type":"text","text":"#)
+        .json(text)
+        .raw(r#"}],"isError":true,"_meta":{"#)
+        .facts(facts)
+        .end("}}}")
 }
 
 /// A denial as a JSON-RPC error, for requests whose result could not carry it.
 #[must_use]
 pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    line(&[
-        r#"{"jsonrpc":"2.0","id":"#,
-        id,
-        r#","error":{"code":"#,
-        &code.to_string(),
-        r#","message":"#,
-        &json(message),
-        r#","data":{"callgate/decision":"#,
-        &facts.json(),
-        "}}}",
-    ])
+    Line::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
 }
 
 /// A plain JSON-RPC error; `id` is null where none is known.
 #[must_use]
 pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
-    line(&[
-        r#"{"jsonrpc":"2.0","id":"#,
-        id.unwrap_or("null"),
-        r#","error":{"code":"#,
-        &code.to_string(),
-        r#","message":"#,
-        &json(message),
-        "}}",
-    ])
+    Line::error(id.unwrap_or("null"), code, message).end("}}")
 }
 
 /// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
 /// request, as it was spelt.
 #[must_use]
 pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
-    const NOTICE: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#;
-    const STREAM: &str = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
-    stream.map_or_else(|| line(&[NOTICE, "}"]), |id| line(&[NOTICE, STREAM, id, "}}}"]))
+    let notice = Line::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
+    let Some(id) = stream else { return notice.end("}") };
+    let stream = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
+    notice.raw(stream).raw(id).end("}}}")
 }
 
 /// The answers to a frame that was refused; empty if its sender expects none.
@@ -94,15 +64,49 @@ pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     }
 }
 
-/// Denials are answered on the hot path, too: one allocation.
-fn line(parts: &[&str]) -> Vec<u8> {
-    let parts = parts.iter().copied().chain(["\n"]);
-    let mut line = Vec::with_capacity(parts.clone().map(str::len).sum());
-    parts.for_each(|part| line.extend_from_slice(part.as_bytes()));
-    line
+/// A line in the making. Denials are on the hot path, too: it is put together where it will lie.
+struct Line {
+    bytes: Vec<u8>,
 }
 
-fn json(text: &str) -> String {
-    // A string has no way to fail.
-    serde_json::to_string(text).unwrap_or_else(|_| "null".to_owned())
+impl Line {
+    fn new(begin: &str) -> Self {
+        Line { bytes: Vec::with_capacity(512) }.raw(begin)
+    }
+
+    fn answer(id: &str) -> Self {
+        Line::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
+    }
+
+    fn error(id: &str, code: i32, message: &str) -> Self {
+        let line = Line::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
+        line.raw(r#","message":"#).json(message)
+    }
+
+    fn facts(self, facts: &DecisionFacts<'_>) -> Self {
+        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome);
+        let line = line.raw(r#"","rule":"#).json(facts.rule);
+        let line = match facts.retry_after_ms {
+            Some(ms) => line.raw(r#","retry_after_ms":"#).raw(&ms.to_string()),
+            None => line,
+        };
+        line.raw("}")
+    }
+
+    /// Adds what is JSON already.
+    fn raw(mut self, json: &str) -> Self {
+        self.bytes.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    /// Adds a text as a JSON string.
+    fn json(mut self, text: &str) -> Self {
+        // Neither a string nor a vector has a way to fail.
+        let _ = serde_json::to_writer(&mut self.bytes, text);
+        self
+    }
+
+    fn end(self, end: &str) -> Vec<u8> {
+        self.raw(end).raw("\n").bytes
+    }
 }
