@@ -3,6 +3,7 @@
 pub mod wrap;
 
 pub mod policy_file;
+pub mod print;
 pub mod server_name;
 
 /// The exit code for what could not be done (SPEC C2).

@@ -1,0 +1,70 @@
+//! `callgate wrap`, as it is typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::parse::{parse_seconds, parse_size};
+
+/// Options of `callgate wrap`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed")]
+#[command(
+    override_usage = "callgate wrap --policy FILE [OPTIONS] -- COMMAND [ARGS]...",
+    after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
+)]
+pub struct WrapArgs {
+    /// The policy file
+    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
+    pub policy: PathBuf,
+
+    /// The server's name in counters and records [default: taken from the command]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub server: Option<String>,
+
+    /// The identity that counters are kept for
+    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
+    pub grant: String,
+
+    /// Where counters are kept: `memory`, for this run only
+    #[arg(long, value_name = "STATE", env = "CALLGATE_STATE", default_value = "memory")]
+    pub state: State,
+
+    /// Decide and report, but never block
+    #[arg(long)]
+    pub shadow: bool,
+
+    /// The longest message in bytes; KiB, MiB or GiB may follow the number
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    pub max_frame: usize,
+
+    /// Send a request only when the one before it has been answered, for piped sessions
+    #[arg(long)]
+    pub lockstep: bool,
+
+    /// How long to wait for the next answer when the client has closed its end, or in lockstep
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub drain: Duration,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Show every decision on stderr
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// The server's command and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+}
+
+/// Values of `--state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum State {
+    /// Counters of this run only.
+    Memory,
+}

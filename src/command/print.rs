@@ -1,0 +1,45 @@
+//! What a command prints as its result, on stdout (SPEC C1).
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+
+/// Columns where nobody says how many there are.
+const COLUMNS: usize = 80;
+
+/// Prints a result. A reader that has left is no error: there is nobody to tell.
+///
+/// # Errors
+/// `print` failed, or stdout cannot be written.
+pub fn result(print: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let printed = print(&mut stdout).and_then(|()| Ok(stdout.flush()?));
+    match printed {
+        Err(error) if has_left(&error) => {
+            // What is left in the buffer would fail once more.
+            drop(stdout.into_parts());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+/// True if `error` says that nobody reads stdout any more.
+#[must_use]
+pub fn has_left(error: &anyhow::Error) -> bool {
+    let is_broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(is_broken_pipe)
+}
+
+/// True if stdout may be coloured: a terminal that can, and no `NO_COLOR`.
+#[must_use]
+pub fn in_colour() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}
+
+/// How many columns there are: those of the terminal on stdout, or 80.
+#[must_use]
+pub fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+}
