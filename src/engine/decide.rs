@@ -51,8 +51,8 @@ pub enum Cause {
     Limit(LimitReached),
     /// `action: require_approval` or `approval_if`.
     Approval,
-    /// The counters cannot be read or written.
-    StateUnavailable,
+    /// The counters cannot be read or written, for this reason.
+    StateUnavailable(String),
 }
 
 /// The facts of a limit without room.
@@ -87,7 +87,11 @@ impl Permit {
     #[must_use]
     pub fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
         // A ledger that names a demand which it was not given has lost its mind.
-        let Some(limit) = self.limits.get(demand) else { return Denial::state_unavailable() };
+        let Some(limit) = self.limits.get(demand) else {
+            return Denial::state_unavailable(
+                "the ledger has answered another question".to_owned(),
+            );
+        };
         let what = Arc::clone(&limit.what);
         let costs_too_much =
             self.demands.get(demand).is_some_and(|demand| demand.cost > demand.max);
@@ -346,12 +350,12 @@ pub fn amount_of(number: Decimal<'_>) -> Option<Amount> {
 impl Denial {
     /// The denial of a call whose counters cannot be reached (SPEC S2).
     #[must_use]
-    pub fn state_unavailable() -> Self {
+    pub fn state_unavailable(reason: String) -> Self {
         Denial {
             outcome: Outcome::Denied,
             rule: RuleId::Named("(state unavailable)"),
             words: None,
-            cause: Cause::StateUnavailable,
+            cause: Cause::StateUnavailable(reason),
         }
     }
 
@@ -373,7 +377,7 @@ impl Denial {
             )),
             Cause::Limit(limit) => limit.message(self.words.as_deref()),
             Cause::Approval => own("needs the approval of a human."),
-            Cause::StateUnavailable => {
+            Cause::StateUnavailable(_) => {
                 about("is denied by policy: its counters are unavailable just now.")
             }
         }

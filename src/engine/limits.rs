@@ -53,6 +53,12 @@ impl Amount {
         (nanos <= Self::MAX_NANOS).then_some(Amount { nanos })
     }
 
+    /// The amount in units of 10^-9.
+    #[must_use]
+    pub fn nanos(self) -> u128 {
+        self.nanos
+    }
+
     /// The product, if it is in range and has no more than 9 digits after the point.
     #[must_use]
     pub fn times(self, other: Self) -> Option<Self> {
@@ -105,7 +111,8 @@ impl fmt::Display for Window {
 
 impl Window {
     /// The number of the slot that `at_ms` falls into. A calendar window is one slot.
-    fn slot(self, at_ms: u64) -> u64 {
+    #[must_use]
+    pub fn slot(self, at_ms: u64) -> u64 {
         let slots = |per_window: u64, seconds: u32| {
             at_ms.saturating_mul(per_window).checked_div(u64::from(seconds).saturating_mul(MILLIS))
         };
@@ -120,7 +127,8 @@ impl Window {
     }
 
     /// When a slot begins, in milliseconds since the epoch; the opposite of [`Window::slot`].
-    fn slot_start_ms(self, slot: u64) -> u64 {
+    #[must_use]
+    pub fn slot_start_ms(self, slot: u64) -> u64 {
         match self {
             Window::Sliding(seconds) => slot
                 .saturating_mul(u64::from(seconds).saturating_mul(MILLIS))
@@ -133,7 +141,8 @@ impl Window {
     }
 
     /// How many slots after its own a charge still counts.
-    fn lasts(self) -> u64 {
+    #[must_use]
+    pub fn lasts(self) -> u64 {
         match self {
             Window::Sliding(_) => SLOTS_PER_WINDOW,
             Window::Calendar(_) => 0,
@@ -189,7 +198,8 @@ pub struct Demand {
 pub struct Now {
     /// Wall clock, milliseconds since the epoch; it may jump either way.
     pub wall_ms: u64,
-    /// Milliseconds on a clock that never goes back, from any beginning.
+    /// Milliseconds on a clock that never goes back, from any beginning: in a live session that of the machine's
+    /// start, which all processes share.
     pub monotonic_ms: u64,
 }
 
@@ -209,6 +219,18 @@ impl LimitClock {
         let at_ms = now.wall_ms.max(steady_ms);
         self.last = Some(Now { wall_ms: at_ms, monotonic_ms: now.monotonic_ms });
         at_ms
+    }
+
+    /// Takes note of a time that another clock of the same machine has observed; it may be the later one.
+    pub fn heed(&mut self, seen: Now) {
+        let is_later = self.last.is_none_or(|last| {
+            // wall - monotonic, on both sides, without going below zero
+            seen.wall_ms.saturating_add(last.monotonic_ms)
+                > last.wall_ms.saturating_add(seen.monotonic_ms)
+        });
+        if is_later {
+            self.last = Some(seen);
+        }
     }
 }
 
@@ -235,12 +257,27 @@ pub enum Settlement {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a reservation is kept until the call is out, or released"]
 pub struct Reservation {
-    charges: Few<(CounterKey, u64, Amount)>,
+    /// One for each counter that was charged.
+    pub charges: Few<Charge>,
+}
+
+/// What one counter was charged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    /// The counter.
+    pub counter: CounterKey,
+    /// The slot that holds the charge.
+    pub slot: u64,
+    /// How much.
+    pub cost: Amount,
 }
 
 /// The counters cannot be read or written: the call is denied (SPEC S2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateUnavailable;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateUnavailable {
+    /// Why, for people and the log; the agent is not told.
+    pub reason: String,
+}
 
 /// A store of counters for one server, grant and run.
 pub trait Ledger {
@@ -272,8 +309,24 @@ impl Counter {
         Counter { window, newest: 0, slots: [0; SLOTS], total: 0 }
     }
 
+    /// A counter as a ledger has kept it: what was charged, by slot, oldest first.
+    #[must_use]
+    pub fn restore(window: Window, charged: impl IntoIterator<Item = (u64, u128)>) -> Self {
+        let mut counter = Counter::new(window);
+        for (slot, nanos) in charged {
+            counter.add(nanos, slot.max(counter.newest));
+        }
+        counter
+    }
+
+    /// What was charged, by slot, oldest first: what [`Counter::restore`] takes.
+    pub fn charged(&self) -> impl Iterator<Item = (u64, u128)> {
+        self.filled().filter(|&(_, nanos)| nanos > 0)
+    }
+
     /// What counts at `at_ms`, in units of 10^-9.
-    fn used(&self, at_ms: u64) -> u128 {
+    #[must_use]
+    pub fn used(&self, at_ms: u64) -> u128 {
         let current = self.window.slot(at_ms);
         if current <= self.newest {
             return self.total;
@@ -284,7 +337,8 @@ impl Counter {
     }
 
     /// When the counter has come down to `ceiling` by itself, if it ever does.
-    fn down_to_ms(&self, ceiling: u128, at_ms: u64) -> Option<u64> {
+    #[must_use]
+    pub fn down_to_ms(&self, ceiling: u128, at_ms: u64) -> Option<u64> {
         let mut used = self.used(at_ms);
         if used <= ceiling {
             return Some(at_ms);
@@ -306,15 +360,20 @@ impl Counter {
     /// Charges the slot of `at_ms`, and says which that is.
     fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
         let slot = self.window.slot(at_ms).max(self.newest);
-        self.advance_to(slot);
-        let place = self.place(slot);
-        *place = place.saturating_add(cost.nanos);
-        self.total = self.total.saturating_add(cost.nanos);
+        self.add(cost.nanos, slot);
         slot
     }
 
+    /// Adds to a slot that is not older than the newest.
+    fn add(&mut self, nanos: u128, slot: u64) {
+        self.advance_to(slot);
+        let place = self.place(slot);
+        *place = place.saturating_add(nanos);
+        self.total = self.total.saturating_add(nanos);
+    }
+
     /// Takes a charge back from its slot, if that slot still counts.
-    fn refund(&mut self, cost: Amount, slot: u64) {
+    pub fn refund(&mut self, cost: Amount, slot: u64) {
         if (self.oldest_that_counts(self.newest)..=self.newest).contains(&slot) {
             let place = self.place(slot);
             *place = place.saturating_sub(cost.nanos);
@@ -404,7 +463,8 @@ pub fn settle(
         charged.push(view.place);
         if let Some(counter) = counters.get_mut(view.place) {
             let slot = counter.charge(view.cost, at_ms);
-            reservation.charges.push((view.demand.counter.clone(), slot, view.cost));
+            let counter = view.demand.counter.clone();
+            reservation.charges.push(Charge { counter, slot, cost: view.cost });
         }
     }
     let missed = (0..).zip(&views).filter(|(_, view)| !view.has_room).map(|(nth, _)| nth).collect();
@@ -442,8 +502,8 @@ impl Ledger for MemoryLedger {
     }
 
     fn release(&mut self, reservation: Reservation) {
-        for (key, slot, cost) in reservation.charges {
-            let place = self.place(&key);
+        for Charge { counter, slot, cost } in reservation.charges {
+            let place = self.place(&counter);
             if let Some(counter) = self.counters.get_mut(place) {
                 counter.refund(cost, slot);
             }

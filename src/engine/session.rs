@@ -173,10 +173,10 @@ impl Session {
             Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
                 (Some(Box::new(permit.exhausted(demand, retry_after_ms))), None)
             }
-            Err(StateUnavailable) => {
+            Err(StateUnavailable { reason }) => {
                 // Limits in shadow mode alone stop nothing.
                 let enforced = permit.demands.iter().any(|demand| demand.enforced);
-                (enforced.then(|| Box::new(Denial::state_unavailable())), None)
+                (enforced.then(|| Box::new(Denial::state_unavailable(reason))), None)
             }
         };
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());

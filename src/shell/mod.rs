@@ -8,6 +8,7 @@ pub mod signals;
 
 pub mod descriptor;
 pub mod file;
+pub mod ledger;
 pub mod notices;
 pub mod upstream;
 pub mod watch;

@@ -1,0 +1,51 @@
+//! Where counters are kept while a session runs, and how the loop asks for a reservation without waiting for it.
+//!
+//! The engine says what a ledger must do ([`Ledger`]); here is what a store may need beside it: time.
+
+use std::task::{Context, Poll};
+
+use crate::engine::limits::{
+    Demand, Ledger, MemoryLedger, Now, Reservation, Settlement, StateUnavailable,
+};
+
+/// A store of counters for one server, grant and run. One reservation is asked for at a time: the client's direction
+/// waits for it, the server's goes on (SPEC S2).
+pub trait Counters {
+    /// Charges all enforced demands or none (SPEC P12). Until it is ready it is asked again, with the same demands
+    /// and the time as it is then, whenever it has woken the task; it is ready within a second or so.
+    ///
+    /// # Errors
+    /// The store did not answer in time. What it charges behind our back is lost, never given twice.
+    fn poll_reserve(
+        &mut self,
+        cx: &mut Context<'_>,
+        demands: &[Demand],
+        now: Now,
+    ) -> Poll<Result<Settlement, StateUnavailable>>;
+
+    /// Gives a reservation back, to the slots it was taken from; as soon as may be, and at the latest when it is
+    /// polled until ready with [`Counters::poll_idle`].
+    fn release(&mut self, reservation: Reservation);
+
+    /// Moves what is to be done beside reservations. Ready when nothing is left of it; it gives up by itself.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Counters for MemoryLedger {
+    fn poll_reserve(
+        &mut self,
+        _: &mut Context<'_>,
+        demands: &[Demand],
+        now: Now,
+    ) -> Poll<Result<Settlement, StateUnavailable>> {
+        Poll::Ready(self.reserve(demands, now))
+    }
+
+    fn release(&mut self, reservation: Reservation) {
+        Ledger::release(self, reservation);
+    }
+
+    fn poll_idle(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
