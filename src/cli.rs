@@ -1,11 +1,13 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
 mod parse;
+mod state;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use wrap::{State, WrapArgs};
+pub use state::{State, StateArgs};
+pub use wrap::WrapArgs;
 
 /// A policy gate for MCP servers on stdio.
 ///

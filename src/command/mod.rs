@@ -2,6 +2,7 @@
 
 pub mod wrap;
 
+pub mod places;
 pub mod policy_file;
 pub mod print;
 pub mod server_name;

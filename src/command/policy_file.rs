@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use crate::engine::compile::compile;
-use crate::engine::policy::Policy;
 use crate::engine::source::{MAX_PROBLEMS, Place, Problem};
+use crate::shell::audit::chain;
+use crate::shell::news::LoadedPolicy;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";
@@ -17,8 +18,9 @@ pub const POLICY: &str = "policy";
 ///
 /// # Errors
 /// It is not valid; every problem is named with its place.
-pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
-    compile(content).map_err(|problems| anyhow!(report(path, content, &problems)))
+pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
+    let policy = compile(content).map_err(|problems| anyhow!(report(path, content, &problems)))?;
+    Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
 }
 
 /// What others than the owner could do to the policy, if they could: a warning for each way (SPEC W7).

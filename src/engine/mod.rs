@@ -15,11 +15,13 @@ pub mod compile;
 pub mod source;
 
 pub mod answer;
+pub mod excerpt;
 pub mod in_flight;
 pub mod listing;
 pub mod mcp;
 pub mod record;
 pub mod retry;
+pub mod step;
 
 pub mod decimal;
 pub mod frame;
@@ -28,3 +30,4 @@ mod keys;
 pub mod line;
 mod scan;
 pub mod value;
+pub mod visible;
