@@ -18,6 +18,7 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
@@ -29,13 +30,15 @@ use sha2::{Digest as _, Sha256};
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
 /// … or sooner, so that what is kept is a few files at least.
 const FILES_KEPT: u64 = 4;
+/// How long it is trusted that files are still those at their paths, if nobody else has written since.
+const TRUST: Duration = Duration::from_millis(10);
 /// The length of a head: one line, padded.
 const HEAD_BYTES: usize = 512;
 /// What comes before the first line of all.
 pub const NO_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// Where a chain has come to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// `seq` of the newest line; 0 if there is none.
@@ -56,6 +59,17 @@ impl Head {
     fn new() -> Self {
         let none = NO_HASH.to_owned();
         Head { seq: 0, hash: none.clone(), length: 0, file_from: 1, kept_from: 1, kept_prev: none }
+    }
+
+    /// Writes the head as [`Head::parse`] reads it.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Head { seq, hash, length, file_from, kept_from, kept_prev } = self;
+        // A vector has no way to fail.
+        let _ = write!(
+            out,
+            r#"{{"seq":{seq},"hash":"{hash}","length":{length},"file_from":{file_from},"#
+        );
+        let _ = write!(out, r#""kept_from":{kept_from},"kept_prev":"{kept_prev}"}}"#);
     }
 
     /// Another file begins behind the newest line.
@@ -98,8 +112,10 @@ pub struct Chain {
     /// How many bytes of old files are kept.
     keep: u64,
     current: Option<Opened>,
-    /// The head as it was last read or written, and its bytes.
+    /// The head as it was last read or written, and its bytes; none if it has to be read anew.
     known: (Head, Vec<u8>),
+    /// When the open files were last seen to be those at their paths.
+    checked: Option<Instant>,
     buffer: Vec<u8>,
 }
 
@@ -146,6 +162,7 @@ impl Chain {
             keep,
             current: None,
             known: (Head::new(), Vec::new()),
+            checked: None,
             buffer: Vec::new(),
         };
         chain.open_current(true).with_context(|| failed("open", path))?;
@@ -176,6 +193,12 @@ impl Chain {
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(AppendError::Busy),
                 Err(error) => return Err(io::Error::from(error).into()),
             }
+            let now = Instant::now();
+            if self.checked.is_some_and(|at| now.saturating_duration_since(at) < TRUST) {
+                return Ok(());
+            }
+            self.checked = None;
+            self.known.1.clear();
             if std::fs::metadata(&self.head_path).is_ok_and(|found| self.head.is(&found)) {
                 return Ok(());
             }
@@ -185,7 +208,8 @@ impl Chain {
 
     fn append_locked<'b>(&mut self, bodies: impl Iterator<Item = &'b str>) -> anyhow::Result<()> {
         let mut head = self.read_head()?;
-        let found = self.find_current(&mut head)?;
+        let found =
+            if self.known.1.is_empty() { self.find_current(&mut head)? } else { head.length };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         if found != head.length && rotated_path(&self.path, head.file_from).exists() {
@@ -207,14 +231,16 @@ impl Chain {
         self.write_head(head)
     }
 
-    /// The head as it is kept. One that is missing or damaged is made anew from the newest line there is.
+    /// The head as it is kept. One that is missing or damaged is made anew from the newest line there is. If another
+    /// has written since, nothing is known of the files.
     fn read_head(&mut self) -> anyhow::Result<Head> {
         let mut bytes = [0; HEAD_BYTES];
         let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
         let bytes = bytes.get(..count).unwrap_or_default();
         if !bytes.is_empty() && bytes == self.known.1 {
-            return Ok(self.known.0.clone());
+            return Ok(std::mem::take(&mut self.known.0));
         }
+        self.known.1.clear();
         match Head::parse(bytes) {
             Ok(head) => Ok(head),
             Err(_) => self.recovered_head(),
@@ -330,12 +356,18 @@ impl Chain {
     }
 
     fn write_head(&mut self, head: Head) -> anyhow::Result<()> {
-        let mut bytes = serde_json::to_vec(&head)?;
+        let mut bytes = std::mem::take(&mut self.known.1);
+        let is_checked = !bytes.is_empty();
+        bytes.clear();
+        head.write(&mut bytes);
         bytes.resize(HEAD_BYTES.saturating_sub(1), b' ');
         bytes.push(b'\n');
         let named = || failed("write", &self.head_path);
         self.head.file.write_all_at(&bytes, 0).with_context(named)?;
         self.known = (head, bytes);
+        if !is_checked {
+            self.checked = Some(Instant::now());
+        }
         Ok(())
     }
 
