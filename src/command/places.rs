@@ -1,7 +1,7 @@
 //! Where things are kept (SPEC C5): the state directory, and the audit logs in it.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -79,4 +79,30 @@ pub fn audit_head(directory: &Path, log: &Path) -> PathBuf {
     let whole = chain::hash(log.as_os_str().as_encoded_bytes());
     let short = whole.get(..16).unwrap_or_default();
     audit.join(format!("{stem}-{short}.head"))
+}
+
+/// What others than the owner could do to what is kept in a state directory, if they could (SPEC W7).
+#[must_use]
+pub fn dangers(directory: &Path) -> Vec<String> {
+    let audit = audit_directory(directory);
+    open_to_others([directory, &audit], "they can change counters and the audit log")
+}
+
+/// A warning for each of these paths that others than the owner can write.
+pub(super) fn open_to_others<'p>(
+    paths: impl IntoIterator<Item = &'p Path>,
+    what_then: &str,
+) -> Vec<String> {
+    const GROUP_OR_OTHERS: u32 = 0o022;
+    let mut warnings: Vec<String> = paths
+        .into_iter()
+        .filter_map(|path| Some((path, std::fs::metadata(path).ok()?.permissions().mode())))
+        .filter(|(_, mode)| mode & GROUP_OR_OTHERS != 0)
+        .map(|(path, mode)| {
+            let (path, mode) = (path.display(), mode & 0o7777);
+            format!("warning: `{path}` is writable by others than its owner (mode {mode:o}): {what_then}")
+        })
+        .collect();
+    warnings.dedup();
+    warnings
 }

@@ -1,7 +1,6 @@
 //! A policy file as commands take it: compiled, or explained.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -10,6 +9,8 @@ use crate::engine::compile::compile;
 use crate::engine::source::{MAX_PROBLEMS, Place, Problem};
 use crate::shell::audit::chain;
 use crate::shell::news::LoadedPolicy;
+
+use super::places;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";
@@ -26,23 +27,12 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
 /// What others than the owner could do to the policy, if they could: a warning for each way (SPEC W7).
 #[must_use]
 pub fn dangers(path: &Path) -> Vec<String> {
-    const GROUP_OR_OTHERS: u32 = 0o022;
     let absolute = std::path::absolute(path).ok();
     let directory = absolute.as_deref().and_then(Path::parent);
     let target = std::fs::canonicalize(path).ok();
     let target_directory = target.as_deref().and_then(Path::parent);
-    let mut warnings: Vec<String> = [Some(path), directory, target_directory]
-        .into_iter()
-        .flatten()
-        .filter_map(|path| Some((path, std::fs::metadata(path).ok()?.permissions().mode())))
-        .filter(|(_, mode)| mode & GROUP_OR_OTHERS != 0)
-        .map(|(path, mode)| {
-            let (path, mode) = (path.display(), mode & 0o7777);
-            format!("warning: `{path}` is writable by others than its owner (mode {mode:o}): they can change the policy")
-        })
-        .collect();
-    warnings.dedup();
-    warnings
+    let paths = [Some(path), directory, target_directory].into_iter().flatten();
+    places::open_to_others(paths, "they can change the policy")
 }
 
 fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {

@@ -1,12 +1,13 @@
 //! `callgate wrap`: run a server behind a policy.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::rand::GetRandomFlags;
 
-use crate::cli::WrapArgs;
+use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
 use crate::engine::session::{self, Recording, Session};
 use crate::shell::audit::Audit;
@@ -51,7 +52,9 @@ fn start(
     });
     let server_name = args.server.clone().unwrap_or_else(|| server_name(&args.command));
     let identity = Identity { server: server_name, grant: args.grant.clone(), session: run_id() };
-    let audit = open_audit(args, &identity)?;
+    let directory = state_directory(args)?;
+    let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
+    let audit = audit.transpose()?.flatten();
     let ledger = Box::new(MemoryLedger::default());
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
@@ -65,7 +68,10 @@ fn start(
     let Identity { server: name, grant, .. } = &identity;
     let hello = format!("server `{name}`, grant `{grant}`, policy `{policy_path}`");
     notices.say(Verbosity::Verbose, &hello);
-    for danger in policy_file::dangers(&args.policy) {
+    let dangers = policy_file::dangers(&args.policy);
+    for danger in
+        dangers.into_iter().chain(directory.as_deref().map(places::dangers).into_iter().flatten())
+    {
         notices.say(Verbosity::Normal, &danger);
     }
     let session = session::Settings {
@@ -104,14 +110,24 @@ fn program(args: &WrapArgs) -> String {
     args.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn open_audit(args: &WrapArgs, identity: &Identity) -> anyhow::Result<Option<Audit>> {
+/// The state directory, if the session keeps anything there.
+fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
+    let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
+    let needed = !(args.no_audit && counters_elsewhere);
+    needed.then(|| places::directory(&args.state.state)).transpose()
+}
+
+fn open_audit(
+    args: &WrapArgs,
+    directory: &Path,
+    identity: &Identity,
+) -> anyhow::Result<Option<Audit>> {
     if args.no_audit {
         return Ok(None);
     }
-    let directory = places::directory(&args.state.state)?;
     let log = args.audit.clone();
-    let log = log.unwrap_or_else(|| places::audit_log(&directory, &identity.server));
-    let head = places::audit_head(&directory, &log);
+    let log = log.unwrap_or_else(|| places::audit_log(directory, &identity.server));
+    let head = places::audit_head(directory, &log);
     let audit = Audit::open(&log, &head, args.audit_keep, identity).context(
         "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
     )?;
