@@ -16,6 +16,8 @@ use crate::engine::limits::{
 use super::row::{LATEST_MS, Row};
 use super::{Trouble, schema};
 
+/// How long a run that is over waits for other processes.
+const LAST_PATIENCE: Duration = Duration::from_millis(50);
 /// Rows of runs that have ended are kept for so long after their last charge.
 const KEPT_MS: u64 = 60 * 1000;
 
@@ -189,6 +191,7 @@ impl Store {
     /// the write-ahead log over.
     pub(super) fn leave(self, names: &Names) -> Result<(), Trouble> {
         if self.ids.keys().any(|key| key.scope == Scope::Session) {
+            self.connection.busy_timeout(LAST_PATIENCE)?;
             self.connection.execute(FORGET, [&names.run])?;
         }
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
