@@ -53,11 +53,19 @@ enum Trouble {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-        match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
-            _ => Trouble::Broken(error.into()),
-        }
+        use rusqlite::ErrorCode as Code;
+        let rusqlite::Error::SqliteFailure(failure, message) = error else {
+            return Trouble::Broken(error.into());
+        };
+        Trouble::Broken(match failure.code {
+            Code::DatabaseBusy | Code::DatabaseLocked => return Trouble::Busy,
+            Code::NotADatabase => anyhow!("it is not a database"),
+            Code::DatabaseCorrupt => anyhow!("it is damaged"),
+            Code::ReadOnly => anyhow!("it can only be read"),
+            Code::DiskFull => anyhow!("the disk is full"),
+            Code::CannotOpen => anyhow!("it cannot be opened"),
+            _ => anyhow!(message.unwrap_or_else(|| failure.to_string())),
+        })
     }
 }
 
@@ -224,7 +232,7 @@ impl Drop for SqliteLedger {
 /// Opens the database on a thread of its own.
 fn open_aside(files: &Files, names: &Names) -> Result<Receiver<Result<Store, Trouble>>, Trouble> {
     let (tell, told) = oneshot::channel();
-    let (path, anew) = (files.path().to_owned(), !files.were_opened());
+    let (path, anew) = (files.path().to_owned(), files.may_be_made()?);
     let this_run = names.run.clone();
     let open = move || {
         let sessions = path.with_file_name(SESSIONS);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use rustix::fs::{Access, access};
 
 /// How long it is trusted that nobody has touched the files beside the database.
 const TRUST: Duration = Duration::from_millis(10);
@@ -67,6 +68,8 @@ pub(super) struct Files {
     index: PathBuf,
     /// Set once they have been opened; then they are not made anew if they are gone.
     opened: Option<Opened>,
+    /// Something was taken away from beside an open database, and what was charged last with it.
+    robbed: bool,
     checked: Option<Instant>,
     log_bytes: u64,
 }
@@ -74,7 +77,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(path: PathBuf) -> Self {
         let (log, index) = (beside(&path, "-wal"), beside(&path, "-shm"));
-        Files { path, log, index, opened: None, checked: None, log_bytes: 0 }
+        Files { path, log, index, opened: None, robbed: false, checked: None, log_bytes: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -87,16 +90,16 @@ impl Files {
     /// A file that was there is gone.
     pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
         let Some(opened) = &mut self.opened else { return Ok(Standing::Others) };
-        let found = std::fs::metadata(&self.path).map_err(removed)?;
-        let found = Found::new(&found);
+        let found = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
         if found.stamp != opened.database.stamp {
             return Ok(Standing::Others);
         }
         let now = Instant::now();
         if self.checked.is_none_or(|at| now.saturating_duration_since(at) >= TRUST) {
             for (path, known) in [&self.log, &self.index].into_iter().zip(opened.beside) {
-                let missing = || format!("`{}`", path.display());
-                let found = std::fs::metadata(path).map_err(removed).with_context(missing)?;
+                self.robbed = true;
+                let found = look_at(path)?;
+                self.robbed = false;
                 if path == &self.log {
                     self.log_bytes = found.len();
                 }
@@ -118,13 +121,11 @@ impl Files {
     /// # Errors
     /// It is gone again.
     pub(super) fn note(&mut self) -> anyhow::Result<()> {
-        let [database, log, index] = [&self.path, &self.log, &self.index].map(|path| {
-            let found = std::fs::metadata(path).map_err(removed);
-            found.map(|found| Found::new(&found)).with_context(|| format!("`{}`", path.display()))
-        });
-        let (log, index) = (log?, index?);
+        let database = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
+        let (log, index) = (Found::new(&look_at(&self.log)?), Found::new(&look_at(&self.index)?));
         self.log_bytes = log.written.2;
-        self.opened = Some(Opened { database: database?, beside: [log.stamp, index.stamp] });
+        self.robbed = false;
+        self.opened = Some(Opened { database, beside: [log.stamp, index.stamp] });
         self.checked = None;
         Ok(())
     }
@@ -141,9 +142,16 @@ impl Files {
             .filter_map(|path| Some(std::fs::metadata(path).ok()?.ino()))
     }
 
-    /// True if they have been opened before.
-    pub(super) fn were_opened(&self) -> bool {
-        self.opened.is_some()
+    /// Says whether they may be made if they are not there: not if they have been opened before.
+    ///
+    /// # Errors
+    /// Without what was taken away they must not be opened: somebody puts it back, or begins without it.
+    pub(super) fn may_be_made(&self) -> anyhow::Result<bool> {
+        if self.robbed && self.path.exists() {
+            look_at(&self.log)?;
+            look_at(&self.index)?;
+        }
+        Ok(self.opened.is_none())
     }
 }
 
@@ -164,13 +172,23 @@ pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
         Ok(found) if found.len() == 0 && log_bytes > 0 => {
             Err(anyhow!("it is empty, but its write-ahead log is not"))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => may_write(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound && anew && log_bytes > 0 => {
             Err(anyhow!("it is gone, but its write-ahead log is not"))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && anew => create(path),
         Err(error) => Err(removed(error)),
     }
+}
+
+/// The database would open a file that can only be read, and leave a log beside it that nobody can write.
+fn may_write(path: &Path) -> anyhow::Result<()> {
+    access(path, Access::READ_OK | Access::WRITE_OK)?;
+    if let (false, Some(directory)) = (beside(path, "-wal").exists(), path.parent()) {
+        access(directory, Access::WRITE_OK)
+            .with_context(|| format!("failed to write directory `{}`", directory.display()))?;
+    }
+    Ok(())
 }
 
 fn create(path: &Path) -> anyhow::Result<()> {
@@ -184,6 +202,10 @@ fn create(path: &Path) -> anyhow::Result<()> {
         Err(error) => Err(error.into()),
         Ok(_) => Ok(()),
     }
+}
+
+fn look_at(path: &Path) -> anyhow::Result<Metadata> {
+    std::fs::metadata(path).map_err(removed).with_context(|| format!("`{}`", path.display()))
 }
 
 fn removed(error: io::Error) -> anyhow::Error {

@@ -45,7 +45,9 @@ const MIGRATIONS: [&str; 1] = ["
 /// It is none of ours, or cannot be used. Then it is as it was.
 pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     files::make(path, anew)?;
-    verify(path)?;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+        verify(path)?;
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     // What is wrong with the file may be why this connection is closed: nothing is carried over into it then.
@@ -63,14 +65,12 @@ pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     Ok(connection)
 }
 
-/// Says whether the file itself, without its write-ahead log, is one of ours or empty.
+/// Says whether the file itself, without its write-ahead log, is one of ours.
 ///
 /// # Errors
-/// It is neither, or a later callgate's.
+/// It is not, or a later callgate's.
 pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
-    if std::fs::metadata(path).is_ok_and(|found| found.len() == 0) {
-        return Ok(());
-    }
+    files::make(path, false)?;
     let connection = open_alone(path)?;
     if read(&connection, "application_id")? != APPLICATION_ID {
         return Err(anyhow!("it is a database of another program").into());

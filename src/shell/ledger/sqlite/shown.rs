@@ -9,12 +9,11 @@ use crate::engine::limits::{Amount, Counter, LimitClock, Now};
 
 use super::row::Row;
 use super::store::{boot, scope, seen, transact, window};
-use super::{Trouble, files, schema};
+use super::{Trouble, schema};
 use crate::shell::ledger::CounterRow;
 
 /// Reads all counters, and writes nothing.
 pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    files::make(path, false)?;
     schema::verify(path).map_err(told)?;
     let connection = open(path)?;
     connection.busy_timeout(schema::PATIENCE)?;

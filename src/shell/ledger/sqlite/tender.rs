@@ -16,10 +16,8 @@ use super::{Trouble, schema};
 const COMMITS: u64 = 1000;
 /// How long a log that stays long is left alone.
 const REST: Duration = Duration::from_millis(250);
-/// How often it is tried while others write.
-const ROUNDS: usize = 3;
-/// A log of so many pages, or 16 MiB and more, is very long.
-const VERY_LONG: i64 = 16 * 1024;
+/// A log of so many pages, or 8 MiB, is very long.
+const VERY_LONG: i64 = 8 * 1024;
 
 /// The thread, and how it is woken. It ends with its owner.
 #[derive(Debug)]
@@ -60,14 +58,12 @@ impl Tender {
 
 fn carry_over(path: &Path) -> Result<(), Trouble> {
     let connection = schema::open(path, false)?;
-    let mut pages = 0;
-    for _ in 0..ROUNDS {
-        let (found, done) = connection.query_row(PASSIVE, [], progress)?;
-        if found == done {
-            return begin_anew(&connection);
-        }
-        pages = found;
+    let (found, done) = connection.query_row(PASSIVE, [], progress)?;
+    if found == done {
+        begin_anew(&connection)?;
     }
+    // Somebody else may have written in between.
+    let (pages, _) = connection.query_row(LENGTH, [], progress)?;
     if pages > VERY_LONG {
         connection.query_row(RESTART, [], progress)?;
         begin_anew(&connection)?;
@@ -76,6 +72,7 @@ fn carry_over(path: &Path) -> Result<(), Trouble> {
 }
 
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 /// The pages of the log, and how many of them have been carried over.
