@@ -92,7 +92,7 @@ impl Wrap {
 
     /// With its counters in this directory, and no audit log.
     pub(crate) fn counting_in(mut self, state: impl AsRef<Path>) -> Self {
-        self.state = state.as_ref().to_owned();
+        state.as_ref().clone_into(&mut self.state);
         self.option(["--no-audit"])
     }
 

@@ -172,6 +172,8 @@ impl SqliteLedger {
     fn unavailable(&mut self, error: anyhow::Error) -> StateUnavailable {
         if let State::Open(_) = self.store {
             self.store = State::Closed;
+            // A disk that is full may be so of our own log.
+            self.tender.as_mut().map(Tender::wake);
         }
         let error = error.context(format!("failed to use state `{}`", self.files.path().display()));
         StateUnavailable { reason: prose(&error) }

@@ -76,7 +76,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(path: PathBuf) -> Self {
-        let (log, index) = (beside(&path, "-wal"), beside(&path, "-shm"));
+        let (log, index) = (log(&path), beside(&path, "-shm"));
         Files { path, log, index, opened: None, robbed: false, checked: None, log_bytes: 0 }
     }
 
@@ -160,12 +160,12 @@ impl Files {
 /// # Errors
 /// It is not there and must not or cannot be made, or something else stands in its place.
 pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
-    for path in [beside(path, "-wal"), beside(path, "-shm")] {
+    for path in [log(path), beside(path, "-shm")] {
         if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             bail!("`{}` is not a regular file", path.display());
         }
     }
-    let log_bytes = std::fs::metadata(beside(path, "-wal")).map_or(0, |found| found.len());
+    let log_bytes = std::fs::metadata(log(path)).map_or(0, |found| found.len());
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(anyhow!("it is not a regular file")),
         Ok(found) if found.len() == 0 && !anew => Err(anyhow!("it was emptied")),
@@ -184,7 +184,7 @@ pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
 /// The database would open a file that can only be read, and leave a log beside it that nobody can write.
 fn may_write(path: &Path) -> anyhow::Result<()> {
     access(path, Access::READ_OK | Access::WRITE_OK)?;
-    if let (false, Some(directory)) = (beside(path, "-wal").exists(), path.parent()) {
+    if let (false, Some(directory)) = (log(path).exists(), path.parent()) {
         access(directory, Access::WRITE_OK)
             .with_context(|| format!("failed to write directory `{}`", directory.display()))?;
     }
@@ -213,6 +213,16 @@ fn removed(error: io::Error) -> anyhow::Error {
         io::ErrorKind::NotFound => anyhow!("it was removed or renamed"),
         _ => error.into(),
     }
+}
+
+/// True if the files beside the database are there, as they are while it is open.
+pub(super) fn are_complete(path: &Path) -> bool {
+    log(path).exists() && beside(path, "-shm").exists()
+}
+
+/// The write-ahead log of a database.
+pub(super) fn log(path: &Path) -> PathBuf {
+    beside(path, "-wal")
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

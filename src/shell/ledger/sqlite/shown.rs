@@ -9,7 +9,7 @@ use crate::engine::limits::{Amount, Counter, LimitClock, Now};
 
 use super::row::Row;
 use super::store::{boot, scope, seen, transact, window};
-use super::{Trouble, schema};
+use super::{Trouble, files, schema};
 use crate::shell::ledger::CounterRow;
 
 /// Reads all counters, and writes nothing.
@@ -50,9 +50,7 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
 /// Without a write-ahead log nobody has the database open, and the file is all there is: to open it in the common way
 /// would make a log.
 fn open(path: &Path) -> rusqlite::Result<Connection> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if !Path::new(&log).exists() {
+    if !files::log(path).exists() {
         return schema::open_alone(path);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row};
 
-use super::{Trouble, schema};
+use super::{Trouble, files, schema};
 
 /// Commits of this process between two rounds.
 const COMMITS: u64 = 1000;
@@ -48,15 +48,24 @@ impl Tender {
         self.commits = self.commits.saturating_add(1);
         let is_rested = || self.woken.is_none_or(|at| at.elapsed() >= REST);
         if self.commits >= COMMITS || log_is_long && is_rested() {
-            self.commits = 0;
-            self.woken = Some(Instant::now());
-            // One that is busy will look once more.
-            let _ = self.wake.try_send(());
+            self.wake();
         }
+    }
+
+    /// Has the log carried over now.
+    pub(super) fn wake(&mut self) {
+        self.commits = 0;
+        self.woken = Some(Instant::now());
+        // One that is busy will look once more.
+        let _ = self.wake.try_send(());
     }
 }
 
 fn carry_over(path: &Path) -> Result<(), Trouble> {
+    // If somebody has taken it away, nobody is to begin another one here.
+    if !files::are_complete(path) {
+        return Ok(());
+    }
     let connection = schema::open(path, false)?;
     let (found, done) = connection.query_row(PASSIVE, [], progress)?;
     if found == done {
