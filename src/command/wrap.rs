@@ -16,6 +16,7 @@ use crate::shell::books::Books;
 use crate::shell::clock;
 use crate::shell::file;
 use crate::shell::ledger::Counters;
+use crate::shell::ledger::redis::RedisLedger;
 use crate::shell::ledger::sqlite::SqliteLedger;
 use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
@@ -128,7 +129,7 @@ fn open_ledger(
         (State::Default | State::Directory(_), Some(directory)) => {
             Box::new(SqliteLedger::new(directory, server, grant, session))
         }
-        (State::Redis(_), _) => anyhow::bail!("counters in Redis are not built yet"),
+        (State::Redis(url), _) => Box::new(RedisLedger::new(url, server, grant, session)?),
         _ => Box::new(MemoryLedger::default()),
     })
 }
