@@ -18,6 +18,8 @@ use crate::shell::ledger::CounterRow;
 
 /// Marks a file as ours: "cgat".
 const APPLICATION_ID: i32 = 0x6367_6174;
+/// The size of a page.
+const PAGE_BYTES: i32 = 1024;
 /// How long commands wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a run that is over waits for them.
@@ -301,7 +303,8 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
             return Err(anyhow!("it is a database of another program").into());
         }
     }
-    // Outside of any transaction; it stays so for good.
+    // Outside of any transaction; both stay so for good. Rows are small, and whole pages go to the log.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster.
