@@ -20,7 +20,7 @@ fn works(url: &str) {
 
 fn fails(url: &str, expected: &str) {
     let why = Run::at(url).trouble(&hourly("calls"));
-    assert!(why.contains(expected), "{why}");
+    assert!(why.to_lowercase().contains(expected), "{why}");
     assert!(!why.contains(HUSH) && !why.contains(WRITTEN) && !why.contains("wrong"), "{why}");
 }
 
@@ -30,15 +30,18 @@ fn a_password_opens() {
     let port = server.port();
     works(&format!("redis://:{WRITTEN}@127.0.0.1:{port}"));
     works(&format!("valkey://default:{WRITTEN}@localhost:{port}/3"));
-    fails(&format!("redis://:wrong@127.0.0.1:{port}"), "WRONGPASS");
-    fails(&format!("redis://127.0.0.1:{port}"), "NOAUTH");
+    fails(&format!("redis://:wrong@127.0.0.1:{port}"), "password authentication failed");
+    fails(&format!("redis://127.0.0.1:{port}"), "auth");
     fails(&format!("redis://:{WRITTEN}@127.0.0.1:{port}/99"), "");
 }
 
 #[test]
 fn a_server_that_repeats_a_secret_is_not_repeated() {
     let server = Server::with(|_| words("--rename-command AUTH LOGIN"));
-    fails(&format!("redis://:{WRITTEN}@127.0.0.1:{}", server.port()), "unknown command");
+    fails(
+        &format!("redis://:{WRITTEN}@127.0.0.1:{}", server.port()),
+        "password authentication failed",
+    );
 }
 
 #[test]
@@ -53,7 +56,7 @@ fn a_user_needs_only_these_rights() {
     let mut run = Run::at(&format!("redis://ann:hush@127.0.0.1:{port}"));
     assert!(run.takes(&hourly("more"), 1));
     run.end();
-    fails(&format!("redis://bob:wrong@127.0.0.1:{port}"), "WRONGPASS");
+    fails(&format!("redis://bob:wrong@127.0.0.1:{port}"), "password authentication failed");
 }
 
 #[test]
