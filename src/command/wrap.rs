@@ -39,7 +39,10 @@ pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
     let policy = policy_file::load(&args.policy, &content)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    runtime.block_on(async { Ok(start(args, content, policy)?.run().await) })
+    let ended = runtime.block_on(async { Ok(start(args, content, policy)?.run().await) });
+    // A name that is still being looked up keeps nobody here.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Starts the server, and everything around it.

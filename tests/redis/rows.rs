@@ -12,7 +12,7 @@ fn counters_are_shown_and_set_back() {
     let url = server.url();
     assert_eq!(read(&url).unwrap(), []);
     let _: () = server.ask(&["SET", "callgate:{other}:thing", "of somebody else"]);
-    let _: () = server.ask(&["DEL", "callgate:{other}:thing"]);
+    let _: usize = server.ask(&["HSET", "callgate:{other}:more", "of", "somebody else"]);
     let long = "ä".repeat(3000);
     let (hour, day) = (hourly("calls"), counter(Scope::Server, &long, Window::Calendar(86_400)));
     let session = counter(Scope::Session, "calls", Window::Session);

@@ -13,7 +13,9 @@ const FREE: &str =
     r#"{"jsonrpc":"2.0","id":"free","method":"tools/call","params":{"name":"free"}}"#;
 
 fn wrap(url: &str) -> Gate {
-    Wrap::new(POLICY).option(["--state", url, "--server", "files", "--no-audit"]).serve(&json!(["echo"]))
+    Wrap::new(POLICY)
+        .option(["--state", url, "--server", "files", "--no-audit"])
+        .serve(&json!(["echo"]))
 }
 
 fn is_let_through(gate: &Gate, id: u32) -> bool {
