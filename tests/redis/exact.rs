@@ -34,42 +34,38 @@ enum Event {
     Release(Index),
 }
 
-/// Small ones, of which a sum meets a maximum, and those at the edges of limbs and of all amounts.
+/// Small ones, of which a sum meets a maximum, and those whose sums meet the edges of limbs and of all amounts.
 fn amounts() -> impl Strategy<Value = Amount> {
-    let edges = [0, 1, 10_u128.pow(12) - 1, 10_u128.pow(12), 5 * 10_u128.pow(23), 10_u128.pow(24)];
-    let near =
-        (select(edges.to_vec()), 0..3_u128).prop_map(|(edge, more)| edge.saturating_sub(more));
-    prop_oneof![
-        0..9_u128,
-        near,
-        (0..4_u128).prop_map(|n| n * 333_333_333_333_333_333),
-        0..=10_u128.pow(24)
-    ]
-    .prop_map(|nanos| Amount::from_nanos(nanos).unwrap())
+    let limb = 10_u128.pow(12);
+    let edges = [0, 1, limb / 2, limb - 1, limb, limb * limb / 2, limb * limb - 1, limb * limb];
+    prop_oneof![0..9_u128, select(edges.to_vec()), 0..=limb * limb]
+        .prop_map(|nanos| Amount::from_nanos(nanos).unwrap())
 }
 
-fn demands() -> impl Strategy<Value = Demand> {
+/// Often there is room for much.
+fn maxima() -> impl Strategy<Value = Amount> {
+    prop_oneof![amounts(), Just(Amount::from_nanos(10_u128.pow(24)).unwrap())]
+}
+
+fn counters() -> impl Strategy<Value = CounterKey> {
     let scopes = select(vec![Scope::Grant, Scope::Session, Scope::Server]);
-    let counters = (scopes, select(vec!["a", "b:{c}"]), select(WINDOWS.to_vec()));
-    let counters = counters.prop_map(|(scope, name, window)| match window {
+    let parts = (scopes, select(vec!["a", "b:{c}"]), select(WINDOWS.to_vec()));
+    parts.prop_map(|(scope, name, window)| match window {
         Window::Session => counter(Scope::Session, name, window),
         _ => counter(scope, name, window),
-    });
-    (counters, amounts(), amounts(), any::<bool>())
+    })
+}
+
+/// Of a few counters, which come again and again.
+fn demands(counters: Vec<CounterKey>) -> impl Strategy<Value = Demand> {
+    (select(counters), amounts(), maxima(), any::<bool>())
         .prop_map(|(counter, cost, max, enforced)| Demand { counter, cost, max, enforced })
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn events(counters: Vec<CounterKey>) -> impl Strategy<Value = Vec<Event>> {
     let gaps = prop_oneof![0..2000_u64, 0..200_000_u64, 0..700_000_000_u64];
     let jumps = prop_oneof![Just(0_i64), -90_000_000..90_000_000_i64];
-    // Some counters come again and again.
-    let calls = (vec(demands(), 1..4), vec(demands(), 0..3));
-    let calls = calls.prop_map(|(mut call, more)| {
-        let again: Vec<Demand> =
-            more.into_iter().map(|d| Demand { counter: call[0].counter.clone(), ..d }).collect();
-        call.extend(again);
-        call
-    });
+    let calls = vec(demands(counters), 1..6);
     vec(
         prop_oneof![
             2 => (gaps, jumps).prop_map(|(gap_ms, jump_ms)| Event::Pass { gap_ms, jump_ms }),
@@ -137,7 +133,7 @@ impl Pair {
 fn the_script_settles_as_the_engine_does() {
     let server = Server::start();
     let mut cases = 0;
-    let runner = Config { cases: 96, failure_persistence: None, ..Config::default() };
+    let runner = Config { cases: 128, failure_persistence: None, ..Config::default() };
     let mut run = |events: Vec<Event>| {
         cases += 1;
         let start_ms = moment().wall_ms + 60_000;
@@ -153,7 +149,8 @@ fn the_script_settles_as_the_engine_does() {
         events.into_iter().try_for_each(|event| pair.step(event))
     };
     let run = std::cell::RefCell::new(&mut run);
-    let checked = TestRunner::new(runner).run(&events(), |events| (run.borrow_mut())(events));
+    let sessions = vec(counters(), 1..4).prop_flat_map(events);
+    let checked = TestRunner::new(runner).run(&sessions, |events| (run.borrow_mut())(events));
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
