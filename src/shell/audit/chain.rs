@@ -120,6 +120,11 @@ impl Chain {
         self.trouble.take()
     }
 
+    /// The file that writers lock.
+    pub(super) fn lock_inode(&self) -> u64 {
+        self.head.inode()
+    }
+
     /// Locks the head, and makes sure that it is the one that everybody locks.
     fn lock(&mut self) -> Result<(), AppendError> {
         loop {

@@ -49,6 +49,12 @@ impl Opened {
         opened.with_context(|| failed("read", path))
     }
 
+    /// What a lock on it is known by.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.device_and_inode.1
+    }
+
     /// True if this is the file that was found.
     #[must_use]
     pub fn is(&self, found: &Metadata) -> bool {

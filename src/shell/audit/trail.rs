@@ -60,12 +60,18 @@ impl Newest {
         Ok(Newest { file, lines: None, older })
     }
 
-    /// The place behind the newest line; none if there is no current file.
-    #[must_use]
-    pub fn newest(&self) -> Option<Place> {
-        let file = self.file.clone()?;
-        let at = file.opened.file.metadata().map_or(0, |found| found.len());
-        Some(Place { file, at })
+    /// The place behind the newest line; none if there are no files.
+    ///
+    /// # Errors
+    /// The newest file cannot be read.
+    pub fn newest(&self) -> anyhow::Result<Option<Place>> {
+        let file = match (&self.file, self.older.last()) {
+            (Some(file), _) => file.clone(),
+            (None, Some((from, path))) => OpenFile::open(path, Some(*from))?,
+            (None, None) => return Ok(None),
+        };
+        let length = file.opened.file.metadata().with_context(|| failed("read", &file.path))?.len();
+        Ok(Some(Place { file, at: length }))
     }
 
     /// Hands the line before to `take`, with the place before it; none at the beginning. A line that has no end yet is

@@ -24,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Report {
     /// The log.
     pub log: PathBuf,
-    /// True if nothing is wrong with it.
-    pub intact: bool,
     /// What is wrong first of all.
     pub wrong: Option<Finding>,
     /// What looks odd, and is not wrong.
@@ -42,6 +40,14 @@ pub struct Report {
     pub head: String,
     /// True if the hash that was given is that of a line.
     pub found: bool,
+}
+
+impl Report {
+    /// True if nothing is wrong with the log.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.wrong.is_none()
+    }
 }
 
 /// A place in a log, and what is to be said of it.
@@ -197,7 +203,6 @@ impl Walk {
         let head = head.as_ref().ok().copied();
         let report = Report {
             log: path.to_owned(),
-            intact: true,
             wrong: None,
             notes: Vec::new(),
             files: 0,
@@ -240,7 +245,6 @@ impl Walk {
 
     /// Says what is wrong; the walk is over.
     fn wrong(&mut self, file: &Path, line: Option<u64>, what: String) -> bool {
-        self.report.intact = false;
         self.report.wrong = Some(Finding { file: file.to_owned(), line, what });
         false
     }
@@ -465,13 +469,7 @@ impl Walk {
                     "the head {trouble}: the lines that are there are in order, but whether the log was cut off at its end cannot be told"
                 );
                 self.wrong(head_path, None, what);
-                return;
             }
-        }
-        if self.report.intact && !self.report.found {
-            let path = self.path.clone();
-            let what = "the noted hash is that of no line: the log was rewritten, or the line is not kept any more";
-            self.wrong(&path, None, what.to_owned());
         }
     }
 
