@@ -93,7 +93,8 @@ impl Row {
             "approval_required" => "approval".to_owned(),
             other => visible(other),
         };
-        let row = |event, what, rest: &str| Row { event, what, rest: visible(rest), ..Row::default() };
+        let row =
+            |event, what, rest: &str| Row { event, what, rest: visible(rest), ..Row::default() };
         let id = || entry.id.as_ref().map(|id| visible(id.get())).unwrap_or_default();
         match entry.event.as_str() {
             "call" => Row {
@@ -140,7 +141,8 @@ impl Row {
                 row("tools", String::new(), &format!("the list was changed by the {}", entry.by))
             }
             "counter_reset" => {
-                let rest = format!("counter `{}` reset: {} of that name", entry.counter, entry.counters);
+                let rest =
+                    format!("counter `{}` reset: {} of that name", entry.counter, entry.counters);
                 row("reset", String::new(), &rest)
             }
             "records_lost" => {
@@ -161,7 +163,8 @@ impl Row {
         let (file, bytes) = (shown.path.display(), shown.length);
         let text = String::from_utf8_lossy(shown.beginning());
         let cut = if text.len() as u64 >= bytes { "" } else { "…" };
-        let rest = format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
+        let rest =
+            format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
         Row { event: "UNREADABLE", rest: visible(&rest), ..Row::default() }
     }
 }

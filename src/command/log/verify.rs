@@ -11,7 +11,7 @@ use crate::command::{Failure, places, print};
 use crate::engine::visible::escape_text;
 use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
 
-use super::{has_files, logs};
+use super::{has_files, logs, missing};
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -25,7 +25,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     for log in logs {
         let head = head_of(&directory, &log);
         if !has_files(&log) && !head.exists() {
-            return Err(anyhow!("failed to read audit log `{}`: there is none", log.display()).into());
+            return Err(missing(&log).into());
         }
         reports.push(verify_log(&log, &head, args.head)?);
     }

@@ -76,7 +76,8 @@ impl Forward {
             }
             self.searched = unread.len();
             if unread.len() > MAX_LINE {
-                self.skipped = self.skipped.saturating_add(unread.len().saturating_sub(SHOWN) as u64);
+                self.skipped =
+                    self.skipped.saturating_add(unread.len().saturating_sub(SHOWN) as u64);
                 self.buffer.truncate(self.begin.saturating_add(SHOWN));
                 self.searched = SHOWN;
             }
@@ -178,13 +179,15 @@ impl Backward {
         }
         let is_ended = self.buffer.last() == Some(&b'\n');
         let begin = loop {
-            let content = self.buffer.len().saturating_sub(usize::from(is_ended && self.skipped == 0));
+            let content =
+                self.buffer.len().saturating_sub(usize::from(is_ended && self.skipped == 0));
             let before = self.buffer.get(..content).unwrap_or_default();
             if let Some(found) = memchr::memrchr(b'\n', before) {
                 break found.saturating_add(1);
             }
             if self.buffer.len() > MAX_LINE {
-                self.skipped = self.skipped.saturating_add(self.buffer.len().saturating_sub(SHOWN) as u64);
+                self.skipped =
+                    self.skipped.saturating_add(self.buffer.len().saturating_sub(SHOWN) as u64);
                 self.buffer.truncate(SHOWN);
             }
             if !self.fill(file)? {
@@ -263,7 +266,15 @@ mod tests {
             let mut backward = Backward::new(text.len() as u64);
             let mut backwards = Vec::new();
             while let Some(line) = backward.previous(&file).unwrap() {
-                assert_eq!(line.end(), text.len() as u64 - backwards.iter().map(|(length, ended, _): &(u64, bool, String)| length + u64::from(*ended)).sum::<u64>());
+                assert_eq!(
+                    line.end(),
+                    text.len() as u64
+                        - backwards
+                            .iter()
+                            .map(|(length, ended, _): &(u64, bool, String)| length
+                                + u64::from(*ended))
+                            .sum::<u64>()
+                );
                 backwards.push(seen(line));
             }
             backwards.reverse();

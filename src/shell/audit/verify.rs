@@ -114,16 +114,15 @@ struct FileToRead {
 impl Snapshot {
     fn take(path: &Path, head_path: &Path) -> anyhow::Result<Self> {
         let locked = lock(head_path)?;
-        let head = match &locked {
-            None => Err("is missing"),
-            Some(_) => {
-                let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
-                match Head::parse(&bytes) {
-                    Ok(head) => Ok(head),
-                    Err(_) if bytes.is_empty() => Err("is empty"),
-                    Err(_) => Err("is damaged"),
-                }
+        let head = if locked.is_some() {
+            let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
+            match Head::parse(&bytes) {
+                Ok(head) => Ok(head),
+                Err(_) if bytes.is_empty() => Err("is empty"),
+                Err(_) => Err("is damaged"),
             }
+        } else {
+            Err("is missing")
         };
         let mut files: VecDeque<FileToRead> = rotated_files(path)?
             .into_iter()
@@ -154,7 +153,8 @@ fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                return Err(anyhow!("another process holds the log")).with_context(|| failed("lock", head));
+                return Err(anyhow!("another process holds the log"))
+                    .with_context(|| failed("lock", head));
             }
             Err(error) => {
                 return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
@@ -355,12 +355,18 @@ impl Walk {
     /// True if a line with this link comes next. If it is the first one, what is wrong is said.
     fn is_next(&mut self, path: &Path, number: u64, link: &Link) -> bool {
         if let Some(last) = &self.last {
-            let is_kept = self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
-            return link.prev == last.hash && Some(link.seq) == last.link.seq.checked_add(1) && is_kept;
+            let is_kept =
+                self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
+            return link.prev == last.hash
+                && Some(link.seq) == last.link.seq.checked_add(1)
+                && is_kept;
         }
         let Some((from, prev)) = self.kept else {
             if link.seq != 1 || link.prev != Hash::NONE {
-                let what = format!("without a head it is not known whether line {} was the first", link.seq);
+                let what = format!(
+                    "without a head it is not known whether line {} was the first",
+                    link.seq
+                );
                 self.note(path, number, what);
             }
             return true;
@@ -371,7 +377,11 @@ impl Walk {
         }
         if link.seq > from {
             let last = link.seq.saturating_sub(1);
-            return self.wrong(path, Some(number), format!("{} missing before this one", are(from, last)));
+            return self.wrong(
+                path,
+                Some(number),
+                format!("{} missing before this one", are(from, last)),
+            );
         }
         if link.seq == from && link.prev != prev {
             let what = "this line was changed: the head notes another hash of the one before it";
@@ -411,7 +421,9 @@ impl Walk {
             let what = if is_confirmed {
                 format!("{missing} missing before this one")
             } else {
-                format!("this is line {seq}, and line {expected} comes next: lines were removed, moved or inserted")
+                format!(
+                    "this is line {seq}, and line {expected} comes next: lines were removed, moved or inserted"
+                )
             };
             return self.wrong(&line.file, here, what);
         }
@@ -424,16 +436,20 @@ impl Walk {
             return self.wrong(&last.file, Some(last.line), what);
         }
         let what = if seq == expected {
-            "this line was changed or inserted: it does not note the hash of the one before it".to_owned()
+            "this line was changed or inserted: it does not note the hash of the one before it"
+                .to_owned()
         } else {
-            format!("this is line {seq}, and line {expected} comes next: lines were moved or inserted")
+            format!(
+                "this is line {seq}, and line {expected} comes next: lines were moved or inserted"
+            )
         };
         self.wrong(&line.file, here, what)
     }
 
     /// The file does not end with a line feed. False if that is wrong.
     fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &Line<'_>) -> bool {
-        let is_covered = self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
+        let is_covered =
+            self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
         if **path != *self.path || is_covered {
             let what = "the file ends within this line: it was cut off".to_owned();
             return self.wrong(path, Some(number), what);
@@ -441,7 +457,8 @@ impl Walk {
         self.step_over(path, number, tail);
         let is_torn = self.junk.take_if(|junk| junk.is_torn).is_some();
         if is_torn {
-            let what = format!("a process was killed while it wrote: {} bytes of a line", tail.length);
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", tail.length);
             self.note(path, number, what);
         }
         true
@@ -454,7 +471,8 @@ impl Walk {
                 self.wrong(&junk.file, Some(junk.line), no_line());
                 return;
             }
-            let what = format!("a process was killed while it wrote: {} bytes of a line", junk.bytes);
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", junk.bytes);
             self.note(&junk.file, junk.line, what);
         }
         if let Some(last) = &self.last {
@@ -485,9 +503,17 @@ impl Walk {
             let is_gone = head.length > 0 && !self.path.exists() && !from.exists();
             if is_gone {
                 let path = self.path.clone();
-                self.wrong(&path, None, format!("the file is missing, and {missing} missing with it"));
+                self.wrong(
+                    &path,
+                    None,
+                    format!("the file is missing, and {missing} missing with it"),
+                );
             } else if line.is_some() {
-                self.wrong(&file, line, format!("{missing} missing behind this one: the log was cut off"));
+                self.wrong(
+                    &file,
+                    line,
+                    format!("{missing} missing behind this one: the log was cut off"),
+                );
             } else {
                 self.wrong(&file, None, format!("{missing} missing"));
             }
