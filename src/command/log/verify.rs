@@ -11,6 +11,7 @@ use crate::command::{Failure, places, print};
 use crate::engine::visible::escape_text;
 use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
 
+use super::text::many;
 use super::{has_files, logs, missing};
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
@@ -74,8 +75,4 @@ fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
 fn finding(Finding { file, line, what }: &Finding) -> String {
     let line = line.map(|line| format!(":{line}")).unwrap_or_default();
     escape_text(&format!("{}{line}: {what}", file.display())).into_owned()
-}
-
-fn many(count: u64, what: &str) -> String {
-    if count == 1 { format!("{count} {what}") } else { format!("{count} {what}s") }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::files::{Opened, failed, rotated_files, rotated_path};
 use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The log.
+    #[serde(serialize_with = "as_text")]
     pub log: PathBuf,
     /// What is wrong first of all.
     pub wrong: Option<Finding>,
@@ -54,6 +55,7 @@ impl Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The file.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The line in that file; none if it is about the file as a whole.
     pub line: Option<u64>,
@@ -527,6 +529,11 @@ impl Walk {
             self.note(&file, line.unwrap_or_default(), what);
         }
     }
+}
+
+/// A path need not be Unicode; JSON is.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
