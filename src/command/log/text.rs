@@ -15,7 +15,7 @@ const PLAIN: &str = "\x1b[0m";
 /// How wide the columns are.
 const TIME: usize = 19;
 const EVENT: usize = 9;
-const WHAT: usize = 16;
+const WHAT: usize = 14;
 const DECISION: usize = 8;
 /// What is longer is cut.
 const LONGEST_SERVER: usize = 12;

@@ -3,6 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::files::{Opened, failed};
+use super::link::Link;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -218,6 +224,21 @@ impl Backward {
         self.from = start;
         Ok(true)
     }
+}
+
+/// The link of the first line of a file that has one: before it there may be pieces of lines that were torn.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
+    let Opened { file, .. } = Opened::read(path)?;
+    let mut lines = Forward::new(0, MAX_LINE as u64);
+    while let Some(line) = lines.next(&file).with_context(|| failed("read", path))? {
+        if let Some(link) = Link::of(line.bytes) {
+            return Ok(Some(link));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -14,10 +14,13 @@ use serde::{Serialize, Serializer};
 
 use super::files::{Opened, failed, rotated_files, rotated_path};
 use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
-use super::reader::{Forward, Line};
+use super::reader::{Forward, Line, first_link};
 
 /// How long another process may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is wrong with a head that was made, and never written.
+const EMPTY: &str = "is empty";
 
 /// What was found out about a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,7 +123,7 @@ impl Snapshot {
             let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
             match Head::parse(&bytes) {
                 Ok(head) => Ok(head),
-                Err(_) if bytes.is_empty() => Err("is empty"),
+                Err(_) if bytes.is_empty() => Err(EMPTY),
                 Err(_) => Err("is damaged"),
             }
         } else {
@@ -194,6 +197,9 @@ struct Walk {
     /// `seq` and `prev` of the first line that is kept.
     kept: Option<(u64, Hash)>,
     last: Option<Known>,
+    /// The line before that one, and the bytes of that one.
+    before: Option<Known>,
+    last_bytes: Vec<u8>,
     junk: Option<Junk>,
     /// What the next line begins with.
     beginning: Vec<u8>,
@@ -220,6 +226,8 @@ impl Walk {
             noted,
             kept: None,
             last: None,
+            before: None,
+            last_bytes: Vec::new(),
             junk: None,
             beginning: Vec::new(),
             report,
@@ -234,8 +242,7 @@ impl Walk {
     /// Begins anew: what was read so far has been dropped meanwhile.
     fn begin_at(&mut self, from: u64, prev: Hash) {
         self.kept = Some((from, prev));
-        self.last = None;
-        self.junk = None;
+        (self.last, self.before, self.junk) = (None, None, None);
         self.report.lines = 0;
         self.expect_after(from.saturating_sub(1), &prev);
     }
@@ -292,11 +299,20 @@ impl Walk {
 
     /// Takes a line. False if it is not the next one, or if something is wrong with it.
     fn step(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) -> bool {
+        let expected = self.last.as_ref().map(|last| last.link.seq.saturating_add(1));
+        // A torn line may look so as well: what comes behind it tells. Where nothing may come, it is read whole.
+        let is_expected = line.is_whole()
+            && line.bytes.starts_with(&self.beginning)
+            && self.junk.is_none()
+            && self.head.is_none_or(|head| Some(head.seq) != expected);
         let link = match &self.last {
-            Some(last) if line.bytes.starts_with(&self.beginning) && line.is_whole() => {
+            Some(last) if is_expected => {
                 Some(Link { seq: last.link.seq.saturating_add(1), prev: last.hash })
             }
-            _ => Link::of(line.bytes).filter(|_| line.is_whole()),
+            _ => {
+                self.take_back();
+                Link::of(line.bytes).filter(|_| line.is_whole())
+            }
         };
         let Some(link) = link else {
             self.step_over(path, number, line);
@@ -325,7 +341,24 @@ impl Walk {
             return self.wrong(path, Some(number), what);
         }
         let (hash, end) = (Hash::of(line.bytes), line.end());
+        self.last_bytes.clear();
+        self.last_bytes.extend_from_slice(line.bytes);
         self.take(Known { file: path.clone(), line: number, link, hash, end })
+    }
+
+    /// If the line that was taken last is not a whole one, it was torn, and does not belong to the chain.
+    fn take_back(&mut self) {
+        if self.before.is_none() || Link::of(&self.last_bytes).is_some() {
+            return;
+        }
+        let before = self.before.take();
+        let Some(torn) = std::mem::replace(&mut self.last, before) else { return };
+        let Some(last) = &self.last else { return };
+        let (seq, hash) = (last.link.seq, last.hash);
+        self.expect_after(seq, &hash);
+        self.report.lines = self.report.lines.saturating_sub(1);
+        let (bytes, is_torn) = (self.last_bytes.len() as u64, true);
+        self.junk = Some(Junk { file: torn.file, line: torn.line, bytes, is_torn });
     }
 
     /// The line is the next one: it is checked against the head.
@@ -350,7 +383,7 @@ impl Walk {
         self.report.lines = self.report.lines.saturating_add(1);
         self.report.found |= self.noted == Some(hash) || self.noted == Some(link.prev);
         self.expect_after(link.seq, &hash);
-        self.last = Some(line);
+        self.before = self.last.replace(line);
         true
     }
 
@@ -417,6 +450,9 @@ impl Walk {
             Some(after) => after.prev == line.hash && Some(after.seq) == seq.checked_add(1),
             None => self.head.is_some_and(|head| head.seq == seq && head.hash == line.hash),
         };
+        // What the head tells of is complete: it is this one that does not belong here.
+        let is_complete = self.head.is_some_and(|head| head.seq <= last.link.seq);
+        let is_confirmed = is_confirmed && !is_complete;
         let here = Some(line.line);
         if seq > expected {
             let missing = are(expected, seq.saturating_sub(1));
@@ -468,8 +504,11 @@ impl Walk {
 
     /// All files are read: what is missing at the end?
     fn end(&mut self, head: &Result<Head, &'static str>, head_path: &Path) {
+        self.take_back();
+        let last = self.last.as_ref().map_or(0, |last| last.link.seq);
+        let is_behind = self.head.is_none_or(|head| head.seq <= last);
         if let Some(junk) = self.junk.take() {
-            if !junk.is_torn {
+            if !junk.is_torn || !is_behind {
                 self.wrong(&junk.file, Some(junk.line), no_line());
                 return;
             }
@@ -483,6 +522,8 @@ impl Walk {
         }
         match head {
             Ok(head) => self.compare(head),
+            // Somebody was killed before there was a line.
+            Err(EMPTY) if self.last.is_none() => {}
             Err(_) if self.noted.is_some_and(|noted| noted.to_string() == self.report.head) => {}
             Err(trouble) => {
                 let what = format!(
@@ -534,13 +575,6 @@ impl Walk {
 /// A path need not be Unicode; JSON is.
 fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
-}
-
-fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
-    let Opened { file, .. } = Opened::read(path)?;
-    let mut lines = Forward::new(0, u64::MAX);
-    let first = lines.next(&file).with_context(|| failed("read", path))?;
-    Ok(first.and_then(|line| Link::of(line.bytes)))
 }
 
 fn no_line() -> String {
