@@ -47,6 +47,16 @@
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
+//! # The way of a record
+//!
+//! ```text
+//! Record → audit::lines → audit::chain → server.jsonl, server.head     one lock, one write each
+//!                                            └──► audit::trail → log      └──► audit::verify → log verify
+//! ```
+//!
+//! A call's record is written before the call goes out ([`shell::books`]); what may come later is noted, and leaves with
+//! the next one. [`shell::audit::chain`] draws how the files hang together.
+//!
 //! # The end
 //!
 //! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long. Signals

@@ -42,7 +42,9 @@ pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
 /// The logs that are meant. What is named may be a rotated file: its log is meant then.
 fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !args.are_named() {
-        return files::logs(&places::audit_directory(directory));
+        let mut logs = files::logs(&places::audit_directory(directory))?;
+        logs.iter_mut().for_each(|log| *log = real(log));
+        return Ok(logs);
     }
     let mut logs: Vec<PathBuf> = Vec::new();
     for file in args.files.iter().chain(&args.audit).map(|file| real(file)) {
@@ -117,7 +119,7 @@ fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if let Some(server) = &args.server {
-        let wanted = places::audit_log(directory, server);
+        let wanted = real(&places::audit_log(directory, server));
         logs.retain(|log| *log == wanted);
     }
     Ok(logs)

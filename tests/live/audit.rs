@@ -325,6 +325,29 @@ fn a_log_elsewhere_has_one_head() {
     assert_eq!(verify(dir, &[]).code, Some(2), "it is not in the state directory");
 }
 
+/// A log that is a symbolic link is written, rotated and proven where it leads to.
+#[test]
+fn a_log_may_be_a_link() {
+    let dir = temp_dir();
+    fs::write(dir.path().join("policy.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
+    let log = log_in(dir.path());
+    fs::create_dir_all(log.parent().unwrap()).unwrap();
+    fs::create_dir(dir.path().join("large")).unwrap();
+    fs::write(dir.path().join("large/log.jsonl"), "").unwrap();
+    symlink("../../large/log.jsonl", &log).unwrap();
+    let wrap = Wrap::behind(dir, "policy.json").option(["--server", "srv"]);
+    let mut gate = wrap.option(["--audit-keep", "64KiB"]).serve(&json!(["echo"]));
+    for id in 0..60 {
+        gate.serves(id);
+    }
+    assert_eq!(gate.end().code, Some(0));
+    assert!(fs::symlink_metadata(&log).unwrap().is_symlink());
+    assert!(fs::read_dir(gate.dir().join("large")).unwrap().count() > 1, "it was not rotated");
+    is_intact(gate.dir());
+    let shown = Process::spawn(callgate(gate.dir()).args(["log", "--server", "srv"])).end();
+    assert!(shown.stdout.contains("call"), "{shown:?}");
+}
+
 /// SPEC S4: eight at once over several files, one of them killed.
 #[test]
 fn eight_sessions_and_a_kill_leave_one_chain() {

@@ -142,3 +142,26 @@ fn a_reader_may_leave_early() {
     let end = Process::spawn(&mut shell).end();
     assert_eq!(end.stderr, "0\n", "{end:?}");
 }
+
+/// SPEC C1: denials are red on a terminal, nothing else is, and nothing anywhere else.
+#[test]
+fn denials_are_red_on_a_terminal_only() {
+    let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
+    let mut gate = Wrap::new(policy).serve(&json!(["echo"]));
+    gate.serves(1);
+    gate.ask(call(2).replace(r#""t""#, r#""u""#));
+    gate.end();
+    let show = |streams: Streams, no_color: &str| {
+        let mut command = callgate(gate.dir());
+        command.arg("log").env("TERM", "xterm").env("NO_COLOR", no_color);
+        let end = Process::spawn_on(&mut command, streams, Stdio::piped()).wait();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        end.stdout
+    };
+    let coloured = show(Streams::terminal(), "");
+    assert!(coloured.contains("\x1b[31mdenied  \x1b[0m"), "{coloured:?}");
+    assert_eq!(coloured.matches('\x1b').count(), 2, "{coloured:?}");
+    for plain in [show(Streams::terminal(), "1"), show(Streams::pipes(), "")] {
+        assert!(plain.contains("denied") && !plain.contains('\x1b'), "{plain:?}");
+    }
+}

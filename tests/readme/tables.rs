@@ -53,14 +53,14 @@ fn every_event_of_the_log_is_in_the_table() {
     let page = Page::read();
     let rows = page.table("### What is on record", "event | its own fields");
     let name = Regex::new(r"^    (\w+) \{$|^        (\w+): ").unwrap();
+    let humps = Regex::new("([a-z])([A-Z])").unwrap();
     let mut count = 0;
     let mut said = Vec::new();
     for line in code.lines() {
         let Some(found) = name.captures(line) else { continue };
         count += 1;
         if let Some(event) = found.get(1) {
-            let words =
-                Regex::new("([a-z])([A-Z])").unwrap().replace_all(event.as_str(), "${1}_$2");
+            let words = humps.replace_all(event.as_str(), "${1}_$2");
             let event = format!("`{}`", words.to_lowercase());
             let row = rows.iter().find(|row| row[0] == event);
             said = quoted(row.unwrap_or_else(|| panic!("{event} is not in the table"))[1]);

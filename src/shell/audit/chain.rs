@@ -12,7 +12,9 @@
 //!
 //! Who appends holds a lock on the head for a few microseconds: it reads the head, writes its lines in one write, and
 //! then the head. A process that is killed between the two leaves lines behind the head, or a torn one: the next to
-//! append takes the whole lines up, ends a torn one, and says so in the log.
+//! append takes the whole lines up, ends a torn one, and says so in the log. A file is rotated before lines are written,
+//! while the head tells the truth of it, and old files are removed when the head does not count on them any more: so
+//! whoever is killed in between leaves nothing that looks as if somebody had removed lines.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
