@@ -563,9 +563,12 @@ impl Walk {
             return;
         }
         if seq > head.seq {
-            let behind = seq.saturating_sub(head.seq);
+            let which = match seq.saturating_sub(head.seq) {
+                1 => "this line".to_owned(),
+                behind => format!("the last {behind} lines up to this one"),
+            };
             let what = format!(
-                "a process was killed before it noted in the head what it had written: the last {behind} lines up to this one"
+                "a process was killed before the head told of what it had written: {which}"
             );
             self.note(&file, line.unwrap_or_default(), what);
         }
