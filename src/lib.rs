@@ -51,14 +51,17 @@
 //!
 //! ```text
 //!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record  ──► shell::audit  ──► a line of the chain; only then the call goes out
-//!                          (a store or a log that is locked: the client's direction waits, the server's goes on)
+//!   Step::record ──► audit::lines ──► audit::chain ──► server.jsonl, server.head      one lock, one write each
+//!                                                          ├──► audit::trail ──► log, status
+//!                                                          └──► audit::verify ──► log verify
 //! ```
 //!
 //! [`shell::books`] holds both for [`shell::relay`], beside the way to people. What a reservation means is said once,
 //! in [`engine::limits::settle`]: [`shell::ledger::sqlite`] reads its counters from rows and writes them back in one
 //! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
-//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind.
+//! A call's record is written before the call goes out; what may come later is noted, and leaves with the next one.
+//! While a store or a log is locked, the client's direction waits and the server's goes on.
+//! [`shell::audit::chain`] draws how the files of a log hang together, and [`shell::sessions`] tells who runs.
 //!
 //! # The end
 //!
