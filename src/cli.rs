@@ -1,11 +1,14 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
+mod log;
 mod parse;
 mod state;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
+pub use parse::Since;
 pub use state::{State, StateArgs};
 pub use wrap::WrapArgs;
 
@@ -25,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Show, follow and verify the audit log
+    Log(LogArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

@@ -143,8 +143,11 @@ fn open_audit(
     }
     let log = args.audit.clone();
     let log = log.unwrap_or_else(|| places::audit_log(directory, &identity.server));
-    let head = places::audit_head(directory, &log);
-    let audit = Audit::open(&log, &head, args.audit_keep, identity).context(
+    let opened = places::settled(&log).and_then(|log| {
+        let head = places::audit_head(directory, &log);
+        Audit::open(&log, &head, args.audit_keep, identity)
+    });
+    let audit = opened.context(
         "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
     )?;
     Ok(Some(audit))

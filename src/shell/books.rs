@@ -105,10 +105,12 @@ impl Books {
 
     /// Writes what was noted, if that is due.
     pub(super) fn keep_time(&mut self) {
-        if let Some(audit) = &mut self.audit
-            && audit.due().is_some_and(|due| due <= Instant::now())
-            && let Err(error) = audit.flush()
-        {
+        let Some(audit) = &mut self.audit else { return };
+        let flushed = match audit.due() {
+            Some(due) if due <= Instant::now() => audit.flush(),
+            _ => Ok(()),
+        };
+        if let Some(error) = flushed.err().or_else(|| audit.take_trouble()) {
             self.tell_trouble(&prose(&error));
         }
     }

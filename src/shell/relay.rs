@@ -521,7 +521,8 @@ impl Relay {
             Poll::Ready(Err(reason)) => {
                 self.books.tell_trouble(&reason);
                 step = self.session.unrecorded(step, reason);
-                self.books.show_all(step.record.iter());
+                // The log is told once it can be written again.
+                self.books.note_all(step.record.iter(), now);
             }
             Poll::Ready(Ok(())) => {}
         }
