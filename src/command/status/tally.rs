@@ -53,6 +53,8 @@ impl Counts {
 pub(super) struct Denial {
     /// When.
     pub(super) time: String,
+    /// The number of the line in the log.
+    pub(super) seq: u64,
     /// What was denied: `call`, `method_denied` or `frame_refused`.
     pub(super) event: String,
     /// The tool or the method; empty for a line that was refused.
@@ -65,13 +67,20 @@ pub(super) struct Denial {
 
 impl Denial {
     fn of(entry: Entry) -> Self {
-        let Entry { time, event, tool, method, rule, message, reason, .. } = entry;
+        let Entry { time, seq, event, tool, method, rule, message, reason, .. } = entry;
         match event.as_str() {
-            "call" => Denial { time, event, what: tool, rule, message },
-            "method_denied" => Denial { time, event, what: method, rule, message: String::new() },
-            _ => {
-                Denial { time, event, what: String::new(), rule: "(frame)".into(), message: reason }
+            "call" => Denial { time, seq, event, what: tool, rule, message },
+            "method_denied" => {
+                Denial { time, seq, event, what: method, rule, message: String::new() }
             }
+            _ => Denial {
+                time,
+                seq,
+                event,
+                what: String::new(),
+                rule: "(frame)".into(),
+                message: reason,
+            },
         }
     }
 }
@@ -143,7 +152,8 @@ impl Activity {
             let denial = Denial::of(entry);
             let count = day.rules.entry(denial.rule.clone()).or_default();
             *count = count.saturating_add(1);
-            let place = self.last.partition_point(|other| other.time > denial.time);
+            let order = |denial: &Denial| (denial.time.clone(), denial.seq);
+            let place = self.last.partition_point(|other| order(other) > order(&denial));
             if place < DENIALS {
                 self.last.insert(place, denial);
                 self.last.truncate(DENIALS);
