@@ -47,6 +47,7 @@ pub(crate) fn temp_dir() -> TempDir {
 pub(crate) struct Wrap {
     dir: TempDir,
     policy_file: PathBuf,
+    state: PathBuf,
     command: Command,
     launcher: Vec<OsString>,
     streams: Streams,
@@ -71,10 +72,11 @@ impl Wrap {
 
     fn with_file(dir: TempDir, file: &Path) -> Self {
         let mut command = callgate(dir.path());
-        command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
+        command.arg("wrap").arg("--policy").arg(file);
         let policy_file = dir.path().join(file);
         let (streams, stderr) = (Streams::pipes(), Stdio::piped());
-        Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
+        let state = PathBuf::from("memory");
+        Self { dir, policy_file, state, command, launcher: Vec::new(), streams, stderr }
     }
 
     /// Behind a policy that allows everything.
@@ -85,6 +87,18 @@ impl Wrap {
     /// With these further words before the server's command.
     pub(crate) fn option<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.command.args(words);
+        self
+    }
+
+    /// With its counters in this directory, and no audit log.
+    pub(crate) fn counting_in(mut self, state: impl AsRef<Path>) -> Self {
+        state.as_ref().clone_into(&mut self.state);
+        self.option(["--no-audit"])
+    }
+
+    /// With this in its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
         self
     }
 
@@ -114,7 +128,7 @@ impl Wrap {
 
     /// Starts it before any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
-        self.command.arg("--").args(server);
+        self.command.arg("--state").arg(&self.state).arg("--").args(server);
         let mut command = launched(self.command, &self.launcher);
         let process = Process::spawn_on(&mut command, self.streams, self.stderr);
         Gate { process, dir: self.dir, policy_file: self.policy_file }
@@ -237,6 +251,11 @@ impl Gate {
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.process.pid())).unwrap();
         Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+    }
+
+    /// The process id of callgate.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Sends callgate a signal.
