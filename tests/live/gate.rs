@@ -91,9 +91,19 @@ impl Wrap {
     }
 
     /// With its counters in this directory, and no audit log.
-    pub(crate) fn counting_in(mut self, state: impl AsRef<Path>) -> Self {
+    pub(crate) fn counting_in(self, state: impl AsRef<Path>) -> Self {
+        self.keeping_in(state).option(["--no-audit"])
+    }
+
+    /// With all that it keeps in this directory.
+    pub(crate) fn keeping_in(mut self, state: impl AsRef<Path>) -> Self {
         state.as_ref().clone_into(&mut self.state);
-        self.option(["--no-audit"])
+        self
+    }
+
+    /// The directory that is its home.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// With this in its environment.

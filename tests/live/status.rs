@@ -17,10 +17,9 @@ const ONE_A_DAY: &str = r#"{"version":"1","default":"deny",
 
 /// A session that keeps its state in `state` of its directory.
 fn session(policy: &str) -> Wrap {
-    let words = ["--state", "state", "--server", "echo", "--grant", "alice"];
     let wrap = Wrap::new(policy);
-    let dir = wrap.dir().to_owned();
-    wrap.option(words).in_directory(&dir)
+    let state = wrap.dir().join("state");
+    wrap.keeping_in(state).option(["--server", "echo", "--grant", "alice"])
 }
 
 /// Runs callgate beside a session.
@@ -98,7 +97,8 @@ fn two_sessions_are_told_apart_and_one_end_is_not_the_others() {
     first.serves(1);
     let state = first.dir().join("state");
     let mut second = Wrap::new(ONE_A_DAY)
-        .option(["--state", state.to_str().unwrap(), "--server", "echo", "--grant", "bob"])
+        .keeping_in(state)
+        .option(["--server", "echo", "--grant", "bob"])
         .serve(&json!(["echo"]));
     second.serves(1);
     let mut both = [pid(&first), pid(&second)];
@@ -135,7 +135,8 @@ fn a_process_of_the_same_number_is_not_the_session() {
     gate.serves(1);
     let dir = gate.dir().to_owned();
     let told = fs::read_to_string(&session_files(&dir)[0]).unwrap();
-    let left = told.replace(&format!("\"pid\":{}", pid(&gate)), &format!("\"pid\":{}", std::process::id()));
+    let left = told
+        .replace(&format!("\"pid\":{}", pid(&gate)), &format!("\"pid\":{}", std::process::id()));
     assert_ne!(left, told);
     let stale = dir.join("state/sessions/0123456789abcdef.json");
     fs::write(&stale, &left).unwrap();
@@ -145,7 +146,7 @@ fn a_process_of_the_same_number_is_not_the_session() {
     fs::write(&stale, left).unwrap();
     assert_eq!(gate.end().code, Some(0));
     let state = dir.join("state");
-    let next = Wrap::new(ONE_A_DAY).option(["--state", state.to_str().unwrap()]).serve(&json!(["echo"]));
+    let next = Wrap::new(ONE_A_DAY).keeping_in(state).serve(&json!(["echo"]));
     next.serves(1);
     assert!(!stale.exists());
     next.ends_quietly(0);
@@ -207,13 +208,17 @@ fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     gate.serves(1);
     assert!(gate.ask(call(2)).contains("Limit reached"));
     // Not that of another grant.
-    let End { code, stderr, .. } = beside(gate.dir(), &["status", "reset", "daily", "--grant", "bob"]);
+    let End { code, stderr, .. } =
+        beside(gate.dir(), &["status", "reset", "daily", "--grant", "bob"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(gate.ask(call(3)).contains("Limit reached"));
     let End { code, stdout, stderr } =
         beside(gate.dir(), &["status", "reset", "daily", "--grant", "alice", "--server", "echo"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    assert_eq!(stdout, "reset `daily` of server `echo`, grant `alice`: 0.75 of 1 per day were used\n");
+    assert_eq!(
+        stdout,
+        "reset `daily` of server `echo`, grant `alice`: 0.75 of 1 per day were used\n"
+    );
     assert_eq!(gate.ask(call(4)), ok(4));
     assert!(gate.ask(call(5)).contains("Limit reached"));
     let log = fs::read_to_string(gate.dir().join("state/audit/echo.jsonl")).unwrap();
@@ -284,7 +289,8 @@ fn a_watch_ends_quietly() {
         assert_eq!(account(&line, &json!("alice"))["sessions"][0]["pid"], pid(&gate));
     }
     read.signal(Signal::INT);
-    assert_eq!((read.wait().code, read.wait().stderr), (Some(0), String::new()));
+    let end = read.wait();
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
     let mut shell = std::process::Command::new("sh");
     shell.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
     shell.args(["-c", "{ \"$CALLGATE\" status --watch --state state; echo $? >&2; } | head -n 1"]);

@@ -184,7 +184,7 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
 }
 
 fn show_denial(lines: &mut Vec<Line>, denial: &Denial, columns: usize) {
-    let Denial { time: when, event, what, rule, message } = denial;
+    let Denial { time: when, event, what, rule, message, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
         _ => shorten(&visible(what), TOOL),
