@@ -98,6 +98,14 @@ pub struct LogFiles {
     pub state: StateArgs,
 
     /// For people or for programs
-    #[arg(long, value_enum, default_value = "text", hide_possible_values = false)]
+    #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
+}
+
+impl LogFiles {
+    /// True if it is not the logs in the state directory that are meant.
+    #[must_use]
+    pub fn are_named(&self) -> bool {
+        !self.files.is_empty() || !self.audit.is_empty()
+    }
 }

@@ -41,12 +41,11 @@ pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
 
 /// The logs that are meant. What is named may be a rotated file: its log is meant then.
 fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let named: Vec<PathBuf> = args.files.iter().chain(&args.audit).map(|file| real(file)).collect();
-    if named.is_empty() {
+    if !args.are_named() {
         return files::logs(&places::audit_directory(directory));
     }
     let mut logs: Vec<PathBuf> = Vec::new();
-    for file in named {
+    for file in args.files.iter().chain(&args.audit).map(|file| real(file)) {
         // A log may have the name of a rotated file, if its log is not there.
         let log = Some(files::log_of(&file)).filter(|log| has_files(log)).unwrap_or(file);
         if !logs.contains(&log) {
@@ -108,28 +107,37 @@ impl Query {
     }
 }
 
+/// The logs that are shown; of those in the state directory only the server's that is asked for.
+fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut logs = logs(&args.logs, directory)?;
+    if args.logs.are_named() {
+        match logs.iter().find(|log| !has_files(log)) {
+            Some(log) => return Err(missing(log)),
+            None => return Ok(logs),
+        }
+    }
+    if let Some(server) = &args.server {
+        let wanted = places::audit_log(directory, server);
+        logs.retain(|log| *log == wanted);
+    }
+    Ok(logs)
+}
+
+fn missing(log: &Path) -> anyhow::Error {
+    anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
+}
+
 fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
     let directory = places::directory(&args.logs.state.state)?;
-    let all = logs(&args.logs, &directory)?;
-    let names_logs = !args.logs.files.is_empty() || !args.logs.audit.is_empty();
-    let wanted = args.server.as_deref().filter(|_| !names_logs);
-    let wanted = wanted.map(|server| places::audit_log(&directory, server));
-    let pick = |logs: Vec<PathBuf>| -> Vec<PathBuf> {
-        logs.into_iter().filter(|log| wanted.as_ref().is_none_or(|wanted| wanted == log)).collect()
-    };
-    let logs_shown = pick(all);
-    if names_logs {
-        for log in logs_shown.iter().filter(|log| !has_files(log)) {
-            return Err(anyhow!("failed to read audit log `{}`: there is none", log.display()).into());
-        }
-    } else if logs_shown.is_empty() {
+    let logs = shown(args, &directory)?;
+    if logs.is_empty() {
         let place = places::audit_directory(&directory);
         say(&format!("no audit log of that kind in `{}`", place.display()));
     }
     let limit = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { LIMIT });
     let query = Query::new(args);
-    let mut merge = Merge::new(&logs_shown, &query, limit)?;
-    let table = Table::new(&logs_shown);
+    let mut merge = Merge::new(&logs, &query, limit)?;
+    let table = Table::new(&logs);
     print::result(|out| {
         loop {
             while let Some(shown) = merge.next(&query, args.follow)? {
@@ -145,8 +153,8 @@ fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
             if !wait_while_read() {
                 return Ok(());
             }
-            if !names_logs {
-                merge.add(pick(logs(&args.logs, &directory)?));
+            if !args.logs.are_named() {
+                merge.add(shown(args, &directory)?);
             }
         }
     })?;

@@ -84,7 +84,8 @@ pub fn settled(log: &Path) -> anyhow::Result<PathBuf> {
         Err(_) => files::make_parent(log)?,
     }
     let directory = std::fs::canonicalize(files::parent(log)).with_context(named)?;
-    Ok(directory.join(log.file_name().ok_or_else(|| anyhow!("it is a directory")).with_context(named)?))
+    Ok(directory
+        .join(log.file_name().ok_or_else(|| anyhow!("it is a directory")).with_context(named)?))
 }
 
 /// The audit log of a server.

@@ -3,7 +3,7 @@
 use super::process::{End, Process};
 use super::streams::Streams;
 use rustix::fs::Mode;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -272,6 +272,14 @@ impl Gate {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
         rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Lets callgate write files no longer than this, or as long as it likes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limit_file_size(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(pid, Resource::Fsize, limit).unwrap();
     }
 
     /// Closes stdin and waits for the end of callgate and the server.

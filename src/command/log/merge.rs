@@ -99,7 +99,9 @@ impl Source {
 
     /// What stands at the end without a line feed, if it is not just being written.
     fn torn_tail(&mut self) -> anyhow::Result<Option<Shown>> {
-        let Some(before) = self.trail.tail().map(|found| found.line.length) else { return Ok(None) };
+        let Some(before) = self.trail.tail().map(|found| found.line.length) else {
+            return Ok(None);
+        };
         std::thread::sleep(MAKING);
         let time = &self.time;
         if let Some(shown) = self.trail.next(|found| Shown::of(&found, time))? {
@@ -184,10 +186,12 @@ impl Search {
     /// Goes back to the next line that is wanted, but not beyond `stop`.
     fn go_back(&mut self, query: &Query, stop: Option<&str>) -> anyhow::Result<()> {
         while self.found.is_none() {
-            let Some((entry, place)) = self.lines.previous(|line, place| (read(line), place))? else {
+            let Some((entry, place)) = self.lines.previous(|line, place| (read(line), place))?
+            else {
                 return Ok(());
             };
-            let own = entry.as_ref().map(|entry| entry.time.clone()).filter(|time| !time.is_empty());
+            let own =
+                entry.as_ref().map(|entry| entry.time.clone()).filter(|time| !time.is_empty());
             if own.as_deref().zip(stop).is_some_and(|(time, stop)| time < stop) {
                 return Ok(());
             }

@@ -15,10 +15,10 @@ const PLAIN: &str = "\x1b[0m";
 /// How wide the columns are.
 const TIME: usize = 19;
 const EVENT: usize = 9;
-const WHAT: usize = 16;
+const WHAT: usize = 14;
 const DECISION: usize = 8;
 /// What is longer is cut.
-const LONGEST_SERVER: usize = 20;
+const LONGEST_SERVER: usize = 12;
 const SHORTEST_SERVER: usize = 6;
 /// The least that stands in a row of what is wrapped.
 const LEAST_WRAPPED: usize = 24;
@@ -60,7 +60,7 @@ impl Table {
         let server = cut(&visible(&entry.server), self.server);
         let Row { event, what, decision, rest } = row;
         let mut line = format!("{time:TIME$} {server:0$} {event:EVENT$} ", self.server);
-        let indent = line.chars().count().saturating_sub(EVENT.saturating_add(1));
+        let indent = TIME.saturating_add(1);
         let mut hidden = 0_usize;
         if !what.is_empty() || !decision.is_empty() {
             let _ = write!(line, "{what:WHAT$} ");
@@ -93,7 +93,8 @@ impl Row {
             "approval_required" => "approval".to_owned(),
             other => visible(other),
         };
-        let row = |event, what, rest: &str| Row { event, what, rest: visible(rest), ..Row::default() };
+        let row =
+            |event, what, rest: &str| Row { event, what, rest: visible(rest), ..Row::default() };
         let id = || entry.id.as_ref().map(|id| visible(id.get())).unwrap_or_default();
         match entry.event.as_str() {
             "call" => Row {
@@ -128,7 +129,11 @@ impl Row {
             }
             "session_end" => {
                 let EntryTotals { calls, denied } = entry.totals.unwrap_or_default();
-                let rest = format!("exit code {}, {calls} calls, {denied} denied", entry.exit_code);
+                let rest = format!(
+                    "exit code {}, {}, {denied} denied",
+                    entry.exit_code,
+                    many(calls, "call")
+                );
                 row("end", String::new(), &rest)
             }
             "policy_loaded" => row("policy", String::new(), &format!("`{}` loaded", entry.policy)),
@@ -140,7 +145,8 @@ impl Row {
                 row("tools", String::new(), &format!("the list was changed by the {}", entry.by))
             }
             "counter_reset" => {
-                let rest = format!("counter `{}` reset: {} of that name", entry.counter, entry.counters);
+                let rest =
+                    format!("counter `{}` reset: {} of that name", entry.counter, entry.counters);
                 row("reset", String::new(), &rest)
             }
             "records_lost" => {
@@ -161,7 +167,8 @@ impl Row {
         let (file, bytes) = (shown.path.display(), shown.length);
         let text = String::from_utf8_lossy(shown.beginning());
         let cut = if text.len() as u64 >= bytes { "" } else { "…" };
-        let rest = format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
+        let rest =
+            format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
         Row { event: "UNREADABLE", rest: visible(&rest), ..Row::default() }
     }
 }
@@ -193,6 +200,11 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A number of things.
+pub(super) fn many(count: u64, what: &str) -> String {
+    if count == 1 { format!("{count} {what}") } else { format!("{count} {what}s") }
 }
 
 /// Breaks a text at spaces, and within words that are longer than a line.

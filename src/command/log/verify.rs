@@ -11,7 +11,8 @@ use crate::command::{Failure, places, print};
 use crate::engine::visible::escape_text;
 use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
 
-use super::{has_files, logs};
+use super::text::many;
+use super::{has_files, logs, missing};
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -25,7 +26,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     for log in logs {
         let head = head_of(&directory, &log);
         if !has_files(&log) && !head.exists() {
-            return Err(anyhow!("failed to read audit log `{}`: there is none", log.display()).into());
+            return Err(missing(&log).into());
         }
         reports.push(verify_log(&log, &head, args.head)?);
     }
@@ -74,8 +75,4 @@ fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
 fn finding(Finding { file, line, what }: &Finding) -> String {
     let line = line.map(|line| format!(":{line}")).unwrap_or_default();
     escape_text(&format!("{}{line}: {what}", file.display())).into_owned()
-}
-
-fn many(count: u64, what: &str) -> String {
-    if count == 1 { format!("{count} {what}") } else { format!("{count} {what}s") }
 }

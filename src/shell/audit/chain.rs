@@ -26,7 +26,7 @@ use rustix::io::Errno;
 
 use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
 use super::link::{HEAD_BYTES, Hash, Head, HeadTrouble, Link, Recovered, is_torn, write_beginning};
-use super::reader::{Backward, Forward};
+use super::reader::{Backward, Forward, first_link};
 
 /// A file is rotated when it has grown to so many bytes.
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
@@ -409,14 +409,6 @@ fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut R
 #[must_use]
 pub fn hash(bytes: &[u8]) -> String {
     Hash::of(bytes).to_string()
-}
-
-/// The link of a file's first line, if it has one.
-fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
-    let Opened { file, .. } = Opened::read(path)?;
-    let mut lines = Forward::new(0, u64::MAX);
-    let first = lines.next(&file).with_context(|| failed("read", path))?;
-    Ok(first.and_then(|line| Link::of(line.bytes)))
 }
 
 /// The link and the hash of the newest line of a file, and where it ends.

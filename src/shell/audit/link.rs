@@ -233,7 +233,9 @@ impl Recovered {
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
         let behind_prev = memchr::memmem::find(line, br#"","#)?.saturating_add(2);
-        line.get(behind_prev..)?.starts_with(RECOVERED).then(|| serde_json::from_slice(line).ok())?
+        line.get(behind_prev..)?
+            .starts_with(RECOVERED)
+            .then(|| serde_json::from_slice(line).ok())?
     }
 
     /// The line, without what binds it to the chain; none if there is nothing to tell.

@@ -3,6 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::files::{Opened, failed};
+use super::link::Link;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -76,7 +82,8 @@ impl Forward {
             }
             self.searched = unread.len();
             if unread.len() > MAX_LINE {
-                self.skipped = self.skipped.saturating_add(unread.len().saturating_sub(SHOWN) as u64);
+                self.skipped =
+                    self.skipped.saturating_add(unread.len().saturating_sub(SHOWN) as u64);
                 self.buffer.truncate(self.begin.saturating_add(SHOWN));
                 self.searched = SHOWN;
             }
@@ -178,13 +185,15 @@ impl Backward {
         }
         let is_ended = self.buffer.last() == Some(&b'\n');
         let begin = loop {
-            let content = self.buffer.len().saturating_sub(usize::from(is_ended && self.skipped == 0));
+            let content =
+                self.buffer.len().saturating_sub(usize::from(is_ended && self.skipped == 0));
             let before = self.buffer.get(..content).unwrap_or_default();
             if let Some(found) = memchr::memrchr(b'\n', before) {
                 break found.saturating_add(1);
             }
             if self.buffer.len() > MAX_LINE {
-                self.skipped = self.skipped.saturating_add(self.buffer.len().saturating_sub(SHOWN) as u64);
+                self.skipped =
+                    self.skipped.saturating_add(self.buffer.len().saturating_sub(SHOWN) as u64);
                 self.buffer.truncate(SHOWN);
             }
             if !self.fill(file)? {
@@ -215,6 +224,21 @@ impl Backward {
         self.from = start;
         Ok(true)
     }
+}
+
+/// The link of the first line of a file that has one: before it there may be pieces of lines that were torn.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
+    let Opened { file, .. } = Opened::read(path)?;
+    let mut lines = Forward::new(0, MAX_LINE as u64);
+    while let Some(line) = lines.next(&file).with_context(|| failed("read", path))? {
+        if let Some(link) = Link::of(line.bytes) {
+            return Ok(Some(link));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -263,7 +287,15 @@ mod tests {
             let mut backward = Backward::new(text.len() as u64);
             let mut backwards = Vec::new();
             while let Some(line) = backward.previous(&file).unwrap() {
-                assert_eq!(line.end(), text.len() as u64 - backwards.iter().map(|(length, ended, _): &(u64, bool, String)| length + u64::from(*ended)).sum::<u64>());
+                assert_eq!(
+                    line.end(),
+                    text.len() as u64
+                        - backwards
+                            .iter()
+                            .map(|(length, ended, _): &(u64, bool, String)| length
+                                + u64::from(*ended))
+                            .sum::<u64>()
+                );
                 backwards.push(seen(line));
             }
             backwards.reverse();

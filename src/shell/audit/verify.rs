@@ -10,19 +10,23 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::files::{Opened, failed, rotated_files, rotated_path};
 use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
-use super::reader::{Forward, Line};
+use super::reader::{Forward, Line, first_link};
 
 /// How long another process may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is wrong with a head that was made, and never written.
+const EMPTY: &str = "is empty";
 
 /// What was found out about a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The log.
+    #[serde(serialize_with = "as_text")]
     pub log: PathBuf,
     /// What is wrong first of all.
     pub wrong: Option<Finding>,
@@ -54,6 +58,7 @@ impl Report {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The file.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The line in that file; none if it is about the file as a whole.
     pub line: Option<u64>,
@@ -114,16 +119,15 @@ struct FileToRead {
 impl Snapshot {
     fn take(path: &Path, head_path: &Path) -> anyhow::Result<Self> {
         let locked = lock(head_path)?;
-        let head = match &locked {
-            None => Err("is missing"),
-            Some(_) => {
-                let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
-                match Head::parse(&bytes) {
-                    Ok(head) => Ok(head),
-                    Err(_) if bytes.is_empty() => Err("is empty"),
-                    Err(_) => Err("is damaged"),
-                }
+        let head = if locked.is_some() {
+            let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
+            match Head::parse(&bytes) {
+                Ok(head) => Ok(head),
+                Err(_) if bytes.is_empty() => Err(EMPTY),
+                Err(_) => Err("is damaged"),
             }
+        } else {
+            Err("is missing")
         };
         let mut files: VecDeque<FileToRead> = rotated_files(path)?
             .into_iter()
@@ -154,7 +158,8 @@ fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                return Err(anyhow!("another process holds the log")).with_context(|| failed("lock", head));
+                return Err(anyhow!("another process holds the log"))
+                    .with_context(|| failed("lock", head));
             }
             Err(error) => {
                 return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
@@ -192,6 +197,9 @@ struct Walk {
     /// `seq` and `prev` of the first line that is kept.
     kept: Option<(u64, Hash)>,
     last: Option<Known>,
+    /// The line before that one, and the bytes of that one.
+    before: Option<Known>,
+    last_bytes: Vec<u8>,
     junk: Option<Junk>,
     /// What the next line begins with.
     beginning: Vec<u8>,
@@ -218,6 +226,8 @@ impl Walk {
             noted,
             kept: None,
             last: None,
+            before: None,
+            last_bytes: Vec::new(),
             junk: None,
             beginning: Vec::new(),
             report,
@@ -232,8 +242,7 @@ impl Walk {
     /// Begins anew: what was read so far has been dropped meanwhile.
     fn begin_at(&mut self, from: u64, prev: Hash) {
         self.kept = Some((from, prev));
-        self.last = None;
-        self.junk = None;
+        (self.last, self.before, self.junk) = (None, None, None);
         self.report.lines = 0;
         self.expect_after(from.saturating_sub(1), &prev);
     }
@@ -290,11 +299,20 @@ impl Walk {
 
     /// Takes a line. False if it is not the next one, or if something is wrong with it.
     fn step(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) -> bool {
+        let expected = self.last.as_ref().map(|last| last.link.seq.saturating_add(1));
+        // A torn line may look so as well: what comes behind it tells. Where nothing may come, it is read whole.
+        let is_expected = line.is_whole()
+            && line.bytes.starts_with(&self.beginning)
+            && self.junk.is_none()
+            && self.head.is_none_or(|head| Some(head.seq) != expected);
         let link = match &self.last {
-            Some(last) if line.bytes.starts_with(&self.beginning) && line.is_whole() => {
+            Some(last) if is_expected => {
                 Some(Link { seq: last.link.seq.saturating_add(1), prev: last.hash })
             }
-            _ => Link::of(line.bytes).filter(|_| line.is_whole()),
+            _ => {
+                self.take_back();
+                Link::of(line.bytes).filter(|_| line.is_whole())
+            }
         };
         let Some(link) = link else {
             self.step_over(path, number, line);
@@ -323,7 +341,24 @@ impl Walk {
             return self.wrong(path, Some(number), what);
         }
         let (hash, end) = (Hash::of(line.bytes), line.end());
+        self.last_bytes.clear();
+        self.last_bytes.extend_from_slice(line.bytes);
         self.take(Known { file: path.clone(), line: number, link, hash, end })
+    }
+
+    /// If the line that was taken last is not a whole one, it was torn, and does not belong to the chain.
+    fn take_back(&mut self) {
+        if self.before.is_none() || Link::of(&self.last_bytes).is_some() {
+            return;
+        }
+        let before = self.before.take();
+        let Some(torn) = std::mem::replace(&mut self.last, before) else { return };
+        let Some(last) = &self.last else { return };
+        let (seq, hash) = (last.link.seq, last.hash);
+        self.expect_after(seq, &hash);
+        self.report.lines = self.report.lines.saturating_sub(1);
+        let (bytes, is_torn) = (self.last_bytes.len() as u64, true);
+        self.junk = Some(Junk { file: torn.file, line: torn.line, bytes, is_torn });
     }
 
     /// The line is the next one: it is checked against the head.
@@ -348,19 +383,25 @@ impl Walk {
         self.report.lines = self.report.lines.saturating_add(1);
         self.report.found |= self.noted == Some(hash) || self.noted == Some(link.prev);
         self.expect_after(link.seq, &hash);
-        self.last = Some(line);
+        self.before = self.last.replace(line);
         true
     }
 
     /// True if a line with this link comes next. If it is the first one, what is wrong is said.
     fn is_next(&mut self, path: &Path, number: u64, link: &Link) -> bool {
         if let Some(last) = &self.last {
-            let is_kept = self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
-            return link.prev == last.hash && Some(link.seq) == last.link.seq.checked_add(1) && is_kept;
+            let is_kept =
+                self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
+            return link.prev == last.hash
+                && Some(link.seq) == last.link.seq.checked_add(1)
+                && is_kept;
         }
         let Some((from, prev)) = self.kept else {
             if link.seq != 1 || link.prev != Hash::NONE {
-                let what = format!("without a head it is not known whether line {} was the first", link.seq);
+                let what = format!(
+                    "without a head it is not known whether line {} was the first",
+                    link.seq
+                );
                 self.note(path, number, what);
             }
             return true;
@@ -371,7 +412,11 @@ impl Walk {
         }
         if link.seq > from {
             let last = link.seq.saturating_sub(1);
-            return self.wrong(path, Some(number), format!("{} missing before this one", are(from, last)));
+            return self.wrong(
+                path,
+                Some(number),
+                format!("{} missing before this one", are(from, last)),
+            );
         }
         if link.seq == from && link.prev != prev {
             let what = "this line was changed: the head notes another hash of the one before it";
@@ -405,13 +450,18 @@ impl Walk {
             Some(after) => after.prev == line.hash && Some(after.seq) == seq.checked_add(1),
             None => self.head.is_some_and(|head| head.seq == seq && head.hash == line.hash),
         };
+        // What the head tells of is complete: it is this one that does not belong here.
+        let is_complete = self.head.is_some_and(|head| head.seq <= last.link.seq);
+        let is_confirmed = is_confirmed && !is_complete;
         let here = Some(line.line);
         if seq > expected {
             let missing = are(expected, seq.saturating_sub(1));
             let what = if is_confirmed {
                 format!("{missing} missing before this one")
             } else {
-                format!("this is line {seq}, and line {expected} comes next: lines were removed, moved or inserted")
+                format!(
+                    "this is line {seq}, and line {expected} comes next: lines were removed, moved or inserted"
+                )
             };
             return self.wrong(&line.file, here, what);
         }
@@ -424,16 +474,20 @@ impl Walk {
             return self.wrong(&last.file, Some(last.line), what);
         }
         let what = if seq == expected {
-            "this line was changed or inserted: it does not note the hash of the one before it".to_owned()
+            "this line was changed or inserted: it does not note the hash of the one before it"
+                .to_owned()
         } else {
-            format!("this is line {seq}, and line {expected} comes next: lines were moved or inserted")
+            format!(
+                "this is line {seq}, and line {expected} comes next: lines were moved or inserted"
+            )
         };
         self.wrong(&line.file, here, what)
     }
 
     /// The file does not end with a line feed. False if that is wrong.
     fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &Line<'_>) -> bool {
-        let is_covered = self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
+        let is_covered =
+            self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
         if **path != *self.path || is_covered {
             let what = "the file ends within this line: it was cut off".to_owned();
             return self.wrong(path, Some(number), what);
@@ -441,7 +495,8 @@ impl Walk {
         self.step_over(path, number, tail);
         let is_torn = self.junk.take_if(|junk| junk.is_torn).is_some();
         if is_torn {
-            let what = format!("a process was killed while it wrote: {} bytes of a line", tail.length);
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", tail.length);
             self.note(path, number, what);
         }
         true
@@ -449,12 +504,16 @@ impl Walk {
 
     /// All files are read: what is missing at the end?
     fn end(&mut self, head: &Result<Head, &'static str>, head_path: &Path) {
+        self.take_back();
+        let last = self.last.as_ref().map_or(0, |last| last.link.seq);
+        let is_behind = self.head.is_none_or(|head| head.seq <= last);
         if let Some(junk) = self.junk.take() {
-            if !junk.is_torn {
+            if !junk.is_torn || !is_behind {
                 self.wrong(&junk.file, Some(junk.line), no_line());
                 return;
             }
-            let what = format!("a process was killed while it wrote: {} bytes of a line", junk.bytes);
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", junk.bytes);
             self.note(&junk.file, junk.line, what);
         }
         if let Some(last) = &self.last {
@@ -463,6 +522,8 @@ impl Walk {
         }
         match head {
             Ok(head) => self.compare(head),
+            // Somebody was killed before there was a line.
+            Err(EMPTY) if self.last.is_none() => {}
             Err(_) if self.noted.is_some_and(|noted| noted.to_string() == self.report.head) => {}
             Err(trouble) => {
                 let what = format!(
@@ -485,9 +546,17 @@ impl Walk {
             let is_gone = head.length > 0 && !self.path.exists() && !from.exists();
             if is_gone {
                 let path = self.path.clone();
-                self.wrong(&path, None, format!("the file is missing, and {missing} missing with it"));
+                self.wrong(
+                    &path,
+                    None,
+                    format!("the file is missing, and {missing} missing with it"),
+                );
             } else if line.is_some() {
-                self.wrong(&file, line, format!("{missing} missing behind this one: the log was cut off"));
+                self.wrong(
+                    &file,
+                    line,
+                    format!("{missing} missing behind this one: the log was cut off"),
+                );
             } else {
                 self.wrong(&file, None, format!("{missing} missing"));
             }
@@ -503,11 +572,9 @@ impl Walk {
     }
 }
 
-fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
-    let Opened { file, .. } = Opened::read(path)?;
-    let mut lines = Forward::new(0, u64::MAX);
-    let first = lines.next(&file).with_context(|| failed("read", path))?;
-    Ok(first.and_then(|line| Link::of(line.bytes)))
+/// A path need not be Unicode; JSON is.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 fn no_line() -> String {
