@@ -108,16 +108,16 @@ fn nothing(overview: &Overview) -> Vec<String> {
     if let Some(wanted) = wanted {
         let known: Vec<String> = servers.iter().map(|server| format!("`{server}`")).collect();
         let known = if known.is_empty() {
-            "nor of any other server".to_owned()
+            String::new()
         } else {
-            format!("but of {}", known.join(", "))
+            format!(", but of {}", known.join(", "))
         };
-        return vec![visible(&format!("nothing of {wanted} in {place}, {known}"))];
+        return vec![visible(&format!("nothing of {wanted} in {place}{known}"))];
     }
     vec![
         format!("no session runs, no counter was charged, and nothing was logged in {place}"),
-        "`callgate wrap` begins a session; if it was given another `--state`, say the same here"
-            .to_owned(),
+        "a session begins with: callgate wrap --policy FILE -- COMMAND".to_owned(),
+        "if it was given a `--state` of its own, say the same here".to_owned(),
     ]
 }
 
