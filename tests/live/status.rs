@@ -298,3 +298,33 @@ fn a_watch_ends_quietly() {
     assert_eq!((code, stderr.as_str()), (Some(0), "0\n"), "{stdout}");
     assert_eq!(stdout.lines().count(), 1);
 }
+
+/// A terminal is drawn over, and given back as it was.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_watch_in_a_terminal_gives_it_back() {
+    let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
+    gate.serves(1);
+    let mut command = std::process::Command::new("setsid");
+    command.arg("-c").arg(env!("CARGO_BIN_EXE_callgate")).current_dir(gate.dir());
+    command
+        .args(["status", "--watch", "--state", "state"])
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1");
+    let mut watch = Process::spawn_on(&mut command, Streams::terminal(), Stdio::piped());
+    let mut seen = String::new();
+    while seen.matches("\x1b[H").count() < 2 {
+        seen += &String::from_utf8(watch.line().unwrap()).unwrap();
+    }
+    watch.write(b"\x03".to_vec());
+    let end = watch.wait();
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
+    let shown = seen + &end.stdout;
+    assert!(shown.starts_with("\x1b[?1049h\x1b[?25l\x1b[H20"), "{shown:?}");
+    assert!(shown.ends_with("\x1b[?25h\x1b[?1049l"), "{shown:?}");
+    assert!(
+        !shown.contains("\x1b[2J") && !shown.contains("\x1b[3"),
+        "no flicker, no colour: {shown:?}"
+    );
+    assert!(shown.contains(&format!("pid {}", pid(&gate))), "{shown:?}");
+}

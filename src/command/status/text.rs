@@ -107,11 +107,8 @@ fn nothing(overview: &Overview) -> Vec<String> {
     let place = visible(&format!("`{directory}`{elsewhere}"));
     if let Some(wanted) = wanted {
         let known: Vec<String> = servers.iter().map(|server| format!("`{server}`")).collect();
-        let known = if known.is_empty() {
-            String::new()
-        } else {
-            format!(", but of {}", known.join(", "))
-        };
+        let known =
+            if known.is_empty() { String::new() } else { format!(", but of {}", known.join(", ")) };
         return vec![visible(&format!("nothing of {wanted} in {place}{known}"))];
     }
     vec![
