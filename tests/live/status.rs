@@ -306,11 +306,9 @@ fn a_watch_in_a_terminal_gives_it_back() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let mut command = std::process::Command::new("setsid");
-    command.arg("-c").arg(env!("CARGO_BIN_EXE_callgate")).current_dir(gate.dir());
-    command
-        .args(["status", "--watch", "--state", "state"])
-        .env("TERM", "xterm")
-        .env("NO_COLOR", "1");
+    command.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
+    command.env("TERM", "xterm").env("NO_COLOR", "1").args(["-c", "sh", "-c"]);
+    command.arg("trap : INT; \"$CALLGATE\" status --watch --state state; echo \"ended: $?\"");
     let mut watch = Process::spawn_on(&mut command, Streams::terminal(), Stdio::piped());
     let mut seen = String::new();
     while seen.matches("\x1b[H").count() < 2 {
@@ -321,7 +319,7 @@ fn a_watch_in_a_terminal_gives_it_back() {
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
     let shown = seen + &end.stdout;
     assert!(shown.starts_with("\x1b[?1049h\x1b[?25l\x1b[H20"), "{shown:?}");
-    assert!(shown.ends_with("\x1b[?25h\x1b[?1049l"), "{shown:?}");
+    assert!(shown.ends_with("\x1b[?25h\x1b[?1049lended: 0\n"), "{shown:?}");
     assert!(
         !shown.contains("\x1b[2J") && !shown.contains("\x1b[3"),
         "no flicker, no colour: {shown:?}"
