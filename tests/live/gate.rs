@@ -47,7 +47,6 @@ pub(crate) fn temp_dir() -> TempDir {
 pub(crate) struct Wrap {
     dir: TempDir,
     policy_file: PathBuf,
-    state: PathBuf,
     command: Command,
     launcher: Vec<OsString>,
     streams: Streams,
@@ -72,11 +71,10 @@ impl Wrap {
 
     fn with_file(dir: TempDir, file: &Path) -> Self {
         let mut command = callgate(dir.path());
-        command.arg("wrap").arg("--policy").arg(file);
+        command.arg("wrap").arg("--policy").arg(file).env("CALLGATE_STATE", "memory");
         let policy_file = dir.path().join(file);
         let (streams, stderr) = (Streams::pipes(), Stdio::piped());
-        let state = PathBuf::from("memory");
-        Self { dir, policy_file, state, command, launcher: Vec::new(), streams, stderr }
+        Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
     }
 
     /// Behind a policy that allows everything.
@@ -96,9 +94,8 @@ impl Wrap {
     }
 
     /// With all that it keeps in this directory.
-    pub(crate) fn keeping_in(mut self, state: impl AsRef<Path>) -> Self {
-        state.as_ref().clone_into(&mut self.state);
-        self
+    pub(crate) fn keeping_in(self, state: impl AsRef<Path>) -> Self {
+        self.option(["--state"]).option([state.as_ref()])
     }
 
     /// The directory that is its home.
@@ -138,7 +135,7 @@ impl Wrap {
 
     /// Starts it before any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
-        self.command.arg("--state").arg(&self.state).arg("--").args(server);
+        self.command.arg("--").args(server);
         let mut command = launched(self.command, &self.launcher);
         let process = Process::spawn_on(&mut command, self.streams, self.stderr);
         Gate { process, dir: self.dir, policy_file: self.policy_file }

@@ -72,6 +72,7 @@ impl Session {
         let told = self.gate.error_line();
         assert!(told.contains(reason), "{told}");
         assert!(told.starts_with("callgate: failed to use state `"), "{told}");
+        assert!(!told.contains("os error"), "{told}");
         self.id += 1;
         let answer = self.gate.ask(call(self.id).replace(r#""t""#, r#""free""#));
         assert!(!answer.contains("DENIED"), "{answer}");

@@ -46,6 +46,8 @@ pub struct RedisLedger {
     awaited: Option<Awaited>,
     /// Ready when everything is given back.
     idle: Option<oneshot::Receiver<()>>,
+    /// True once the counters of this run were told to go.
+    is_ended: bool,
     /// What stands for the server's clock.
     pretended_ms: Option<u64>,
 }
@@ -73,6 +75,7 @@ impl RedisLedger {
             asked: 0,
             awaited: None,
             idle: None,
+            is_ended: false,
             pretended_ms: None,
         })
     }
@@ -96,6 +99,7 @@ impl RedisLedger {
 
     fn ask(&mut self, demands: &[Demand], now: Now) -> Awaited {
         self.asked = self.asked.saturating_add(1);
+        self.is_ended = false;
         let id = format!("{}.{}", self.names.run, self.asked);
         let asked = Asked::new(demands);
         let run = asked.run(&self.names, id, demands, &self.seen, now, self.pretended_ms);
@@ -172,11 +176,15 @@ impl Counters for RedisLedger {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_idle(cx));
-        let keys: Vec<String> = self.seen.of_this_run().map(|key| self.names.key(key)).collect();
-        self.seen.forget();
-        if let (Some(link), false) = (&self.link, keys.is_empty()) {
-            link.forget(keys);
+        if !self.is_ended {
+            ready!(self.poll_idle(cx));
+            self.is_ended = true;
+            let of_this_run = self.seen.of_this_run().map(|counter| self.names.key(counter));
+            let keys: Vec<String> = of_this_run.collect();
+            self.seen.forget();
+            if let (Some(link), false) = (&self.link, keys.is_empty()) {
+                link.forget(keys);
+            }
         }
         self.poll_idle(cx)
     }

@@ -66,10 +66,9 @@ impl Place {
             tls.cert.is_some() == tls.key.is_some(),
             "`cert` and `key` of state are only of use together"
         );
-        let connection = parsed.into_connection_info().map_err(|error| {
-            // What it says of itself in its middle is a name of the program.
-            anyhow!("state is no URL of a Redis server: {}", told(&error, &[]))
-        })?;
+        let connection = parsed
+            .into_connection_info()
+            .map_err(|error| anyhow!("state is no URL of a Redis server: {}", told(&error, &[])))?;
         let settings = connection.redis_settings().clone().set_skip_set_lib_name();
         secrets.extend(settings.password().map(str::to_owned));
         secrets.retain(|secret| !secret.is_empty());
@@ -154,7 +153,7 @@ fn told(error: &RedisError, secrets: &[String]) -> String {
         _ => error.to_string(),
     };
     // Names of the program's own types, and the operating system's numbers, help nobody.
-    let text = text.split(" - InvalidClientConfig").next().unwrap_or_default();
+    let text = text.replace(&format!(" - {:?}", error.kind()), "");
     let text = text.split(" (os error ").next().unwrap_or_default();
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }

@@ -29,8 +29,14 @@ impl<'p> Session<'p> {
     pub(super) fn open(place: &'p Place) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let connect = async { tokio::time::timeout(PATIENCE, place.connect()).await };
-        let connection = runtime.block_on(connect).map_err(|_| too_slow())??;
-        Ok(Session { place, runtime, connection })
+        match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
+            Ok(connection) => Ok(Session { place, runtime, connection }),
+            Err(error) => {
+                // A name that is still being looked up keeps nobody here.
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> anyhow::Result<T> {
@@ -51,7 +57,8 @@ impl<'p> Session<'p> {
         let mut keys = Vec::new();
         loop {
             let found: Vec<String>;
-            (cursor, found) = self.ask(&["SCAN", &cursor, "MATCH", &pattern, "COUNT", &count])?;
+            let scan = ["SCAN", &cursor, "MATCH", &pattern, "COUNT", &count, "TYPE", "hash"];
+            (cursor, found) = self.ask(&scan)?;
             keys.extend(found);
             if cursor == "0" {
                 keys.sort_unstable();

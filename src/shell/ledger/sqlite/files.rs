@@ -183,9 +183,10 @@ pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
 
 /// The database would open a file that can only be read, and leave a log beside it that nobody can write.
 fn may_write(path: &Path) -> anyhow::Result<()> {
-    access(path, Access::READ_OK | Access::WRITE_OK)?;
+    access(path, Access::READ_OK | Access::WRITE_OK).map_err(io::Error::from)?;
     if let (false, Some(directory)) = (log(path).exists(), path.parent()) {
         access(directory, Access::WRITE_OK)
+            .map_err(io::Error::from)
             .with_context(|| format!("failed to write directory `{}`", directory.display()))?;
     }
     Ok(())
