@@ -24,7 +24,7 @@ fn log() -> Log {
 }
 
 fn write(file: &Path, lines: &[String]) {
-    fs::write(file, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    fs::write(file, lines.join("\n") + "\n").unwrap();
 }
 
 /// Changes the lines of a file; they are counted from 1.
@@ -71,7 +71,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[2], |l| {
                 let last = l.last_mut().unwrap();
                 *last = last.replace("2026", "2027");
-            })
+            });
         },
         Blame::LastLine(2),
         "changed",
@@ -82,7 +82,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[2], |l| {
                 let n = l.len() - 2;
                 l[n] = l[n].replace("2026", "2027");
-            })
+            });
         },
         Blame::Line(2, 0),
         "changed",
@@ -93,7 +93,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[0], |l| {
                 let last = l.last_mut().unwrap();
                 *last = last.replace("2026", "2027");
-            })
+            });
         },
         Blame::LastLine(0),
         "changed",
@@ -223,7 +223,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[1], |l| {
                 let forged = l[9].replace("\"writer\":0", "\"writer\":1");
                 l.insert(9, forged);
-            })
+            });
         },
         Blame::Line(1, 10),
         "inserted",
@@ -234,7 +234,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[1], |l| {
                 let forged = l[9].replace("\"writer\":0", "\"writer\":1");
                 l.insert(10, forged);
-            })
+            });
         },
         Blame::Line(1, 11),
         "inserted",
@@ -245,7 +245,7 @@ const MUTATIONS: [Mutation; 38] = [
             edit(&f[1], |l| {
                 let forged = bound_to(&l[8]);
                 l.insert(9, forged);
-            })
+            });
         },
         Blame::Line(1, 10),
         "inserted",
@@ -355,7 +355,7 @@ proptest! {
         let mut bytes = fs::read(file).unwrap();
         let at = at % bytes.len();
         bytes[at] ^= to;
-        let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let line = bytes[..at].split(|byte| *byte == b'\n').count() as u64;
         fs::write(file, &bytes).unwrap();
         let wrong = log.report().wrong.expect("a finding");
         assert_eq!((&wrong.file, wrong.line), (file, Some(line)), "{wrong:?}");

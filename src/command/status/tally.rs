@@ -133,7 +133,7 @@ impl Activity {
     }
 
     fn take(&mut self, at_ms: u64, now_ms: u64, entry: Entry) {
-        let is_denial = entry.is_denial();
+        let is_denial = is_denial(&entry);
         let is_call = entry.event == "call";
         let shadowed = is_call && !is_denial && entry.shadow.is_some();
         let counts = Counts {
@@ -258,7 +258,7 @@ impl Tally {
             let is_past = at_ms < oldest.saturating_sub(DISORDER_MS);
             return if is_past { Taken::Old } else { Taken::Counted(seq) };
         }
-        if seq > known && (entry.event == "call" || entry.is_denial()) {
+        if seq > known && (entry.event == "call" || is_denial(&entry)) {
             let whose = (entry.server.clone(), entry.grant.clone());
             self.activities.entry(whose).or_default().take(at_ms, now_ms, entry);
         }
@@ -281,6 +281,12 @@ impl Tally {
         let logs = self.logs.iter().map(|(log, source)| (log.as_path(), source.broken));
         logs.filter(|(_, broken)| *broken > 0)
     }
+}
+
+/// What a server logs to its stdout is not relayed, but was not denied to anybody.
+fn is_denial(entry: &Entry) -> bool {
+    let is_noise = entry.event == "frame_refused" && entry.from == "server";
+    entry.is_denial() && !is_noise
 }
 
 fn milliseconds(time: &str) -> Option<u64> {

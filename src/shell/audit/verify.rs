@@ -474,7 +474,7 @@ impl Walk {
             return self.wrong(&last.file, Some(last.line), what);
         }
         let what = if seq == expected {
-            "this line was changed or inserted: it does not note the hash of the one before it"
+            "this line was changed or inserted, or the one before it as well: it notes another hash of that one"
                 .to_owned()
         } else {
             format!(
