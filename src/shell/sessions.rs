@@ -98,7 +98,7 @@ impl Registration {
         let file = publish(&path, &told)
             .with_context(|| format!("failed to write session `{}`", path.display()))?;
         // Whoever comes next will try again.
-        let _ = left_behind(&folder);
+        let _ = clear_left_behind(&folder, &path);
         Ok(Registration { path, told, file })
     }
 
@@ -188,13 +188,13 @@ pub fn read(directory: &Path) -> anyhow::Result<(Vec<Running>, Vec<anyhow::Error
 }
 
 /// Clears a few of the files away that belong to nobody.
-fn left_behind(folder: &Path) -> io::Result<()> {
+fn clear_left_behind(folder: &Path, own: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)?.take(LOOKED_AT) {
         let path = entry?.path();
-        if is_session(&path) {
-            let _ = lives(&path);
-        } else {
+        if !is_session(&path) {
             clear_unfinished(&path);
+        } else if path != own {
+            let _ = lives(&path);
         }
     }
     Ok(())
