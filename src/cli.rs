@@ -3,6 +3,7 @@
 mod log;
 mod parse;
 mod state;
+mod status;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use state::{State, StateArgs};
+pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 
 /// A policy gate for MCP servers on stdio.
@@ -30,6 +32,8 @@ pub enum Command {
     Wrap(WrapArgs),
     /// Show, follow and verify the audit log
     Log(LogArgs),
+    /// Show running sessions, counters and recent denials; give quota back
+    Status(StatusArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
 use callgate::command::log::log;
+use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
 use clap::Parser as _;
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
         Command::Log(args) => log(&args),
+        Command::Status(args) => status(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.

@@ -63,7 +63,7 @@ fn has_files(path: &Path) -> bool {
 }
 
 /// The path by which `wrap` knows a log: with no symbolic link in it.
-fn real(file: &Path) -> PathBuf {
+pub(super) fn real(file: &Path) -> PathBuf {
     let in_directory = || {
         let directory = std::fs::canonicalize(files::parent(file)).ok()?;
         Some(directory.join(file.file_name()?))

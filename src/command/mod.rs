@@ -1,6 +1,7 @@
 //! One file a verb. Each turns what was typed into values, and runs them.
 
 pub mod log;
+pub mod status;
 pub mod wrap;
 
 pub mod places;

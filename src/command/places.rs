@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::State;
 use crate::shell::audit::{chain, files};
+use crate::shell::ledger::redis::RedisLedger;
 
 /// The folder of audit logs in a state directory.
 const AUDIT: &str = "audit";
@@ -24,6 +25,17 @@ pub fn directory(state: &State) -> anyhow::Result<PathBuf> {
     };
     std::path::absolute(&directory)
         .with_context(|| format!("failed to find directory `{}`", directory.display()))
+}
+
+/// Where counters are, for people: without the secrets that a URL may hold.
+#[must_use]
+pub fn shown(state: &State, directory: &Path) -> String {
+    match state {
+        State::Default | State::Directory(_) => directory.to_string_lossy().into_owned(),
+        State::Memory => "memory".to_owned(),
+        State::Redis(url) => RedisLedger::new(url, "", "", "")
+            .map_or_else(|_| "redis".to_owned(), |ledger| ledger.to_string()),
+    }
 }
 
 /// Relative paths in the environment are to be ignored, says the XDG base directory specification.

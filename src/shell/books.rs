@@ -1,6 +1,7 @@
 //! What is kept of a session and told of it: counters, the audit log, and notices to people.
 
 use std::future::poll_fn;
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,7 @@ use super::audit::lines::Event as AuditEvent;
 use super::clock::moment;
 use super::ledger::Counters;
 use super::notices::{Notices, Verbosity, prose};
+use super::sessions::{Registration, Running};
 
 /// How soon the same trouble is told again.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
@@ -29,6 +31,8 @@ pub struct Books {
     pub audit: Option<Audit>,
     /// The way to people.
     pub notices: Notices,
+    /// How others know that the session runs, if they can.
+    registration: Option<Registration>,
     /// The last trouble that people were told of, and when.
     trouble: Option<(String, Instant)>,
 }
@@ -37,7 +41,25 @@ impl Books {
     /// Opens them.
     #[must_use]
     pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
-        Books { ledger, audit, notices, trouble: None }
+        Books { ledger, audit, notices, registration: None, trouble: None }
+    }
+
+    /// Lets others know of the session as long as it runs. If that cannot be, it goes on without.
+    pub fn register(&mut self, directory: &Path, session: Running) {
+        match Registration::enter(directory, session) {
+            Ok(registration) => self.registration = Some(registration),
+            Err(error) => {
+                let error = error.context("`callgate status` will not show this session");
+                self.notices.say(Verbosity::Verbose, &prose(&error));
+            }
+        }
+    }
+
+    /// Lets others know that a new version of the policy was taken, or not.
+    pub(super) fn note_policy(&mut self, is_taken: bool, now: Now) {
+        if let Some(registration) = &mut self.registration {
+            registration.note_policy(is_taken, now.wall_ms);
+        }
     }
 
     /// Puts a step on record. A call that would go out waits for it; all else does not.

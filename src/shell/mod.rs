@@ -14,6 +14,7 @@ pub mod file;
 pub mod ledger;
 pub mod notices;
 mod retry;
+pub mod sessions;
 mod stopped;
 pub mod upstream;
 pub mod watch;

@@ -90,7 +90,17 @@ impl Wrap {
 
     /// With its counters in this directory, and no audit log.
     pub(crate) fn counting_in(self, state: impl AsRef<Path>) -> Self {
-        self.option(["--no-audit", "--state"]).option([state.as_ref()])
+        self.keeping_in(state).option(["--no-audit"])
+    }
+
+    /// With all that it keeps in this directory.
+    pub(crate) fn keeping_in(self, state: impl AsRef<Path>) -> Self {
+        self.option(["--state"]).option([state.as_ref()])
+    }
+
+    /// The directory that is its home.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// With this in its environment.

@@ -44,6 +44,7 @@ mod reload_load;
 mod retries;
 mod server_frames;
 mod sessions;
+mod status;
 mod stops;
 #[cfg(target_os = "linux")]
 mod terminal;
