@@ -47,15 +47,19 @@
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
-//! # The way of a record
+//! # What is kept
 //!
 //! ```text
-//! Record → audit::lines → audit::chain → server.jsonl, server.head     one lock, one write each
-//!                                            └──► audit::trail → log      └──► audit::verify → log verify
+//!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
+//!   Step::record  ──► shell::audit  ──► a line of the chain; only then the call goes out
+//!                          (a store or a log that is locked: the client's direction waits, the server's goes on)
 //! ```
 //!
-//! A call's record is written before the call goes out ([`shell::books`]); what may come later is noted, and leaves with
-//! the next one. [`shell::audit::chain`] draws how the files hang together.
+//! [`shell::books`] holds both for [`shell::relay`], beside the way to people. What a reservation means is said once,
+//! in [`engine::limits::settle`]: [`shell::ledger::sqlite`] reads its counters from rows and writes them back in one
+//! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
+//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind;
+//! [`shell::audit::trail`] reads the lines again, and [`shell::audit::verify`] proves that none is missing.
 //!
 //! # The end
 //!
@@ -95,11 +99,6 @@
 //! 7. A request is answered once ([`engine::in_flight`]).
 //! 8. A bad reload changes nothing and says everything that is wrong.
 //! 9. stdout is the wire.
-//!
-//! # Where the next things go
-//!
-//! A ledger that outlives the process implements [`engine::limits::Ledger`] in the shell, over the same
-//! [`engine::limits::settle`]. Records ([`engine::record`]) become lines of a log in the shell.
 //!
 //! # Reading order
 //!
