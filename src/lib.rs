@@ -61,7 +61,9 @@
 //! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
 //! A call's record is written before the call goes out; what may come later is noted, and leaves with the next one.
 //! While a store or a log is locked, the client's direction waits and the server's goes on.
-//! [`shell::audit::chain`] draws how the files of a log hang together, and [`shell::sessions`] tells who runs.
+//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind;
+//! [`shell::audit::trail`] reads the lines again, and [`shell::audit::verify`] proves that none is missing.
+//! [`shell::sessions`] tells who runs.
 //!
 //! # The end
 //!
