@@ -95,22 +95,39 @@ impl Truth {
 }
 
 impl Condition {
-    /// In `require`: true if the condition certainly holds, for every match of the path.
+    /// In `require`: true if the condition certainly holds, for every match of the path. `witness` is shown what was
+    /// found, as far as it was looked at.
     #[must_use]
-    pub fn surely_holds(&self, arguments: &Arguments<'_>) -> bool {
-        !self.any(arguments, |truth| truth != Truth::Holds)
+    pub fn surely_holds(
+        &self,
+        arguments: &Arguments<'_>,
+        witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
+        !self.any(arguments, |truth| truth != Truth::Holds, witness)
     }
 
     /// In `deny_if` and `approval_if`: true unless the condition certainly fails, for every match of the path.
     #[must_use]
-    pub fn may_hold(&self, arguments: &Arguments<'_>) -> bool {
-        self.any(arguments, |truth| truth != Truth::Fails)
+    pub fn may_hold(
+        &self,
+        arguments: &Arguments<'_>,
+        witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
+        self.any(arguments, |truth| truth != Truth::Fails, witness)
     }
 
-    fn any(&self, arguments: &Arguments<'_>, wanted: impl Fn(Truth) -> bool) -> bool {
+    #[inline]
+    fn any(
+        &self,
+        arguments: &Arguments<'_>,
+        wanted: impl Fn(Truth) -> bool,
+        mut witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
         let mut met = false;
         self.path.visit(arguments, &mut |found| {
-            met = wanted(self.test.of(found));
+            let truth = self.test.of(found);
+            witness(found, truth);
+            met = wanted(truth);
             if met { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         met
