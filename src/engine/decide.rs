@@ -148,14 +148,27 @@ pub enum Event<'e> {
     Entries(&'e [&'e Rule]),
     /// A rule has an `action` of its own.
     Action(&'e Action),
-    /// A condition was tried on what stands at its path, or on one of several values there.
-    Condition(&'e Condition, Found<'e>, Truth),
-    /// A clause has been gone through, its conditions before it: what stands against the call if this is true.
-    Clause(&'e Clause, bool),
+    /// A condition is tried on what stands at its path.
+    Trial(&'e Condition),
+    /// What it was tried on, and what came of it: once, or once for each value of a path with `[*]`.
+    Sighting(Found<'e>, Truth),
+    /// An entry of such a list has been gone through, its conditions before it: true if it holds.
+    Clause(ClauseList, &'e Clause, bool),
     /// A limit, and what the call costs by it, if that can be said.
     Limit(&'e Limit, Option<Amount>),
     /// A denial that is not enforced: the decision goes on (SPEC P14).
     Shadowed(&'e Denial),
+}
+
+/// The lists of conditions in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClauseList {
+    /// `require`
+    Require,
+    /// `deny_if`
+    DenyIf,
+    /// `approval_if`
+    ApprovalIf,
 }
 
 /// Someone who watches a decision being made. Nobody does in a live session, which is told by `()` and costs nothing.
@@ -321,18 +334,19 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         let Judge { call, observer, .. } = self;
         let broken = rule.require.iter().find(|clause| {
             let holds = clause.conditions.iter().all(|condition| {
+                observer.see(Event::Trial(condition));
                 condition.surely_holds(&call.arguments, |found, truth| {
-                    observer.see(Event::Condition(condition, found, truth));
+                    observer.see(Event::Sighting(found, truth));
                 })
             });
-            observer.see(Event::Clause(clause, !holds));
+            observer.see(Event::Clause(ClauseList::Require, clause, holds));
             !holds
         });
         self.deny_by(rule, broken)
     }
 
     fn deny_if(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let met = self.first_met(&rule.deny_if);
+        let met = self.first_met(ClauseList::DenyIf, &rule.deny_if);
         self.deny_by(rule, met)
     }
 
@@ -367,7 +381,7 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
             self.observer.see(Event::Action(action));
             (&action.pointer, action.reason.clone())
         } else {
-            let clause = self.first_met(&rule.approval_if)?;
+            let clause = self.first_met(ClauseList::ApprovalIf, &rule.approval_if)?;
             (&clause.pointer, clause.message.clone())
         };
         let denial = Denial {
@@ -385,15 +399,16 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         }
     }
 
-    fn first_met<'r>(&mut self, clauses: &'r [Clause]) -> Option<&'r Clause> {
+    fn first_met<'r>(&mut self, list: ClauseList, clauses: &'r [Clause]) -> Option<&'r Clause> {
         let Judge { call, observer, .. } = self;
         clauses.iter().find(|clause| {
             let holds = clause.conditions.iter().all(|condition| {
+                observer.see(Event::Trial(condition));
                 condition.may_hold(&call.arguments, |found, truth| {
-                    observer.see(Event::Condition(condition, found, truth));
+                    observer.see(Event::Sighting(found, truth));
                 })
             });
-            observer.see(Event::Clause(clause, holds));
+            observer.see(Event::Clause(list, clause, holds));
             holds
         })
     }

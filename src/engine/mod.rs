@@ -14,6 +14,9 @@ pub mod path;
 pub mod compile;
 pub mod source;
 
+pub mod example;
+pub mod explain;
+
 pub mod answer;
 pub mod in_flight;
 pub mod listing;
