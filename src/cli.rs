@@ -1,10 +1,14 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
+mod check;
+mod explain;
 mod parse;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use check::CheckArgs;
+pub use explain::ExplainArgs;
 pub use wrap::{State, WrapArgs};
 
 /// A policy gate for MCP servers on stdio.
@@ -23,6 +27,10 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Look for what is wrong with policies, and run their tests
+    Check(CheckArgs),
+    /// Say what a policy makes of a call, and why
+    Explain(ExplainArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

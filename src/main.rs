@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::check::check;
+use callgate::command::explain::explain;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
 use clap::Parser as _;
@@ -11,6 +13,8 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
+        Command::Check(args) => check(&args),
+        Command::Explain(args) => explain(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.

@@ -211,7 +211,8 @@ impl Test {
         }
     }
 
-    fn of_value(&self, value: Value<'_>) -> Truth {
+    /// The same for a value that is there.
+    pub(super) fn of_value(&self, value: Value<'_>) -> Truth {
         match self {
             Test::Equal(scalar) => scalar.equals(value),
             Test::NotEqual(scalar) => scalar.equals(value).not(),

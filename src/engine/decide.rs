@@ -240,7 +240,8 @@ pub fn never_passes(policy: &Policy, tool: &str) -> bool {
 }
 
 /// True if no call passes a rule.
-fn is_closed(policy: &Policy, rule: &Rule) -> bool {
+#[must_use]
+pub fn is_closed(policy: &Policy, rule: &Rule) -> bool {
     policy.mode_of(rule, None) == Mode::Enforce
         && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
             || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))

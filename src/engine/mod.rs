@@ -14,8 +14,10 @@ pub mod path;
 pub mod compile;
 pub mod source;
 
+mod contradiction;
 pub mod example;
 pub mod explain;
+pub mod lint;
 
 pub mod answer;
 pub mod in_flight;
@@ -31,3 +33,4 @@ mod keys;
 pub mod line;
 mod scan;
 pub mod value;
+pub mod visible;

@@ -159,6 +159,24 @@ impl ArgPath {
         found
     }
 
+    /// True for `args` itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// True if the path takes `args` for a list, which it never is.
+    #[must_use]
+    pub fn begins_with_index(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Index(_)))
+    }
+
+    /// True if something at this path stands in what is at `other`, or is it.
+    #[must_use]
+    pub fn is_within(&self, other: &ArgPath) -> bool {
+        self.steps.starts_with(&other.steps)
+    }
+
     /// True if the path has `[*]` and so can stand for many values.
     #[must_use]
     pub fn is_many(&self) -> bool {

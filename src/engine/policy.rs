@@ -255,6 +255,17 @@ impl Tools {
         Matching { rules, is_exact: exact.is_some() }
     }
 
+    /// All entries in file order: each name or pattern, with its rule.
+    #[must_use]
+    pub fn in_file_order(&self) -> Vec<(NamePattern, &Rule)> {
+        let exact = self.exact.iter().map(|(name, &place)| (place, NamePattern::new(name)));
+        let wild = self.wild.iter().map(|(pattern, place)| (*place, pattern.clone()));
+        let mut entries: Vec<(usize, NamePattern)> = exact.chain(wild).collect();
+        entries.sort_unstable_by_key(|&(place, _)| place);
+        let rules = entries.into_iter().zip(&self.rules);
+        rules.map(|((_, name), rule)| (name, rule)).collect()
+    }
+
     /// All entries: each name or pattern as written, with its rule.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Rule)> {
         let exact = self.exact.iter().map(|(name, place)| (name.as_str(), place));
