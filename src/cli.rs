@@ -3,13 +3,15 @@
 mod check;
 mod explain;
 mod parse;
+mod state;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use check::CheckArgs;
 pub use explain::ExplainArgs;
-pub use wrap::{State, WrapArgs};
+pub use state::{State, StateArgs};
+pub use wrap::WrapArgs;
 
 /// A policy gate for MCP servers on stdio.
 ///

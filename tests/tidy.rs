@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 23] = [
+const ENGINE: [(&str, &[&str]); 26] = [
     ("answer", &["frame"]),
     (
         "compile",
@@ -14,6 +14,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
     ("condition", &["decimal", "path", "value"]),
     ("decide", &["condition", "decimal", "frame", "limits", "mcp", "path", "policy", "value"]),
     ("decimal", &[]),
+    ("excerpt", &["path", "value"]),
     ("frame", &["json", "value"]),
     ("in_flight", &["frame"]),
     ("json", &["keys", "scan", "value"]),
@@ -32,6 +33,7 @@ const ENGINE: [(&str, &[&str]); 23] = [
         &[
             "answer",
             "decide",
+            "excerpt",
             "frame",
             "in_flight",
             "json",
@@ -42,17 +44,20 @@ const ENGINE: [(&str, &[&str]); 23] = [
             "policy",
             "record",
             "retry",
+            "step",
             "value",
         ],
     ),
     ("source", &["name", "value"]),
+    ("step", &["answer", "decide", "frame", "in_flight", "limits", "record"]),
     ("scan", &[]),
     ("value", &["decimal", "name", "scan"]),
+    ("visible", &[]),
     ("mod", &[]),
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.
-const SHELL_KNOWS: [&str; 5] = ["limits", "line", "policy", "record", "session"];
+const SHELL_KNOWS: [&str; 6] = ["limits", "line", "policy", "record", "session", "visible"];
 
 /// What is outside the engine's world.
 const WORLD: [&str; 20] = [

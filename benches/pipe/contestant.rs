@@ -4,9 +4,12 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
+use callgate::shell::audit::chain::Chain;
 use tempfile::TempDir;
 
 use crate::lines::Lines;
@@ -18,12 +21,23 @@ pub enum Contestant {
     /// Nobody.
     Direct,
     BytePipe,
-    /// `callgate wrap`, with a policy of so many tools beside those that are called.
-    Callgate(Policy),
+    /// `callgate wrap`, with this policy and these books.
+    Callgate(Policy, Books),
 }
 
-/// What a policy has in it. `echo` is always limited, with room for every call; `spent` has none after its first;
-/// no other tool is permitted.
+/// What callgate keeps of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Books {
+    /// Counters in memory, no audit log.
+    Memory,
+    /// Both in a directory that was empty.
+    Durable,
+    /// Both in a directory that has seen a million calls.
+    Aged,
+}
+
+/// What a policy has in it. `echo` is always limited, with room for every call, and `twice` by two limits; `free` is
+/// not; `spent` has no room after its first; no other tool is permitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
     /// Tools with a limit each, beside those that are called.
@@ -45,9 +59,11 @@ impl Policy {
     pub const PLAIN: Policy = Policy { others: 0, condition: None };
 
     fn text(self) -> String {
-        let limit = |name: &str, max: u64| {
-            format!(r#"[{{"counter":"{name}","window":"minute","max":{max}}}]"#)
+        let one = |name: &str, window: &str, max: u64| {
+            format!(r#"{{"counter":"{name}","window":"{window}","max":{max}}}"#)
         };
+        let limit = |name: &str, max: u64| format!("[{}]", one(name, "minute", max));
+        let two = ["minute", "day"].map(|window| one("twice", window, 1_000_000_000)).join(",");
         let deny_if = |condition| format!(r#""deny_if":[{{"conditions":[{condition}]}}],"#);
         let condition = match self.condition {
             None => String::new(),
@@ -58,6 +74,8 @@ impl Policy {
         };
         let mut tools = vec![
             format!(r#""echo":{{{condition}"limits":{}}}"#, limit("echo", 1_000_000_000)),
+            format!(r#""twice":{{"limits":[{two}]}}"#),
+            r#""free":{}"#.to_owned(),
             format!(r#""spent":{{"limits":{}}}"#, limit("spent", 1)),
         ];
         let other =
@@ -67,20 +85,46 @@ impl Policy {
     }
 }
 
+/// A state directory that has seen a million calls: their records are in its audit log, and their charges in the
+/// counters that the next calls are charged to.
+fn aged_state() -> Result<PathBuf> {
+    static AGED: OnceLock<TempDir> = OnceLock::new();
+    const CALLS: u64 = 1_000_000;
+    const AT_ONCE: u64 = 1000;
+    if let Some(aged) = AGED.get() {
+        return Ok(aged.path().to_owned());
+    }
+    let aged = tempfile::tempdir()?;
+    let audit = aged.path().join("audit");
+    let mut log = Chain::open(&audit.join("bench.jsonl"), &audit.join("bench.head"), u64::MAX)?;
+    let body = |nth| {
+        format!(
+            r#"{{"time":"2026-01-01T00:00:00.000Z","event":"call","id":{nth},"tool":"twice","decision":"allowed","rule":"/tools/twice","keys":["a","b"],"server":"bench","grant":"default","session":"0123456789abcdef"}}"#
+        )
+    };
+    for begin in (0..CALLS).step_by(usize::try_from(AT_ONCE)?) {
+        let bodies: Vec<String> = (begin..begin + AT_ONCE).map(body).collect();
+        let appended = log.append(bodies.iter().map(String::as_str));
+        ensure!(appended.is_ok(), "{appended:?}");
+    }
+    Ok(AGED.get_or_init(|| aged).path().to_owned())
+}
+
 /// A contestant that runs, with a server behind it.
 pub struct Session {
     child: Child,
     /// `None` once it is closed.
     input: Option<File>,
     pub output: Lines,
-    _policy: TempDir,
+    /// The policy's file, and what callgate keeps unless it is aged.
+    _files: TempDir,
 }
 
 impl Session {
     /// Starts a contestant before a server that answers as `answers` says.
     pub fn start(contestant: Contestant, streams: Streams, answers: &str) -> Result<Self> {
         let this = std::env::current_exe()?;
-        let policy = tempfile::tempdir()?;
+        let files = tempfile::tempdir()?;
         let mut command = match contestant {
             Contestant::Direct => Command::new(&this),
             Contestant::BytePipe => {
@@ -88,18 +132,20 @@ impl Session {
                 command.arg("byte-pipe").arg(&this);
                 command
             }
-            Contestant::Callgate(rules) => {
-                let file = policy.path().join("policy.json");
+            Contestant::Callgate(rules, books) => {
+                let file = files.path().join("policy.json");
                 fs::write(&file, rules.text())?;
                 let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
-                command
-                    .args(["wrap", "--state", "memory", "--policy"])
-                    .arg(file)
-                    .arg("--")
-                    .arg(&this);
                 for name in ["POLICY", "GRANT", "STATE"] {
                     command.env_remove(format!("CALLGATE_{name}"));
                 }
+                command.args(["wrap", "--server", "bench", "--policy"]).arg(file).arg("--state");
+                match books {
+                    Books::Memory => command.args(["memory", "--no-audit"]),
+                    Books::Durable => command.arg(files.path().join("state")),
+                    Books::Aged => command.arg(aged_state()?),
+                };
+                command.arg("--").arg(&this);
                 command
             }
         };
@@ -120,7 +166,7 @@ impl Session {
         let child =
             command.stdin(Stdio::from(theirs_in)).stdout(Stdio::from(theirs_out)).spawn()?;
         let (input, output) = (Some(File::from(input)), Lines::new(File::from(output)));
-        Ok(Session { child, input, output, _policy: policy })
+        Ok(Session { child, input, output, _files: files })
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {

@@ -35,8 +35,8 @@ pub enum Load {
     SequentialCpu,
     /// The same with so many in flight.
     PipelinedCpu(usize),
-    /// Calls a second with so many in flight.
-    CallsPerSecond(usize),
+    /// Calls of this tool a second with so many in flight.
+    CallsPerSecond(usize, &'static str),
     /// Calls that carry a large value, one behind the other without waiting: MB/s.
     Arguments(Large),
     /// Results that carry one, all asked for at once: MB/s.
@@ -60,7 +60,7 @@ impl Load {
             Load::Latency(tool, streams) => latency(contestant, tool, streams),
             Load::SequentialCpu => cpu(contestant, 1),
             Load::PipelinedCpu(depth) => cpu(contestant, depth),
-            Load::CallsPerSecond(depth) => calls_per_second(contestant, depth),
+            Load::CallsPerSecond(depth, tool) => calls_per_second(contestant, depth, tool),
             Load::Arguments(large) => arguments(contestant, large),
             Load::Results(large) => results(contestant, large),
             Load::StartUp => start_up(contestant),
@@ -122,7 +122,7 @@ fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> 
         }
     }
     let expected = match tool {
-        "echo" => times.len(),
+        "echo" | "free" | "twice" => times.len(),
         "spent" => 1,
         _ => 0,
     };
@@ -157,20 +157,20 @@ fn is_denial(said: &[u8], id: usize, tool: &str) -> Result<()> {
 fn cpu(contestant: Contestant, depth: usize) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, "small")?;
     let calls = if depth == 1 { CALLS } else { MANY };
-    pipeline(&mut session, FIRST_ID, WARM_UP, depth)?;
+    pipeline(&mut session, "echo", FIRST_ID, WARM_UP, depth)?;
     let before = session.cpu_ns()?;
-    pipeline(&mut session, FIRST_ID + WARM_UP, calls, depth)?;
+    pipeline(&mut session, "echo", FIRST_ID + WARM_UP, calls, depth)?;
     let spent = session.cpu_ns()? - before;
     session.end(WARM_UP + calls)?;
     Ok(spent as f64 / calls as f64 / 1e3)
 }
 
-fn calls_per_second(contestant: Contestant, depth: usize) -> Result<f64> {
+fn calls_per_second(contestant: Contestant, depth: usize, tool: &str) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, "small")?;
     let calls = if depth == 1 { CALLS } else { MANY };
-    pipeline(&mut session, FIRST_ID, WARM_UP, depth)?;
+    pipeline(&mut session, tool, FIRST_ID, WARM_UP, depth)?;
     let begun = Instant::now();
-    pipeline(&mut session, FIRST_ID + WARM_UP, calls, depth)?;
+    pipeline(&mut session, tool, FIRST_ID + WARM_UP, calls, depth)?;
     let spent = begun.elapsed();
     session.end(WARM_UP + calls)?;
     Ok(calls as f64 / spent.as_secs_f64())
@@ -178,13 +178,19 @@ fn calls_per_second(contestant: Contestant, depth: usize) -> Result<f64> {
 
 /// Makes `calls` calls with `depth` in flight: as many new ones are sent as answers have come, each in a write of its
 /// own, as the SDKs do. At most 256, so that all of them fit into a pipe.
-fn pipeline(session: &mut Session, first_id: usize, calls: usize, depth: usize) -> Result<()> {
+fn pipeline(
+    session: &mut Session,
+    tool: &str,
+    first_id: usize,
+    calls: usize,
+    depth: usize,
+) -> Result<()> {
     let mut sent = 0;
     let mut answered = 0;
     while answered < calls {
         let due = (answered + depth).min(calls);
         for nth in sent..due {
-            session.send((call(first_id + nth, "echo") + "\n").as_bytes())?;
+            session.send((call(first_id + nth, tool) + "\n").as_bytes())?;
         }
         sent = due;
         is_answer(session.receive()?, first_id + answered, SMALL)?;
@@ -286,7 +292,7 @@ fn start_up(contestant: Contestant) -> Result<f64> {
 
 fn idle_memory(contestant: Contestant) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, "small")?;
-    pipeline(&mut session, FIRST_ID, WARM_UP, 1)?;
+    pipeline(&mut session, "echo", FIRST_ID, WARM_UP, 1)?;
     let peak = session.peak_kib()?;
     session.end(WARM_UP)?;
     Ok(peak as f64 / 1024.0)

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::contestant::{Contestant, Policy, Streams};
+use crate::contestant::{Books, Contestant, Policy, Streams};
 use crate::load::Load;
 use crate::payload::{Large, Shape};
 
@@ -72,7 +72,9 @@ impl Measure {
     }
 }
 
-const CALLGATE: Contestant = Contestant::Callgate(Policy::PLAIN);
+const CALLGATE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Memory);
+const DURABLE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Durable);
+const AGED: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Aged);
 
 /// All of them. The marks are those of the project's speed budget: × is times the byte pipe in the same round.
 pub fn measures() -> Vec<Measure> {
@@ -105,7 +107,7 @@ pub fn measures() -> Vec<Measure> {
     ];
     for (depth, mark) in [(1, Mark::None), (16, Mark::None), (256, Mark::AtLeast(0.7))] {
         let name = format!("calls/s, {depth} in flight");
-        all.push(against_pipe(&name, "/s", Load::CallsPerSecond(depth), mark));
+        all.push(against_pipe(&name, "/s", Load::CallsPerSecond(depth, "echo"), mark));
     }
     for (tool, what) in [("nope", "denied"), ("spent", "over the limit")] {
         let subject = Run { contestant: CALLGATE, load: Load::Latency(tool, Streams::Pipes) };
@@ -120,10 +122,11 @@ pub fn measures() -> Vec<Measure> {
             unit: "µs",
             direct: None,
             base: Some(Run { contestant: CALLGATE, load: pipes }),
-            subject: Run { contestant: Contestant::Callgate(policy), load: pipes },
+            subject: Run { contestant: Contestant::Callgate(policy, Books::Memory), load: pipes },
             mark,
         });
     }
+    all.extend(durable());
     all.extend(bulk());
     all.push(against_pipe("start-up to the first answer", "ms", Load::StartUp, Mark::AtMost(1.5)));
     for (name, load, most) in [
@@ -140,6 +143,43 @@ pub fn measures() -> Vec<Measure> {
             subject,
             mark,
         });
+    }
+    all
+}
+
+/// What it costs to keep counters and records.
+fn durable() -> Vec<Measure> {
+    let mut all = Vec::new();
+    for (tool, what, most) in [
+        ("free", "p50 with audit, no limit", 2.0),
+        ("twice", "p50 with audit and two durable limits", 3.5),
+    ] {
+        let load = Load::Latency(tool, Streams::Pipes);
+        let subject = Run { contestant: DURABLE, load };
+        all.push(Measure { subject, ..against_pipe(what, "µs", load, Mark::AtMost(most)) });
+        all.push(Measure {
+            name: format!("{what}, after a million calls, over none"),
+            unit: "µs",
+            direct: None,
+            base: Some(subject),
+            subject: Run { contestant: AGED, load },
+            mark: Mark::AtMost(1.1),
+        });
+    }
+    let load = Load::StartUp;
+    all.push(Measure {
+        name: "start-up with a state of a million calls, over none".to_owned(),
+        unit: "ms",
+        direct: None,
+        base: Some(Run { contestant: DURABLE, load }),
+        subject: Run { contestant: AGED, load },
+        mark: Mark::AtMost(1.1),
+    });
+    for (tool, what) in [("free", "with audit"), ("twice", "with audit and two durable limits")] {
+        let load = Load::CallsPerSecond(256, tool);
+        let name = format!("calls/s {what}, 256 in flight");
+        let subject = Run { contestant: DURABLE, load };
+        all.push(Measure { subject, ..against_pipe(&name, "/s", load, Mark::None) });
     }
     all
 }
@@ -162,7 +202,10 @@ fn bulk() -> Vec<Measure> {
             let policy = Policy { others: 0, condition: Some(shape) };
             all.push(Measure {
                 name: name("arguments under a condition"),
-                subject: Run { contestant: Contestant::Callgate(policy), load: arguments },
+                subject: Run {
+                    contestant: Contestant::Callgate(policy, Books::Memory),
+                    load: arguments,
+                },
                 ..against_pipe("", "MB/s", arguments, Mark::None)
             });
         }

@@ -40,7 +40,11 @@ pub fn run(answers: &str) -> Result<()> {
             let Call { id, method, params } = serde_json::from_slice(line)?;
             let carried = expected.as_deref().is_none_or(|data| params.arguments.get() == data);
             ensure!(method == "tools/call" && carried, "a call was altered");
-            ensure!(["echo", "spent"].contains(&params.name), "`{}` was called", params.name);
+            ensure!(
+                ["echo", "free", "spent", "twice"].contains(&params.name),
+                "`{}` was called",
+                params.name
+            );
             calls += 1;
             answer(&mut stdout, &mut line_out, id.get(), &result)?;
         }

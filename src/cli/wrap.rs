@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::parse::{parse_seconds, parse_size};
+use super::parse::{parse_large_size, parse_seconds, parse_size};
+use super::state::StateArgs;
 
 /// Options of `callgate wrap`.
 #[derive(Debug, Args)]
@@ -29,9 +30,25 @@ pub struct WrapArgs {
     #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub grant: String,
 
-    /// Where counters are kept: `memory`, for this run only
-    #[arg(long, value_name = "STATE", env = "CALLGATE_STATE", default_value = "memory")]
-    pub state: State,
+    /// Where counters are kept.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// The audit log [default: audit/<server>.jsonl in the state directory]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_audit")]
+    pub audit: Option<PathBuf>,
+
+    /// Keep no audit log
+    #[arg(long)]
+    pub no_audit: bool,
+
+    /// Log the values of arguments, not only their names
+    #[arg(long, conflicts_with = "no_audit")]
+    pub audit_args: bool,
+
+    /// How much of the audit log is kept; the oldest files go first
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_large_size)]
+    pub audit_keep: u64,
 
     /// Decide and report, but never block
     #[arg(long)]
@@ -60,11 +77,4 @@ pub struct WrapArgs {
     /// The server's command and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     pub command: Vec<OsString>,
-}
-
-/// Values of `--state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum State {
-    /// Counters of this run only.
-    Memory,
 }

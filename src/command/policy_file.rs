@@ -1,16 +1,18 @@
 //! A policy file as commands take it: compiled and tested, or what is wrong with it.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::anyhow;
 
 use super::diagnostics::{Diagnostic, Severity, SourceFile};
+use super::places;
 use crate::engine::compile::compile_with_tests;
 use crate::engine::example;
 use crate::engine::lint::lint;
 use crate::engine::policy::Policy;
 use crate::engine::source::MAX_PROBLEMS;
+use crate::shell::audit::chain;
+use crate::shell::news::LoadedPolicy;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";
@@ -76,10 +78,12 @@ impl Findings {
 ///
 /// # Errors
 /// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
-pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
+pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
     let Findings { policy, diagnostics, .. } = Findings::errors_of(content);
     match policy {
-        Some(policy) if diagnostics.is_empty() => Ok(policy),
+        Some(policy) if diagnostics.is_empty() => {
+            Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
+        }
         _ => Err(anyhow!(report(path, content, &diagnostics))),
     }
 }
@@ -114,23 +118,12 @@ fn point_at_import(diagnostic: &mut Diagnostic) {
 /// What others than the owner could do to the policy, if they could: a warning for each way (SPEC W7).
 #[must_use]
 pub fn dangers(path: &Path) -> Vec<String> {
-    const GROUP_OR_OTHERS: u32 = 0o022;
     let absolute = std::path::absolute(path).ok();
     let directory = absolute.as_deref().and_then(Path::parent);
     let target = std::fs::canonicalize(path).ok();
     let target_directory = target.as_deref().and_then(Path::parent);
-    let mut warnings: Vec<String> = [Some(path), directory, target_directory]
-        .into_iter()
-        .flatten()
-        .filter_map(|path| Some((path, std::fs::metadata(path).ok()?.permissions().mode())))
-        .filter(|(_, mode)| mode & GROUP_OR_OTHERS != 0)
-        .map(|(path, mode)| {
-            let (path, mode) = (path.display(), mode & 0o7777);
-            format!("warning: `{path}` is writable by others than its owner (mode {mode:o}): they can change the policy")
-        })
-        .collect();
-    warnings.dedup();
-    warnings
+    let paths = [Some(path), directory, target_directory].into_iter().flatten();
+    places::open_to_others(paths, "they can change the policy")
 }
 
 fn report(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {

@@ -1,22 +1,28 @@
 //! `callgate wrap`: run a server behind a policy.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustix::rand::GetRandomFlags;
 
 use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
-use crate::engine::policy::Policy;
-use crate::engine::session::{self, Session};
+use crate::engine::session::{self, Recording, Session};
+use crate::shell::audit::Audit;
+use crate::shell::audit::lines::{Event, Identity};
+use crate::shell::books::Books;
+use crate::shell::clock;
 use crate::shell::file;
-use crate::shell::news::{self, News};
+use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
 use crate::shell::relay::{self, Relay};
 use crate::shell::signals;
 use crate::shell::upstream::{Upstream, start_failure_code};
 use crate::shell::watch::Watch;
 
+use super::places;
 use super::policy_file;
 use super::server_name::server_name;
 use super::{Failure, NOT_DONE};
@@ -34,44 +40,107 @@ pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Starts the server, and everything around it.
-fn start(args: &WrapArgs, content: Vec<u8>, policy: Policy) -> Result<Relay, Failure> {
+fn start(
+    args: &WrapArgs,
+    content: Vec<u8>,
+    LoadedPolicy { policy, sha256 }: LoadedPolicy,
+) -> Result<Relay, Failure> {
     let mut notices = Notices::new(match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     });
+    let server_name = args.server.clone().unwrap_or_else(|| server_name(&args.command));
+    let identity = Identity { server: server_name, grant: args.grant.clone(), session: run_id() };
+    let directory = state_directory(args)?;
+    let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
+    let audit = audit.transpose()?.flatten();
+    let ledger = Box::new(MemoryLedger::default());
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
     let server = Upstream::spawn(&args.command, news.clone()).map_err(|error| {
-        let program = args.command.first().map(|program| program.to_string_lossy());
         let exit_code = start_failure_code(&error);
-        let what = format!("failed to start server `{}`", program.unwrap_or_default());
+        let what = format!("failed to start server `{}`", program(args));
         Failure { error: anyhow::Error::new(error).context(what), exit_code }
     })?;
-    let name = args.server.clone().unwrap_or_else(|| server_name(&args.command));
     let policy_path = args.policy.display();
-    let hello = format!("server `{name}`, grant `{}`, policy `{policy_path}`", args.grant);
+    let Identity { server: name, grant, .. } = &identity;
+    let hello = format!("server `{name}`, grant `{grant}`, policy `{policy_path}`");
     notices.say(Verbosity::Verbose, &hello);
-    for danger in policy_file::dangers(&args.policy) {
+    let dangers = policy_file::dangers(&args.policy);
+    for danger in
+        dangers.into_iter().chain(directory.as_deref().map(places::dangers).into_iter().flatten())
+    {
         notices.say(Verbosity::Normal, &danger);
     }
     let session = session::Settings {
         shadow: args.shadow,
-        recording: notices.shows_records(),
+        recording: match &audit {
+            Some(_) if args.audit_args => Recording::Values,
+            Some(_) => Recording::Names,
+            None if notices.shows_records() => Recording::Names,
+            None => Recording::Nothing,
+        },
         lockstep: args.lockstep,
     };
     let session = Session::new(Arc::new(policy), session);
-    let ledger = match args.state {
-        State::Memory => Box::new(MemoryLedger::default()),
-    };
+    let mut books = Books::new(ledger, audit, notices);
+    books.note_start(&Event::SessionStart {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION"),
+        command: program(args),
+        policy: policy_path.to_string(),
+        sha256,
+        shadow: args.shadow,
+    });
     let path = args.policy.clone();
     let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
     let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load, tell)
         .context("failed to watch the policy")?;
     let settings =
         relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
-    Relay::new(session, ledger, notices, settings, watch, heard, server)
+    Relay::new(session, books, settings, watch, heard, server)
         .context("failed to open stdin and stdout")
         .map_err(|error| Failure { error, exit_code: NOT_DONE })
+}
+
+/// The server's program; its arguments may hold secrets.
+fn program(args: &WrapArgs) -> String {
+    args.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The state directory, if the session keeps anything there.
+fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
+    let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
+    let needed = !(args.no_audit && counters_elsewhere);
+    needed.then(|| places::directory(&args.state.state)).transpose()
+}
+
+fn open_audit(
+    args: &WrapArgs,
+    directory: &Path,
+    identity: &Identity,
+) -> anyhow::Result<Option<Audit>> {
+    if args.no_audit {
+        return Ok(None);
+    }
+    let log = args.audit.clone();
+    let log = log.unwrap_or_else(|| places::audit_log(directory, &identity.server));
+    let head = places::audit_head(directory, &log);
+    let audit = Audit::open(&log, &head, args.audit_keep, identity).context(
+        "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
+    )?;
+    Ok(Some(audit))
+}
+
+/// A name for this run that no other has.
+fn run_id() -> String {
+    let mut bytes = [0; 8];
+    // Without chance the process and the time must do.
+    if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+        let time = clock::moment().wall_ms.rotate_right(24) ^ u64::from(std::process::id());
+        bytes = time.to_be_bytes();
+    }
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }

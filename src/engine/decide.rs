@@ -57,6 +57,8 @@ pub enum Cause {
     Approval,
     /// The counters cannot be read or written, for this reason.
     StateUnavailable(String),
+    /// The call cannot be put on record, for this reason.
+    AuditUnavailable(String),
 }
 
 /// The facts of a limit without room.
@@ -501,6 +503,29 @@ impl Denial {
             Cause::StateUnavailable(_) => {
                 about("is denied by policy: its counters are unavailable just now.")
             }
+            Cause::AuditUnavailable(_) => {
+                about("is denied by policy: it cannot be put on record just now.")
+            }
+        }
+    }
+
+    /// The denial of a call that cannot be put on record (SPEC S3).
+    #[must_use]
+    pub fn audit_unavailable(reason: String) -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(audit unavailable)"),
+            words: None,
+            cause: Cause::AuditUnavailable(reason),
+        }
+    }
+
+    /// What stands behind the denial and is not for the agent.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::StateUnavailable(reason) | Cause::AuditUnavailable(reason) => Some(reason),
+            _ => None,
         }
     }
 

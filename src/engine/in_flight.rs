@@ -20,6 +20,8 @@ pub enum Awaited {
     Initialize,
     /// A page of `tools/list`.
     ToolsList,
+    /// The result of a tool call that cannot be retried.
+    PlainCall,
     /// The result of a tool call that may be retried, as those of 2026-07-28 may.
     ToolCall {
         /// The tool.
@@ -65,6 +67,12 @@ impl Waiting {
     fn own_spelling(&self, key: &[u8]) -> String {
         let spelling = self.spelling.as_deref().map(str::to_owned);
         spelling.unwrap_or_else(|| String::from_utf8_lossy(key).into_owned())
+    }
+
+    /// True for a tool call.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        matches!(self.awaited, Awaited::PlainCall | Awaited::ToolCall { .. })
     }
 
     fn is_listen(&self) -> bool {
@@ -157,7 +165,10 @@ impl InFlight {
         let listens = Awaited::Listen { tools: true };
         let is_open = |waiting: &Waiting| waiting.awaited == listens && !waiting.cancelled;
         let open = self.waiting.iter().filter(|(_, waiting)| is_open(waiting));
-        in_order(open.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect())
+        let mut open: Vec<(u64, String)> =
+            open.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect();
+        open.sort_unstable();
+        open.into_iter().map(|(_, id)| id).collect()
     }
 
     /// How many requests someone waits for.
@@ -166,13 +177,14 @@ impl InFlight {
         self.expected
     }
 
-    /// Takes all requests out that someone waits for, oldest first, and returns their ids as they were spelt.
-    pub fn take_expected(&mut self) -> Vec<String> {
+    /// Takes all requests out that someone waits for, oldest first, with their ids as they were spelt.
+    pub fn take_expected(&mut self) -> Vec<(String, Waiting)> {
         let waiting = std::mem::take(self).waiting;
-        let expected = waiting.iter().filter(|(_, waiting)| is_expected(waiting));
-        in_order(
-            expected.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect(),
-        )
+        let expected = waiting.into_iter().filter(|(_, waiting)| is_expected(waiting));
+        let mut expected: Vec<(String, Waiting)> =
+            expected.map(|(key, waiting)| (waiting.own_spelling(&key), waiting)).collect();
+        expected.sort_unstable_by_key(|(_, waiting)| waiting.number);
+        expected
     }
 
     fn remove(&mut self, key: &[u8]) -> Option<Waiting> {
@@ -185,11 +197,6 @@ impl InFlight {
 
 fn is_expected(waiting: &Waiting) -> bool {
     !waiting.cancelled && !waiting.is_listen()
-}
-
-fn in_order(mut ids: Vec<(u64, String)>) -> Vec<String> {
-    ids.sort_unstable();
-    ids.into_iter().map(|(_, id)| id).collect()
 }
 
 fn cost(key: &[u8], waiting: &Waiting) -> usize {

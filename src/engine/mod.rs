@@ -20,11 +20,13 @@ pub mod explain;
 pub mod lint;
 
 pub mod answer;
+pub mod excerpt;
 pub mod in_flight;
 pub mod listing;
 pub mod mcp;
 pub mod record;
 pub mod retry;
+pub mod step;
 
 pub mod decimal;
 pub mod frame;

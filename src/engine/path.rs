@@ -67,6 +67,11 @@ impl<'a> Arguments<'a> {
         look_up(self.members.iter().copied(), key)
     }
 
+    /// The members of the object, in their order.
+    pub fn members(&self) -> impl Iterator<Item = Member<'a>> {
+        self.root.members()
+    }
+
     /// The text of the object as the call spells it; `{}` if it carries none.
     #[must_use]
     pub fn text(&self) -> &'a str {

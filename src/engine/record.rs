@@ -8,22 +8,13 @@ use super::line::Side;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// A tool call was decided.
-    Call {
-        /// The client's id as it was spelt.
-        id: String,
-        /// The tool.
-        tool: String,
-        /// The verdict that counts.
-        verdict: Verdict,
-        /// What shadow mode would have said.
-        shadowed: Option<Verdict>,
-    },
-    /// The server answered a request.
+    Call(Box<CallRecord>),
+    /// A tool call has come to its end.
     Answer {
-        /// The id as the server spelt it.
+        /// The id as the client spelt it.
         id: String,
-        /// True for a JSON-RPC error or a result with `isError`.
-        failed: bool,
+        /// How it ended.
+        outcome: AnswerOutcome,
         /// Milliseconds since the request went out.
         latency_ms: u64,
     },
@@ -45,6 +36,11 @@ pub enum Record {
         /// False in shadow mode.
         enforced: bool,
     },
+    /// The client is told that its list of tools has changed.
+    ToolsChanged {
+        /// True if the policy did it, false if the server says so.
+        by_policy: bool,
+    },
     /// A line was dropped that nobody waits for.
     Dropped {
         /// Who sent it.
@@ -52,6 +48,57 @@ pub enum Record {
         /// Why nobody waits for it.
         reason: &'static str,
     },
+}
+
+/// A tool call that was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallRecord {
+    /// The client's id as it was spelt.
+    pub id: String,
+    /// The tool.
+    pub tool: String,
+    /// The verdict that counts.
+    pub verdict: Verdict,
+    /// What shadow mode would have said.
+    pub shadowed: Option<Verdict>,
+    /// What is recorded of its arguments.
+    pub arguments: ArgumentsRecord,
+    /// The request is of 2026-07-28 or later.
+    pub modern: bool,
+    /// The client asks for a task (2025-11-25).
+    pub task: bool,
+}
+
+/// What is recorded of a call's arguments (SPEC S3).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ArgumentsRecord {
+    /// Their names, sorted.
+    pub keys: Vec<String>,
+    /// The arguments as JSON, cut to a bearable length; only if values are wished for.
+    pub values: Option<String>,
+}
+
+/// How a call that went out has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerOutcome {
+    /// With a result.
+    Result,
+    /// With a JSON-RPC error, or a result with `isError`.
+    Error,
+    /// The server did not answer before the session ended.
+    Nothing,
+}
+
+impl AnswerOutcome {
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AnswerOutcome::Result => "result",
+            AnswerOutcome::Error => "error",
+            AnswerOutcome::Nothing => "unanswered",
+        }
+    }
 }
 
 /// What a call came to, and by which rule.
@@ -63,18 +110,40 @@ pub struct Verdict {
     pub rule: String,
     /// What the agent is told; empty if it is allowed.
     pub message: String,
+    /// What stands behind it and is not for the agent: why the state is unavailable.
+    pub cause: Option<String>,
+}
+
+impl Verdict {
+    /// The outcome of a call that goes out.
+    pub const ALLOWED: &'static str = "allowed";
+
+    /// True if the call goes out.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.outcome == Self::ALLOWED
+    }
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Record::Call { id, tool, verdict, shadowed } => {
-                write!(f, "call {id} `{tool}`: {verdict}")?;
-                shadowed.iter().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
+            Record::Call(call) => {
+                write!(f, "call {} `{}`: {}", call.id, call.tool, call.verdict)?;
+                let shadowed = call.shadowed.iter();
+                shadowed.clone().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
             }
-            Record::Answer { id, failed, latency_ms } => {
-                let how = if *failed { "failed" } else { "answered" };
-                write!(f, "request {id} {how} after {latency_ms} ms")
+            Record::Answer { id, outcome, latency_ms } => {
+                let how = match outcome {
+                    AnswerOutcome::Result => "answered",
+                    AnswerOutcome::Error => "failed",
+                    AnswerOutcome::Nothing => "left unanswered",
+                };
+                write!(f, "call {id} {how} after {latency_ms} ms")
+            }
+            Record::ToolsChanged { by_policy } => {
+                let who = if *by_policy { "policy" } else { "server" };
+                write!(f, "the list of tools has changed by the {who}")
             }
             Record::FrameRefused { from, reason } => {
                 write!(f, "line from the {from} refused: {reason}")
@@ -91,6 +160,9 @@ impl fmt::Display for Record {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by {}", self.outcome, self.rule)?;
-        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        self.cause.iter().try_for_each(|cause| write!(f, " ({cause})"))
     }
 }

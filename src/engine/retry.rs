@@ -28,8 +28,7 @@ impl OpenStates {
     #[must_use]
     pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> Awaited {
         if !call.modern {
-            // It cannot be retried.
-            return Awaited::Other;
+            return Awaited::PlainCall;
         }
         let arguments = self.hasher.hash_one(call.arguments.text());
         Awaited::ToolCall { tool: call.name.as_ref().into(), arguments, retries }

@@ -2,81 +2,47 @@
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
 use std::collections::HashSet;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::answer::{self, DecisionFacts};
-use super::decide::{self, Cause, Denial, Permit};
+use super::decide::{self, Denial, Permit};
+use super::excerpt;
 use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use super::in_flight::{Awaited, InFlight, Waiting};
 use super::json::{KeyRule, Reader, Scratch};
-use super::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
+use super::limits::{Now, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
 use super::listing;
 use super::mcp::{self, Params, ResultMembers, ToolCall};
 use super::policy::{MethodRule, Mode, Policy};
-use super::record::{Record, Verdict};
+use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
+use super::step::Call;
 use super::value::Value;
 
-/// What is to be done about a line, and what is to be recorded of it.
-#[derive(Debug)]
-#[must_use = "a line that is not acted on is lost"]
-pub struct Step {
-    /// What to do.
-    pub action: Action,
-    /// What was charged for the line. It comes with [`Action::Forward`] if the charge stands; with any other
-    /// action the ledger is to have it back (SPEC P12).
-    pub reservation: Option<Reservation>,
-    /// What to record, before acting.
-    pub record: Option<Record>,
-}
-
-/// What is to be done about a line.
-#[derive(Debug)]
-pub enum Action {
-    /// Send the line on, as the bytes that came.
-    Forward,
-    /// Send these bytes on in its place, with its line end.
-    Rewrite(Vec<u8>),
-    /// Send these bytes back to where the line came from; whole lines, or nothing.
-    Answer(Vec<u8>),
-    /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`] before the next line.
-    Reserve(Box<Pending>),
-    /// Show a line of the server to people; send these bytes, if any, to the client.
-    Divert(Option<Vec<u8>>),
-}
-
-/// A call that waits for the ledger. Its line is given again when it goes on.
-#[derive(Debug)]
-pub struct Pending {
-    /// Where the id stands in the line.
-    id: Range<usize>,
-    /// Where the tool's name stands in the line, with its quotes.
-    tool: Range<usize>,
-    modern: bool,
-    task: bool,
-    awaited: Awaited,
-    permit: Permit,
-}
-
-impl Pending {
-    /// What the ledger has to settle.
-    #[must_use]
-    pub fn demands(&self) -> &[Demand] {
-        &self.permit.demands
-    }
-}
+pub use super::step::{Action, Pending, Step};
 
 /// How a session is to run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     /// Decide and record, never block (`--shadow`).
     pub shadow: bool,
-    /// Someone reads the records.
-    pub recording: bool,
+    /// What records are made for whoever reads them.
+    pub recording: Recording,
     /// A client's request waits for the answer to the one before it (`--lockstep`).
     pub lockstep: bool,
+}
+
+/// What is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recording {
+    /// Nothing: nobody reads it.
+    #[default]
+    Nothing,
+    /// Everything that happens; of a call's arguments only their names.
+    Names,
+    /// The values of arguments as well (`--audit-args`).
+    Values,
 }
 
 /// The state of one run.
@@ -164,7 +130,7 @@ impl Session {
         settled: Result<Settlement, StateUnavailable>,
         now: Now,
     ) -> Step {
-        let Pending { id, tool, modern, task, awaited, mut permit } = pending;
+        let Pending { id, tool, modern, task, arguments, awaited, mut permit } = pending;
         let (denial, reservation) = permit.settle(settled);
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
         let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {
@@ -174,10 +140,41 @@ impl Session {
         };
         let call = Call { id: RequestId::again(id), tool: &tool, modern, task };
         let step = match denial {
-            Some(denial) => self.deny(&call, &denial, permit.shadowed.as_deref()),
-            None => self.let_out(&call, awaited, &permit, now),
+            Some(denial) => self.deny(&call, &denial, permit.shadowed.as_deref(), arguments),
+            None => self.let_out(&call, awaited, &permit, arguments, now),
         };
         Step { reservation, ..step }
+    }
+
+    /// Goes on with a step whose record cannot be kept, for this `reason`: a call that would go out is denied
+    /// (SPEC S3). The record of the new step is for whoever still listens.
+    pub fn unrecorded(&mut self, step: Step, reason: String) -> Step {
+        let Step { action: Action::Forward, reservation, record: Some(Record::Call(call)) } = step
+        else {
+            return step;
+        };
+        if self.mode() == Mode::Shadow {
+            let record = Some(Record::Call(call));
+            return Step { action: Action::Forward, reservation, record };
+        }
+        let head = Call {
+            id: RequestId::again(&call.id),
+            tool: &call.tool,
+            modern: call.modern,
+            task: call.task,
+        };
+        // It has been let out, but not a byte of it.
+        self.in_flight.settle(head.id);
+        let denial = Denial::audit_unavailable(reason);
+        let step = self.deny(&head, &denial, None, call.arguments.clone());
+        Step { reservation, ..step }
+    }
+
+    /// Ends a call that still waits for its reservation: it never went out.
+    #[must_use]
+    pub fn abandon_pending(&self, line: &[u8], pending: &Pending, message: &str) -> Vec<u8> {
+        let id = line.get(pending.id.clone()).and_then(|id| str::from_utf8(id).ok());
+        answer::error(id, frame::SERVER_ERROR, message)
     }
 
     /// In lockstep: false if a line of the client is to wait. A request waits for the answer to the one before it, a
@@ -197,10 +194,22 @@ impl Session {
         self.in_flight.expected()
     }
 
-    /// Ends the session: one error answer for each request that someone waits for (SPEC W4).
-    pub fn abandon(&mut self, message: &str) -> Vec<u8> {
-        let ids = self.in_flight.take_expected();
-        ids.iter().flat_map(|id| answer::error(Some(id), frame::SERVER_ERROR, message)).collect()
+    /// Ends the session: one error answer for each request that someone waits for (SPEC W4), and a record for each
+    /// call among them.
+    pub fn abandon(&mut self, message: &str, now: Now) -> (Vec<u8>, Vec<Record>) {
+        let expected = self.in_flight.take_expected();
+        let answers = expected
+            .iter()
+            .flat_map(|(id, _)| answer::error(Some(id), frame::SERVER_ERROR, message))
+            .collect();
+        let calls = expected.into_iter().filter(|(_, waiting)| waiting.is_call());
+        let record = |(id, waiting): (String, Waiting)| Record::Answer {
+            id,
+            outcome: AnswerOutcome::Nothing,
+            latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
+        };
+        let records = calls.filter(|_| self.records()).map(record).collect();
+        (answers, records)
     }
 
     /// Decides about a line that was over the cap and is gone.
@@ -286,9 +295,10 @@ impl Session {
         };
         let free = self.open_states.redeem(&call);
         let head = Call { id, tool: &call.name, modern: call.modern, task: call.task };
+        let arguments = self.arguments_record(&call);
         let mut permit = match decide::decide(&self.policy, &call, self.settings.shadow) {
             Ok(permit) => permit,
-            Err(denial) => return self.deny(&head, &denial, None),
+            Err(denial) => return self.deny(&head, &denial, None, arguments),
         };
         if free.is_some() {
             permit.demands.clear();
@@ -300,14 +310,24 @@ impl Session {
                 tool: call.name_at,
                 modern: call.modern,
                 task: call.task,
+                arguments,
                 awaited,
                 permit,
             })));
         }
         match &permit.approval {
-            Some(approval) => self.deny(&head, approval, permit.shadowed.as_deref()),
-            None => self.let_out(&head, awaited, &permit, now),
+            Some(approval) => self.deny(&head, approval, permit.shadowed.as_deref(), arguments),
+            None => self.let_out(&head, awaited, &permit, arguments, now),
         }
+    }
+
+    fn arguments_record(&self, call: &ToolCall<'_>) -> ArgumentsRecord {
+        if !self.records() {
+            return ArgumentsRecord::default();
+        }
+        let with_values = self.settings.recording == Recording::Values;
+        let values = with_values.then(|| excerpt::values(&call.arguments));
+        ArgumentsRecord { keys: excerpt::keys(&call.arguments), values }
     }
 
     fn client_notification(&mut self, method: &str, params: &Params<'_>) -> Step {
@@ -332,50 +352,43 @@ impl Session {
     }
 
     /// Lets a call out to the server.
-    fn let_out(&mut self, call: &Call<'_>, awaited: Awaited, permit: &Permit, now: Now) -> Step {
+    fn let_out(
+        &mut self,
+        call: &Call<'_>,
+        awaited: Awaited,
+        permit: &Permit,
+        arguments: ArgumentsRecord,
+        now: Now,
+    ) -> Step {
         self.in_flight.insert(call.id, awaited, call.modern, now.monotonic_ms);
-        let record = self.settings.recording.then(|| Record::Call {
-            id: call.id.raw().to_owned(),
-            tool: call.tool.to_owned(),
-            verdict: Verdict {
-                outcome: "allowed",
-                rule: permit.rule.as_str().to_owned(),
-                message: String::new(),
-            },
-            shadowed: permit.shadowed.as_deref().map(|denial| verdict(call, denial)),
-        });
+        let verdict = || Verdict {
+            outcome: Verdict::ALLOWED,
+            rule: permit.rule.as_str().to_owned(),
+            message: String::new(),
+            cause: None,
+        };
+        let record =
+            self.records().then(|| call.record(verdict(), permit.shadowed.as_deref(), arguments));
         Step { record, ..Step::of(Action::Forward) }
     }
 
     /// Answers a call in the server's place (SPEC W2).
-    fn deny(&self, call: &Call<'_>, denial: &Denial, shadowed: Option<&Denial>) -> Step {
-        let text = [denial.outcome.mark(), " ", &denial.message(call.tool)].concat();
-        let facts = DecisionFacts {
-            outcome: denial.outcome.as_str(),
-            rule: denial.rule.as_str(),
-            retry_after_ms: denial.retry_after_ms(),
-        };
-        let answer = if call.task && !call.modern {
-            let is_limit = matches!(denial.cause, Cause::Limit(_));
-            let code = if is_limit { answer::TOO_MANY } else { answer::FORBIDDEN };
-            answer::denial_error(call.id.raw(), code, &text, &facts)
-        } else {
-            answer::tool_result(call.id.raw(), &text, call.modern, &facts)
-        };
-        let record = self.settings.recording.then(|| Record::Call {
-            id: call.id.raw().to_owned(),
-            tool: call.tool.to_owned(),
-            verdict: verdict(call, denial),
-            shadowed: shadowed.map(|denial| verdict(call, denial)),
-        });
+    fn deny(
+        &self,
+        call: &Call<'_>,
+        denial: &Denial,
+        shadowed: Option<&Denial>,
+        arguments: ArgumentsRecord,
+    ) -> Step {
+        let answer = call.answer(denial);
+        let record = self.records().then(|| call.record(call.verdict(denial), shadowed, arguments));
         Step { record, ..Step::of(Action::Answer(answer)) }
     }
 
     fn refuse(&self, mut refusal: Refusal) -> Step {
         self.hide_ids_in_flight(&mut refusal);
         let record = self
-            .settings
-            .recording
+            .records()
             .then(|| Record::FrameRefused { from: Side::Client, reason: refusal.message.clone() });
         Step { record, ..Step::of(Action::Answer(answer::refusal(&refusal))) }
     }
@@ -432,7 +445,12 @@ impl Session {
                         .into_iter()
                         .for_each(|id| self.in_flight.end_listen(id));
                 }
-                self.notification(Side::Server, &method)
+                let mut step = self.notification(Side::Server, &method);
+                let passes = matches!(step.action, Action::Forward) && step.record.is_none();
+                if self.records() && passes && method == mcp::LIST_CHANGED {
+                    step.record = Some(Record::ToolsChanged { by_policy: false });
+                }
+                step
             }
             FrameKind::Response { id: Some(id) } => match self.in_flight.settle(id) {
                 Some(waiting) => self.response(line, id, frame.result, members, &waiting, now),
@@ -464,9 +482,10 @@ impl Session {
         waiting: &Waiting,
         now: Now,
     ) -> Step {
-        let record = self.settings.recording.then(|| Record::Answer {
-            id: id.raw().to_owned(),
-            failed: result.is_none() || members.is_error,
+        let failed = result.is_none() || members.is_error;
+        let record = (self.records() && waiting.is_call()).then(|| Record::Answer {
+            id: waiting.spelling(id).to_owned(),
+            outcome: if failed { AnswerOutcome::Error } else { AnswerOutcome::Result },
             latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
         });
         let Some(result) = result else { return Step { record, ..Step::of(Action::Forward) } };
@@ -479,7 +498,10 @@ impl Session {
         let rewritten = match waiting.awaited {
             Awaited::Initialize => listing::announce_list_changes(text, result),
             Awaited::ToolsList => self.hide_tools(text, result, waiting.modern),
-            Awaited::ToolCall { .. } | Awaited::Listen { .. } | Awaited::Other => None,
+            Awaited::PlainCall
+            | Awaited::ToolCall { .. }
+            | Awaited::Listen { .. }
+            | Awaited::Other => None,
         };
         let action = rewritten.map_or(Action::Forward, Action::Rewrite);
         Step { record, ..Step::of(action) }
@@ -536,8 +558,7 @@ impl Session {
         let answer = waiting.map(|(id, waiting)| {
             answer::error(Some(waiting.spelling(id)), frame::INTERNAL_ERROR, message)
         });
-        let record =
-            self.settings.recording.then_some(Record::FrameRefused { from: Side::Server, reason });
+        let record = self.records().then_some(Record::FrameRefused { from: Side::Server, reason });
         Step { record, ..Step::of(Action::Divert(answer)) }
     }
 }
@@ -576,12 +597,16 @@ impl Session {
         rule: &MethodRule,
         enforced: bool,
     ) -> Option<Record> {
-        self.settings.recording.then(|| Record::Method {
+        self.records().then(|| Record::Method {
             from,
             method: method.to_owned(),
             rule: rule.pointer.to_string(),
             enforced,
         })
+    }
+
+    fn records(&self) -> bool {
+        self.settings.recording != Recording::Nothing
     }
 
     /// The mode of what no rule owns.
@@ -590,23 +615,9 @@ impl Session {
     }
 
     fn drop_line(&self, from: Side, reason: &'static str) -> Step {
-        let record = self.settings.recording.then_some(Record::Dropped { from, reason });
+        let record = self.records().then_some(Record::Dropped { from, reason });
         Step { record, ..Step::of(Action::Answer(Vec::new())) }
     }
-}
-
-impl Step {
-    fn of(action: Action) -> Self {
-        Step { action, reservation: None, record: None }
-    }
-}
-
-/// What an answer to a call needs of it.
-struct Call<'a> {
-    id: RequestId<'a>,
-    tool: &'a str,
-    modern: bool,
-    task: bool,
 }
 
 const LOOKS_LIKE_A_CALL: &str = "the method looks like tools/call but is not";
@@ -617,14 +628,6 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
         mcp::TOOLS_LIST => Awaited::ToolsList,
         mcp::LISTEN => Awaited::Listen { tools: mcp::listens_for_tools(params) },
         _ => Awaited::Other,
-    }
-}
-
-fn verdict(call: &Call<'_>, denial: &Denial) -> Verdict {
-    Verdict {
-        outcome: denial.outcome.as_str(),
-        rule: denial.rule.as_str().to_owned(),
-        message: denial.message(call.tool),
     }
 }
 

@@ -6,9 +6,13 @@ mod lanes;
 pub mod news;
 pub mod signals;
 
+pub mod audit;
+pub mod books;
+pub mod clock;
 pub mod descriptor;
 pub mod file;
 pub mod ledger;
 pub mod notices;
+mod retry;
 pub mod upstream;
 pub mod watch;

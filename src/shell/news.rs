@@ -16,7 +16,18 @@ pub enum News {
     /// The server has exited.
     ServerExited(Exit),
     /// The policy's file was looked at.
-    PolicySeen(Box<Finding<Policy>>),
+    PolicySeen(Box<Finding<LoadedPolicy>>),
+    /// callgate is to stop for a while, as Ctrl-Z asks.
+    Suspended,
+}
+
+/// A policy as it was read.
+#[derive(Debug)]
+pub struct LoadedPolicy {
+    /// The policy.
+    pub policy: Policy,
+    /// The hash of its file, in hexadecimal.
+    pub sha256: String,
 }
 
 /// Where news come from.

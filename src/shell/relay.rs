@@ -21,21 +21,25 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::engine::limits::{Ledger, Now, Reservation};
+use crate::engine::limits::{Now, Reservation};
 use crate::engine::line::{HEAD_BYTES, Line, Side};
-use crate::engine::policy::Policy;
-use crate::engine::session::{Action, Session, Step};
+use crate::engine::record::Record;
+use crate::engine::session::{Action, Pending, Session, Step};
 
+use super::audit::lines::{Event as AuditEvent, cut};
+use super::books::Books;
+use super::clock::moment;
 use super::descriptor::Descriptor;
 use super::lanes::{Lane, Outlet};
-use super::news::{News, NewsReceiver};
-use super::notices::{Notices, Verbosity, prose};
+use super::news::{LoadedPolicy, News, NewsReceiver};
+use super::notices::{Verbosity, prose};
 use super::upstream::{Exit, Upstream};
 use super::watch::{Found, Watch};
 
@@ -76,12 +80,10 @@ pub struct Settings {
 /// One session in the making.
 pub struct Relay {
     session: Session,
-    ledger: Box<dyn Ledger>,
-    notices: Notices,
+    books: Books,
     settings: Settings,
     watch: Watch,
     news: NewsReceiver,
-    started: Instant,
     upstream: Upstream,
     client: Lane,
     server: Lane,
@@ -92,6 +94,8 @@ pub struct Relay {
     alarm: Alarm,
     /// A line of the client that was taken from the buffer, but is not to be decided yet.
     held: Option<Line>,
+    /// A call that is decided, but for what its limits or its record say.
+    waiting: Option<Waiting>,
     /// When the line that is held in lockstep goes out in any case.
     held_until: Option<Instant>,
     /// What was charged for lines of the client's run, by where they begin.
@@ -109,6 +113,22 @@ pub struct Relay {
     is_over: bool,
 }
 
+/// A call whose line was taken from the buffer and still lies there. The client's direction waits for it, the
+/// server's goes on (SPEC S2).
+struct Waiting {
+    line: Range<usize>,
+    content: Range<usize>,
+    what: Awaited,
+}
+
+/// What a call waits for.
+enum Awaited {
+    /// The ledger is asked for a reservation.
+    Reservation(Box<Pending>),
+    /// The record of what it has come to is being written.
+    Recording(Box<Step>),
+}
+
 impl Relay {
     /// Puts a session between our stdin and stdout and a server that has been started.
     ///
@@ -116,8 +136,7 @@ impl Relay {
     /// Our stdin or stdout is closed, or the reactor cannot take a descriptor.
     pub fn new(
         session: Session,
-        ledger: Box<dyn Ledger>,
-        notices: Notices,
+        books: Books,
         settings: Settings,
         watch: Watch,
         news: NewsReceiver,
@@ -128,12 +147,10 @@ impl Relay {
         let (stdout, copied) = Descriptor::writing(io::stdout().as_fd())?;
         Ok(Relay {
             session,
-            ledger,
-            notices,
+            books,
             settings,
             watch,
             news,
-            started: Instant::now(),
             upstream,
             client: Lane::new(stdin, settings.max_frame)?,
             server: Lane::new(server_stdout, settings.max_frame)?,
@@ -142,6 +159,7 @@ impl Relay {
             copied,
             alarm: Alarm::default(),
             held: None,
+            waiting: None,
             held_until: None,
             unsent: Vec::new(),
             exit: None,
@@ -180,7 +198,8 @@ impl Relay {
             if let Some(event) = self.poll_events(cx, wanted) {
                 return Poll::Ready(event);
             }
-            let due = [deadline, self.held_until, self.announcement()].into_iter().flatten().min();
+            let due = [deadline, self.held_until, self.announcement(), self.books.due()];
+            let due = due.into_iter().flatten().min();
             let rings = self.alarm.poll(cx, due).is_ready();
             if rings && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Poll::Ready(Event::Deadline);
@@ -204,8 +223,8 @@ impl Relay {
         let client_gone = !self.to_client.is_open();
         match wanted {
             Wanted::Ends | Wanted::Settled => {
-                let sent =
-                    self.client.is_done() && self.held.is_none() && self.to_server.queue.is_empty();
+                let decided = self.held.is_none() && self.waiting.is_none();
+                let sent = self.client.is_done() && decided && self.to_server.queue.is_empty();
                 if let Some(number) = self.signal.take() {
                     return Some(Event::Signalled(number));
                 }
@@ -240,6 +259,10 @@ impl Relay {
                     self.exit = Some(exit);
                     self.exit_is_new = true;
                 }
+                // Between two lines, with no lock in hand.
+                News::Suspended => {
+                    let _ = kill_process(getpid(), Signal::STOP);
+                }
                 News::PolicySeen(finding) => {
                     self.watch.hear(&finding);
                     self.take_policy(finding.found);
@@ -249,21 +272,24 @@ impl Relay {
     }
 
     /// Puts a changed policy in force, between two lines (SPEC W7).
-    fn take_policy(&mut self, found: Found<Policy>) {
+    fn take_policy(&mut self, found: Found<LoadedPolicy>) {
+        let now = moment();
+        let path = self.watch.path().display().to_string();
         match found {
-            Found::New(policy) => {
-                let now = self.moment().1;
+            Found::New(LoadedPolicy { policy, sha256 }) => {
                 self.session.reload(Arc::new(policy), now);
-                let what = format!("policy `{}` reloaded", self.watch.path().display());
-                self.notices.say(Verbosity::Normal, &what);
+                self.books.notices.say(Verbosity::Normal, &format!("policy `{path}` reloaded"));
+                self.books.note_event(&AuditEvent::PolicyLoaded { policy: path, sha256 }, now);
             }
             Found::Rejected(error) => {
-                self.notices.complain(&error);
-                self.notices.complain(&anyhow!("the last good policy stays in force"));
+                self.books.notices.complain(&error);
+                self.books.notices.complain(&anyhow!("the last good policy stays in force"));
+                let error = cut(&prose(&error));
+                self.books.note_event(&AuditEvent::PolicyRejected { policy: path, error }, now);
             }
             Found::Blind(error) => {
                 let error = error.context("changes of the policy are seen at calls only");
-                self.notices.say(Verbosity::Normal, &prose(&error));
+                self.books.notices.say(Verbosity::Normal, &prose(&error));
             }
             Found::Nothing => {}
         }
@@ -274,15 +300,21 @@ impl Relay {
         if let Some(due) = self.announcement()
             && due <= Instant::now()
         {
-            self.to_client.queue.extend(self.session.announce());
+            let announcement = self.session.announce();
+            if !announcement.is_empty() {
+                self.books.note(&Record::ToolsChanged { by_policy: true }, moment());
+            }
+            self.to_client.queue.extend(announcement);
         }
+        self.books.keep_time();
     }
 
     /// When the client is to be told of a changed list. While it does not read, it is not told.
     fn announcement(&self) -> Option<Instant> {
-        let due = Duration::from_millis(self.session.announcement()?);
+        let due_ms = self.session.announcement()?;
+        let wait = Duration::from_millis(due_ms.saturating_sub(moment().monotonic_ms));
         let free = self.to_client.queue.is_empty() && !self.is_over;
-        self.started.checked_add(due).filter(|_| free)
+        Instant::now().checked_add(wait).filter(|_| free)
     }
 
     /// Moves what can be moved in both directions. True if there may be more at once.
@@ -319,26 +351,36 @@ impl Relay {
         let sent = if self.to_server.is_open() { usize::MAX } else { self.client.run.start };
         for (start, reservation) in self.unsent.drain(..) {
             if start >= sent {
-                self.ledger.release(reservation);
+                self.books.ledger.release(reservation);
             }
         }
     }
 
     /// Decides the lines that a side has sent, and reads more if none is left. True if something moved.
     fn advance(&mut self, side: Side, cx: &mut Context<'_>) -> bool {
-        let mut moment = None;
+        let mut begun = None;
         let mut moved = false;
         let mut has_read = false;
         while self.may_decide(side) {
+            if side == Side::Client
+                && let Some(waiting) = self.waiting.take()
+            {
+                self.go_on(side, waiting, moment(), cx);
+                if self.waiting.is_some() {
+                    return moved;
+                }
+                moved = true;
+                continue;
+            }
             match self.next_line(side) {
                 Some(line) => {
-                    let (instant, now) = *moment.get_or_insert_with(|| self.moment());
+                    let (instant, now) = *begun.get_or_insert_with(|| (Instant::now(), moment()));
                     if side == Side::Client && self.must_hold(&line, instant) {
                         self.held = Some(line);
                         return moved;
                     }
                     let owed = self.session.expected_answers();
-                    self.decide(side, line, now);
+                    self.decide(side, line, now, cx);
                     if self.session.expected_answers() < owed {
                         self.answered = instant;
                     }
@@ -397,18 +439,18 @@ impl Relay {
         !is_due
     }
 
-    fn decide(&mut self, side: Side, line: Line, now: Now) {
+    fn decide(&mut self, side: Side, line: Line, now: Now, cx: &mut Context<'_>) {
         let line = match line {
             Line::Whole { start, content_end, end } => {
-                return self.decide_whole(side, start..end, start..content_end, now);
+                return self.decide_whole(side, start..end, start..content_end, now, cx);
             }
             Line::TooLong(line) => line,
         };
         let step = self.session.handle_long(side, &line, self.settings.max_frame);
-        self.record(&step);
+        self.books.note_all(step.record.iter(), now);
         match step.action {
             Action::Divert(answer) => {
-                self.notices.show_server_line(&line.head);
+                self.books.notices.show_server_line(&line.head);
                 self.to_client.queue.extend(answer.unwrap_or_default());
             }
             Action::Answer(bytes) => self.back(side).queue.extend(bytes),
@@ -417,22 +459,80 @@ impl Relay {
         }
     }
 
-    fn decide_whole(&mut self, side: Side, line: Range<usize>, content: Range<usize>, now: Now) {
-        let lane = match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
+    fn decide_whole(
+        &mut self,
+        side: Side,
+        line: Range<usize>,
+        content: Range<usize>,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
+        let bytes = match side {
+            Side::Client => self.client.buffer.slice(content.start, content.end),
+            Side::Server => self.server.buffer.slice(content.start, content.end),
         };
-        let bytes = lane.buffer.slice(content.start, content.end);
-        let mut step = self.session.handle(side, bytes, now);
+        let step = self.session.handle(side, bytes, now);
         if let Action::Reserve(pending) = step.action {
-            let settled = self.ledger.reserve(pending.demands(), now);
-            step = self.session.resume(bytes, *pending, settled, now);
+            let what = Awaited::Reservation(pending);
+            return self.go_on(side, Waiting { line, content, what }, now, cx);
         }
-        self.record(&step);
+        self.record(side, line, content, step, now, cx);
+    }
+
+    /// Asks for what a call waits for; once it is there, the call goes on.
+    fn go_on(&mut self, side: Side, waiting: Waiting, now: Now, cx: &mut Context<'_>) {
+        let Waiting { line, content, what } = waiting;
+        let pending = match what {
+            Awaited::Reservation(pending) => pending,
+            Awaited::Recording(step) => return self.record(side, line, content, *step, now, cx),
+        };
+        match self.books.ledger.poll_reserve(cx, pending.demands(), now) {
+            Poll::Pending => {
+                let what = Awaited::Reservation(pending);
+                self.waiting = Some(Waiting { line, content, what });
+            }
+            Poll::Ready(settled) => {
+                if let Err(unavailable) = &settled {
+                    self.books.tell_trouble(&unavailable.reason);
+                }
+                let bytes = self.client.buffer.slice(content.start, content.end);
+                let step = self.session.resume(bytes, *pending, settled, now);
+                self.record(side, line, content, step, now, cx);
+            }
+        }
+    }
+
+    /// Puts a step on record, then carries it out.
+    fn record(
+        &mut self,
+        side: Side,
+        line: Range<usize>,
+        content: Range<usize>,
+        mut step: Step,
+        now: Now,
+        cx: &mut Context<'_>,
+    ) {
+        match self.books.poll_record(cx, &step, now) {
+            Poll::Pending => {
+                let what = Awaited::Recording(Box::new(step));
+                self.waiting = Some(Waiting { line, content, what });
+                return;
+            }
+            Poll::Ready(Err(reason)) => {
+                self.books.tell_trouble(&reason);
+                step = self.session.unrecorded(step, reason);
+                self.books.show_all(step.record.iter());
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        self.act(side, line, content, step);
+    }
+
+    fn act(&mut self, side: Side, line: Range<usize>, content: Range<usize>, step: Step) {
         let Step { action, reservation, .. } = step;
         match (reservation, &action) {
             (Some(reservation), Action::Forward) => self.unsent.push((line.start, reservation)),
-            (Some(reservation), _) => self.ledger.release(reservation),
+            (Some(reservation), _) => self.books.ledger.release(reservation),
             (None, _) => {}
         }
         match action {
@@ -441,7 +541,7 @@ impl Relay {
             Action::Answer(bytes) => self.back(side).queue.extend(bytes),
             Action::Divert(answer) => {
                 let head = self.server.buffer.slice(content.start, content.end);
-                self.notices.show_server_line(head.get(..HEAD_BYTES).unwrap_or(head));
+                self.books.notices.show_server_line(head.get(..HEAD_BYTES).unwrap_or(head));
                 self.to_client.queue.extend(answer.unwrap_or_default());
             }
             // A session that resumes has its answer.
@@ -466,10 +566,27 @@ impl Relay {
         self.ahead(side).queue.extend(bytes);
     }
 
-    fn record(&mut self, step: &Step) {
-        if let Some(record) = &step.record {
-            self.notices.say(Verbosity::Verbose, &record.to_string());
+    /// Answers everything that is in flight: nothing more will come of it.
+    fn abandon(&mut self, message: &str) {
+        match self.waiting.take() {
+            Some(Waiting { content, what: Awaited::Reservation(pending), .. }) => {
+                let line = self.client.buffer.slice(content.start, content.end);
+                self.to_client.queue.extend(self.session.abandon_pending(line, &pending, message));
+            }
+            // It never went out; if it was to, it is in flight and gets its answer with the others.
+            Some(Waiting { what: Awaited::Recording(step), .. }) => {
+                step.reservation.into_iter().for_each(|charge| self.books.ledger.release(charge));
+                if let Action::Answer(bytes) = step.action {
+                    self.to_client.queue.extend(bytes);
+                }
+            }
+            None => {}
         }
+        let now = moment();
+        let (answers, records) = self.session.abandon(message, now);
+        self.to_client.queue.extend(answers);
+        self.books.note_all(records.iter(), now);
+        self.is_over = true;
     }
 
     fn lane(&mut self, side: Side) -> &mut Lane {
@@ -494,18 +611,6 @@ impl Relay {
             Side::Server => &mut self.to_server,
         }
     }
-
-    /// Now, by the clock that waits and by those that limits are counted with.
-    fn moment(&self) -> (Instant, Now) {
-        let instant = Instant::now();
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let monotonic = instant.saturating_duration_since(self.started);
-        (instant, Now { wall_ms: whole_ms(wall), monotonic_ms: whole_ms(monotonic) })
-    }
-}
-
-fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// One timer, set to what is due next.

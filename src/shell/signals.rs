@@ -1,8 +1,9 @@
-//! The signals that end a session (SPEC W9).
+//! The signals that end a session (SPEC W9) or suspend it, and those that must not.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use rustix::process::Signal;
+use tokio::signal::unix::SignalKind;
 
 use super::news::{News, NewsSender};
 
@@ -12,16 +13,31 @@ use super::news::{News, NewsSender};
 /// # Errors
 /// The operating system refuses.
 pub fn take_over(news: &NewsSender) -> io::Result<()> {
-    let ignored = ignored();
-    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
-        let number = u8::try_from(kind.as_raw_value()).unwrap_or_default();
-        if ignored >> number.saturating_sub(1) & 1 == 0 {
-            let (mut signals, news) = (signal(kind)?, news.clone());
-            tokio::spawn(async move {
-                while signals.recv().await.is_some() && news.send(News::Signalled(number)).is_ok() {
-                }
-            });
-        }
+    let ends = [Signal::INT, Signal::TERM, Signal::HUP];
+    for signal in ends {
+        let number = u8::try_from(signal.as_raw()).unwrap_or_default();
+        tell(signal, news, move || News::Signalled(number))?;
+    }
+    // Ctrl-Z waits until no lock is held that others need; it is obeyed by SIGSTOP then.
+    tell(Signal::TSTP, news, || News::Suspended)?;
+    // A file that may not grow any more is an error of its write, not the end of us.
+    let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+    Ok(())
+}
+
+/// Makes news of a signal, each time it comes.
+fn tell(
+    signal: Signal,
+    news: &NewsSender,
+    what: impl Fn() -> News + Send + 'static,
+) -> io::Result<()> {
+    let number = u32::try_from(signal.as_raw()).unwrap_or_default();
+    if ignored() >> number.saturating_sub(1) & 1 == 0 {
+        let kind = SignalKind::from_raw(signal.as_raw());
+        let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() && news.send(what()).is_ok() {}
+        });
     }
     Ok(())
 }

@@ -143,6 +143,7 @@ impl Shell {
             command.env_remove(format!("CALLGATE_{name}"));
         }
         command.env("PATH", std::env::join_paths(path).unwrap()).env("COLUMNS", "100");
+        command.env("XDG_STATE_HOME", self.bin.path().join("state"));
         let Output { status, stdout, stderr } = output_in_time(&mut command);
         let lines = |bytes: Vec<u8>| -> Vec<String> {
             String::from_utf8(bytes).expect("UTF-8").lines().map(str::to_owned).collect()

@@ -12,7 +12,7 @@ use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::line::{LongLine, Side};
 use callgate::engine::mcp::{Params, ToolCall};
 use callgate::engine::policy::{Mode, Policy};
-use callgate::engine::session::{Action, Session, Settings, Step};
+use callgate::engine::session::{Action, Recording, Session, Settings, Step};
 use serde_json::Value;
 
 use super::peer::{self, Members};
@@ -47,7 +47,7 @@ struct Open {
 impl Relay {
     pub(crate) fn new(policy: Policy, shadow: bool) -> Self {
         let policy = Arc::new(policy);
-        let settings = Settings { shadow, recording: true, ..Settings::default() };
+        let settings = Settings { shadow, recording: Recording::Values, ..Settings::default() };
         Relay {
             session: Session::new(Arc::clone(&policy), settings),
             policy,
@@ -117,7 +117,7 @@ impl Relay {
 
     /// Ends the session: SPEC W4, who waits is answered, and nobody else.
     pub(crate) fn abandon(&mut self) {
-        let answers = self.session.abandon("callgate stopped");
+        let (answers, _) = self.session.abandon("callgate stopped", self.now);
         for answer in lines(&answers) {
             let closed = self.close(answer);
             assert!(closed.expected, "nobody waits for {}", answer.escape_ascii());

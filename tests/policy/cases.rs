@@ -5,8 +5,8 @@ use std::sync::Arc;
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::line::Side;
-use callgate::engine::record::Record;
-use callgate::engine::session::{Action, Session, Settings, Step};
+use callgate::engine::record::{CallRecord, Record};
+use callgate::engine::session::{Action, Recording, Session, Settings, Step};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -22,7 +22,8 @@ struct Engine {
 impl Engine {
     fn new(case: &Case) -> Result<Self, String> {
         let policy = compile(case.policy.get().as_bytes()).map_err(|found| format!("{found:?}"))?;
-        let settings = Settings { shadow: case.shadow, recording: true, ..Settings::default() };
+        let settings =
+            Settings { shadow: case.shadow, recording: Recording::Values, ..Settings::default() };
         let session = Session::new(Arc::new(policy), settings);
         Ok(Engine { session, ledger: MemoryLedger::default(), ids: 0 })
     }
@@ -78,9 +79,10 @@ fn run(case: &Case) -> Result<(), String> {
 }
 
 fn check(call: &Call, step: Step) -> Result<(), String> {
-    let Some(Record::Call { verdict, shadowed, .. }) = step.record else {
+    let Some(Record::Call(record)) = step.record else {
         return Err(format!("not recorded as a call: {:?}", step.action));
     };
+    let CallRecord { verdict, shadowed, .. } = *record;
     let outcome = match (verdict.outcome, verdict.rule.as_str()) {
         ("allowed", _) => Expect::Allow,
         ("approval_required", _) => Expect::Ask,

@@ -61,10 +61,14 @@ impl Relay {
             }
         };
         let server_died = matches!(end, Event::ServerEnded | Event::ServerExited);
-        if let Err(error) = self.close(server_died).await {
-            self.notices.complain(&error.context("failed to write to stdout"));
-            return ExitCode::from(if code == 0 { NOT_DONE } else { code });
-        }
+        let code = match self.close(server_died).await {
+            Ok(()) => code,
+            Err(error) => {
+                self.books.notices.complain(&error.context("failed to write to stdout"));
+                if code == 0 { NOT_DONE } else { code }
+            }
+        };
+        self.books.close(code).await;
         ExitCode::from(code)
     }
 
@@ -118,10 +122,9 @@ impl Relay {
         };
         let message = format!("server exited with status {code}");
         if self.session.expected_answers() > 0 {
-            self.notices.say(Verbosity::Normal, &message);
+            self.books.notices.say(Verbosity::Normal, &message);
         }
-        self.to_client.queue.extend(self.session.abandon(&message));
-        self.is_over = true;
+        self.abandon(&message);
         self.end_group(Instant::now().checked_add(MERCY)).await;
         code
     }
@@ -131,8 +134,7 @@ impl Relay {
         let latest = Instant::now().checked_add(STOP);
         let (exit, forced) = self.end_server().await;
         self.end_group(latest).await;
-        self.to_client.queue.extend(self.session.abandon("callgate stopped"));
-        self.is_over = true;
+        self.abandon("callgate stopped");
         (!forced).then_some(exit.code)
     }
 

@@ -1,0 +1,49 @@
+//! Where counters are kept, as it is typed: all commands that touch them say it in the same way.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// The option `--state`.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Where counters are kept: a directory, `memory` for this run only, or `redis://…` [default: callgate in the
+    /// user's directory for state]
+    #[arg(
+        long,
+        value_name = "STATE",
+        env = "CALLGATE_STATE",
+        hide_env_values = true,
+        value_parser = parse_state,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub state: State,
+}
+
+/// Values of `--state`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// The platform's directory for state (SPEC C5).
+    Default,
+    /// This directory.
+    Directory(PathBuf),
+    /// Counters of this run only.
+    Memory,
+    /// A Redis or Valkey server. The URL may hold secrets.
+    Redis(String),
+}
+
+/// Nothing that can be typed is wrong, as a path; what is wrong with a URL is said by who opens it.
+#[expect(clippy::unnecessary_wraps, reason = "a value parser may fail")]
+fn parse_state(text: &str) -> Result<State, String> {
+    let is_redis = ["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    Ok(match text {
+        "" => State::Default,
+        "memory" => State::Memory,
+        _ if is_redis => State::Redis(text.to_owned()),
+        path => State::Directory(PathBuf::from(path)),
+    })
+}

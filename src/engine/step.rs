@@ -1,0 +1,120 @@
+//! What a session says is to be done about a line, as values; and how a call is answered and recorded.
+
+use std::ops::Range;
+
+use super::answer::{self, DecisionFacts};
+use super::decide::{Cause, Denial, Permit};
+use super::frame::RequestId;
+use super::in_flight::Awaited;
+use super::limits::{Demand, Reservation};
+use super::record::{ArgumentsRecord, CallRecord, Record, Verdict};
+
+/// What is to be done about a line, and what is to be recorded of it.
+#[derive(Debug)]
+#[must_use = "a line that is not acted on is lost"]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// What was charged for the line. It comes with [`Action::Forward`] if the charge stands; with any other
+    /// action the ledger is to have it back (SPEC P12).
+    pub reservation: Option<Reservation>,
+    /// What to record, before acting.
+    pub record: Option<Record>,
+}
+
+/// What is to be done about a line.
+#[derive(Debug)]
+pub enum Action {
+    /// Send the line on, as the bytes that came.
+    Forward,
+    /// Send these bytes on in its place, with its line end.
+    Rewrite(Vec<u8>),
+    /// Send these bytes back to where the line came from; whole lines, or nothing.
+    Answer(Vec<u8>),
+    /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`] before the next line.
+    Reserve(Box<Pending>),
+    /// Show a line of the server to people; send these bytes, if any, to the client.
+    Divert(Option<Vec<u8>>),
+}
+
+/// A call that waits for the ledger. Its line is given again when it goes on.
+#[derive(Debug)]
+pub struct Pending {
+    /// Where the id stands in the line.
+    pub(super) id: Range<usize>,
+    /// Where the tool's name stands in the line, with its quotes.
+    pub(super) tool: Range<usize>,
+    pub(super) modern: bool,
+    pub(super) task: bool,
+    pub(super) arguments: ArgumentsRecord,
+    pub(super) awaited: Awaited,
+    pub(super) permit: Permit,
+}
+
+impl Pending {
+    /// What the ledger has to settle.
+    #[must_use]
+    pub fn demands(&self) -> &[Demand] {
+        &self.permit.demands
+    }
+}
+
+impl Step {
+    /// The step that is this action and nothing else.
+    pub(super) fn of(action: Action) -> Self {
+        Step { action, reservation: None, record: None }
+    }
+}
+
+/// What an answer to a call needs of it.
+pub(super) struct Call<'a> {
+    pub(super) id: RequestId<'a>,
+    pub(super) tool: &'a str,
+    pub(super) modern: bool,
+    pub(super) task: bool,
+}
+
+impl Call<'_> {
+    /// The answer in the server's place (SPEC W2).
+    pub(super) fn answer(&self, denial: &Denial) -> Vec<u8> {
+        let text = [denial.outcome.mark(), " ", &denial.message(self.tool)].concat();
+        let facts = DecisionFacts {
+            outcome: denial.outcome.as_str(),
+            rule: denial.rule.as_str(),
+            retry_after_ms: denial.retry_after_ms(),
+        };
+        if self.task && !self.modern {
+            let is_limit = matches!(denial.cause, Cause::Limit(_));
+            let code = if is_limit { answer::TOO_MANY } else { answer::FORBIDDEN };
+            answer::denial_error(self.id.raw(), code, &text, &facts)
+        } else {
+            answer::tool_result(self.id.raw(), &text, self.modern, &facts)
+        }
+    }
+
+    pub(super) fn verdict(&self, denial: &Denial) -> Verdict {
+        Verdict {
+            outcome: denial.outcome.as_str(),
+            rule: denial.rule.as_str().to_owned(),
+            message: denial.message(self.tool),
+            cause: denial.reason().map(str::to_owned),
+        }
+    }
+
+    pub(super) fn record(
+        &self,
+        verdict: Verdict,
+        shadowed: Option<&Denial>,
+        arguments: ArgumentsRecord,
+    ) -> Record {
+        Record::Call(Box::new(CallRecord {
+            id: self.id.raw().to_owned(),
+            tool: self.tool.to_owned(),
+            verdict,
+            shadowed: shadowed.map(|denial| self.verdict(denial)),
+            arguments,
+            modern: self.modern,
+            task: self.task,
+        }))
+    }
+}

@@ -1,0 +1,140 @@
+//! What is kept of a session and told of it: counters, the audit log, and notices to people.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+
+use crate::engine::limits::Now;
+use crate::engine::record::Record;
+use crate::engine::session::Step;
+
+use super::audit::Audit;
+use super::audit::lines::Event as AuditEvent;
+use super::clock::moment;
+use super::ledger::Counters;
+use super::notices::{Notices, Verbosity, prose};
+
+/// How soon the same trouble is told again.
+const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
+/// How long a session that is over waits for charges to be given back.
+const LAST_CHARGES: Duration = Duration::from_millis(200);
+
+/// What is kept of a session, and told of it.
+pub struct Books {
+    /// The counters.
+    pub ledger: Box<dyn Counters>,
+    /// The audit log, if one is kept.
+    pub audit: Option<Audit>,
+    /// The way to people.
+    pub notices: Notices,
+    /// The last trouble that people were told of, and when.
+    trouble: Option<(String, Instant)>,
+}
+
+impl Books {
+    /// Opens them.
+    #[must_use]
+    pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
+        Books { ledger, audit, notices, trouble: None }
+    }
+
+    /// Puts a step on record. A call that would go out waits for it; all else does not.
+    ///
+    /// # Errors
+    /// Why the call cannot be put on record.
+    pub(super) fn poll_record(
+        &mut self,
+        cx: &mut Context<'_>,
+        step: &Step,
+        now: Now,
+    ) -> Poll<Result<(), String>> {
+        let Some(record) = &step.record else { return Poll::Ready(Ok(())) };
+        if let (Record::Call(_), Some(audit)) = (record, &mut self.audit) {
+            let Poll::Ready(written) = audit.poll_write(cx, record, now.wall_ms) else {
+                return Poll::Pending;
+            };
+            if let Err(error) = written {
+                return Poll::Ready(Err(prose(&error)));
+            }
+            self.show_all([record]);
+        } else {
+            self.note(record, now);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes a record that nothing waits for.
+    pub(super) fn note(&mut self, record: &Record, now: Now) {
+        self.note_all([record], now);
+    }
+
+    pub(super) fn note_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>, now: Now) {
+        for record in records {
+            if let Some(audit) = &mut self.audit {
+                audit.note(record, now.wall_ms);
+            }
+            self.show_all([record]);
+        }
+    }
+
+    pub(super) fn show_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
+        if self.notices.shows_records() {
+            for record in records {
+                self.notices.say(Verbosity::Verbose, &record.to_string());
+            }
+        }
+    }
+
+    /// Notes the first event of the session.
+    pub fn note_start(&mut self, start: &AuditEvent<'_>) {
+        self.note_event(start, moment());
+    }
+
+    pub(super) fn note_event(&mut self, event: &AuditEvent<'_>, now: Now) {
+        if let Some(audit) = &mut self.audit {
+            audit.note_event(event, now.wall_ms);
+        }
+    }
+
+    /// When [`Books::keep_time`] has something to do.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.audit.as_ref().and_then(Audit::due)
+    }
+
+    /// Writes what was noted, if that is due.
+    pub(super) fn keep_time(&mut self) {
+        if let Some(audit) = &mut self.audit
+            && audit.due().is_some_and(|due| due <= Instant::now())
+            && let Err(error) = audit.flush()
+        {
+            self.tell_trouble(&prose(&error));
+        }
+    }
+
+    /// Tells people of trouble with state or log, but not again and again.
+    pub(super) fn tell_trouble(&mut self, reason: &str) {
+        let is_old = self
+            .trouble
+            .as_ref()
+            .is_some_and(|(told, at)| told == reason && at.elapsed() < TROUBLE_AGAIN);
+        if !is_old {
+            self.notices.complain(&anyhow!("{reason}"));
+            self.trouble = Some((reason.to_owned(), Instant::now()));
+        }
+    }
+
+    /// Closes the books: what was charged in vain goes back, and the log gets its last line.
+    pub(super) async fn close(&mut self, exit_code: u8) {
+        let ledger = &mut self.ledger;
+        let idle = poll_fn(|cx| ledger.poll_idle(cx));
+        // What does not come back in time is lost, and never given twice.
+        let _ = tokio::time::timeout(LAST_CHARGES, idle).await;
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = audit.close(exit_code, moment().wall_ms)
+        {
+            self.tell_trouble(&prose(&error));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Trying again: what another process holds is mostly free a few microseconds later.
+
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+/// How long it is tried in all (SPEC S2).
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The first pause; each is twice as long as the one before, up to the longest.
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(16);
+
+/// The pauses between attempts at one thing.
+#[derive(Debug, Default)]
+pub(super) struct Retry {
+    /// When the first attempt failed.
+    begun: Option<Instant>,
+    pause: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Retry {
+    /// An attempt has failed. Pending: the task is woken when it is time for another one. Ready: that was the last.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        if now.saturating_duration_since(*self.begun.get_or_insert(now)) >= PATIENCE {
+            *self = Retry::default();
+            return Poll::Ready(());
+        }
+        loop {
+            let sleep = self.sleep.get_or_insert_with(|| {
+                self.pause = self.pause.saturating_mul(2).clamp(SHORTEST, LONGEST);
+                Box::pin(tokio::time::sleep(self.pause))
+            });
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // It woke us for this attempt; now for the next.
+            self.sleep = None;
+        }
+    }
+
+    /// An attempt has succeeded, or will not be repeated.
+    pub(super) fn end(&mut self) {
+        if self.begun.is_some() {
+            *self = Retry::default();
+        }
+    }
+}
