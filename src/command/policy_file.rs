@@ -135,5 +135,5 @@ fn report(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {
     let source = SourceFile::new(path, file);
     let summary = format!("policy `{}` is not valid: {how_many}", path.display());
     let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
-    std::iter::once(summary).chain(shown).collect::<Vec<_>>().join("\n")
+    [summary, shown.collect::<Vec<_>>().join("\n\n")].join("\n")
 }

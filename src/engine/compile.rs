@@ -18,8 +18,8 @@ use super::policy::{
     Tools,
 };
 use super::source::{
-    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name, name_for_problem,
-    pointer_of_key, string, word,
+    Entry, Fields, Node, Place, Problem, Problems, boolean, elements, entries, name,
+    name_for_problem, open_bracket, pointer_of_key, string, word,
 };
 use super::value::{Kind, Str};
 
@@ -119,17 +119,25 @@ fn syntax_problem(text: &str, error: JsonError) -> Problem {
     }
     let rest = text.get(error.at..).unwrap_or_default();
     let help = match rest.chars().next() {
-        Some('/' | '#') => Some("JSON has no comments; use `description`".to_owned()),
-        Some('}' | ']') => Some("no comma stands before a closing bracket".to_owned()),
-        Some('\'') => Some("strings stand in double quotes".to_owned()),
+        Some('/' | '#') => Some("JSON has no comments; use `description`"),
+        Some('}' | ']') => Some("no comma stands before a closing bracket"),
+        Some('\'') => Some("strings stand in double quotes"),
+        Some('"') => Some("a comma or colon is missing before this"),
         _ => None,
+    };
+    let unclosed = || {
+        let (at, bracket) = open_bracket(text).filter(|_| rest.is_empty())?;
+        Some(format!("the `{bracket}` at {} is not closed", Place::of(at, text.as_bytes())))
     };
     let message = match (error.fault, rest.chars().next()) {
         (Fault::TooDeep, _) => error.fault.to_string(),
         (fault, None) => format!("{fault}, found the end of the file"),
-        (fault, Some(found)) => format!("{fault}, found `{}`", found.escape_debug()),
+        (fault, Some(found)) if found.is_control() => {
+            format!("{fault}, found `{}`", found.escape_debug())
+        }
+        (fault, Some(found)) => format!("{fault}, found `{found}`"),
     };
-    unreadable(error.at, message, help)
+    unreadable(error.at, message, help.map(str::to_owned).or_else(unclosed))
 }
 
 #[derive(Default)]

@@ -183,6 +183,7 @@ impl Observer for Trace<'_> {
             Event::Entries(rules) => {
                 if rules.is_empty() {
                     self.looks.push(Look::Default(self.policy.default));
+                    return;
                 }
                 let rules = rules.iter().copied().chain(&self.policy.all_tools);
                 self.looks.extend(rules.map(|rule| Look::Entry(Arc::clone(&rule.pointer))));

@@ -373,7 +373,8 @@ impl Linter<'_> {
             let Test::Regex(regex) = &condition.test else { continue };
             let Some(missing) = contradiction::missing_anchor(regex.as_str()) else { continue };
             let pointer = format!("{}/conditions/{nth}/value", clause.pointer);
-            let message = format!("this pattern matches anywhere in the text: it has no {missing}");
+            let message =
+                format!("this pattern is not held to the whole text: it has no {missing}");
             let help = "`^` and `$` hold it to the whole text; `(?s:.*)` stands for anything before or behind";
             self.warn("unanchored_regex", Token::Value, pointer, message, help);
         }

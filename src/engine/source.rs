@@ -65,6 +65,29 @@ pub fn token_at(text: &str, at: usize) -> Range<usize> {
     at..at.saturating_add(len)
 }
 
+/// The bracket that is open at the end of a text which is JSON as far as it goes: where, and which.
+#[must_use]
+pub fn open_bracket(text: &str) -> Option<(usize, char)> {
+    let mut open = Vec::new();
+    let mut at = 0_usize;
+    while let Some(rest) = text.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
+        let step = match rest.first() {
+            Some(b'"') => proved_string_len(rest),
+            Some(bracket @ (b'{' | b'[')) => {
+                open.push((at, char::from(*bracket)));
+                1
+            }
+            Some(b'}' | b']') => {
+                open.pop();
+                1
+            }
+            _ => 1,
+        };
+        at = at.saturating_add(step);
+    }
+    open.pop()
+}
+
 /// Where the first line of `text` ends.
 fn line_len(text: &str) -> usize {
     memchr::memchr2(b'\n', b'\r', text.as_bytes()).unwrap_or(text.len())
@@ -318,7 +341,7 @@ impl Problems {
 fn alternatives(names: &[&str]) -> String {
     match names {
         [] => String::new(),
-        [only] => format!("the string `{only}`"),
+        [only] => format!("the string `\"{only}\"`"),
         [first @ .., last] => format!("{} or `{last}`", quoted_list(first)),
     }
 }
