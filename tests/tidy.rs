@@ -5,22 +5,50 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 26] = [
+const ENGINE: [(&str, &[&str]); 30] = [
     ("answer", &["frame"]),
     (
         "compile",
-        &["condition", "decide", "json", "limits", "name", "path", "policy", "source", "value"],
+        &[
+            "condition",
+            "decide",
+            "example",
+            "json",
+            "limits",
+            "name",
+            "path",
+            "policy",
+            "source",
+            "value",
+        ],
     ),
     ("condition", &["decimal", "path", "value"]),
+    ("contradiction", &["condition", "decimal", "value"]),
     ("decide", &["condition", "decimal", "frame", "limits", "mcp", "path", "policy", "value"]),
     ("decimal", &[]),
     ("excerpt", &["path", "value"]),
+    ("example", &["decide", "explain", "limits", "mcp", "path", "policy"]),
+    ("explain", &["condition", "decide", "limits", "mcp", "path", "policy"]),
     ("frame", &["json", "value"]),
     ("in_flight", &["frame"]),
     ("json", &["keys", "scan", "value"]),
     ("keys", &["value"]),
     ("limits", &[]),
     ("line", &["frame"]),
+    (
+        "lint",
+        &[
+            "condition",
+            "contradiction",
+            "decide",
+            "json",
+            "limits",
+            "name",
+            "policy",
+            "source",
+            "value",
+        ],
+    ),
     ("listing", &["decimal", "value"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &[]),

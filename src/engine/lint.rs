@@ -380,7 +380,7 @@ impl Linter<'_> {
         }
     }
 
-    /// `told` are the paths that this rule has been warned of.
+    /// `told` are the paths that this rule has been warned of, or says itself that they may be absent.
     fn absent_passes(
         &mut self,
         rule: &Rule,
@@ -396,9 +396,12 @@ impl Linter<'_> {
                 matches!(other.test, Test::Exists(true)) && other.path.is_within(path)
             });
             let text = path.to_string();
+            if says_optional {
+                told.push(text);
+                continue;
+            }
             if path.is_root()
                 || !absent_fails
-                || says_optional
                 || told.contains(&text)
                 || self.is_required(rule, name, condition)
             {
