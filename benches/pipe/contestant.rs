@@ -7,9 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, ensure};
+use callgate::engine::limits::{Amount, CounterKey, Demand, Scope, Settlement, Window};
 use callgate::shell::audit::chain::Chain;
+use callgate::shell::clock::moment;
+use callgate::shell::ledger::Counters as _;
+use callgate::shell::ledger::sqlite::SqliteLedger;
 use tempfile::TempDir;
 
 use crate::lines::Lines;
@@ -107,6 +112,20 @@ fn aged_state() -> Result<PathBuf> {
         let appended = log.append(bodies.iter().map(String::as_str));
         ensure!(appended.is_ok(), "{appended:?}");
     }
+    let counter = |window| CounterKey { scope: Scope::Grant, name: "twice".into(), window };
+    let cost = Amount::from_nanos(u128::from(CALLS) * 1_000_000_000).context("an amount")?;
+    let max = Amount::from_nanos(10_u128.pow(24)).context("an amount")?;
+    let demands = [Window::Sliding(60), Window::Sliding(86_400)].map(|window| Demand {
+        counter: counter(window),
+        cost,
+        max,
+        enforced: true,
+    });
+    let mut ledger = SqliteLedger::new(aged.path(), "bench", "default", "0123456789abcdef");
+    let mut cx = Context::from_waker(Waker::noop());
+    let charged = ledger.poll_reserve(&mut cx, &demands, moment());
+    ensure!(matches!(charged, Poll::Ready(Ok(Settlement::Charged { .. }))), "{charged:?}");
+    drop(ledger);
     Ok(AGED.get_or_init(|| aged).path().to_owned())
 }
 

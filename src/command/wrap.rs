@@ -15,6 +15,8 @@ use crate::shell::audit::lines::{Event, Identity};
 use crate::shell::books::Books;
 use crate::shell::clock;
 use crate::shell::file;
+use crate::shell::ledger::Counters;
+use crate::shell::ledger::sqlite::SqliteLedger;
 use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
 use crate::shell::relay::{self, Relay};
@@ -55,7 +57,7 @@ fn start(
     let directory = state_directory(args)?;
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
-    let ledger = Box::new(MemoryLedger::default());
+    let ledger = open_ledger(args, directory.as_deref(), &identity)?;
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
@@ -115,6 +117,20 @@ fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
     let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
     needed.then(|| places::directory(&args.state.state)).transpose()
+}
+
+fn open_ledger(
+    args: &WrapArgs,
+    directory: Option<&Path>,
+    Identity { server, grant, session }: &Identity,
+) -> anyhow::Result<Box<dyn Counters>> {
+    Ok(match (&args.state.state, directory) {
+        (State::Default | State::Directory(_), Some(directory)) => {
+            Box::new(SqliteLedger::new(directory, server, grant, session))
+        }
+        (State::Redis(_), _) => anyhow::bail!("counters in Redis are not built yet"),
+        _ => Box::new(MemoryLedger::default()),
+    })
 }
 
 fn open_audit(

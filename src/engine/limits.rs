@@ -357,6 +357,12 @@ impl Counter {
         None
     }
 
+    /// When the counter next comes down by itself, if anything is charged that ever leaves it.
+    #[must_use]
+    pub fn frees_at_ms(&self, at_ms: u64) -> Option<u64> {
+        self.down_to_ms(self.used(at_ms).checked_sub(1)?, at_ms)
+    }
+
     /// Charges the slot of `at_ms`, and says which that is.
     fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
         let slot = self.window.slot(at_ms).max(self.newest);

@@ -86,7 +86,11 @@ impl Audit {
         self.seen_ms = wall_ms;
         let body = self.body(&Event::of(record), wall_ms);
         let written = match self.append(Some(&body)) {
-            Err(AppendError::Busy) if self.retry.poll(cx).is_pending() => return Poll::Pending,
+            Err(AppendError::Busy)
+                if self.retry.poll(cx, Some(self.chain.lock_inode())).is_pending() =>
+            {
+                return Poll::Pending;
+            }
             Err(AppendError::Busy) => Err(anyhow!("another process has held the log for a second")),
             Err(AppendError::Failed(error)) => Err(error),
             Ok(()) => {

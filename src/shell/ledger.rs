@@ -2,10 +2,13 @@
 //!
 //! The engine says what a ledger must do ([`Ledger`]); here is what a store may need beside it: time.
 
+pub mod sqlite;
+
 use std::task::{Context, Poll};
 
 use crate::engine::limits::{
-    Demand, Ledger, MemoryLedger, Now, Reservation, Settlement, StateUnavailable,
+    Amount, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement, StateUnavailable,
+    Window,
 };
 
 /// A store of counters for one server, grant and run. One reservation is asked for at a time: the client's direction
@@ -29,6 +32,29 @@ pub trait Counters {
 
     /// Moves what is to be done beside reservations. Ready when nothing is left of it; it gives up by itself.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// One counter of a store, as people are shown it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CounterRow {
+    /// The server that it belongs to.
+    pub server: String,
+    /// Who shares it.
+    pub scope: Scope,
+    /// The grant or the run that it belongs to; empty if it is the server's.
+    pub holder: String,
+    /// Its name in the policy.
+    pub name: String,
+    /// Its window.
+    pub window: Window,
+    /// What counts now.
+    pub used: Amount,
+    /// The smallest maximum that it was last held to.
+    pub max: Amount,
+    /// When something of it is next given free, in milliseconds since the epoch.
+    pub frees_at_ms: Option<u64>,
+    /// When it was last charged, in the same.
+    pub seen_ms: u64,
 }
 
 impl Counters for MemoryLedger {

@@ -14,5 +14,6 @@ pub mod file;
 pub mod ledger;
 pub mod notices;
 mod retry;
+mod stopped;
 pub mod upstream;
 pub mod watch;

@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
+use super::stopped;
+
 /// How long it is tried in all (SPEC S2).
 const PATIENCE: Duration = Duration::from_secs(1);
+/// When it is looked who holds the lock.
+const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(16);
@@ -18,17 +22,25 @@ const LONGEST: Duration = Duration::from_millis(16);
 pub(super) struct Retry {
     /// When the first attempt failed.
     begun: Option<Instant>,
+    /// Whoever stands in the way has been looked at.
+    looked: bool,
     pause: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Retry {
-    /// An attempt has failed. Pending: the task is woken when it is time for another one. Ready: that was the last.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// An attempt has failed, since another process holds a lock on the file with the inode `locked`. Pending: the task
+    /// is woken when it is time for another one. Ready: that was the last.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, locked: Option<u64>) -> Poll<()> {
         let now = Instant::now();
-        if now.saturating_duration_since(*self.begun.get_or_insert(now)) >= PATIENCE {
+        let waited = now.saturating_duration_since(*self.begun.get_or_insert(now));
+        if waited >= PATIENCE {
             *self = Retry::default();
             return Poll::Ready(());
+        }
+        if waited >= SUSPICION && !self.looked {
+            self.looked = true;
+            locked.into_iter().for_each(stopped::wake_holder);
         }
         loop {
             let sleep = self.sleep.get_or_insert_with(|| {

@@ -185,6 +185,11 @@ impl Chain {
         appended.map_err(AppendError::Failed)
     }
 
+    /// The file that writers lock.
+    pub(super) fn lock_inode(&self) -> u64 {
+        self.head.device_and_inode.1
+    }
+
     /// Locks the head, and makes sure that it is the one that everybody locks.
     fn lock(&mut self) -> Result<(), AppendError> {
         loop {

@@ -1,0 +1,62 @@
+//! Another callgate that was stopped (SIGSTOP) in the microseconds in which it held a lock: it must not keep all others
+//! waiting. It is continued, goes on with its session, and lets the lock go.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Continues whoever holds a lock on the file with this inode, if that is a callgate that was stopped.
+pub(super) fn wake_holder(inode: u64) {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    for pid in holders(&locks, inode) {
+        if is_stopped(pid) && is_callgate(pid) {
+            // One that has gone meanwhile holds no lock.
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+}
+
+/// The processes with a write lock on the file, as `/proc/locks` lists them:
+/// `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120`
+fn holders(locks: &str, inode: u64) -> impl Iterator<Item = Pid> {
+    locks.lines().filter_map(move |line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "WRITE")?;
+        let [pid, file] = words.get(at.checked_add(1)?..)?.first_chunk()?;
+        let found: u64 = file.rsplit(':').next()?.parse().ok()?;
+        (found == inode).then(|| pid.parse().ok().and_then(Pid::from_raw))?
+    })
+}
+
+/// The state stands behind the name, which is in brackets and may contain anything.
+fn is_stopped(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
+    state == Some("T")
+}
+
+fn is_callgate(pid: Pid) -> bool {
+    let name = |exe: &str| Path::new(exe).canonicalize().ok()?.file_name().map(ToOwned::to_owned);
+    let theirs = name(&format!("/proc/{pid}/exe"));
+    theirs.is_some() && theirs == name("/proc/self/exe")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holders;
+
+    #[test]
+    fn holders_are_found_by_the_file() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:00:5678 120 120\n\
+                     1: -> POSIX  ADVISORY  WRITE 12 fe:00:5678 120 120\n\
+                     2: POSIX  ADVISORY  READ 13 fe:00:5678 128 128\n\
+                     3: FLOCK  ADVISORY  WRITE 14 fe:00:5679 0 EOF\n";
+        let found = |inode| -> Vec<i32> {
+            holders(locks, inode).map(|pid| pid.as_raw_nonzero().get()).collect()
+        };
+        assert_eq!(found(5678), [11, 12]);
+        assert_eq!(found(5679), [14]);
+        assert_eq!(found(1), [0; 0]);
+    }
+}
