@@ -1,5 +1,7 @@
 //! What is legal in a policy and likely not meant.
 
+use std::collections::HashSet;
+
 use super::condition::{Condition, Test};
 use super::contradiction::{self, Doubt};
 use super::decide::is_closed;
@@ -19,8 +21,9 @@ pub struct Warning {
     pub problem: Problem,
 }
 
-/// How much work goes into comparing names with patterns, in pairs of characters.
-const COVER_BUDGET: usize = 20_000_000;
+/// How much work goes into comparing names with patterns and conditions with each other, in small steps. What is
+/// beyond is not warned of: a check has to end.
+const BUDGET: usize = 4_000_000;
 
 /// Fields of a rule that do nothing beside `"action": "deny"`.
 const DEAD_BESIDE_DENY: [&str; 5] = ["require", "deny_if", "approval_if", "limits", "rate_limit"];
@@ -32,25 +35,51 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
     let Ok(root) = Reader::new(file, MAX_DEPTH, &mut scratch).document(KeyRule::Any) else {
         return Vec::new();
     };
-    let mut linter = Linter { policy, root, budget: COVER_BUDGET, found: Vec::new() };
+    let hidden = policy.hide.iter().map(NamePattern::new).filter(NamePattern::is_wild).collect();
+    let mut linter = Linter { policy, root, hidden, budget: BUDGET, found: Vec::new() };
     linter.document();
     linter.hidden_names();
-    let entries = policy.tools.in_file_order();
-    for (place, (name, rule)) in entries.iter().enumerate() {
-        linter.entry(name, rule, place, &entries);
-        linter.rule(rule, Some(name));
+    let rules = root.member("tools").into_iter().flat_map(Value::members);
+    let entries: Vec<Entry<'_>> = policy
+        .tools
+        .in_file_order()
+        .into_iter()
+        .zip(rules)
+        .enumerate()
+        .map(|(place, ((name, rule), member))| Entry { place, name, rule, value: member.value })
+        .collect();
+    let wild: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.name.is_wild()).collect();
+    let plain = is_plain_policylayer(root);
+    for entry in &entries {
+        if linter.found.len() >= MAX_PROBLEMS {
+            break;
+        }
+        linter.entry(entry, &wild, plain);
+        linter.rule(entry.rule, entry.value, Some(&entry.name));
     }
-    if let Some(rule) = &policy.all_tools {
-        linter.rule(rule, None);
+    if let (Some(rule), Some(value)) = (&policy.all_tools, root.member("all_tools")) {
+        linter.rule(rule, value, None);
     }
     linter.found.sort_by_key(|warning| warning.problem.at);
     linter.found
 }
 
+/// An entry of `tools`.
+struct Entry<'l> {
+    /// Which one, from 0.
+    place: usize,
+    name: NamePattern,
+    rule: &'l Rule,
+    /// The rule as it is written.
+    value: Value<'l>,
+}
+
 struct Linter<'l> {
     policy: &'l Policy,
     root: Value<'l>,
-    /// What is left of [`COVER_BUDGET`].
+    /// Patterns of `hide`.
+    hidden: Vec<NamePattern>,
+    /// What is left of [`BUDGET`].
     budget: usize,
     found: Vec<Warning>,
 }
@@ -60,6 +89,13 @@ struct Linter<'l> {
 enum Token {
     Key,
     Value,
+}
+
+impl Entry<'_> {
+    /// True if the rule says `"action": "allow"` in so many words.
+    fn says_allow(&self) -> bool {
+        self.rule.action.is_none() && self.value.member("action").is_some()
+    }
 }
 
 impl Linter<'_> {
@@ -83,20 +119,17 @@ impl Linter<'_> {
         self.found.push(Warning { code, problem: Problem { at, pointer, message, help } });
     }
 
-    /// True if the document has something at `pointer`.
-    fn has(&self, pointer: &str) -> bool {
-        find(self.root, pointer).is_some()
+    /// True if there is still time for so much work.
+    fn affords(&mut self, work: usize) -> bool {
+        let left = self.budget.checked_sub(work);
+        self.budget = left.unwrap_or_default();
+        left.is_some()
     }
 
-    /// True if `wide` covers `narrow`, as far as there is time to find out.
+    /// True if `wide`, which is a pattern, covers `narrow`.
     fn covers(&mut self, wide: &NamePattern, narrow: &NamePattern) -> bool {
-        if matches!(wide, NamePattern::Exact(_)) {
-            return wide == narrow;
-        }
         let work = wide.as_str().len().saturating_mul(narrow.as_str().len());
-        let Some(left) = self.budget.checked_sub(work) else { return false };
-        self.budget = left;
-        wide.covers(narrow)
+        self.affords(work) && wide.covers(narrow)
     }
 
     fn document(&mut self) {
@@ -126,12 +159,8 @@ impl Linter<'_> {
         let names: Vec<NamePattern> = elements
             .filter_map(|element| Some(NamePattern::new(&element.as_str()?.decode()?)))
             .collect();
-        let wild: Vec<(usize, NamePattern)> = names
-            .iter()
-            .cloned()
-            .enumerate()
-            .filter(|(_, name)| matches!(name, NamePattern::Wild(_)))
-            .collect();
+        let wild: Vec<(usize, &NamePattern)> =
+            names.iter().enumerate().filter(|(_, name)| name.is_wild()).collect();
         for (place, name) in names.iter().enumerate() {
             let mut wider = wild.iter().filter(|(other, _)| *other != place);
             let cover = wider.find(|(other, wide)| {
@@ -145,43 +174,46 @@ impl Linter<'_> {
         }
     }
 
-    /// An entry of `tools` among the others.
-    fn entry(
-        &mut self,
-        name: &NamePattern,
-        rule: &Rule,
-        place: usize,
-        entries: &[(NamePattern, &Rule)],
-    ) {
+    /// An entry of `tools` among the patterns there.
+    fn entry(&mut self, entry: &Entry<'_>, wild: &[&Entry<'_>], plain: bool) {
+        let Entry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
         let text = name.as_str();
-        let hidden: Vec<NamePattern> = self.policy.hide.iter().map(NamePattern::new).collect();
-        if let Some(hide) = hidden.iter().find(|hide| self.covers(hide, name)) {
+        let is_hidden = if name.is_wild() {
+            let hidden = std::mem::take(&mut self.hidden);
+            let covered = hidden.iter().any(|hide| self.covers(hide, name));
+            self.hidden = hidden;
+            covered
+        } else {
+            self.policy.hide.matches(text)
+        };
+        if is_hidden {
             let message = format!("`{text}` is hidden, so this rule never decides");
-            let help = format!("every call of it is denied by `{}` in `hide`", hide.as_str());
-            self.warn("hidden_and_ruled", Token::Key, pointer.clone(), message, &help);
+            let help = "leave it out, here or in `hide`";
+            self.warn("hidden_and_ruled", Token::Key, pointer, message, help);
             return;
         }
-        if matches!(name, NamePattern::Wild(_)) && is_plain_policylayer(self.root) {
+        if plain && name.is_wild() {
             let message =
                 format!("`{text}` is a pattern here, and PolicyLayer would read it literally");
             let help =
                 "a `description` or `$schema` in the document says that it is written for callgate";
-            self.warn("literal_wildcard", Token::Key, pointer.clone(), message, help);
+            self.warn("literal_wildcard", Token::Key, pointer, message, help);
         }
-        let wider = entries.iter().enumerate().find(|(other, (wide, wide_rule))| {
-            *other != place
-                && self.says_more(rule, wide_rule)
-                && self.covers(wide, name)
-                && (*other < place || !self.covers(name, wide))
+        let wider = wild.iter().find(|wide| {
+            wide.place != *place
+                && self.leaves_nothing(wide.rule, entry)
+                && self.covers(&wide.name, name)
+                && (wide.place < *place || !name.is_wild() || !self.covers(name, &wide.name))
         });
-        if let Some((_, (wide, wide_rule))) = wider {
-            self.beside(name, rule, wide.as_str(), wide_rule);
+        if let Some(wide) = wider {
+            self.beside(entry, wide);
         }
     }
 
-    /// True if a wider entry with this rule leaves nothing to `rule`, or is at odds with it.
-    fn says_more(&self, rule: &Rule, wide: &Rule) -> bool {
+    /// True if a wider entry with the rule `wide` leaves nothing to say to another one, or is at odds with it.
+    fn leaves_nothing(&self, wide: &Rule, entry: &Entry<'_>) -> bool {
+        let Entry { rule, .. } = entry;
         if self.policy.mode_of(wide, None) == Mode::Shadow {
             return false;
         }
@@ -189,50 +221,42 @@ impl Linter<'_> {
             Some(ActionKind::Deny) => {
                 kind(rule) != Some(ActionKind::Deny) || reason(rule).is_none()
             }
-            Some(ActionKind::RequireApproval) => self.says_allow(rule) || is_bare(rule),
+            Some(ActionKind::RequireApproval) => entry.says_allow() || is_bare(rule),
             None => is_bare(rule),
         }
     }
 
-    /// True if a rule says `"action": "allow"` in so many words.
-    fn says_allow(&self, rule: &Rule) -> bool {
-        rule.action.is_none() && self.has(&format!("{}/action", rule.pointer))
-    }
-
-    fn beside(&mut self, name: &NamePattern, rule: &Rule, wide: &str, wide_rule: &Rule) {
-        let pointer = &rule.pointer;
-        let name = name.as_str();
-        let what = match kind(wide_rule) {
-            Some(ActionKind::Deny) => "denies it",
-            Some(ActionKind::RequireApproval) => "asks a human",
-            None => "",
-        };
-        let says_other = self.says_allow(rule) || kind(rule) == Some(ActionKind::RequireApproval);
-        let help = "every entry that matches a tool applies, and the strictest wins: an exact name makes no exception from a pattern";
-        if says_other && !what.is_empty() {
-            let message = format!("this is at odds with `{wide}`, which {what}");
-            self.warn(
-                "conflicting_actions",
-                Token::Value,
-                format!("{pointer}/action"),
-                message,
-                help,
-            );
-        } else if what.is_empty() && is_bare(wide_rule) {
-            let message = format!("`{wide}` permits `{name}` already");
-            self.warn("pointless_entry", Token::Key, pointer.to_string(), message, "leave it out");
-        } else if what.is_empty() {
-            let message =
-                format!("`{wide}` goes for `{name}` as well, so this entry changes nothing");
-            self.warn("pointless_entry", Token::Key, pointer.to_string(), message, help);
-        } else {
-            let message = format!("`{wide}` {what} before this entry is asked");
-            self.warn("pointless_entry", Token::Key, pointer.to_string(), message, help);
+    fn beside(&mut self, entry: &Entry<'_>, wide: &Entry<'_>) {
+        const HELP: &str = "every entry that matches a tool applies, and the strictest wins: an exact name makes no exception from a pattern";
+        let pointer = entry.rule.pointer.to_string();
+        let (name, pattern) = (entry.name.as_str(), wide.name.as_str());
+        let over = kind(wide.rule);
+        let other = entry.says_allow() || kind(entry.rule) == Some(ActionKind::RequireApproval);
+        if let (Some(over), true) = (over, other) {
+            let does = match over {
+                ActionKind::Deny => "denies it",
+                ActionKind::RequireApproval => "asks a human",
+            };
+            let message = format!("this is at odds with `{pattern}`, which {does}");
+            let at = format!("{pointer}/action");
+            self.warn("conflicting_actions", Token::Value, at, message, HELP);
+            return;
         }
+        let (message, help) = if over == Some(ActionKind::Deny) {
+            (format!("`{pattern}` denies it before this entry is asked"), HELP)
+        } else if is_bare(wide.rule) {
+            (format!("`{pattern}` permits `{name}` already"), "leave it out")
+        } else {
+            let message =
+                format!("`{pattern}` goes for `{name}` as well, so this entry changes nothing");
+            (message, HELP)
+        };
+        self.warn("pointless_entry", Token::Key, pointer, message, help);
     }
 
-    fn rule(&mut self, rule: &Rule, name: Option<&NamePattern>) {
-        self.action(rule);
+    /// A rule, and how it is written.
+    fn rule(&mut self, rule: &Rule, value: Value<'_>, name: Option<&NamePattern>) {
+        self.action(rule, value);
         self.limits(rule);
         let lists = [
             ("require", &rule.require, Doubt::Fails),
@@ -247,25 +271,26 @@ impl Linter<'_> {
         for clause in &rule.require {
             self.required(clause);
         }
-        let mut told = Vec::new();
+        let mut told = HashSet::new();
         for clause in &rule.deny_if {
             self.absent_passes(rule, name, clause, &mut told);
         }
     }
 
     /// `action` and what stands beside it.
-    fn action(&mut self, rule: &Rule) {
+    fn action(&mut self, rule: &Rule, value: Value<'_>) {
         let pointer = &rule.pointer;
         if kind(rule) == Some(ActionKind::Deny) {
-            let dead = DEAD_BESIDE_DENY.map(|field| format!("{pointer}/{field}"));
-            if let Some(field) = dead.into_iter().find(|field| self.has(field)) {
+            let dead = DEAD_BESIDE_DENY.into_iter().find(|field| value.member(field).is_some());
+            if let Some(field) = dead {
+                let field = format!("{pointer}/{field}");
                 let message = "this is never looked at beside `\"action\": \"deny\"`".to_owned();
                 let help = "leave out one of them; without `action` the rule denies by its conditions only";
                 self.warn("conflicting_actions", Token::Key, field, message, help);
             }
         }
-        let unused = format!("{pointer}/reason");
-        if rule.action.is_none() && self.has(&unused) {
+        if rule.action.is_none() && value.member("reason").is_some() {
+            let unused = format!("{pointer}/reason");
             let message = "nobody ever reads this `reason`".to_owned();
             let help = "it is the message of `\"action\": \"deny\"` and `\"require_approval\"`; the messages of conditions and limits are their own `on_deny`";
             self.warn("unused_reason", Token::Key, unused, message, help);
@@ -273,7 +298,8 @@ impl Linter<'_> {
     }
 
     fn limits(&mut self, rule: &Rule) {
-        for (nth, limit) in rule.limits.iter().enumerate() {
+        let mut counters = HashSet::new();
+        for limit in &rule.limits {
             let pointer = &limit.pointer;
             let max = format!("{pointer}/max");
             if limit.max == Amount::default() {
@@ -291,16 +317,15 @@ impl Linter<'_> {
                     "a `max` is at least one `increment`",
                 );
             }
-            let earlier = rule.limits.iter().take(nth).any(|other| other.counter == limit.counter);
-            if earlier {
+            if !counters.insert(&limit.counter) {
                 let message =
                     format!("a limit of this rule counts with `{}` already", limit.counter.name);
                 let help = "a call charges a counter once, by the largest cost; another `counter` name counts apart";
                 let named = format!("{pointer}/counter");
-                if self.has(&named) {
-                    self.warn("counter_twice", Token::Value, named, message, help);
-                } else {
+                if pointer.ends_with("/rate_limit") {
                     self.warn("counter_twice", Token::Key, pointer.to_string(), message, help);
+                } else {
+                    self.warn("counter_twice", Token::Value, named, message, help);
                 }
             }
         }
@@ -344,7 +369,8 @@ impl Linter<'_> {
                 continue;
             }
             let earlier = clause.conditions.iter().take(nth).find(|earlier| {
-                earlier.path == *path
+                self.affords(1)
+                    && earlier.path == *path
                     && (doubt == Doubt::Fails || !path.is_many())
                     && contradiction::between(&earlier.test, &condition.test, doubt)
             });
@@ -386,18 +412,23 @@ impl Linter<'_> {
         rule: &Rule,
         name: Option<&NamePattern>,
         clause: &Clause,
-        told: &mut Vec<String>,
+        told: &mut HashSet<String>,
     ) {
         for (nth, condition) in clause.conditions.iter().enumerate() {
             let path = &condition.path;
             let absent_fails =
                 !matches!(condition.test, Test::Exists(_) | Test::NotEqual(_) | Test::NotIn(_));
+            // Those beside it, and in `require`, have to be looked through.
+            let others = clause.conditions.len().saturating_add(rule.require.len());
+            if !self.affords(others) {
+                return;
+            }
             let says_optional = clause.conditions.iter().any(|other| {
                 matches!(other.test, Test::Exists(true)) && other.path.is_within(path)
             });
             let text = path.to_string();
             if says_optional {
-                told.push(text);
+                told.insert(text);
                 continue;
             }
             if path.is_root()
@@ -412,7 +443,7 @@ impl Linter<'_> {
                 "`require` it, or say beside it that it may be absent: `{{ \"path\": {}, \"op\": \"exists\", \"value\": true }}`",
                 serde_json::to_string(&text).unwrap_or_default()
             );
-            told.push(text);
+            told.insert(text);
             let pointer = format!("{}/conditions/{nth}/path", clause.pointer);
             self.warn("absent_passes", Token::Value, pointer, message, &help);
         }

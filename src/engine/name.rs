@@ -38,6 +38,12 @@ impl NamePattern {
         }
     }
 
+    /// True if it has `*` or `?`.
+    #[must_use]
+    pub fn is_wild(&self) -> bool {
+        matches!(self, NamePattern::Wild(_))
+    }
+
     /// True if `name` is meant, case and all.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
