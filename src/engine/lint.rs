@@ -162,6 +162,9 @@ impl Linter<'_> {
         let wild: Vec<(usize, &NamePattern)> =
             names.iter().enumerate().filter(|(_, name)| name.is_wild()).collect();
         for (place, name) in names.iter().enumerate() {
+            if !self.affords(wild.len()) {
+                return;
+            }
             let mut wider = wild.iter().filter(|(other, _)| *other != place);
             let cover = wider.find(|(other, wide)| {
                 self.covers(wide, name) && (*other < place || !self.covers(name, wide))
@@ -179,6 +182,9 @@ impl Linter<'_> {
         let Entry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
         let text = name.as_str();
+        if !self.affords(wild.len().saturating_add(self.hidden.len())) {
+            return;
+        }
         let is_hidden = if name.is_wild() {
             let hidden = std::mem::take(&mut self.hidden);
             let covered = hidden.iter().any(|hide| self.covers(hide, name));
@@ -368,9 +374,11 @@ impl Linter<'_> {
                 );
                 continue;
             }
+            if !self.affords(nth) {
+                return;
+            }
             let earlier = clause.conditions.iter().take(nth).find(|earlier| {
-                self.affords(1)
-                    && earlier.path == *path
+                earlier.path == *path
                     && (doubt == Doubt::Fails || !path.is_many())
                     && contradiction::between(&earlier.test, &condition.test, doubt)
             });
