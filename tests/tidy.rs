@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 30] = [
+const ENGINE: [(&str, &[&str]); 31] = [
     ("answer", &["frame"]),
     (
         "compile",
@@ -50,6 +50,7 @@ const ENGINE: [(&str, &[&str]); 30] = [
         ],
     ),
     ("listing", &["decimal", "value"]),
+    ("matrix", &["decide", "name", "policy"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &[]),
     ("path", &["json", "value"]),

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::diagnostics::visible;
-use super::{Failure, NO, policy_file, print, trace};
+use super::{Failure, NO, matrix, policy_file, print, trace};
 use crate::cli::{ExplainArgs, Format};
 use crate::engine::explain::{self, Explanation};
 use crate::engine::limits::{MemoryLedger, Now};
@@ -23,10 +23,16 @@ use crate::shell::file;
 pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load_untested(&args.policy, &content)?;
-    let explanation = explain_call(args, &policy, &mut MemoryLedger::default(), Now::default())?;
+    if let Some(session) = &args.matrix {
+        matrix::print(&policy, &matrix::tools_in(session)?, args.format)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tool = args.tool.as_deref().unwrap_or_default();
+    let mut ledger = MemoryLedger::default();
+    let explanation = explain_call(args, tool, &policy, &mut ledger, Now::default())?;
     print::result(|out| match args.format {
-        Format::Text => show(out, &args.tool, &explanation),
-        Format::Json => show_json(out, args, &explanation),
+        Format::Text => show(out, tool, &explanation),
+        Format::Json => show_json(out, tool, &explanation),
     })?;
     Ok(ExitCode::from(if explanation.ruling.is_allowed() { 0 } else { NO }))
 }
@@ -34,6 +40,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
 /// Decides the call of the command line with these counters.
 fn explain_call(
     args: &ExplainArgs,
+    tool: &str,
     policy: &Policy,
     ledger: &mut MemoryLedger,
     now: Now,
@@ -41,7 +48,7 @@ fn explain_call(
     let arguments = Arguments::parse(&args.arguments).map_err(|error| {
         anyhow!("failed to read the arguments: {}, at byte {}", error.fault, error.at)
     })?;
-    let call = ToolCall::of(&args.tool, arguments);
+    let call = ToolCall::of(tool, arguments);
     Ok(explain::explain(policy, &call, Mode::forced_by(args.shadow), ledger, now))
 }
 
@@ -62,12 +69,8 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
     Ok(())
 }
 
-fn show_json(
-    out: &mut dyn Write,
-    args: &ExplainArgs,
-    explanation: &Explanation,
-) -> anyhow::Result<()> {
-    let mut json = json!({ "tool": args.tool });
+fn show_json(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::Result<()> {
+    let mut json = json!({ "tool": tool });
     if let (Some(json), Value::Object(ruling)) =
         (json.as_object_mut(), trace::ruling_json(&explanation.ruling))
     {

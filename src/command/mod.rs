@@ -5,6 +5,7 @@ pub mod explain;
 pub mod wrap;
 
 pub mod diagnostics;
+pub mod matrix;
 pub mod places;
 pub mod policy_file;
 pub mod print;

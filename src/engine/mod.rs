@@ -18,6 +18,7 @@ mod contradiction;
 pub mod example;
 pub mod explain;
 pub mod lint;
+pub mod matrix;
 
 pub mod answer;
 pub mod excerpt;

@@ -11,6 +11,7 @@ use callgate::engine::compile::compile;
 use callgate::engine::explain::explain;
 use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::line::Side;
+use callgate::engine::matrix::{Standing, standing};
 use callgate::engine::mcp::ToolCall;
 use callgate::engine::path::Arguments;
 use callgate::engine::policy::Policy;
@@ -120,6 +121,13 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     let call = ToolCall::of(tool, arguments);
     let mut ledger = MemoryLedger::default();
     let explanation = explain(policy, &call, None, &mut ledger, Now::default());
+    let (ruling, standing) = (&explanation.ruling, standing(policy, tool));
+    match standing {
+        Standing::Allow => assert!(ruling.is_allowed(), "{tool} {ruling:?}"),
+        Standing::Ask | Standing::Deny => assert!(!ruling.is_allowed(), "{tool} {ruling:?}"),
+        Standing::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
+        Standing::Conditional | Standing::Limited => {}
+    }
     let lines = trace::lines(&explanation);
     assert!(!lines.iter().any(|line| line.chars().any(is_hidden)), "{lines:?}");
     let told = lines.iter().any(|line| line.contains("the call is denied"));
