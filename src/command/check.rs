@@ -10,6 +10,7 @@ use super::diagnostics::{JsonDiagnostic, Severity, SourceFile, visible};
 use super::policy_file::{self, Findings};
 use super::{Failure, NO, NOT_DONE, print};
 use crate::cli::{CheckArgs, Format};
+use crate::engine::visible::escape_json;
 use crate::shell::file;
 use crate::shell::notices::prose;
 
@@ -114,6 +115,6 @@ fn show_json(
         tests: JsonTests { run: findings.tests, failed: findings.failed },
         diagnostics: findings.diagnostics.iter().map(|found| source.json(found)).collect(),
     };
-    writeln!(out, "{}", serde_json::to_string(&file)?)?;
+    writeln!(out, "{}", escape_json(&serde_json::to_string(&file)?))?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::engine::limits::{MemoryLedger, Now};
 use crate::engine::mcp::ToolCall;
 use crate::engine::path::Arguments;
 use crate::engine::policy::{Mode, Policy};
+use crate::engine::visible::escape_json;
 use crate::shell::file;
 
 /// Explains one call; ends with 1 if it would not go out.
@@ -80,6 +81,6 @@ fn show_json(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyh
         }
         json.insert("trace".to_owned(), Value::Array(trace::json(explanation)));
     }
-    writeln!(out, "{json}")?;
+    writeln!(out, "{}", escape_json(&json.to_string()))?;
     Ok(())
 }

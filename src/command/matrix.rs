@@ -12,6 +12,7 @@ use super::print;
 use crate::cli::Format;
 use crate::engine::matrix::{Matrix, Row, Stray};
 use crate::engine::policy::{Effect, Policy};
+use crate::engine::visible::escape_json;
 
 /// The names of the tools that a server lists in a recorded session, on all pages, each once.
 ///
@@ -56,7 +57,7 @@ pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Resul
     let matrix = Matrix::of(policy, tools);
     print::result(|out| match format {
         Format::Text => show(out, policy, &matrix),
-        Format::Json => Ok(writeln!(out, "{}", matrix_json(&matrix))?),
+        Format::Json => Ok(writeln!(out, "{}", escape_json(&matrix_json(&matrix).to_string()))?),
     })
 }
 
@@ -82,9 +83,13 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
         writeln!(out)?;
     }
     for Stray { name, pointer, did_you_mean } in &matrix.strays {
-        let meant =
-            did_you_mean.as_ref().map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
-        let text = format!("the server has no tool `{name}`, which {pointer} names{meant}");
+        let meant = did_you_mean.as_ref();
+        let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
+        let text = if name.contains(['*', '?']) {
+            format!("{pointer}: no tool of the server matches `{name}`")
+        } else {
+            format!("{pointer}: the server has no tool `{name}`{meant}")
+        };
         writeln!(out, "{}", visible(&text))?;
     }
     Ok(())
