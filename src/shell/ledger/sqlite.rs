@@ -16,7 +16,7 @@ mod tender;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::engine::limits::{Demand, LimitClock, Now, Reservation, Settlement, StateUnavailable};
 
@@ -47,7 +47,8 @@ impl From<rusqlite::Error> for Trouble {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
         match error.sqlite_error_code() {
             Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
-            _ => Trouble::Broken(error.into()),
+            // Its cause says the same once more.
+            _ => Trouble::Broken(anyhow!("{error}")),
         }
     }
 }
@@ -133,6 +134,8 @@ impl SqliteLedger {
 
     fn unavailable(&mut self, error: anyhow::Error) -> StateUnavailable {
         self.store = None;
+        // A disk that is full may be so of our own log.
+        self.tender.as_mut().map(Tender::wake);
         let error = error.context(format!("failed to use state `{}`", self.files.path().display()));
         StateUnavailable { reason: prose(&error) }
     }
@@ -151,7 +154,7 @@ impl Counters for SqliteLedger {
                 if self.retry.poll(cx, lock).is_pending() {
                     return Poll::Pending;
                 }
-                Err(anyhow::anyhow!("another process has locked it for a second"))
+                Err(anyhow!("another process has locked it for a second"))
             }
             Err(Trouble::Broken(error)) => Err(error),
             Ok(settled) => Ok(settled),

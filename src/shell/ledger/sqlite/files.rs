@@ -1,13 +1,15 @@
 //! The files of a store: whether they are still those that were opened.
 
-use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
+/// What a database begins with (<https://sqlite.org/fileformat2.html#magic_header_string>).
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// How long it is trusted that nothing has changed.
 const TRUST: Duration = Duration::from_millis(10);
 /// A write-ahead log of so many bytes is long.
@@ -97,7 +99,13 @@ impl Files {
         }
         match std::fs::metadata(&self.path) {
             Ok(found) if !found.is_file() => Err(anyhow!("it is not a regular file")),
-            Ok(_) => Ok(()),
+            Ok(found) if found.len() == 0 => Ok(()),
+            // The write-ahead log may hide that there is nothing sound below it.
+            Ok(_) => {
+                let mut begin = [0; MAGIC.len()];
+                File::open(&self.path)?.read_exact_at(&mut begin, 0)?;
+                if begin == *MAGIC { Ok(()) } else { Err(anyhow!("it is damaged, or no database")) }
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.opened.is_none() => {
                 // Two may do it at once.
                 OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;

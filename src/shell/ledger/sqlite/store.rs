@@ -18,8 +18,12 @@ use crate::shell::ledger::CounterRow;
 
 /// Marks a file as ours: "cgat".
 const APPLICATION_ID: i32 = 0x6367_6174;
+/// The size of a page.
+const PAGE_BYTES: i32 = 1024;
 /// How long commands wait for other processes.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a run that is over waits for them.
+const LAST_PATIENCE: Duration = Duration::from_millis(50);
 /// Rows of runs that were killed are kept for a month after their last charge.
 const KEPT_MS: u64 = 31 * 24 * 60 * 60 * 1000;
 
@@ -156,6 +160,7 @@ impl Store {
     /// Removes what belongs to this run alone.
     pub(super) fn forget_run(&mut self, names: &Names) -> Result<(), Trouble> {
         if self.ids.keys().any(|key| key.scope == Scope::Session) {
+            self.connection.busy_timeout(LAST_PATIENCE)?;
             let forget = "DELETE FROM counter WHERE scope = 'session' AND holder = ?1";
             self.connection.execute(forget, [&names.run])?;
         }
@@ -283,25 +288,27 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
         connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
     };
     let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
-    if read(connection, "application_id")? == APPLICATION_ID
-        && read(connection, "user_version")? == known
-    {
-        return Ok(());
+    let version = read(connection, "user_version")?;
+    if read(connection, "application_id")? == APPLICATION_ID {
+        if version == known {
+            return Ok(());
+        }
+        if version > known {
+            let newer = anyhow!("a newer callgate has written it (schema {version}, not {known})");
+            return Err(newer.into());
+        }
+    } else {
+        let is_empty = "SELECT count(*) = 0 FROM sqlite_schema";
+        if !connection.query_row(is_empty, [], |row| row.get::<_, bool>(0))? {
+            return Err(anyhow!("it is a database of another program").into());
+        }
     }
-    // Outside of any transaction; it stays so for good.
+    // Outside of any transaction; both stay so for good. Rows are small, and whole pages go to the log.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have been faster.
     let version = read(&transaction, "user_version")?;
-    let is_empty = |connection: &Connection| {
-        connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-    };
-    if read(&transaction, "application_id")? != APPLICATION_ID && !is_empty(&transaction)? {
-        return Err(anyhow!("it is a database of another program").into());
-    }
-    if version > known {
-        let newer = anyhow!("a newer callgate has written it (schema {version}, not {known})");
-        return Err(newer.into());
-    }
     for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
         transaction.execute_batch(step)?;
     }

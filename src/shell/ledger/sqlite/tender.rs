@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// Commits of this process between two rounds.
-const COMMITS: u64 = 1000;
+const COMMITS: u64 = 500;
 /// How long it waits for others before it leaves it to them.
 const PATIENCE: Duration = Duration::from_millis(100);
 
