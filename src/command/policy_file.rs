@@ -10,7 +10,7 @@ use crate::engine::compile::compile_with_tests;
 use crate::engine::example;
 use crate::engine::lint::lint;
 use crate::engine::policy::Policy;
-use crate::engine::source::MAX_PROBLEMS;
+use crate::engine::source::{MAX_PROBLEMS, Problem};
 use crate::shell::audit::chain;
 use crate::shell::news::LoadedPolicy;
 
@@ -50,12 +50,7 @@ impl Findings {
         let (policy, tests) = match compile_with_tests(content) {
             Ok(compiled) => compiled,
             Err(problems) => {
-                let mut diagnostics: Vec<Diagnostic> =
-                    problems.into_iter().map(Diagnostic::from).collect();
-                if is_intercept(content) {
-                    diagnostics.truncate(1);
-                    diagnostics.iter_mut().for_each(point_at_import);
-                }
+                let diagnostics = told(content, problems);
                 return Findings { policy: None, diagnostics, tests: 0, failed: 0 };
             }
         };
@@ -93,18 +88,29 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
 /// # Errors
 /// It is not valid; every problem is named with its place.
 pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
-    compile_with_tests(content).map(|(policy, _)| policy).map_err(|problems| {
-        let diagnostics: Vec<Diagnostic> = problems.into_iter().map(Diagnostic::from).collect();
-        anyhow!(report(path, content, &diagnostics))
-    })
+    compile_with_tests(content)
+        .map(|(policy, _)| policy)
+        .map_err(|problems| anyhow!(report(path, content, &told(content, problems))))
 }
 
-/// True if a file that is no policy looks like one of Intercept: YAML with its words at the left edge.
-fn is_intercept(content: &[u8]) -> bool {
-    const WORDS: [&str; 6] = ["version:", "description:", "default:", "hide:", "tools:", "---"];
+/// The problems of a file, as they are told.
+fn told(content: &[u8], problems: Vec<Problem>) -> Vec<Diagnostic> {
+    let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(Diagnostic::from).collect();
+    if is_yaml(content) {
+        diagnostics.truncate(1);
+        diagnostics.iter_mut().for_each(point_at_import);
+    }
+    diagnostics
+}
+
+/// True if a file that is no policy looks like YAML, as Intercept's policies are: it begins with `name:`.
+fn is_yaml(content: &[u8]) -> bool {
     let text = String::from_utf8_lossy(content);
     let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    lines.next().is_some_and(|line| WORDS.iter().any(|word| line.starts_with(word)))
+    let first = lines.next().unwrap_or_default();
+    let name = first.split(':').next().unwrap_or_default();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    first == "---" || name.len() < first.len() && !name.is_empty() && name.chars().all(is_word)
 }
 
 fn point_at_import(diagnostic: &mut Diagnostic) {

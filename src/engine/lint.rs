@@ -339,10 +339,11 @@ impl Linter<'_> {
 
     /// Conditions that cannot hold, by themselves or beside those before them.
     fn conditions(&mut self, list: &str, clause: &Clause, doubt: Doubt) {
-        let so = match list {
-            "require" => "so every call is denied",
-            "deny_if" => "so this entry never denies",
-            _ => "so this entry never asks",
+        // What cannot be decided counts as holding in the last two (SPEC P8).
+        let (never, so) = match list {
+            "require" => ("can never hold", "so every call is denied"),
+            "deny_if" => ("holds in doubt only", "so no clear call is denied by this entry"),
+            _ => ("holds in doubt only", "so no clear call is held by this entry"),
         };
         for (nth, condition) in clause.conditions.iter().enumerate() {
             let pointer = format!("{}/conditions/{nth}", clause.pointer);
@@ -364,7 +365,7 @@ impl Linter<'_> {
                 continue;
             }
             if let Some(why) = contradiction::alone(&condition.test) {
-                let message = format!("this condition can never hold, {so}: {why}");
+                let message = format!("this condition {never}, {so}: {why}");
                 self.warn(
                     "never_holds",
                     Token::Value,
@@ -383,7 +384,7 @@ impl Linter<'_> {
                     && contradiction::between(&earlier.test, &condition.test, doubt)
             });
             if let Some(earlier) = earlier {
-                let message = format!("this can never hold beside `{}`, {so}", short(earlier));
+                let message = format!("this {never} beside `{}`, {so}", short(earlier));
                 let help = "all conditions of one entry must hold; entries of `deny_if` stand side by side";
                 self.warn("never_holds", Token::Value, format!("{pointer}/value"), message, help);
             }
