@@ -161,7 +161,14 @@ impl Linter<'_> {
             .collect();
         let wild: Vec<(usize, &NamePattern)> =
             names.iter().enumerate().filter(|(_, name)| name.is_wild()).collect();
+        let mut seen = HashSet::new();
         for (place, name) in names.iter().enumerate() {
+            if !seen.insert(name.as_str()) {
+                let message = "this stands in the list already".to_owned();
+                let pointer = format!("/hide/{place}");
+                self.warn("pointless_entry", Token::Value, pointer, message, "leave it out");
+                continue;
+            }
             if !self.affords(wild.len()) {
                 return;
             }
@@ -276,6 +283,9 @@ impl Linter<'_> {
         }
         for clause in &rule.require {
             self.required(clause);
+        }
+        if is_closed(self.policy, rule) {
+            return;
         }
         let mut told = HashSet::new();
         for clause in &rule.deny_if {
