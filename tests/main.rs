@@ -15,4 +15,5 @@ mod live;
 mod policy;
 mod properties;
 mod readme;
+mod redis;
 mod tidy;

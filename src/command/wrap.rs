@@ -16,6 +16,7 @@ use crate::shell::books::Books;
 use crate::shell::clock;
 use crate::shell::file;
 use crate::shell::ledger::Counters;
+use crate::shell::ledger::redis::RedisLedger;
 use crate::shell::ledger::sqlite::SqliteLedger;
 use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
@@ -38,7 +39,10 @@ pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
     let policy = policy_file::load(&args.policy, &content)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    runtime.block_on(async { Ok(start(args, content, policy)?.run().await) })
+    let ended = runtime.block_on(async { Ok(start(args, content, policy)?.run().await) });
+    // A name that is still being looked up keeps nobody here.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Starts the server, and everything around it.
@@ -128,7 +132,7 @@ fn open_ledger(
         (State::Default | State::Directory(_), Some(directory)) => {
             Box::new(SqliteLedger::new(directory, server, grant, session))
         }
-        (State::Redis(_), _) => anyhow::bail!("counters in Redis are not built yet"),
+        (State::Redis(url), _) => Box::new(RedisLedger::new(url, server, grant, session)?),
         _ => Box::new(MemoryLedger::default()),
     })
 }

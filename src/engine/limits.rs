@@ -485,8 +485,9 @@ struct View<'a> {
     has_room: bool,
 }
 
-/// What the counter at `place` is charged for the whole call.
-fn charge_of(place: usize, demands: &[Demand], places: &[usize]) -> Amount {
+/// What the counter at `place` is charged for the whole call; see [`settle`].
+#[must_use]
+pub fn charge_of(place: usize, demands: &[Demand], places: &[usize]) -> Amount {
     let of_counter = || demands.iter().zip(places).filter(|&(_, &p)| p == place).map(|(d, _)| d);
     let enforced = of_counter().filter(|d| d.enforced).map(|d| d.cost).max();
     enforced.or_else(|| of_counter().map(|d| d.cost).max()).unwrap_or_default()

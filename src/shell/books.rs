@@ -128,7 +128,7 @@ impl Books {
     /// Closes the books: what was charged in vain goes back, and the log gets its last line.
     pub(super) async fn close(&mut self, exit_code: u8) {
         let ledger = &mut self.ledger;
-        let idle = poll_fn(|cx| ledger.poll_idle(cx));
+        let idle = poll_fn(|cx| ledger.poll_end(cx));
         // What does not come back in time is lost, and never given twice.
         let _ = tokio::time::timeout(LAST_CHARGES, idle).await;
         if let Some(audit) = &mut self.audit

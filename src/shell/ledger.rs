@@ -2,6 +2,7 @@
 //!
 //! The engine says what a ledger must do ([`Ledger`]); here is what a store may need beside it: time.
 
+pub mod redis;
 pub mod sqlite;
 
 use std::task::{Context, Poll};
@@ -32,6 +33,11 @@ pub trait Counters {
 
     /// Moves what is to be done beside reservations. Ready when nothing is left of it; it gives up by itself.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// The same at the end of the run: what only this run needs is forgotten, too.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_idle(cx)
+    }
 }
 
 /// One counter of a store, as people are shown it.

@@ -71,7 +71,7 @@ impl Wrap {
 
     fn with_file(dir: TempDir, file: &Path) -> Self {
         let mut command = callgate(dir.path());
-        command.arg("wrap").arg("--policy").arg(file).args(["--state", "memory"]);
+        command.arg("wrap").arg("--policy").arg(file).env("CALLGATE_STATE", "memory");
         let policy_file = dir.path().join(file);
         let (streams, stderr) = (Streams::pipes(), Stdio::piped());
         Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }

@@ -1,7 +1,7 @@
 //! Live runs: the real binary over real pipes, before scripted servers and real ones.
 
 pub(crate) mod gate;
-mod process;
+pub(crate) mod process;
 mod rows;
 mod streams;
 mod versions;

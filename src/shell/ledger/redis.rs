@@ -1,0 +1,218 @@
+//! Counters in Redis or Valkey, shared by the wrappers of many machines (SPEC S2).
+//!
+//! ```text
+//!   reservation: ledger ─► task ─► connect, if need be ─► one script: read, settle, charge ─► answer
+//!                                  └──────────── a second in all, or the call is denied ────────────┘
+//! ```
+//!
+//! The script is the one place that decides; it does what [`crate::engine::limits::settle`] does. The server's clock is
+//! the time. What a run has seen there it expects to find again: if counters are gone before their time, one call is
+//! denied and people are told, for nobody can know what was charged.
+
+mod link;
+mod names;
+mod place;
+mod request;
+mod rows;
+mod seen;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::oneshot;
+
+use crate::engine::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
+
+use self::link::{Link, Words};
+use self::names::Names;
+use self::place::Place;
+use self::request::{Answer, Asked, release};
+use self::seen::Seen;
+use super::{CounterRow, Counters};
+use crate::shell::clock::moment;
+use crate::shell::notices::prose;
+
+/// The counters of one server, grant and run at a Redis server.
+#[derive(Debug)]
+pub struct RedisLedger {
+    place: Place,
+    names: Names,
+    link: Option<Link>,
+    seen: Seen,
+    /// How many reservations were asked for.
+    asked: u64,
+    awaited: Option<Awaited>,
+    /// Ready when everything is given back.
+    idle: Option<oneshot::Receiver<()>>,
+    /// True once the counters of this run were told to go.
+    is_ended: bool,
+    /// What stands for the server's clock.
+    pretended_ms: Option<u64>,
+}
+
+/// A reservation that is on its way.
+#[derive(Debug)]
+struct Awaited {
+    asked: Asked,
+    demands: Vec<Demand>,
+    answer: oneshot::Receiver<anyhow::Result<Words>>,
+}
+
+impl RedisLedger {
+    /// Reads the URL; nothing is connected before the first reservation.
+    ///
+    /// # Errors
+    /// The URL is wrong. What is told of it holds no secret.
+    pub fn new(url: &str, server: &str, grant: &str, run: &str) -> anyhow::Result<Self> {
+        let [server, grant, run] = [server, grant, run].map(str::to_owned);
+        Ok(RedisLedger {
+            place: Place::parse(url)?,
+            names: Names { server, grant, run },
+            link: None,
+            seen: Seen::default(),
+            asked: 0,
+            awaited: None,
+            idle: None,
+            is_ended: false,
+            pretended_ms: None,
+        })
+    }
+
+    /// Takes this for the server's clock from now on: how tests let time jump.
+    #[doc(hidden)]
+    pub fn pretend(&mut self, server_ms: u64) {
+        self.pretended_ms = Some(server_ms);
+    }
+
+    /// The time of the last reservation, as limits count it.
+    #[must_use]
+    pub fn seen_ms(&self) -> Option<u64> {
+        self.seen.time_ms()
+    }
+
+    fn link(&mut self) -> &Link {
+        let up = self.link.take().filter(Link::is_up);
+        self.link.insert(up.unwrap_or_else(|| Link::start(self.place.clone())))
+    }
+
+    fn ask(&mut self, demands: &[Demand], now: Now) -> Awaited {
+        self.asked = self.asked.saturating_add(1);
+        self.is_ended = false;
+        let id = format!("{}.{}", self.names.run, self.asked);
+        let asked = Asked::new(demands);
+        let run = asked.run(&self.names, id, demands, &self.seen, now, self.pretended_ms);
+        Awaited { asked, demands: demands.to_vec(), answer: self.link().ask(run) }
+    }
+
+    fn poll_awaited(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut awaited: Awaited,
+        now: Now,
+    ) -> Poll<anyhow::Result<Settlement>> {
+        let Poll::Ready(words) = Pin::new(&mut awaited.answer).poll(cx) else {
+            self.awaited = Some(awaited);
+            return Poll::Pending;
+        };
+        let Awaited { asked, demands, .. } = awaited;
+        let in_use = || format!("failed to use state `{}`", self.place);
+        let words = match words {
+            Ok(words) => words?,
+            Err(_) => return Poll::Ready(Err(anyhow!("nobody answers").context(in_use()))),
+        };
+        Poll::Ready(match asked.read(&demands, words, &mut self.seen, now) {
+            Ok(Answer::Settled(settlement)) => Ok(settlement),
+            Ok(Answer::Lost) => Err(anyhow!(
+                "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
+                 for want of `maxmemory-policy noeviction`?); they begin anew"
+            )
+            .context(in_use())),
+            Err(error) => Err(error.context(in_use())),
+        })
+    }
+}
+
+/// Where the counters are, without secrets.
+impl fmt::Display for RedisLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
+    }
+}
+
+impl Counters for RedisLedger {
+    fn poll_reserve(
+        &mut self,
+        cx: &mut Context<'_>,
+        demands: &[Demand],
+        now: Now,
+    ) -> Poll<Result<Settlement, StateUnavailable>> {
+        let awaited = self.awaited.take().unwrap_or_else(|| self.ask(demands, now));
+        let settled = ready!(self.poll_awaited(cx, awaited, now));
+        Poll::Ready(settled.map_err(|error| StateUnavailable { reason: prose(&error) }))
+    }
+
+    fn release(&mut self, reservation: Reservation) {
+        if let Some(run) = release(&self.names, &reservation, &self.seen) {
+            self.idle = None;
+            self.link().tell(run);
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Whoever asked for it has gone.
+        if let Some(awaited) = self.awaited.take() {
+            let settled = ready!(self.poll_awaited(cx, awaited, moment()));
+            if let Ok(Settlement::Charged { reservation, .. }) = settled {
+                self.release(reservation);
+            }
+        }
+        let Some(link) = &self.link else { return Poll::Ready(()) };
+        let idle = self.idle.get_or_insert_with(|| link.report());
+        let _ = ready!(Pin::new(idle).poll(cx));
+        self.idle = None;
+        Poll::Ready(())
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_ended {
+            ready!(self.poll_idle(cx));
+            self.is_ended = true;
+            let of_this_run = self.seen.of_this_run().map(|counter| self.names.key(counter));
+            let keys: Vec<String> = of_this_run.collect();
+            self.seen.forget();
+            if let (Some(link), false) = (&self.link, keys.is_empty()) {
+                link.forget(keys);
+            }
+        }
+        self.poll_idle(cx)
+    }
+}
+
+/// All counters at a server.
+///
+/// # Errors
+/// The URL is wrong, or they cannot be read.
+pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
+    let place = Place::parse(url)?;
+    rows::Session::open(&place)
+        .and_then(|mut session| session.rows())
+        .with_context(|| format!("failed to read state `{place}`"))
+}
+
+/// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
+///
+/// # Errors
+/// The URL is wrong, or the state cannot be written.
+pub fn reset(
+    url: &str,
+    server: Option<&str>,
+    grant: Option<&str>,
+    counter: &str,
+) -> anyhow::Result<Vec<String>> {
+    let place = Place::parse(url)?;
+    rows::Session::open(&place)
+        .and_then(|mut session| session.reset(server, grant, counter))
+        .with_context(|| format!("failed to write state `{place}`"))
+}

@@ -1,0 +1,214 @@
+//! The connection to a Redis server: made when it is needed, dropped when anything is wrong with it. It belongs to a
+//! task of its own, which takes orders one after the other and gives none more than its time.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisError, Script, ServerErrorKind};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::place::Place;
+
+/// How long a reservation may take, connecting included (SPEC S2); and anything else that is ordered.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// How many orders may wait. What is to be given back beyond that is lost, and never given twice.
+const MAX_WAITING: usize = 256;
+
+/// A script, and the hash that a server knows it by.
+#[derive(Debug)]
+pub(super) struct Code {
+    text: &'static str,
+    hash: LazyLock<String>,
+}
+
+impl Code {
+    /// The script of this text.
+    pub(super) const fn new(text: &'static str, hash: fn() -> String) -> Self {
+        Code { text, hash: LazyLock::new(hash) }
+    }
+}
+
+/// The hash of a script.
+pub(super) fn hash(text: &str) -> String {
+    Script::new(text).get_hash().to_owned()
+}
+
+/// A script to run, and what with.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) code: &'static Code,
+    pub(super) keys: Vec<String>,
+    pub(super) args: Vec<String>,
+}
+
+/// What a script answers.
+pub(super) type Words = Vec<String>;
+
+/// What the task is asked to do.
+#[derive(Debug)]
+enum Order {
+    /// Run a script, and hand its answer back if anybody waits for it.
+    Run { run: Run, until: Instant, answer: Option<oneshot::Sender<anyhow::Result<Words>>> },
+    /// Delete these keys.
+    Forget { keys: Vec<String>, until: Instant },
+    /// Say that everything ordered before is done.
+    Report(oneshot::Sender<()>),
+}
+
+/// The way to the task. When it is dropped, the task ends.
+#[derive(Debug)]
+pub(super) struct Link {
+    orders: mpsc::Sender<Order>,
+}
+
+impl Link {
+    /// Starts the task. Nothing is connected before the first order.
+    pub(super) fn start(place: Place) -> Self {
+        let (orders, taken) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(serve(Connection { place, open: None }, taken));
+        Link { orders }
+    }
+
+    /// False once the task is gone.
+    pub(super) fn is_up(&self) -> bool {
+        !self.orders.is_closed()
+    }
+
+    /// Runs a script; the answer is there within [`PATIENCE`].
+    pub(super) fn ask(&self, run: Run) -> oneshot::Receiver<anyhow::Result<Words>> {
+        let (answer, awaited) = oneshot::channel();
+        self.order(Order::Run { run, until: deadline(), answer: Some(answer) });
+        awaited
+    }
+
+    /// Runs a script whose answer nobody needs.
+    pub(super) fn tell(&self, run: Run) {
+        self.order(Order::Run { run, until: deadline(), answer: None });
+    }
+
+    /// Deletes keys.
+    pub(super) fn forget(&self, keys: Vec<String>) {
+        self.order(Order::Forget { keys, until: deadline() });
+    }
+
+    /// Resolves, one way or the other, when all that was ordered before is done.
+    pub(super) fn report(&self) -> oneshot::Receiver<()> {
+        let (report, awaited) = oneshot::channel();
+        self.order(Order::Report(report));
+        awaited
+    }
+
+    /// An order that finds no room is dropped; whoever waits for its answer hears of that.
+    fn order(&self, order: Order) {
+        let _ = self.orders.try_send(order);
+    }
+}
+
+fn deadline() -> Instant {
+    let now = Instant::now();
+    now.checked_add(PATIENCE).unwrap_or(now)
+}
+
+async fn serve(mut connection: Connection, mut orders: mpsc::Receiver<Order>) {
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Run { run, until, answer } => {
+                let answered = connection.within(until, &Request::Run(run)).await;
+                if let Some(answer) = answer {
+                    // Nobody waits any more.
+                    let _ = answer.send(answered);
+                }
+            }
+            Order::Forget { keys, until } => {
+                // What stays behind expires by itself.
+                let _ = connection.within(until, &Request::Forget(keys)).await;
+            }
+            Order::Report(report) => {
+                let _ = report.send(());
+            }
+        }
+    }
+}
+
+/// What is sent to the server.
+pub(super) enum Request {
+    Run(Run),
+    Forget(Vec<String>),
+}
+
+impl Request {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<Words, RedisError> {
+        match self {
+            Request::Run(run) => run.send(connection).await,
+            Request::Forget(keys) => {
+                let deleted: usize = redis::cmd("DEL").arg(keys).query_async(connection).await?;
+                Ok(vec![deleted.to_string()])
+            }
+        }
+    }
+}
+
+impl Run {
+    /// A server that does not know the script is sent it whole: it has been restarted, or another took its place.
+    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<Words, RedisError> {
+        let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
+        match self.invoke("EVALSHA", &self.code.hash, connection).await {
+            Err(error) if error.kind() == unknown => {
+                self.invoke("EVAL", self.code.text, connection).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn invoke(
+        &self,
+        command: &str,
+        script: &str,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<Words, RedisError> {
+        let mut command = redis::cmd(command);
+        command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
+        command.query_async(connection).await
+    }
+}
+
+/// A connection that may be open.
+struct Connection {
+    place: Place,
+    open: Option<MultiplexedConnection>,
+}
+
+impl Connection {
+    /// Sends a request and awaits the answer, until the time is over; after any error the next one connects anew.
+    async fn within(&mut self, until: Instant, request: &Request) -> anyhow::Result<Words> {
+        let answered = if Instant::now() < until {
+            timeout_at(until, self.send(request)).await.unwrap_or_else(|_| Err(too_slow()))
+        } else {
+            Err(too_slow())
+        };
+        if answered.is_err() {
+            self.open = None;
+        }
+        answered.with_context(|| format!("failed to use state `{}`", self.place))
+    }
+
+    async fn send(&mut self, request: &Request) -> anyhow::Result<Words> {
+        if let Some(open) = &mut self.open {
+            match request.send(open).await {
+                // It was closed while nobody looked. If it was not, and the answer got lost: a call that is charged
+                // twice is charged too much, not too little.
+                Err(error) if error.is_io_error() => self.open = None,
+                answered => return answered.map_err(|error| self.place.explain(&error)),
+            }
+        }
+        let open = self.open.insert(self.place.connect().await?);
+        request.send(open).await.map_err(|error| self.place.explain(&error))
+    }
+}
+
+fn too_slow() -> anyhow::Error {
+    anyhow!("no answer within a second")
+}

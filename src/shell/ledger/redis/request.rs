@@ -1,0 +1,178 @@
+//! What the scripts are asked, and what they answer. Both sides of `reserve.lua` and `release.lua` are here.
+
+use anyhow::{Context as _, anyhow};
+
+use crate::engine::limits::{
+    Amount, Charge, CounterKey, Demand, Few, Now, Reservation, Settlement, Window, charge_of,
+};
+
+use super::link::{Code, Run, Words, hash};
+use super::names::{Names, scope_name, shown, window_name};
+use super::seen::{Seen, Sighting};
+
+const RESERVE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("reserve.lua"));
+const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("release.lua"));
+static RESERVE: Code = Code::new(RESERVE_TEXT, || hash(RESERVE_TEXT));
+static RELEASE: Code = Code::new(RELEASE_TEXT, || hash(RELEASE_TEXT));
+
+/// A reservation that is asked for: which counter each demand means.
+#[derive(Debug)]
+pub(super) struct Asked {
+    counters: Few<CounterKey>,
+    places: Few<usize>,
+}
+
+/// The answer to a reservation.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Settled(Settlement),
+    /// Counters that were there are gone; nothing is charged.
+    Lost,
+}
+
+impl Asked {
+    /// Notes which counters these demands mean.
+    pub(super) fn new(demands: &[Demand]) -> Self {
+        let mut counters: Few<CounterKey> = Few::new();
+        let place = |demand: &Demand| {
+            let known = counters.iter().position(|counter| *counter == demand.counter);
+            known.unwrap_or_else(|| {
+                counters.push(demand.counter.clone());
+                counters.len().saturating_sub(1)
+            })
+        };
+        let places = demands.iter().map(place).collect();
+        Asked { counters, places }
+    }
+
+    /// What the script is asked. `time_ms` stands for the server's clock in tests.
+    pub(super) fn run(
+        &self,
+        names: &Names,
+        id: String,
+        demands: &[Demand],
+        seen: &Seen,
+        now: Now,
+        time_ms: Option<u64>,
+    ) -> Run {
+        let mut keys = vec![names.mark()];
+        let estimate = seen.estimate_ms(now).unwrap_or_default().to_string();
+        let time = time_ms.map(|time| time.to_string()).unwrap_or_default();
+        let mark = seen.mark().cloned().unwrap_or_default();
+        let count = self.counters.len().to_string();
+        let mut args = vec![id, estimate, time, mark.made_by, mark.until_ms, count];
+        for (place, counter) in self.counters.iter().enumerate() {
+            keys.push(names.key(counter));
+            let known = seen.counter(counter).cloned().unwrap_or_default();
+            args.extend([known.made_by, known.until_ms, known.charges]);
+            args.extend(shape(counter.window).map(|part| part.to_string()));
+            args.push(charge_of(place, demands, &self.places).nanos().to_string());
+            let of_counter = demands.iter().zip(&self.places).filter(|&(_, &p)| p == place);
+            let max = of_counter.map(|(demand, _)| demand.max).min().unwrap_or_default();
+            args.push(max.nanos().to_string());
+            let (scope, window) = (scope_name(counter.scope), window_name(counter.window));
+            let holder = shown(names.holder(counter.scope));
+            let what = [shown(&names.server), scope, holder, shown(&counter.name), &window];
+            args.extend(what.map(str::to_owned));
+        }
+        args.push(demands.len().to_string());
+        for (demand, place) in demands.iter().zip(&self.places) {
+            args.push(place.saturating_add(1).to_string());
+            args.push(demand.max.nanos().to_string());
+            args.push(u8::from(demand.enforced).to_string());
+        }
+        Run { code: &RESERVE, keys, args }
+    }
+
+    /// Reads the answer, and notes what was seen.
+    pub(super) fn read(
+        &self,
+        demands: &[Demand],
+        words: Words,
+        seen: &mut Seen,
+        now: Now,
+    ) -> anyhow::Result<Answer> {
+        let mut words = Reader { words: words.into_iter() };
+        let kind = words.next()?;
+        seen.note_time(words.number()?, now);
+        if kind == "lost" {
+            seen.forget();
+            return Ok(Answer::Lost);
+        }
+        let charges = "0".to_owned();
+        seen.note_mark(Sighting { made_by: words.next()?, until_ms: words.next()?, charges });
+        if kind == "full" {
+            let demand = words.number()?;
+            let retry_after_ms = words.next()?.parse().ok();
+            return Ok(Answer::Settled(Settlement::Exhausted { demand, retry_after_ms }));
+        }
+        let missed: Vec<usize> = words.next()?.split(',').flat_map(str::parse).collect();
+        let mut slots: Few<Option<u64>> = Few::new();
+        for counter in &self.counters {
+            let (slot, made_by, charges, until_ms) =
+                (words.next()?, words.next()?, words.next()?, words.next()?);
+            slots.push(slot.parse().ok());
+            if !slot.is_empty() {
+                seen.note_counter(counter.clone(), Sighting { made_by, until_ms, charges });
+            }
+        }
+        let mut reservation = Reservation::default();
+        for (nth, &place) in self.places.iter().enumerate() {
+            let Some(slot) = slots.get_mut(place).filter(|_| !missed.contains(&nth)) else {
+                continue;
+            };
+            if let (Some(slot), Some(counter)) = (slot.take(), self.counters.get(place)) {
+                let cost = charge_of(place, demands, &self.places);
+                reservation.charges.push(Charge { counter: counter.clone(), slot, cost });
+            }
+        }
+        Ok(Answer::Settled(Settlement::Charged { reservation, missed }))
+    }
+}
+
+/// What gives a reservation back, as far as its counters are still those that were charged.
+pub(super) fn release(names: &Names, reservation: &Reservation, seen: &Seen) -> Option<Run> {
+    let (mut keys, mut args) = (Vec::new(), Vec::new());
+    for Charge { counter, slot, cost } in &reservation.charges {
+        if let Some(known) = seen.counter(counter) {
+            keys.push(names.key(counter));
+            args.extend([slot.to_string(), cost.nanos().to_string(), known.made_by.clone()]);
+        }
+    }
+    (!keys.is_empty()).then_some(Run { code: &RELEASE, keys, args })
+}
+
+/// How a window is cut: the milliseconds of so many slots, how far its first begins before the epoch, and how many
+/// slots after its own a charge counts. Zero milliseconds: one slot for ever.
+fn shape(window: Window) -> [u64; 4] {
+    let ms = |seconds: u32| u64::from(seconds).saturating_mul(1000);
+    match window {
+        Window::Sliding(seconds) => [ms(seconds), window.lasts(), 0, window.lasts()],
+        Window::Calendar(seconds) => {
+            // The second slot begins where the first, which begins before the epoch, ends.
+            let shift = ms(seconds).saturating_sub(window.slot_start_ms(1));
+            [ms(seconds), 1, shift, window.lasts()]
+        }
+        Window::Session => [0, 1, 0, 0],
+    }
+}
+
+/// The words of an answer, one after the other.
+struct Reader {
+    words: std::vec::IntoIter<String>,
+}
+
+impl Reader {
+    fn next(&mut self) -> anyhow::Result<String> {
+        self.words.next().ok_or_else(|| anyhow!("the server's answer is too short"))
+    }
+
+    fn number<N: std::str::FromStr>(&mut self) -> anyhow::Result<N> {
+        self.next()?.parse().ok().context("the server's answer is no number")
+    }
+}
+
+/// The amount of a number as it is kept.
+pub(super) fn amount(nanos: &str) -> Option<Amount> {
+    nanos.parse().ok().and_then(Amount::from_nanos)
+}
