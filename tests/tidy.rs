@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 26] = [
+const ENGINE: [(&str, &[&str]); 27] = [
     ("answer", &["frame"]),
     (
         "compile",
@@ -27,6 +27,7 @@ const ENGINE: [(&str, &[&str]); 26] = [
     ("path", &["json", "value"]),
     ("policy", &["condition", "limits", "name", "path"]),
     ("record", &["line"]),
+    ("recording", &["line"]),
     ("retry", &["in_flight", "mcp", "value"]),
     (
         "session",
