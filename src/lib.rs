@@ -18,6 +18,7 @@
 //!      ├──► in_flight, retry      ids, and which retries are free
 //!      └──► answer, listing       what callgate writes itself, what it cuts
 //!   compile ► source, policy      nobody in the engine imports compile
+//!   recording ► line              what replay reads and `--record` writes
 //!
 //!   example ► explain ► decide    tests in a policy; why a call is decided as it is
 //!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 31] = [
+const ENGINE: [(&str, &[&str]); 32] = [
     ("answer", &["frame"]),
     (
         "compile",
@@ -56,6 +56,7 @@ const ENGINE: [(&str, &[&str]); 31] = [
     ("path", &["json", "value"]),
     ("policy", &["condition", "limits", "name", "path"]),
     ("record", &["line"]),
+    ("recording", &["line"]),
     ("retry", &["in_flight", "mcp", "value"]),
     (
         "session",

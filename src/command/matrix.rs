@@ -12,19 +12,24 @@ use super::print;
 use crate::cli::Format;
 use crate::engine::matrix::{Matrix, Row, Stray};
 use crate::engine::policy::{Effect, Policy};
+use crate::engine::recording;
 use crate::engine::visible::escape_json;
 
-/// The names of the tools that a server lists in a recorded session, on all pages, each once.
+/// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
+/// read says nothing of them.
 ///
 /// # Errors
 /// The file cannot be read, or has no list of tools.
 pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     let name = session.display();
     let read = || format!("failed to read session `{name}`");
+    let mut recording = recording::Reader::default();
     let mut tools: Vec<String> = Vec::new();
     let mut is_listed = false;
     for line in BufReader::new(File::open(session).with_context(read)?).split(b'\n') {
-        let Some(list) = tool_list(&line.with_context(read)?) else { continue };
+        let line = line.with_context(read)?;
+        let Ok(Some(entry)) = recording.read(&line) else { continue };
+        let Some(list) = tool_list(&entry.line) else { continue };
         is_listed = true;
         for tool in list {
             if !tools.contains(&tool) {
@@ -35,15 +40,9 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     if is_listed { Ok(tools) } else { Err(anyhow!("no list of tools is in session `{name}`")) }
 }
 
-/// The names in an answer to `tools/list`, as a line of a recording or the message itself.
-fn tool_list(line: &[u8]) -> Option<Vec<String>> {
-    let line: Value = serde_json::from_slice(line).ok()?;
-    let inside = line.get("text").or_else(|| line.get("msg"));
-    let message = match inside {
-        Some(Value::String(text)) => serde_json::from_str(text).ok()?,
-        Some(message @ Value::Object(_)) => message.clone(),
-        _ => line,
-    };
+/// The names in an answer to `tools/list`.
+fn tool_list(message: &[u8]) -> Option<Vec<String>> {
+    let message: Value = serde_json::from_slice(message).ok()?;
     let tools = message.get("result")?.get("tools")?.as_array()?;
     let names = tools.iter().filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned()));
     Some(names.collect())

@@ -26,6 +26,7 @@ pub mod in_flight;
 pub mod listing;
 pub mod mcp;
 pub mod record;
+pub mod recording;
 pub mod retry;
 pub mod step;
 
