@@ -1,5 +1,7 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
+mod check;
+mod explain;
 mod log;
 mod parse;
 mod state;
@@ -8,6 +10,8 @@ mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use check::CheckArgs;
+pub use explain::ExplainArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use state::{State, StateArgs};
@@ -30,10 +34,14 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
-    /// Show, follow and verify the audit log
-    Log(LogArgs),
+    /// Look for what is wrong with policies, and run their tests
+    Check(CheckArgs),
+    /// Say what a policy makes of a call, and why
+    Explain(ExplainArgs),
     /// Show running sessions, counters and recent denials; give quota back
     Status(StatusArgs),
+    /// Show, follow and verify the audit log
+    Log(LogArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

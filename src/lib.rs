@@ -18,6 +18,10 @@
 //!      ├──► in_flight, retry      ids, and which retries are free
 //!      └──► answer, listing       what callgate writes itself, what it cuts
 //!   compile ► source, policy      nobody in the engine imports compile
+//!   recording ► line              what replay reads and `--record` writes
+//!
+//!   example ► explain ► decide    tests in a policy; why a call is decided as it is
+//!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server
 //! ```
 //!
 //! # The way of a frame
@@ -46,6 +50,10 @@
 //!
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
+//!
+//! A policy is taken if it compiles and its own tests pass ([`engine::example`]); [`command::policy_file`] puts that
+//! together, and [`command::diagnostics`] shows what is wrong. [`engine::explain`] watches the judge at its work: there
+//! is no second one that could disagree.
 //!
 //! # What is kept
 //!

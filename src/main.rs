@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::check::check;
+use callgate::command::explain::explain;
 use callgate::command::log::log;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
@@ -13,6 +15,8 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
+        Command::Check(args) => check(&args),
+        Command::Explain(args) => explain(&args),
         Command::Log(args) => log(&args),
         Command::Status(args) => status(&args),
     };

@@ -14,12 +14,19 @@ pub mod path;
 pub mod compile;
 pub mod source;
 
+mod contradiction;
+pub mod example;
+pub mod explain;
+pub mod lint;
+pub mod matrix;
+
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;
 pub mod listing;
 pub mod mcp;
 pub mod record;
+pub mod recording;
 pub mod retry;
 pub mod step;
 

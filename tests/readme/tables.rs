@@ -99,6 +99,11 @@ fn every_field_and_operator_is_in_its_table() {
             rule(&format!(r#""limits":[{{{limit},"window":1,"0":0}}]"#)),
         ),
         (
+            "### Tests",
+            "field | default | meaning",
+            document(r#""tests":[{"name":"n","tool":"t","expect":"allow","0":0}]"#),
+        ),
+        (
             "### Conditions",
             "operator | value | holds if what is found",
             rule(r#""require":[{"conditions":[{"path":"args","op":"0","value":0}]}]"#),
