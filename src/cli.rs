@@ -1,11 +1,13 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
 mod parse;
+mod replay;
 mod state;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use replay::{FailOn, ReplayArgs};
 pub use state::{State, StateArgs};
 pub use wrap::WrapArgs;
 
@@ -25,6 +27,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Decide a recorded session again
+    Replay(ReplayArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

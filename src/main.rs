@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::replay::replay;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
 use clap::Parser as _;
@@ -11,6 +12,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
+        Command::Replay(args) => replay(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.
