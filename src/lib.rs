@@ -48,6 +48,19 @@
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
+//! # What is kept
+//!
+//! ```text
+//!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
+//!   Step::record  ──► shell::audit  ──► a line of the chain; only then the call goes out
+//!                          (a store or a log that is locked: the client's direction waits, the server's goes on)
+//! ```
+//!
+//! [`shell::books`] holds both for [`shell::relay`], beside the way to people. What a reservation means is said once,
+//! in [`engine::limits::settle`]: [`shell::ledger::sqlite`] reads its counters from rows and writes them back in one
+//! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
+//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind.
+//!
 //! # The end
 //!
 //! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long. Signals
@@ -86,11 +99,6 @@
 //! 7. A request is answered once ([`engine::in_flight`]).
 //! 8. A bad reload changes nothing and says everything that is wrong.
 //! 9. stdout is the wire.
-//!
-//! # Where the next things go
-//!
-//! A ledger that outlives the process implements [`engine::limits::Ledger`] in the shell, over the same
-//! [`engine::limits::settle`]. Records ([`engine::record`]) become lines of a log in the shell.
 //!
 //! # Reading order
 //!

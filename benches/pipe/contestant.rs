@@ -1,13 +1,13 @@
 //! Who is measured, and a session with one of them.
 
 use std::fs::{self, File};
+use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, Result, ensure};
 use callgate::engine::limits::{Amount, CounterKey, Demand, Scope, Settlement, Window};
@@ -122,9 +122,10 @@ fn aged_state() -> Result<PathBuf> {
         enforced: true,
     });
     let mut ledger = SqliteLedger::new(aged.path(), "bench", "default", "0123456789abcdef");
-    let mut cx = Context::from_waker(Waker::noop());
-    let charged = ledger.poll_reserve(&mut cx, &demands, moment());
-    ensure!(matches!(charged, Poll::Ready(Ok(Settlement::Charged { .. }))), "{charged:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let charge = poll_fn(|cx| ledger.poll_reserve(cx, &demands, moment()));
+    let charged = runtime.block_on(charge);
+    ensure!(matches!(charged, Ok(Settlement::Charged { .. })), "{charged:?}");
     drop(ledger);
     Ok(AGED.get_or_init(|| aged).path().to_owned())
 }

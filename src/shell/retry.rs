@@ -11,7 +11,7 @@ use super::stopped;
 
 /// How long it is tried in all (SPEC S2).
 const PATIENCE: Duration = Duration::from_secs(1);
-/// When it is looked who holds the lock.
+/// How often it is looked who holds the lock.
 const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -22,24 +22,28 @@ const LONGEST: Duration = Duration::from_millis(16);
 pub(super) struct Retry {
     /// When the first attempt failed.
     begun: Option<Instant>,
-    /// Whoever stands in the way has been looked at.
-    looked: bool,
+    /// How far into the attempts whoever stands in the way was last looked at.
+    looked: Duration,
     pause: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Retry {
-    /// An attempt has failed, since another process holds a lock on the file with the inode `locked`. Pending: the task
+    /// An attempt has failed, since another process holds a lock on a file with an inode of `locked`. Pending: the task
     /// is woken when it is time for another one. Ready: that was the last.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, locked: Option<u64>) -> Poll<()> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        locked: impl IntoIterator<Item = u64>,
+    ) -> Poll<()> {
         let now = Instant::now();
         let waited = now.saturating_duration_since(*self.begun.get_or_insert(now));
         if waited >= PATIENCE {
             *self = Retry::default();
             return Poll::Ready(());
         }
-        if waited >= SUSPICION && !self.looked {
-            self.looked = true;
+        if waited >= self.looked.saturating_add(SUSPICION) {
+            self.looked = waited;
             locked.into_iter().for_each(stopped::wake_holder);
         }
         loop {

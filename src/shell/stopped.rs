@@ -17,6 +17,19 @@ pub(super) fn wake_holder(inode: u64) {
     }
 }
 
+/// Who it is that holds a lock on one of the files with these inodes, for people.
+pub(super) fn blame(inodes: impl IntoIterator<Item = u64>) -> String {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let ours = rustix::process::getpid();
+    match inodes.into_iter().flat_map(|inode| holders(&locks, inode)).find(|pid| *pid != ours) {
+        Some(pid) if is_stopped(pid) => {
+            format!("process {pid} has locked it for a second, and is stopped")
+        }
+        Some(pid) => format!("process {pid} has locked it for a second"),
+        None => "another process has locked it for a second".to_owned(),
+    }
+}
+
 /// The processes with a write lock on the file, as `/proc/locks` lists them:
 /// `1: POSIX  ADVISORY  WRITE 1234 fe:00:5678 120 120`
 fn holders(locks: &str, inode: u64) -> impl Iterator<Item = Pid> {

@@ -88,6 +88,17 @@ impl Wrap {
         self
     }
 
+    /// With its counters in this directory, and no audit log.
+    pub(crate) fn counting_in(self, state: impl AsRef<Path>) -> Self {
+        self.option(["--no-audit", "--state"]).option([state.as_ref()])
+    }
+
+    /// With this in its environment.
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Started by these words, which end in becoming the command that follows them.
     pub(crate) fn launched_by<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.launcher = words.map(OsString::from).into();
@@ -237,6 +248,11 @@ impl Gate {
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.process.pid())).unwrap();
         Duration::from_nanos(stat.split_whitespace().next().unwrap().parse().unwrap())
+    }
+
+    /// The process id of callgate.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// Sends callgate a signal.

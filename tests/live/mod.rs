@@ -20,6 +20,12 @@ mod drain;
 mod huge;
 mod ids;
 mod iteratools;
+#[cfg(target_os = "linux")]
+mod ledger;
+#[cfg(target_os = "linux")]
+mod ledger_clocks;
+#[cfg(target_os = "linux")]
+mod ledger_faults;
 mod list_changed;
 mod lockstep;
 mod memory;

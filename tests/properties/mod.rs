@@ -10,6 +10,7 @@ mod decimals;
 mod forwarding;
 mod frames;
 mod keys;
+mod ledger;
 mod limits;
 mod lists;
 mod names;

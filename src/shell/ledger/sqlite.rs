@@ -10,28 +10,37 @@
 //! into the file by a thread of its own.
 
 mod files;
+mod row;
+mod schema;
+mod shown;
 mod store;
 mod tender;
 
+use std::future::Future as _;
 use std::path::{Path, PathBuf};
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use anyhow::{Context as _, anyhow};
+use tokio::sync::oneshot::{self, Receiver};
 
 use crate::engine::limits::{Demand, LimitClock, Now, Reservation, Settlement, StateUnavailable};
 
-use self::files::Files;
+use self::files::{Files, Standing};
 use self::store::{Names, Store};
 use self::tender::Tender;
 use super::{CounterRow, Counters};
 use crate::shell::clock::moment;
 use crate::shell::notices::prose;
 use crate::shell::retry::Retry;
+use crate::shell::stopped;
 
 /// The file in a state directory.
 const FILE: &str = "state.db";
 /// The folder with a file for each run that lives.
 const SESSIONS: &str = "sessions";
+/// How often a lock is tried before the loop goes on with other things.
+const ATTEMPTS: usize = 3;
 
 /// Why a transaction did not take place.
 #[derive(Debug)]
@@ -44,12 +53,19 @@ enum Trouble {
 
 impl From<rusqlite::Error> for Trouble {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
-        match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => Trouble::Busy,
-            // Its cause says the same once more.
-            _ => Trouble::Broken(anyhow!("{error}")),
-        }
+        use rusqlite::ErrorCode as Code;
+        let rusqlite::Error::SqliteFailure(failure, message) = error else {
+            return Trouble::Broken(error.into());
+        };
+        Trouble::Broken(match failure.code {
+            Code::DatabaseBusy | Code::DatabaseLocked => return Trouble::Busy,
+            Code::NotADatabase => anyhow!("it is not a database"),
+            Code::DatabaseCorrupt => anyhow!("it is damaged"),
+            Code::ReadOnly => anyhow!("it can only be read"),
+            Code::DiskFull => anyhow!("the disk is full"),
+            Code::CannotOpen => anyhow!("it cannot be opened"),
+            _ => anyhow!(message.unwrap_or_else(|| failure.to_string())),
+        })
     }
 }
 
@@ -65,12 +81,20 @@ pub struct SqliteLedger {
     files: Files,
     names: Names,
     clock: LimitClock,
-    /// Opened with the first reservation, and anew when the files have changed behind it.
-    store: Option<Store>,
+    store: State,
     tender: Option<Tender>,
     retry: Retry,
     /// What is still to be given back.
     releases: Vec<Reservation>,
+}
+
+/// The database: opened with the first reservation, and anew when other files are in its place.
+#[derive(Debug)]
+enum State {
+    Closed,
+    /// By a thread of its own: it may have to wait for the disk.
+    Opening(Receiver<Result<Store, Trouble>>),
+    Open(Box<Store>),
 }
 
 impl SqliteLedger {
@@ -81,61 +105,76 @@ impl SqliteLedger {
             files: Files::new(file(directory)),
             names: Names::new(server, grant, run),
             clock: LimitClock::default(),
-            store: None,
+            store: State::Closed,
             tender: None,
             retry: Retry::default(),
             releases: Vec::new(),
         }
     }
 
-    /// Makes sure that the store is open, and its files where they were.
-    fn open(&mut self) -> Result<(), Trouble> {
-        if !self.files.are_ours(self.store.is_some())? {
-            self.store = None;
+    /// The store, once it is open and while its files are where they were.
+    fn open(&mut self, cx: &mut Context<'_>) -> Result<&mut Store, Trouble> {
+        if let State::Open(store) = &mut self.store {
+            match self.files.look()? {
+                Standing::Same => {}
+                Standing::Written => store.read_anew(self.files.path())?,
+                Standing::Others => self.store = State::Closed,
+            }
         }
-        if self.store.is_none() {
-            self.store = Some(self.open_anew()?);
+        if let State::Closed = self.store {
+            self.store = State::Opening(open_aside(&self.files, &self.names)?);
         }
-        Ok(())
+        if let State::Opening(opened) = &mut self.store {
+            let Poll::Ready(opened) = Pin::new(opened).poll(cx) else { return Err(Trouble::Busy) };
+            self.store = State::Closed;
+            let opened =
+                opened.unwrap_or_else(|_| Err(anyhow!("it could not be opened").into()))?;
+            self.files.note()?;
+            self.tender.get_or_insert_with(|| Tender::new(self.files.path()));
+            self.store = State::Open(Box::new(opened));
+        }
+        match &mut self.store {
+            State::Open(store) => Ok(store),
+            State::Closed | State::Opening(_) => Err(Trouble::Busy),
+        }
     }
 
-    fn open_anew(&mut self) -> Result<Store, Trouble> {
-        self.files.make()?;
-        let mut store = Store::open(self.files.path())?;
-        let directory = self.files.path().with_file_name(SESSIONS);
-        store.sweep(moment(), |run| directory.join(run).with_extension("json").exists())?;
-        self.files.note();
-        let tender = self.tender.get_or_insert_with(|| Tender::new(self.files.path()));
-        if self.files.log_is_long() {
-            tender.wake();
+    fn try_reserve(
+        &mut self,
+        cx: &mut Context<'_>,
+        demands: &[Demand],
+        now: Now,
+    ) -> Result<Settlement, Trouble> {
+        self.try_release(cx)?;
+        self.open(cx)?;
+        let State::Open(store) = &mut self.store else { return Err(Trouble::Busy) };
+        let settled = at_once(|| store.reserve(&self.names, demands, &mut self.clock, now))?;
+        if let Some(tender) = &mut self.tender {
+            tender.count(self.files.log_is_long());
         }
-        Ok(store)
-    }
-
-    fn try_reserve(&mut self, demands: &[Demand], now: Now) -> Result<Settlement, Trouble> {
-        self.open()?;
-        let Some(store) = &mut self.store else { return Err(Trouble::Busy) };
-        let settled = store.reserve(&self.names, demands, &mut self.clock, now)?;
-        self.tender.as_mut().map(Tender::count);
         Ok(settled)
     }
 
-    fn try_release(&mut self) -> Result<(), Trouble> {
-        while !self.releases.is_empty() {
-            self.open()?;
-            let (Some(store), Some(reservation)) = (&mut self.store, self.releases.last()) else {
-                return Ok(());
-            };
-            store.release(&self.names, reservation)?;
-            self.releases.pop();
+    fn try_release(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
+        while let Some(reservation) = self.releases.pop() {
+            let names = self.names.clone();
+            let store = self.open(cx);
+            let released = store.and_then(|store| at_once(|| store.release(&names, &reservation)));
+            if let Err(trouble) = released {
+                self.releases.push(reservation);
+                return Err(trouble);
+            }
         }
         Ok(())
     }
 
+    /// Tells why the call has to be denied. The next one finds the store closed, and tries again.
     fn unavailable(&mut self, error: anyhow::Error) -> StateUnavailable {
-        self.store = None;
-        // A disk that is full may be so of our own log.
-        self.tender.as_mut().map(Tender::wake);
+        if let State::Open(_) = self.store {
+            self.store = State::Closed;
+            // A disk that is full may be so of our own log.
+            self.tender.as_mut().map(Tender::wake);
+        }
         let error = error.context(format!("failed to use state `{}`", self.files.path().display()));
         StateUnavailable { reason: prose(&error) }
     }
@@ -148,13 +187,12 @@ impl Counters for SqliteLedger {
         demands: &[Demand],
         now: Now,
     ) -> Poll<Result<Settlement, StateUnavailable>> {
-        let settled = match self.try_reserve(demands, now) {
+        let settled = match self.try_reserve(cx, demands, now) {
             Err(Trouble::Busy) => {
-                let lock = self.files.lock_inode();
-                if self.retry.poll(cx, lock).is_pending() {
+                if self.retry.poll(cx, self.files.locked()).is_pending() {
                     return Poll::Pending;
                 }
-                Err(anyhow!("another process has locked it for a second"))
+                Err(anyhow!(stopped::blame(self.files.locked())))
             }
             Err(Trouble::Broken(error)) => Err(error),
             Ok(settled) => Ok(settled),
@@ -165,13 +203,15 @@ impl Counters for SqliteLedger {
 
     fn release(&mut self, reservation: Reservation) {
         self.releases.push(reservation);
-        // What does not work at once is tried again when the loop has time.
-        let _ = self.try_release();
+        // What does not work at once is tried again with the next call, or when the session ends.
+        let _ = self.try_release(&mut Context::from_waker(Waker::noop()));
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.try_release() {
-            Err(Trouble::Busy) if self.retry.poll(cx, None).is_pending() => return Poll::Pending,
+        match self.try_release(cx) {
+            Err(Trouble::Busy) if self.retry.poll(cx, self.files.locked()).is_pending() => {
+                return Poll::Pending;
+            }
             Err(_) | Ok(()) => {}
         }
         self.releases.clear();
@@ -182,11 +222,42 @@ impl Counters for SqliteLedger {
 
 impl Drop for SqliteLedger {
     fn drop(&mut self) {
-        if let Some(store) = &mut self.store {
-            // Rows that stay behind are swept by whoever opens the store a day later.
-            let _ = store.forget_run(&self.names);
+        if let State::Open(store) = std::mem::replace(&mut self.store, State::Closed)
+            && matches!(self.files.look(), Ok(Standing::Same | Standing::Written))
+        {
+            // Rows that stay behind are swept by whoever opens the store later.
+            let _ = store.leave(&self.names);
         }
     }
+}
+
+/// Opens the database on a thread of its own.
+fn open_aside(files: &Files, names: &Names) -> Result<Receiver<Result<Store, Trouble>>, Trouble> {
+    let (tell, told) = oneshot::channel();
+    let (path, anew) = (files.path().to_owned(), files.may_be_made()?);
+    let this_run = names.run.clone();
+    let open = move || {
+        let sessions = path.with_file_name(SESSIONS);
+        let lives = |run: &str| {
+            run == this_run || !sessions.is_dir() || sessions.join(format!("{run}.json")).exists()
+        };
+        // Nobody waits for it any more, perhaps.
+        let _ = tell.send(Store::open(&path, anew, moment(), lives));
+    };
+    let thread = std::thread::Builder::new().name("open state".to_owned()).spawn(open);
+    thread.map_err(anyhow::Error::from)?;
+    Ok(told)
+}
+
+/// Tries again at once while another process is in the way: it mostly needs a few microseconds.
+fn at_once<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Err(Trouble::Busy) => std::thread::yield_now(),
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 /// The file of counters in a state directory.
@@ -204,7 +275,7 @@ pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    store::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
+    shown::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
 }
 
 /// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
@@ -221,6 +292,6 @@ pub fn reset(
     if !path.exists() {
         return Ok(Vec::new());
     }
-    store::reset(&path, server, grant, counter)
+    shown::reset(&path, server, grant, counter)
         .with_context(|| format!("failed to write state `{}`", path.display()))
 }

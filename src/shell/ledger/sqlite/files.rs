@@ -1,19 +1,21 @@
 //! The files of a store: whether they are still those that were opened.
+//!
+//! They are looked at, and never opened here: to close a file that the database has open as well would take its
+//! locks away (POSIX says so).
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
+use rustix::fs::{Access, access};
 
-/// What a database begins with (<https://sqlite.org/fileformat2.html#magic_header_string>).
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// How long it is trusted that nothing has changed.
+/// How long it is trusted that nobody has touched the files beside the database.
 const TRUST: Duration = Duration::from_millis(10);
 /// A write-ahead log of so many bytes is long.
-const LONG_LOG: u64 = 4 * 1024 * 1024;
+pub(super) const LONG_LOG: u64 = 4 * 1024 * 1024;
 
 /// What tells a file from another one at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,19 +24,40 @@ struct Stamp {
     inode: u64,
 }
 
-impl Stamp {
-    fn of(found: &Metadata) -> Self {
-        Stamp { device: found.dev(), inode: found.ino() }
+/// A file as it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    stamp: Stamp,
+    /// Seconds, nanoseconds and length.
+    written: (i64, i64, u64),
+}
+
+impl Found {
+    fn new(found: &Metadata) -> Self {
+        Found {
+            stamp: Stamp { device: found.dev(), inode: found.ino() },
+            written: (found.mtime(), found.mtime_nsec(), found.len()),
+        }
     }
 }
 
 /// What was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Opened {
-    database: Stamp,
-    /// Seconds, nanoseconds and length: the database is written by checkpoints, and by whoever should not.
-    written: (i64, i64, u64),
-    log: Option<Stamp>,
+    database: Found,
+    /// The write-ahead log and its index.
+    beside: [Stamp; 2],
+}
+
+/// What has become of the files that are open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// They are as they were.
+    Same,
+    /// The database was written: by a checkpoint, or by whoever should not.
+    Written,
+    /// Others are in their place.
+    Others,
 }
 
 /// The files of a store.
@@ -42,98 +65,165 @@ struct Opened {
 pub(super) struct Files {
     path: PathBuf,
     log: PathBuf,
+    index: PathBuf,
+    /// Set once they have been opened; then they are not made anew if they are gone.
     opened: Option<Opened>,
+    /// Something was taken away from beside an open database, and what was charged last with it.
+    robbed: bool,
     checked: Option<Instant>,
+    log_bytes: u64,
 }
 
 impl Files {
     pub(super) fn new(path: PathBuf) -> Self {
-        let log = beside(&path, "-wal");
-        Files { path, log, opened: None, checked: None }
+        let (log, index) = (log(&path), beside(&path, "-shm"));
+        Files { path, log, index, opened: None, robbed: false, checked: None, log_bytes: 0 }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// True if what is open may go on being used.
+    /// Whether what is open may go on being used.
     ///
     /// # Errors
-    /// A store that was there is gone. It is not made anew: that would give all quota back.
-    pub(super) fn are_ours(&mut self, is_open: bool) -> anyhow::Result<bool> {
-        let now = Instant::now();
-        let is_fresh = |at: Instant| is_open && now.saturating_duration_since(at) < TRUST;
-        if self.checked.is_some_and(is_fresh) {
-            return Ok(true);
+    /// A file that was there is gone.
+    pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
+        let Some(opened) = &mut self.opened else { return Ok(Standing::Others) };
+        let found = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
+        if found.stamp != opened.database.stamp {
+            return Ok(Standing::Others);
         }
-        self.checked = None;
-        let Some(opened) = self.opened else { return Ok(false) };
-        let found = self.look().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => anyhow!("it was removed or renamed"),
-            _ => error.into(),
-        })?;
-        let ours = is_open && found == opened;
-        if ours {
+        let now = Instant::now();
+        if self.checked.is_none_or(|at| now.saturating_duration_since(at) >= TRUST) {
+            for (path, known) in [&self.log, &self.index].into_iter().zip(opened.beside) {
+                self.robbed = true;
+                let found = look_at(path)?;
+                self.robbed = false;
+                if path == &self.log {
+                    self.log_bytes = found.len();
+                }
+                if Found::new(&found).stamp != known {
+                    return Ok(Standing::Others);
+                }
+            }
             self.checked = Some(now);
         }
-        Ok(ours)
+        if found != opened.database {
+            opened.database = found;
+            return Ok(Standing::Written);
+        }
+        Ok(Standing::Same)
     }
 
-    /// Takes note of what was opened.
-    pub(super) fn note(&mut self) {
-        self.opened = self.look().ok();
-        self.checked = None;
-    }
-
-    /// Makes directory and file if they were never there, for their owner alone.
+    /// Takes note of what is open now.
     ///
     /// # Errors
-    /// They cannot be made, or something else stands there.
-    pub(super) fn make(&self) -> anyhow::Result<()> {
-        if let Some(directory) = self.path.parent() {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(directory)
-                .with_context(|| format!("failed to create directory `{}`", directory.display()))?;
-        }
-        match std::fs::metadata(&self.path) {
-            Ok(found) if !found.is_file() => Err(anyhow!("it is not a regular file")),
-            Ok(found) if found.len() == 0 => Ok(()),
-            // The write-ahead log may hide that there is nothing sound below it.
-            Ok(_) => {
-                let mut begin = [0; MAGIC.len()];
-                File::open(&self.path)?.read_exact_at(&mut begin, 0)?;
-                if begin == *MAGIC { Ok(()) } else { Err(anyhow!("it is damaged, or no database")) }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.opened.is_none() => {
-                // Two may do it at once.
-                OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// It is gone again.
+    pub(super) fn note(&mut self) -> anyhow::Result<()> {
+        let database = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
+        let (log, index) = (Found::new(&look_at(&self.log)?), Found::new(&look_at(&self.index)?));
+        self.log_bytes = log.written.2;
+        self.robbed = false;
+        self.opened = Some(Opened { database, beside: [log.stamp, index.stamp] });
+        self.checked = None;
+        Ok(())
     }
 
-    /// True if the write-ahead log has grown long.
+    /// True if the write-ahead log was long when it was last looked at.
     pub(super) fn log_is_long(&self) -> bool {
-        std::fs::metadata(&self.log).is_ok_and(|found| found.len() > LONG_LOG)
+        self.log_bytes > LONG_LOG
     }
 
-    /// The file that writers lock.
-    pub(super) fn lock_inode(&self) -> Option<u64> {
-        std::fs::metadata(beside(&self.path, "-shm")).ok().map(|found| found.ino())
+    /// The files that are locked, by their inodes.
+    pub(super) fn locked(&self) -> impl Iterator<Item = u64> {
+        [&self.index, &self.path]
+            .into_iter()
+            .filter_map(|path| Some(std::fs::metadata(path).ok()?.ino()))
     }
 
-    fn look(&self) -> io::Result<Opened> {
-        let found = std::fs::metadata(&self.path)?;
-        let log = std::fs::metadata(&self.log).ok();
-        Ok(Opened {
-            database: Stamp::of(&found),
-            written: (found.mtime(), found.mtime_nsec(), found.len()),
-            log: log.as_ref().map(Stamp::of),
-        })
+    /// Says whether they may be made if they are not there: not if they have been opened before.
+    ///
+    /// # Errors
+    /// Without what was taken away they must not be opened: somebody puts it back, or begins without it.
+    pub(super) fn may_be_made(&self) -> anyhow::Result<bool> {
+        if self.robbed && self.path.exists() {
+            look_at(&self.log)?;
+            look_at(&self.index)?;
+        }
+        Ok(self.opened.is_none())
     }
+}
+
+/// Makes sure that there is a file to open, for its owner alone. `anew`: it may be made.
+///
+/// # Errors
+/// It is not there and must not or cannot be made, or something else stands in its place.
+pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
+    for path in [log(path), beside(path, "-shm")] {
+        if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            bail!("`{}` is not a regular file", path.display());
+        }
+    }
+    let log_bytes = std::fs::metadata(log(path)).map_or(0, |found| found.len());
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(anyhow!("it is not a regular file")),
+        Ok(found) if found.len() == 0 && !anew => Err(anyhow!("it was emptied")),
+        Ok(found) if found.len() == 0 && log_bytes > 0 => {
+            Err(anyhow!("it is empty, but its write-ahead log is not"))
+        }
+        Ok(_) => may_write(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && anew && log_bytes > 0 => {
+            Err(anyhow!("it is gone, but its write-ahead log is not"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && anew => create(path),
+        Err(error) => Err(removed(error)),
+    }
+}
+
+/// The database would open a file that can only be read, and leave a log beside it that nobody can write.
+fn may_write(path: &Path) -> anyhow::Result<()> {
+    access(path, Access::READ_OK | Access::WRITE_OK).map_err(io::Error::from)?;
+    if let (false, Some(directory)) = (log(path).exists(), path.parent()) {
+        access(directory, Access::WRITE_OK)
+            .map_err(io::Error::from)
+            .with_context(|| format!("failed to write directory `{}`", directory.display()))?;
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> anyhow::Result<()> {
+    if let Some(directory) = path.parent() {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.with_context(|| format!("failed to create directory `{}`", directory.display()))?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn look_at(path: &Path) -> anyhow::Result<Metadata> {
+    std::fs::metadata(path).map_err(removed).with_context(|| format!("`{}`", path.display()))
+}
+
+fn removed(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => anyhow!("it was removed or renamed"),
+        _ => error.into(),
+    }
+}
+
+/// True if the files beside the database are there, as they are while it is open.
+pub(super) fn are_complete(path: &Path) -> bool {
+    log(path).exists() && beside(path, "-shm").exists()
+}
+
+/// The write-ahead log of a database.
+pub(super) fn log(path: &Path) -> PathBuf {
+    beside(path, "-wal")
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

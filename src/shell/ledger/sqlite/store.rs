@@ -1,68 +1,44 @@
-//! The database itself: its schema, and the transactions on it.
+//! The transactions of a ledger on an open database.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
 use foldhash::fast::RandomState;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use crate::engine::limits::{
-    Amount, Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement,
-    Window, settle,
+    Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement, Window,
+    settle,
 };
 
-use super::Trouble;
-use crate::shell::ledger::CounterRow;
+use super::row::{LATEST_MS, Row};
+use super::{Trouble, schema};
 
-/// Marks a file as ours: "cgat".
-const APPLICATION_ID: i32 = 0x6367_6174;
-/// The size of a page.
-const PAGE_BYTES: i32 = 1024;
-/// How long commands wait for other processes.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a run that is over waits for them.
+/// How long a run that is over waits for other processes.
 const LAST_PATIENCE: Duration = Duration::from_millis(50);
-/// Rows of runs that were killed are kept for a month after their last charge.
-const KEPT_MS: u64 = 31 * 24 * 60 * 60 * 1000;
-
-/// What takes a database from one version of its schema to the next; the version is `user_version`.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE counter (
-        id INTEGER PRIMARY KEY,
-        server TEXT NOT NULL,
-        scope TEXT NOT NULL CHECK (scope IN ('grant', 'session', 'server')),
-        holder TEXT NOT NULL,          -- the grant, the run, or nothing
-        name TEXT NOT NULL,
-        window INTEGER NOT NULL,       -- in seconds; 0: the session
-        calendar INTEGER NOT NULL,     -- 1: fixed windows
-        max TEXT NOT NULL,             -- the smallest that was last asked for, in units of 10^-9
-        seen_ms INTEGER NOT NULL,      -- the time of limits at the last charge, since the epoch
-        steady_ms INTEGER NOT NULL,    -- the same on the machine's steady clock
-        boot TEXT NOT NULL,            -- which start of the machine that clock counts from
-        slots BLOB NOT NULL,           -- pairs of slot and charge, oldest first
-        UNIQUE (server, scope, holder, name, window, calendar)
-    ) STRICT;
-    CREATE TABLE meta (checkpoints INTEGER NOT NULL) STRICT;
-    INSERT INTO meta VALUES (0);
-"];
+/// Rows of runs that have ended are kept for so long after their last charge.
+const KEPT_MS: u64 = 60 * 1000;
 
 /// Whose counters they are.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     server: String,
     grant: String,
-    run: String,
+    pub(super) run: String,
     /// Which start of the machine this is.
-    boot: String,
+    boot: u64,
 }
 
 impl Names {
     pub(super) fn new(server: &str, grant: &str, run: &str) -> Self {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let boot = boot.trim().to_owned();
-        Names { server: server.to_owned(), grant: grant.to_owned(), run: run.to_owned(), boot }
+        Names {
+            server: server.to_owned(),
+            grant: grant.to_owned(),
+            run: run.to_owned(),
+            boot: boot(),
+        }
     }
 
     fn holder(&self, scope: Scope) -> &str {
@@ -74,27 +50,63 @@ impl Names {
     }
 }
 
+/// The first half of the identifier of this start of the machine, which is chance; 0 if there is none.
+pub(super) fn boot() -> u64 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
+}
+
+/// The time that a row has seen, on this start's steady clock. Of another start only the time of day is worth
+/// something: it counts as seen just now.
+pub(super) fn seen(row: &Row, boot: u64, now: Now) -> Now {
+    let is_ours = row.boot == boot && boot != 0;
+    let monotonic_ms =
+        if is_ours { row.seen.monotonic_ms.min(now.monotonic_ms) } else { now.monotonic_ms };
+    Now { wall_ms: row.seen.wall_ms.min(LATEST_MS), monotonic_ms }
+}
+
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    /// Where rows are that were found once. Rows are never removed while their run lives.
+    /// The numbers of rows that were found once; no number is given twice.
     ids: HashMap<CounterKey, i64, RandomState>,
+    /// Rows are written here first.
+    buffer: Vec<u8>,
 }
 
-/// A counter as it was read, and its row if it has one.
-type Kept = (Counter, Option<i64>);
+/// A counter of a call.
+struct Kept {
+    /// `None` if nothing is kept of it yet.
+    id: Option<i64>,
+    row: Row,
+    /// The row has to be written whatever the call comes to.
+    is_stale: bool,
+}
 
 impl Store {
-    pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::ZERO)?;
-        migrate(&mut connection)?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "cache_size", -256)?;
-        Ok(Store { connection, ids: HashMap::default() })
+    /// Opens the database; `anew`: it may be made. May wait for other processes.
+    pub(super) fn open(
+        path: &Path,
+        anew: bool,
+        now: Now,
+        lives: impl Fn(&str) -> bool,
+    ) -> Result<Self, Trouble> {
+        let connection = schema::open(path, anew)?;
+        connection.set_prepared_statement_cache_capacity(16);
+        let store = Store { connection, ids: HashMap::default(), buffer: Vec::new() };
+        store.sweep(now, lives)?;
+        // From here on nobody is waited for.
+        store.connection.busy_timeout(Duration::ZERO)?;
+        Ok(store)
+    }
+
+    /// Forgets what was read of a database that has been written since.
+    pub(super) fn read_anew(&mut self, path: &Path) -> Result<(), Trouble> {
+        schema::verify(path)?;
+        self.connection.execute_batch("PRAGMA shrink_memory")?;
+        Ok(())
     }
 
     /// One transaction over all limits of a call.
@@ -105,30 +117,50 @@ impl Store {
         clock: &mut LimitClock,
         now: Now,
     ) -> Result<Settlement, Trouble> {
-        self.transact(|store| {
+        let now = Now { wall_ms: now.wall_ms.min(LATEST_MS), ..now };
+        let Store { connection, ids, buffer } = self;
+        transact(connection, |connection| {
             let mut keys: Few<&CounterKey> = Few::new();
-            let mut counters = Vec::with_capacity(demands.len());
-            let mut rows: Few<Option<i64>> = Few::new();
+            let mut rows: Few<Kept> = Few::new();
+            let mut counters: Vec<Counter> = Vec::with_capacity(demands.len());
             let mut places: Few<usize> = Few::new();
+            let mut by_id = connection.prepare_cached(BY_ID)?;
             for Demand { counter: key, .. } in demands {
                 let place = keys.iter().position(|known| *known == key).unwrap_or(keys.len());
                 if place == keys.len() {
-                    let (counter, row) = store.read(names, key, clock, now)?;
+                    let mut kept = read(connection, &mut by_id, ids, names, key)?;
+                    if kept.id.is_some() {
+                        clock.heed(seen(&kept.row, names.boot, now));
+                    }
+                    let of_key = demands.iter().filter(|demand| demand.counter == *key);
+                    let max = of_key.map(|demand| demand.max).min().unwrap_or_default();
+                    // Another start of the machine: its time has to count from now on, for all.
+                    kept.is_stale =
+                        kept.id.is_some() && (kept.row.max != max || kept.row.boot != names.boot);
+                    kept.row.max = max;
+                    kept.row.boot = names.boot;
                     keys.push(key);
-                    counters.push(counter);
-                    rows.push(row);
+                    counters.push(std::mem::replace(
+                        &mut kept.row.counter,
+                        Counter::new(Window::Session),
+                    ));
+                    rows.push(kept);
                 }
                 places.push(place);
             }
             let at_ms = clock.observe(now);
             let settled = settle(demands, &places, &mut counters, at_ms);
-            let Settlement::Charged { reservation, .. } = &settled else { return Ok(settled) };
+            let charges = match &settled {
+                Settlement::Charged { reservation, .. } => reservation.charges.as_slice(),
+                Settlement::Exhausted { .. } => &[],
+            };
             let seen = Now { wall_ms: at_ms, monotonic_ms: now.monotonic_ms };
-            for ((key, counter), row) in keys.iter().zip(&counters).zip(rows) {
-                if reservation.charges.iter().any(|charge| charge.counter == **key) {
-                    let of_key = demands.iter().filter(|demand| demand.counter == **key);
-                    let max = of_key.map(|demand| demand.max).min().unwrap_or_default();
-                    store.write(names, key, row, counter, max, seen)?;
+            for ((key, counter), Kept { id, mut row, is_stale }) in
+                keys.into_iter().zip(counters).zip(rows)
+            {
+                if is_stale || charges.iter().any(|charge| charge.counter == *key) {
+                    row = Row { seen, counter, ..row };
+                    write(connection, names, key, id, &row, buffer)?;
                 }
             }
             Ok(settled)
@@ -141,248 +173,144 @@ impl Store {
         names: &Names,
         reservation: &Reservation,
     ) -> Result<(), Trouble> {
-        self.transact(|store| {
+        let Store { connection, ids, buffer } = self;
+        transact(connection, |connection| {
+            let mut by_id = connection.prepare_cached(BY_ID)?;
             for charge in &reservation.charges {
-                // Time is of no account here.
-                let mut clock = LimitClock::default();
-                let kept = store.read(names, &charge.counter, &mut clock, Now::default())?;
-                if let (mut counter, Some(id)) = kept {
-                    counter.refund(charge.cost, charge.slot);
-                    let update = "UPDATE counter SET slots = ?2 WHERE id = ?1";
-                    let slots = encode(&counter);
-                    store.connection.prepare_cached(update)?.execute(params![id, slots])?;
+                let mut kept = read(connection, &mut by_id, ids, names, &charge.counter)?;
+                if kept.id.is_some() {
+                    kept.row.counter.refund(charge.cost, charge.slot);
+                    write(connection, names, &charge.counter, kept.id, &kept.row, buffer)?;
                 }
             }
             Ok(())
         })
     }
 
-    /// Removes what belongs to this run alone.
-    pub(super) fn forget_run(&mut self, names: &Names) -> Result<(), Trouble> {
+    /// Ends the use of the database for good: what belongs to this run alone is removed. The last one to leave carries
+    /// the write-ahead log over.
+    pub(super) fn leave(self, names: &Names) -> Result<(), Trouble> {
         if self.ids.keys().any(|key| key.scope == Scope::Session) {
             self.connection.busy_timeout(LAST_PATIENCE)?;
-            let forget = "DELETE FROM counter WHERE scope = 'session' AND holder = ?1";
-            self.connection.execute(forget, [&names.run])?;
+            self.connection.execute(FORGET, [&names.run])?;
         }
+        self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         Ok(())
     }
 
     /// Removes what belonged to runs that were killed. `lives` says of a run whether it may still live.
-    pub(super) fn sweep(&mut self, now: Now, lives: impl Fn(&str) -> bool) -> Result<(), Trouble> {
-        let before = integer(now.wall_ms.saturating_sub(KEPT_MS));
-        let old = "SELECT DISTINCT holder FROM counter WHERE scope = 'session' AND seen_ms < ?1";
-        let runs: Vec<String> = self
-            .connection
-            .prepare(old)?
-            .query_map([before], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        for run in runs.iter().filter(|run| !lives(run)) {
-            let sweep = "DELETE FROM counter WHERE scope = 'session' AND holder = ?1";
-            self.connection.execute(sweep, [run])?;
+    fn sweep(&self, now: Now, lives: impl Fn(&str) -> bool) -> Result<(), Trouble> {
+        let mut select = self.connection.prepare(
+            "SELECT holder, id, window, calendar, row FROM counter JOIN charged USING (id)
+             WHERE scope = 'session' ORDER BY holder",
+        )?;
+        let mut rows = select.query([])?;
+        let mut dead: Vec<String> = Vec::new();
+        let mut kept: Option<String> = None;
+        while let Some(found) = rows.next()? {
+            let (run, id): (String, i64) = (found.get(0)?, found.get(1)?);
+            let row = found.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
+            let is_old = window(found.get(2)?, found.get(3)?)
+                .and_then(|window| Row::decode(id, window, row).ok())
+                .is_some_and(|row| row.seen.wall_ms.saturating_add(KEPT_MS) < now.wall_ms);
+            if !is_old || lives(&run) {
+                dead.retain(|other| *other != run);
+                kept = Some(run);
+            } else if kept.as_ref() != Some(&run) && dead.last() != Some(&run) {
+                dead.push(run);
+            }
         }
-        Ok(())
-    }
-
-    /// Runs `body` in one transaction that nothing else can come between.
-    fn transact<T>(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Result<T, Trouble>,
-    ) -> Result<T, Trouble> {
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let done = body(self).and_then(|done| {
-            self.connection.prepare_cached("COMMIT")?.execute([])?;
-            Ok(done)
-        });
-        if done.is_err() && !self.connection.is_autocommit() {
-            // What cannot be rolled back now is so when the connection is closed.
-            let _ = self.connection.execute_batch("ROLLBACK");
+        for run in dead {
+            self.connection.execute(FORGET, [run])?;
         }
-        done
-    }
-
-    /// Reads a counter, and lets the clock heed the time that it has seen.
-    fn read(
-        &mut self,
-        names: &Names,
-        key: &CounterKey,
-        clock: &mut LimitClock,
-        now: Now,
-    ) -> Result<Kept, Trouble> {
-        let read = |row: &Row<'_>| -> rusqlite::Result<(i64, Now, Vec<u8>)> {
-            let steady_ms = natural(row.get(2)?).min(now.monotonic_ms);
-            let same_boot = row.get_ref(3)?.as_str().is_ok_and(|boot| boot == names.boot);
-            // Of another start of the machine only the time of day is worth something.
-            let monotonic_ms = if same_boot { steady_ms } else { now.monotonic_ms };
-            let seen = Now { wall_ms: natural(row.get(1)?), monotonic_ms };
-            Ok((row.get(0)?, seen, row.get_ref(4)?.as_blob()?.to_vec()))
-        };
-        let found = if let Some(id) = self.ids.get(key) {
-            self.connection.prepare_cached(BY_ID)?.query_row([id], read).optional()?
-        } else {
-            let (window, calendar) = spell(key.window);
-            let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
-            let known = params![names.server, scope, holder, &*key.name, window, calendar];
-            self.connection.prepare_cached(BY_KEY)?.query_row(known, read).optional()?
-        };
-        let Some((id, seen, slots)) = found else {
-            self.ids.remove(key);
-            return Ok((Counter::new(key.window), None));
-        };
-        clock.heed(seen);
-        if !self.ids.contains_key(key) {
-            self.ids.insert(key.clone(), id);
-        }
-        Ok((decode(key.window, &slots)?, Some(id)))
-    }
-
-    fn write(
-        &mut self,
-        names: &Names,
-        key: &CounterKey,
-        row: Option<i64>,
-        counter: &Counter,
-        max: Amount,
-        seen: Now,
-    ) -> Result<(), Trouble> {
-        let (seen_ms, steady_ms) = (integer(seen.wall_ms), integer(seen.monotonic_ms));
-        let (max, slots) = (max.nanos().to_string(), encode(counter));
-        if let Some(id) = row {
-            let known = params![id, max, seen_ms, steady_ms, names.boot, slots];
-            self.connection.prepare_cached(UPDATE)?.execute(known)?;
-            return Ok(());
-        }
-        let (window, calendar) = spell(key.window);
-        let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
-        let name = &*key.name;
-        let whose = params![
-            names.server,
-            scope,
-            holder,
-            name,
-            window,
-            calendar,
-            max,
-            seen_ms,
-            steady_ms,
-            names.boot,
-            slots
-        ];
-        self.connection.prepare_cached(INSERT)?.execute(whose)?;
         Ok(())
     }
 }
 
-const BY_ID: &str = "SELECT id, seen_ms, steady_ms, boot, slots FROM counter WHERE id = ?1";
-const BY_KEY: &str = "SELECT id, seen_ms, steady_ms, boot, slots FROM counter
+const BY_ID: &str = "SELECT row FROM charged WHERE id = ?1";
+const BY_KEY: &str = "SELECT id FROM counter
     WHERE server = ?1 AND scope = ?2 AND holder = ?3 AND name = ?4 AND window = ?5 AND calendar = ?6";
-const UPDATE: &str =
-    "UPDATE counter SET max = ?2, seen_ms = ?3, steady_ms = ?4, boot = ?5, slots = ?6
-    WHERE id = ?1";
-const INSERT: &str = "INSERT INTO counter
-    (server, scope, holder, name, window, calendar, max, seen_ms, steady_ms, boot, slots)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const UPDATE: &str = "UPDATE charged SET row = ?2 WHERE id = ?1";
+const INSERT: &str = "INSERT INTO charged (id, row) VALUES (?1, ?2)";
+const INSERT_KEY: &str = "INSERT INTO counter (server, scope, holder, name, window, calendar)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
+const FORGET: &str = "DELETE FROM counter WHERE scope = 'session' AND holder = ?1";
 
-/// Brings the schema up to date. A file that is empty becomes ours; any other that is not stays as it is.
-fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
-    let read = |connection: &Connection, pragma| {
-        connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0))
+/// Runs `body` in one transaction that nothing else can come between.
+pub(super) fn transact<T>(
+    connection: &Connection,
+    body: impl FnOnce(&Connection) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let done = body(connection).and_then(|done| {
+        connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(done)
+    });
+    if done.is_err() && !connection.is_autocommit() {
+        // What cannot be rolled back now is so when the connection is closed.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    done
+}
+
+fn read(
+    connection: &Connection,
+    by_id: &mut CachedStatement<'_>,
+    ids: &mut HashMap<CounterKey, i64, RandomState>,
+    names: &Names,
+    key: &CounterKey,
+) -> Result<Kept, Trouble> {
+    let found = match ids.get(key) {
+        Some(&id) => Some((id, row(by_id, id, key.window)?)),
+        None => find(connection, names, key)?
+            .map(|id| -> Result<_, Trouble> { Ok((id, row(by_id, id, key.window)?)) })
+            .transpose()?,
     };
-    let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
-    let version = read(connection, "user_version")?;
-    if read(connection, "application_id")? == APPLICATION_ID {
-        if version == known {
-            return Ok(());
+    if let Some((id, Some(row))) = found {
+        if !ids.contains_key(key) {
+            ids.insert(key.clone(), id);
         }
-        if version > known {
-            let newer = anyhow!("a newer callgate has written it (schema {version}, not {known})");
-            return Err(newer.into());
-        }
-    } else {
-        let is_empty = "SELECT count(*) = 0 FROM sqlite_schema";
-        if !connection.query_row(is_empty, [], |row| row.get::<_, bool>(0))? {
-            return Err(anyhow!("it is a database of another program").into());
-        }
+        return Ok(Kept { id: Some(id), row, is_stale: false });
     }
-    // Outside of any transaction; both stay so for good. Rows are small, and whole pages go to the log.
-    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another process may have been faster.
-    let version = read(&transaction, "user_version")?;
-    for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
-        transaction.execute_batch(step)?;
+    // Somebody has removed it, if it was ever there.
+    ids.remove(key);
+    Ok(Kept { id: None, row: Row::new(key.window), is_stale: false })
+}
+
+fn row(by_id: &mut CachedStatement<'_>, id: i64, window: Window) -> Result<Option<Row>, Trouble> {
+    let mut rows = by_id.query([id])?;
+    let Some(found) = rows.next()? else { return Ok(None) };
+    let bytes = found.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+    Ok(Some(Row::decode(id, window, bytes)?))
+}
+
+fn find(connection: &Connection, names: &Names, key: &CounterKey) -> Result<Option<i64>, Trouble> {
+    let (window, calendar) = spell(key.window);
+    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let known = params![names.server, scope, holder, &*key.name, window, calendar];
+    Ok(connection.prepare_cached(BY_KEY)?.query_row(known, |row| row.get(0)).optional()?)
+}
+
+fn write(
+    connection: &Connection,
+    names: &Names,
+    key: &CounterKey,
+    id: Option<i64>,
+    row: &Row,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Trouble> {
+    if let Some(id) = id {
+        row.encode(id, buffer);
+        connection.prepare_cached(UPDATE)?.execute(params![id, &buffer[..]])?;
+        return Ok(());
     }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
+    let (window, calendar) = spell(key.window);
+    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let whose = params![names.server, scope, holder, &*key.name, window, calendar];
+    let id: i64 = connection.prepare_cached(INSERT_KEY)?.query_row(whose, |row| row.get(0))?;
+    row.encode(id, buffer);
+    connection.prepare_cached(INSERT)?.execute(params![id, &buffer[..]])?;
     Ok(())
-}
-
-/// Reads all counters, and writes nothing.
-pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
-    let mut select = connection.prepare(
-        "SELECT server, scope, holder, name, window, calendar, max, seen_ms, slots FROM counter
-         ORDER BY server, scope, holder, name, window, calendar",
-    )?;
-    let mut rows = select.query([])?;
-    let mut counters = Vec::new();
-    while let Some(row) = rows.next()? {
-        let (seconds, calendar): (i64, bool) = (row.get(4)?, row.get(5)?);
-        let window = window(seconds, calendar).context("a window is out of range")?;
-        let counter = decode(window, row.get_ref(8)?.as_blob()?)?;
-        let seen_ms = natural(row.get(7)?);
-        let at_ms = seen_ms.max(now.wall_ms);
-        let max: String = row.get(6)?;
-        let max =
-            max.parse().ok().and_then(Amount::from_nanos).context("a limit is out of range")?;
-        counters.push(CounterRow {
-            server: row.get(0)?,
-            scope: scope(&row.get::<_, String>(1)?).context("a scope is unknown")?,
-            holder: row.get(2)?,
-            name: row.get(3)?,
-            window,
-            used: Amount::from_nanos(counter.used(at_ms)).unwrap_or_default(),
-            max,
-            frees_at_ms: counter.frees_at_ms(at_ms),
-            seen_ms,
-        });
-    }
-    Ok(counters)
-}
-
-/// Sets counters back to nothing; see [`super::reset`].
-pub(super) fn reset(
-    path: &Path,
-    server: Option<&str>,
-    grant: Option<&str>,
-    counter: &str,
-) -> anyhow::Result<Vec<String>> {
-    let mut store = Store::open(path).map_err(told)?;
-    store.connection.busy_timeout(PATIENCE)?;
-    let which = "name = ?1 AND (?2 IS NULL OR server = ?2)
-        AND (?3 IS NULL OR (scope = 'grant' AND holder = ?3))";
-    let reset = |store: &mut Store| {
-        let select = format!("SELECT server FROM counter WHERE {which}");
-        let servers: Vec<String> = store
-            .connection
-            .prepare(&select)?
-            .query_map(params![counter, server, grant], |row| row.get(0))?
-            .collect::<rusqlite::Result<_>>()?;
-        let update = format!("UPDATE counter SET slots = x'' WHERE {which}");
-        store.connection.execute(&update, params![counter, server, grant])?;
-        Ok(servers)
-    };
-    store.transact(reset).map_err(told)
-}
-
-fn told(trouble: Trouble) -> anyhow::Error {
-    match trouble {
-        Trouble::Busy => anyhow!("another process has locked it for a second"),
-        Trouble::Broken(error) => error,
-    }
 }
 
 /// A window in seconds, and whether it is a fixed one. A session is 0 seconds.
@@ -394,7 +322,7 @@ fn spell(window: Window) -> (i64, bool) {
     }
 }
 
-fn window(seconds: i64, calendar: bool) -> Option<Window> {
+pub(super) fn window(seconds: i64, calendar: bool) -> Option<Window> {
     match (u32::try_from(seconds).ok()?, calendar) {
         (0, _) => Some(Window::Session),
         (seconds, true) => Some(Window::Calendar(seconds)),
@@ -410,74 +338,7 @@ fn scope_name(scope: Scope) -> &'static str {
     }
 }
 
-fn scope(name: &str) -> Option<Scope> {
+pub(super) fn scope(name: &str) -> Option<Scope> {
     let all = [Scope::Grant, Scope::Session, Scope::Server];
     all.into_iter().find(|scope| scope_name(*scope) == name)
-}
-
-/// Slots and charges as numbers of seven bits a byte, the lowest first. A slot is counted from the one before.
-fn encode(counter: &Counter) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64);
-    let mut before = 0;
-    for (slot, nanos) in counter.charged() {
-        push(&mut bytes, u128::from(slot.saturating_sub(before)));
-        push(&mut bytes, nanos);
-        before = slot;
-    }
-    bytes
-}
-
-fn decode(window: Window, bytes: &[u8]) -> anyhow::Result<Counter> {
-    let mut numbers = Numbers { bytes };
-    let mut charged: Vec<(u64, u128)> = Vec::new();
-    let mut slot = 0_u64;
-    while !numbers.bytes.is_empty() {
-        let (step, nanos) = (numbers.next(), numbers.next());
-        let (Some(step), Some(nanos)) = (step, nanos) else {
-            return Err(anyhow!("the slots of a counter are damaged"));
-        };
-        slot = slot.saturating_add(u64::try_from(step).unwrap_or(u64::MAX));
-        charged.push((slot, nanos));
-    }
-    Ok(Counter::restore(window, charged))
-}
-
-fn push(bytes: &mut Vec<u8>, mut number: u128) {
-    loop {
-        let low = u8::try_from(number & 0x7f).unwrap_or_default();
-        number >>= 7;
-        if number == 0 {
-            return bytes.push(low);
-        }
-        bytes.push(low | 0x80);
-    }
-}
-
-struct Numbers<'b> {
-    bytes: &'b [u8],
-}
-
-impl Numbers<'_> {
-    /// The next number; `None` if it is cut off or too large.
-    fn next(&mut self) -> Option<u128> {
-        let mut number = 0_u128;
-        for shift in (0..128).step_by(7) {
-            let (byte, rest) = self.bytes.split_first()?;
-            self.bytes = rest;
-            number |= u128::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-        }
-        None
-    }
-}
-
-/// The integers of the database are signed.
-fn integer(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn natural(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or_default()
 }

@@ -1,15 +1,23 @@
 //! Carries the write-ahead log over into the database now and then, so that no call has to wait for the disk.
+//!
+//! The first to write after the whole log was carried over begins it anew, and has to sync that: this is done here as
+//! well, at once. While others write on and on, the log is never carried over whole; when it has grown very long, they
+//! are kept out for the moment that it takes.
 
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, Row};
+
+use super::{Trouble, files, schema};
 
 /// Commits of this process between two rounds.
-const COMMITS: u64 = 500;
-/// How long it waits for others before it leaves it to them.
-const PATIENCE: Duration = Duration::from_millis(100);
+const COMMITS: u64 = 1000;
+/// How long a log that stays long is left alone.
+const REST: Duration = Duration::from_millis(250);
+/// A log of so many pages, or 8 MiB, is very long.
+const VERY_LONG: i64 = 8 * 1024;
 
 /// The thread, and how it is woken. It ends with its owner.
 #[derive(Debug)]
@@ -17,6 +25,7 @@ pub(super) struct Tender {
     wake: SyncSender<()>,
     /// Commits since it was last woken.
     commits: u64,
+    woken: Option<Instant>,
 }
 
 impl Tender {
@@ -31,36 +40,56 @@ impl Tender {
         };
         // Without it the log grows until the last process closes it.
         let _ = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(tend);
-        Tender { wake, commits: 0 }
+        Tender { wake, commits: 0, woken: None }
     }
 
-    /// Tells of one more commit.
-    pub(super) fn count(&mut self) {
+    /// Tells of one more commit, and whether the log is long.
+    pub(super) fn count(&mut self, log_is_long: bool) {
         self.commits = self.commits.saturating_add(1);
-        if self.commits >= COMMITS {
+        let is_rested = || self.woken.is_none_or(|at| at.elapsed() >= REST);
+        if self.commits >= COMMITS || log_is_long && is_rested() {
             self.wake();
         }
     }
 
+    /// Has the log carried over now.
     pub(super) fn wake(&mut self) {
         self.commits = 0;
+        self.woken = Some(Instant::now());
         // One that is busy will look once more.
         let _ = self.wake.try_send(());
     }
 }
 
-fn carry_over(path: &Path) -> rusqlite::Result<()> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    let is_done = |row: &rusqlite::Row<'_>| {
-        let (blocked, frames, done): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(blocked == 0 && frames == done)
-    };
-    if connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], is_done)? {
-        // The next to write begins the log anew, and syncs that: better here than on the path of a call.
-        connection.execute("UPDATE meta SET checkpoints = checkpoints + 1", [])?;
+fn carry_over(path: &Path) -> Result<(), Trouble> {
+    // If somebody has taken it away, nobody is to begin another one here.
+    if !files::are_complete(path) {
+        return Ok(());
     }
+    let connection = schema::open(path, false)?;
+    let (found, done) = connection.query_row(PASSIVE, [], progress)?;
+    if found == done {
+        begin_anew(&connection)?;
+    }
+    // Somebody else may have written in between.
+    let (pages, _) = connection.query_row(LENGTH, [], progress)?;
+    if pages > VERY_LONG {
+        connection.query_row(RESTART, [], progress)?;
+        begin_anew(&connection)?;
+    }
+    Ok(())
+}
+
+const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
+const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
+
+/// The pages of the log, and how many of them have been carried over.
+fn progress(row: &Row<'_>) -> rusqlite::Result<(i64, i64)> {
+    Ok((row.get(1)?, row.get(2)?))
+}
+
+fn begin_anew(connection: &Connection) -> Result<(), Trouble> {
+    connection.execute("UPDATE tended SET rounds = rounds + 1", [])?;
     Ok(())
 }

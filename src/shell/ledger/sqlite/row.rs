@@ -1,0 +1,177 @@
+//! What is kept of a counter, as bytes.
+//!
+//! ```text
+//!   check   boot    seen  steady  max   slot charge  slot charge …      fixed: 4 and 8 bytes, little-endian
+//!   └fixed┘ └fixed┘ └────── numbers of seven bits a byte, lowest first; a slot counts from the one before ──┘
+//! ```
+//!
+//! The check is over all that follows and the row's number: a row that was damaged is none.
+
+use anyhow::Context as _;
+
+use crate::engine::limits::{Amount, Counter, Now, Window};
+
+/// No clock is believed beyond the year 9999.
+pub(super) const LATEST_MS: u64 = 253_402_300_799_999;
+
+/// What is kept of a counter.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    /// Which start of the machine the steady clock counts from.
+    pub(super) boot: u64,
+    /// The time of limits at the last charge, and the steady clock then.
+    pub(super) seen: Now,
+    /// The smallest maximum that was last asked for.
+    pub(super) max: Amount,
+    /// What was charged.
+    pub(super) counter: Counter,
+}
+
+impl Row {
+    /// A counter that nothing was charged to.
+    pub(super) fn new(window: Window) -> Self {
+        let counter = Counter::new(window);
+        Row { boot: 0, seen: Now::default(), max: Amount::default(), counter }
+    }
+
+    /// Writes the row with this number in place of what `bytes` holds.
+    pub(super) fn encode(&self, id: i64, bytes: &mut Vec<u8>) {
+        bytes.clear();
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.boot.to_le_bytes());
+        push(bytes, self.seen.wall_ms.into());
+        push(bytes, self.seen.monotonic_ms.into());
+        push(bytes, self.max.nanos());
+        let mut before = 0;
+        for (slot, nanos) in self.counter.charged() {
+            push(bytes, u128::from(slot.saturating_sub(before)));
+            push(bytes, nanos);
+            before = slot;
+        }
+        if let Some((place, rest)) = bytes.split_first_chunk_mut() {
+            *place = check(id, rest).to_le_bytes();
+        }
+    }
+
+    /// Reads what [`Row::encode`] has written.
+    ///
+    /// # Errors
+    /// It has not.
+    pub(super) fn decode(id: i64, window: Window, bytes: &[u8]) -> anyhow::Result<Self> {
+        Row::parse(id, window, bytes).context("what is kept of a counter is damaged")
+    }
+
+    fn parse(id: i64, window: Window, bytes: &[u8]) -> Option<Self> {
+        let (found, rest) = bytes.split_first_chunk()?;
+        if u32::from_le_bytes(*found) != check(id, rest) {
+            return None;
+        }
+        let (boot, bytes) = rest.split_first_chunk()?;
+        let mut numbers = Numbers { bytes };
+        let wall_ms = numbers.next_u64()?;
+        let monotonic_ms = numbers.next_u64()?;
+        let max = Amount::from_nanos(numbers.next()?)?;
+        let charged = || {
+            let mut slot = 0_u64;
+            let mut numbers = Numbers { bytes: numbers.bytes };
+            std::iter::from_fn(move || {
+                slot = slot.saturating_add(numbers.next_u64()?);
+                Some((slot, numbers.next()?))
+            })
+        };
+        // A session has one slot.
+        if window == Window::Session && charged().any(|(slot, _)| slot > 0) {
+            return None;
+        }
+        let counter = Counter::restore(window, charged());
+        let boot = u64::from_le_bytes(*boot);
+        Some(Row { boot, seen: Now { wall_ms, monotonic_ms }, max, counter })
+    }
+}
+
+/// FNV-1a over a row, eight bytes at a time.
+fn check(id: i64, bytes: &[u8]) -> u32 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let step = |hash: u64, word: [u8; 8]| (hash ^ u64::from_le_bytes(word)).wrapping_mul(PRIME);
+    let (words, rest) = bytes.as_chunks();
+    let mut last = [0xff; 8];
+    last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+    let hash = words.iter().copied().fold(step(OFFSET, id.to_le_bytes()), step);
+    let hash = step(step(hash, last), (bytes.len() as u64).to_le_bytes());
+    u32::try_from((hash >> 32) ^ (hash & u64::from(u32::MAX))).unwrap_or_default()
+}
+
+fn push(bytes: &mut Vec<u8>, mut number: u128) {
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap_or_default();
+        number >>= 7;
+        if number == 0 {
+            return bytes.push(low);
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+struct Numbers<'b> {
+    bytes: &'b [u8],
+}
+
+impl Numbers<'_> {
+    /// The next number; `None` if it is cut off or too large.
+    fn next(&mut self) -> Option<u128> {
+        let mut number = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let (byte, rest) = self.bytes.split_first()?;
+            self.bytes = rest;
+            number |= u128::from(byte & 0x7f).checked_shl(shift)?;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn next_u64(&mut self) -> Option<u64> {
+        u64::try_from(self.next()?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Row;
+    use crate::engine::limits::{Amount, Counter, Now, Window};
+
+    fn row() -> Row {
+        let window = Window::Sliding(60);
+        let charged = [(29_453_760_000, 1), (29_453_760_003, 10_u128.pow(24))];
+        Row {
+            boot: u64::MAX,
+            seen: Now { wall_ms: 1_767_225_600_000, monotonic_ms: 5 },
+            max: Amount::ONE,
+            counter: Counter::restore(window, charged),
+        }
+    }
+
+    #[test]
+    fn a_row_comes_back_as_it_was() {
+        let mut bytes = Vec::new();
+        row().encode(7, &mut bytes);
+        let found = Row::decode(7, Window::Sliding(60), &bytes).expect("a row");
+        assert!(found.counter.charged().eq(row().counter.charged()));
+        assert_eq!((found.boot, found.seen, found.max), (u64::MAX, row().seen, Amount::ONE));
+    }
+
+    #[test]
+    fn no_damage_to_a_row_goes_unseen() {
+        let mut bytes = Vec::new();
+        row().encode(7, &mut bytes);
+        assert!(Row::decode(8, Window::Sliding(60), &bytes).is_err(), "the row of another counter");
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(Row::decode(7, Window::Sliding(60), &damaged).is_err(), "byte {at}");
+            assert!(Row::decode(7, Window::Sliding(60), &bytes[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The database as a file: what is in it, how it comes to be, and whether it is one of ours.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::files::LONG_LOG;
+use super::{Trouble, files};
+
+/// Marks a file as ours: "cgat".
+const APPLICATION_ID: i32 = 0x6367_6174;
+/// How long commands, and threads of their own, wait for other processes.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What takes a database from one version of its schema to the next; the version is `user_version`.
+const MIGRATIONS: [&str; 1] = ["
+    -- Who is counted. No number is given twice: processes remember them.
+    CREATE TABLE counter (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        server TEXT NOT NULL,
+        scope TEXT NOT NULL CHECK (scope IN ('grant', 'session', 'server')),
+        holder TEXT NOT NULL,          -- the grant, the run, or nothing
+        name TEXT NOT NULL,
+        window INTEGER NOT NULL,       -- in seconds; 0: the session
+        calendar INTEGER NOT NULL,     -- 1: fixed windows
+        UNIQUE (server, scope, holder, name, window, calendar)
+    ) STRICT;
+    -- What was counted: as much as a call writes, and no more. src/shell/ledger/sqlite/row.rs reads it.
+    CREATE TABLE charged (
+        id INTEGER PRIMARY KEY REFERENCES counter (id) ON DELETE CASCADE,
+        row BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE tended (rounds INTEGER NOT NULL) STRICT;
+    INSERT INTO tended VALUES (0);
+"];
+
+/// Opens the database at `path`; `anew`: it may be made. May wait for other processes.
+///
+/// # Errors
+/// It is none of ours, or cannot be used. Then it is as it was.
+pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
+    files::make(path, anew)?;
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
+        verify(path)?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    // What is wrong with the file may be why this connection is closed: nothing is carried over into it then.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", LONG_LOG.to_string())?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "cache_size", -256)?;
+    // Counts only for a database that is yet to be made: what a call writes is two small rows.
+    connection.pragma_update(None, "page_size", 1024)?;
+    migrate(&mut connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(connection)
+}
+
+/// Says whether the file itself, without its write-ahead log, is one of ours.
+///
+/// # Errors
+/// It is not, or a later callgate's.
+pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
+    files::make(path, false)?;
+    let connection = open_alone(path)?;
+    if read(&connection, "application_id")? != APPLICATION_ID {
+        return Err(anyhow!("it is a database of another program").into());
+    }
+    check_version(read(&connection, "user_version")?).map(drop).map_err(Trouble::from)
+}
+
+/// Opens a file that nobody writes to, or whose first page is all that matters: without log and locks.
+pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
+    let mut name = b"file:".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' => name.extend_from_slice(b"%25"),
+            b'?' => name.extend_from_slice(b"%3f"),
+            b'#' => name.extend_from_slice(b"%23"),
+            byte => name.push(*byte),
+        }
+    }
+    name.extend_from_slice(b"?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(OsString::from_vec(name), flags)
+}
+
+/// Brings the schema up to date.
+fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
+    if check_version(read(connection, "user_version")?)? == 0 {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version = read(&transaction, "user_version")?;
+    check_version(version)?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len().to_string())?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// How many steps a schema of this version is behind.
+fn check_version(version: i32) -> anyhow::Result<usize> {
+    let known = MIGRATIONS.len();
+    usize::try_from(version)
+        .ok()
+        .and_then(|version| known.checked_sub(version))
+        .with_context(|| format!("a newer callgate has written it (schema {version}, not {known})"))
+}
+
+fn read(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, pragma, |row| row.get(0))
+}
