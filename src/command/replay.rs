@@ -19,7 +19,7 @@ use crate::shell::file;
 use super::policy_file::{self, POLICY};
 use super::{Failure, print};
 
-use judge::{Judge, Ruling};
+use judge::Judge;
 use report::{Report, Row};
 
 /// The longest line of a recording. One that callgate wrote holds a message of at most 2 GiB, mostly far less.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use crate::engine::limits::Now;
+use crate::engine::line::Side;
 use crate::engine::record::Record;
 use crate::engine::session::Step;
 
@@ -15,6 +16,7 @@ use super::audit::lines::Event as AuditEvent;
 use super::clock::moment;
 use super::ledger::Counters;
 use super::notices::{Notices, Verbosity, prose};
+use super::record::Recorder;
 
 /// How soon the same trouble is told again.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
@@ -29,6 +31,8 @@ pub struct Books {
     pub audit: Option<Audit>,
     /// The way to people.
     pub notices: Notices,
+    /// The recording, if one is made.
+    pub recorder: Option<Recorder>,
     /// The last trouble that people were told of, and when.
     trouble: Option<(String, Instant)>,
 }
@@ -37,7 +41,16 @@ impl Books {
     /// Opens them.
     #[must_use]
     pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
-        Books { ledger, audit, notices, trouble: None }
+        Books { ledger, audit, notices, recorder: None, trouble: None }
+    }
+
+    /// Takes a line down in the recording. A failure is told, and changes nothing else.
+    pub(super) fn take_down(&mut self, from: Side, line: &[u8], now: Now) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.take_down(now.wall_ms, from, line)
+        {
+            self.notices.complain(&error.context("the session goes on without its recording"));
+        }
     }
 
     /// Puts a step on record. A call that would go out waits for it; all else does not.
