@@ -15,7 +15,8 @@ const TITLES: &str =
     "client | servers stand under | it fills in | what callgate and the server say on stderr";
 
 fn wrap(words: &[&str]) -> WrapArgs {
-    let Command::Wrap(args) = Cli::try_parse_from(words).unwrap().command;
+    let command = Cli::try_parse_from(words).unwrap().command;
+    let Command::Wrap(args) = command else { panic!("it wraps nothing: {command:?}") };
     args
 }
 

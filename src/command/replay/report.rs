@@ -123,7 +123,7 @@ impl Report {
         if self.compares {
             match row.before {
                 Some(before) => {
-                    note(&format!("before: {} by {}", word(outcome(before)), rule_of(before)))?
+                    note(&format!("before: {} by {}", word(outcome(before)), rule_of(before)))?;
                 }
                 None => note("before: nothing")?,
             }
