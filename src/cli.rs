@@ -1,5 +1,6 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
+mod completions;
 mod parse;
 mod replay;
 mod state;
@@ -7,6 +8,7 @@ mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use completions::CompletionsArgs;
 pub use replay::{FailOn, ReplayArgs};
 pub use state::{State, StateArgs};
 pub use wrap::WrapArgs;
@@ -29,6 +31,8 @@ pub enum Command {
     Wrap(WrapArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
+    /// Print what a shell needs to complete the command line
+    Completions(CompletionsArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::completions::completions;
 use callgate::command::replay::replay;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
@@ -13,6 +14,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
         Command::Replay(args) => replay(&args),
+        Command::Completions(args) => completions(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.

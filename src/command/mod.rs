@@ -1,5 +1,6 @@
 //! One file a verb. Each turns what was typed into values, and runs them.
 
+pub mod completions;
 pub mod replay;
 pub mod wrap;
 

@@ -243,7 +243,7 @@ mod tests {
         for line in [&b"{\"id\":1}"[..], b"", b"\"\\\x1b\t", "\u{202e}ü".as_bytes(), b"\xff\x00"] {
             for side in [Side::Client, Side::Server] {
                 let written = write(1_763_805_600_120, side, line);
-                assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), 1);
+                assert_eq!(memchr::memchr_iter(b'\n', &written).count(), 1);
                 let entry = Reader::default().read(&written).unwrap().unwrap();
                 assert_eq!(entry.at_ms, Some(1_763_805_600_120));
                 assert_eq!((entry.from, entry.line.as_ref()), (side, line));
