@@ -1,16 +1,25 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
+mod check;
 mod completions;
+mod explain;
+mod log;
 mod parse;
 mod replay;
 mod state;
+mod status;
 mod wrap;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
+pub use explain::ExplainArgs;
+pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
+pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
 pub use state::{State, StateArgs};
+pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 
 /// A policy gate for MCP servers on stdio.
@@ -29,6 +38,14 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Look for what is wrong with policies, and run their tests
+    Check(CheckArgs),
+    /// Say what a policy makes of a call, and why
+    Explain(ExplainArgs),
+    /// Show running sessions, counters and recent denials; give quota back
+    Status(StatusArgs),
+    /// Show, follow and verify the audit log
+    Log(LogArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
     /// Print what a shell needs to complete the command line

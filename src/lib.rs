@@ -19,6 +19,9 @@
 //!      └──► answer, listing       what callgate writes itself, what it cuts
 //!   compile ► source, policy      nobody in the engine imports compile
 //!   recording ► line              what replay reads and `--record` writes
+//!
+//!   example ► explain ► decide    tests in a policy; why a call is decided as it is
+//!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server
 //! ```
 //!
 //! # The way of a frame
@@ -48,18 +51,27 @@
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
+//! A policy is taken if it compiles and its own tests pass ([`engine::example`]); [`command::policy_file`] puts that
+//! together, and [`command::diagnostics`] shows what is wrong. [`engine::explain`] watches the judge at its work: there
+//! is no second one that could disagree.
+//!
 //! # What is kept
 //!
 //! ```text
 //!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record  ──► shell::audit  ──► a line of the chain; only then the call goes out
-//!                          (a store or a log that is locked: the client's direction waits, the server's goes on)
+//!   Step::record ──► audit::lines ──► audit::chain ──► server.jsonl, server.head      one lock, one write each
+//!                                                          ├──► audit::trail ──► log, status
+//!                                                          └──► audit::verify ──► log verify
 //! ```
 //!
 //! [`shell::books`] holds both for [`shell::relay`], beside the way to people. What a reservation means is said once,
 //! in [`engine::limits::settle`]: [`shell::ledger::sqlite`] reads its counters from rows and writes them back in one
 //! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
-//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind.
+//! A call's record is written before the call goes out; what may come later is noted, and leaves with the next one.
+//! While a store or a log is locked, the client's direction waits and the server's goes on.
+//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind;
+//! [`shell::audit::trail`] reads the lines again, and [`shell::audit::verify`] proves that none is missing.
+//! [`shell::sessions`] tells who runs.
 //!
 //! # The end
 //!

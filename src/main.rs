@@ -4,8 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::check::check;
 use callgate::command::completions::completions;
+use callgate::command::explain::explain;
+use callgate::command::log::log;
 use callgate::command::replay::replay;
+use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
 use clap::Parser as _;
@@ -13,6 +17,10 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
+        Command::Check(args) => check(&args),
+        Command::Explain(args) => explain(&args),
+        Command::Log(args) => log(&args),
+        Command::Status(args) => status(&args),
         Command::Replay(args) => replay(&args),
         Command::Completions(args) => completions(&args),
     };

@@ -8,6 +8,7 @@
     reason = "a test that meets the unexpected stops"
 )]
 
+mod audit;
 mod cli;
 mod console;
 mod fuzzing;

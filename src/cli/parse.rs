@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::shell::audit::link::Hash;
+
 /// Frames are indexed with 32 bits.
 const LARGEST_FRAME: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -49,4 +55,47 @@ fn bytes(text: &str) -> Result<Option<u64>, String> {
     };
     let number: u64 = digits.parse().map_err(|_| "not a whole number".to_owned())?;
     Ok(number.checked_mul(unit))
+}
+
+/// A time in the past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time.
+    At(Timestamp),
+}
+
+/// A time in the past: how long ago, or when; without a zone it is UTC.
+pub(super) fn parse_since(text: &str) -> Result<Since, String> {
+    const NO_TIME: &str = "a time is `90s`, `30m`, `1h`, `7d`, `2w`, or such as `2026-11-23` or `2026-11-23T10:00:00Z`";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: Option<u64> = match text.strip_prefix(digits).unwrap_or_default() {
+        "s" => Some(1),
+        "m" | "min" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        "w" => Some(7 * 86_400),
+        _ => None,
+    };
+    if let (Some(unit), Ok(number)) = (unit, digits.parse::<u64>()) {
+        let seconds = number.checked_mul(unit).ok_or_else(|| NO_TIME.to_owned())?;
+        return Ok(Since::Ago(Duration::from_secs(seconds)));
+    }
+    let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+    let at = text.parse::<Timestamp>().ok().or_else(|| Some(civil()?.timestamp()));
+    at.map(Since::At).ok_or_else(|| NO_TIME.to_owned())
+}
+
+/// A number of lines; `all` is more than there can be.
+pub(super) fn parse_limit(text: &str) -> Result<u64, String> {
+    if text == "all" {
+        return Ok(u64::MAX);
+    }
+    text.parse().map_err(|_| "neither a number of lines nor `all`".to_owned())
+}
+
+/// The hash of a line.
+pub(super) fn parse_hash(text: &str) -> Result<Hash, String> {
+    Hash::parse(text.trim()).ok_or_else(|| "a hash has 64 hexadecimal digits".to_owned())
 }

@@ -1,13 +1,23 @@
 //! One file a verb. Each turns what was typed into values, and runs them.
 
+pub mod check;
 pub mod completions;
+pub mod explain;
+pub mod log;
 pub mod replay;
+pub mod status;
 pub mod wrap;
 
+pub mod diagnostics;
+pub mod matrix;
 pub mod places;
 pub mod policy_file;
 pub mod print;
 pub mod server_name;
+pub mod trace;
+
+/// The exit code for an answer that is no (SPEC C2).
+pub const NO: u8 = 1;
 
 /// The exit code for what could not be done (SPEC C2).
 pub const NOT_DONE: u8 = 2;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::State;
-use crate::shell::audit::chain;
+use crate::shell::audit::{chain, files};
+use crate::shell::ledger::redis::RedisLedger;
 
 /// The folder of audit logs in a state directory.
 const AUDIT: &str = "audit";
@@ -24,6 +25,17 @@ pub fn directory(state: &State) -> anyhow::Result<PathBuf> {
     };
     std::path::absolute(&directory)
         .with_context(|| format!("failed to find directory `{}`", directory.display()))
+}
+
+/// Where counters are, for people: without the secrets that a URL may hold.
+#[must_use]
+pub fn shown(state: &State, directory: &Path) -> String {
+    match state {
+        State::Default | State::Directory(_) => directory.to_string_lossy().into_owned(),
+        State::Memory => "memory".to_owned(),
+        State::Redis(url) => RedisLedger::new(url, "", "", "")
+            .map_or_else(|_| "redis".to_owned(), |ledger| ledger.to_string()),
+    }
 }
 
 /// Relative paths in the environment are to be ignored, says the XDG base directory specification.
@@ -59,11 +71,33 @@ pub fn audit_directory(directory: &Path) -> PathBuf {
     directory.join(AUDIT)
 }
 
+/// The one path of a log, however it is spelt: with two heads it would have two ends. The directory is made, for its
+/// owner alone, if it is not there.
+///
+/// # Errors
+/// It cannot be made or found.
+pub fn settled(log: &Path) -> anyhow::Result<PathBuf> {
+    let named = || format!("failed to find `{}`", log.display());
+    match std::fs::canonicalize(log) {
+        Ok(path) => return Ok(path),
+        Err(error) if log.is_symlink() => return Err(error).with_context(named),
+        Err(_) => files::make_parent(log)?,
+    }
+    let directory = std::fs::canonicalize(files::parent(log)).with_context(named)?;
+    Ok(directory
+        .join(log.file_name().ok_or_else(|| anyhow!("it is a directory")).with_context(named)?))
+}
+
 /// The audit log of a server.
 #[must_use]
 pub fn audit_log(directory: &Path, server: &str) -> PathBuf {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String = server.chars().map(|c| if is_safe(c) { c } else { '_' }).take(64).collect();
+    let mut name: String =
+        server.chars().map(|c| if is_safe(c) { c } else { '_' }).take(64).collect();
+    if let Some((stem, number)) = name.rsplit_once('.').filter(|(_, end)| files::is_number(end)) {
+        // It would be a rotated file of another log.
+        name = format!("{stem}_{number}");
+    }
     audit_directory(directory).join(format!("{name}.jsonl"))
 }
 
@@ -72,7 +106,10 @@ pub fn audit_log(directory: &Path, server: &str) -> PathBuf {
 pub fn audit_head(directory: &Path, log: &Path) -> PathBuf {
     let audit = audit_directory(directory);
     let log = std::path::absolute(log).unwrap_or_else(|_| log.to_owned());
-    if log.parent() == Some(&audit) {
+    let is_ours = |parent: &Path| {
+        parent == audit || std::fs::canonicalize(&audit).is_ok_and(|audit| audit == parent)
+    };
+    if log.extension().is_some_and(|end| end == "jsonl") && log.parent().is_some_and(is_ours) {
         return log.with_extension("head");
     }
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();

@@ -1,27 +1,124 @@
-//! A policy file as commands take it: compiled, or explained.
+//! A policy file as commands take it: compiled and tested, or what is wrong with it.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::anyhow;
 
-use crate::engine::compile::compile;
-use crate::engine::source::{MAX_PROBLEMS, Place, Problem};
+use super::diagnostics::{Diagnostic, Severity, SourceFile};
+use super::places;
+use crate::engine::compile::compile_with_tests;
+use crate::engine::example;
+use crate::engine::lint::lint;
+use crate::engine::policy::Policy;
+use crate::engine::source::{MAX_PROBLEMS, Problem};
 use crate::shell::audit::chain;
 use crate::shell::news::LoadedPolicy;
-
-use super::places;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";
 
+/// How wide a report on stderr is, which may be anything.
+const COLUMNS: usize = 80;
+
+/// What there is to say about a policy file.
+#[derive(Debug)]
+pub struct Findings {
+    /// The policy, if it is sound; its tests may have failed all the same.
+    pub policy: Option<Policy>,
+    /// Errors and warnings, in file order.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many tests it has.
+    pub tests: usize,
+    /// How many of them failed.
+    pub failed: usize,
+}
+
+impl Findings {
+    /// Looks for everything that is wrong with a policy, runs its tests, and looks for what is likely wrong.
+    #[must_use]
+    pub fn of(content: &[u8]) -> Self {
+        let mut findings = Self::errors_of(content);
+        if let (Some(policy), Ok(text)) = (&findings.policy, str::from_utf8(content)) {
+            findings.diagnostics.extend(lint(text, policy).into_iter().map(Diagnostic::from));
+            findings.diagnostics.sort_by_key(|diagnostic| diagnostic.at);
+        }
+        findings
+    }
+
+    /// The same without what is only likely wrong.
+    fn errors_of(content: &[u8]) -> Self {
+        let (policy, tests) = match compile_with_tests(content) {
+            Ok(compiled) => compiled,
+            Err(problems) => {
+                let diagnostics = told(content, problems);
+                return Findings { policy: None, diagnostics, tests: 0, failed: 0 };
+            }
+        };
+        let failures = example::run(&policy, &tests);
+        let mut diagnostics: Vec<Diagnostic> = failures.iter().map(Diagnostic::from).collect();
+        diagnostics.sort_by_key(|diagnostic| diagnostic.at);
+        diagnostics.truncate(MAX_PROBLEMS);
+        let failed = failures.len();
+        Findings { policy: Some(policy), diagnostics, tests: tests.len(), failed }
+    }
+
+    /// How many of the diagnostics are this bad.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+}
+
 /// Makes a policy of the `content` of the file at `path`.
 ///
 /// # Errors
-/// It is not valid; every problem is named with its place.
+/// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
 pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
-    let policy = compile(content).map_err(|problems| anyhow!(report(path, content, &problems)))?;
-    Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
+    let Findings { policy, diagnostics, .. } = Findings::errors_of(content);
+    match policy {
+        Some(policy) if diagnostics.is_empty() => {
+            Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
+        }
+        _ => Err(anyhow!(report(path, content, &diagnostics))),
+    }
+}
+
+/// Makes a policy of the `content` of the file at `path`, without running its tests.
+///
+/// # Errors
+/// It is not valid; every problem is named with its place.
+pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
+    compile_with_tests(content)
+        .map(|(policy, _)| policy)
+        .map_err(|problems| anyhow!(report(path, content, &told(content, problems))))
+}
+
+/// The problems of a file, as they are told.
+fn told(content: &[u8], problems: Vec<Problem>) -> Vec<Diagnostic> {
+    let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(Diagnostic::from).collect();
+    if is_yaml(content) {
+        diagnostics.truncate(1);
+        diagnostics.iter_mut().for_each(point_at_import);
+    }
+    diagnostics
+}
+
+/// True if a file that is no policy looks like YAML, as Intercept's policies are: it begins with `name:`.
+fn is_yaml(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let first = lines.next().unwrap_or_default();
+    let name = first.split(':').next().unwrap_or_default();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    first == "---" || name.len() < first.len() && !name.is_empty() && name.chars().all(is_word)
+}
+
+fn point_at_import(diagnostic: &mut Diagnostic) {
+    diagnostic.message = String::from("this is YAML, and a policy is JSON");
+    diagnostic.help = Some(
+        "if it is a policy of Intercept, `callgate import FILE` turns it into one of callgate"
+            .to_owned(),
+    );
 }
 
 /// What others than the owner could do to the policy, if they could: a warning for each way (SPEC W7).
@@ -35,25 +132,14 @@ pub fn dangers(path: &Path) -> Vec<String> {
     places::open_to_others(paths, "they can change the policy")
 }
 
-fn report(path: &Path, file: &[u8], problems: &[Problem]) -> String {
-    let path = path.display();
-    let how_many = match problems.len() {
+fn report(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {
+    let how_many = match diagnostics.len() {
         1 => "1 problem".to_owned(),
         count @ MAX_PROBLEMS.. => format!("the first {count} problems"),
         count => format!("{count} problems"),
     };
-    let mut report = format!("policy `{path}` is not valid: {how_many}");
-    for problem in problems {
-        let place = Place::of(problem.at, file);
-        let Problem { pointer, message, help, .. } = problem;
-        // Writing to a string cannot fail.
-        let _ = write!(report, "\n{path}:{place}: {message}");
-        if let Some(help) = help {
-            let _ = write!(report, "; {help}");
-        }
-        if !pointer.is_empty() {
-            let _ = write!(report, " (at {pointer})");
-        }
-    }
-    report
+    let source = SourceFile::new(path, file);
+    let summary = format!("policy `{}` is not valid: {how_many}", path.display());
+    let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
+    [summary, shown.collect::<Vec<_>>().join("\n\n")].join("\n")
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+
 /// Columns where nobody says how many there are.
 const COLUMNS: usize = 80;
 
@@ -29,6 +31,16 @@ pub fn has_left(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref()).any(is_broken_pipe)
 }
 
+/// False if nobody reads stdout any more, as far as that can be known without writing.
+#[must_use]
+pub fn is_read() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let _ = rustix::event::poll(&mut polled, Some(&at_once));
+    polled.iter().all(|stdout| !stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
 /// True if stdout may be coloured: a terminal that can, and no `NO_COLOR`.
 #[must_use]
 pub fn in_colour() -> bool {
@@ -42,4 +54,11 @@ pub fn in_colour() -> bool {
 pub fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+}
+
+/// How many rows the terminal on stdout has, if it is one.
+#[must_use]
+pub fn rows() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+    size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0)
 }

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use rustix::rand::GetRandomFlags;
 
 use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
@@ -13,7 +12,7 @@ use crate::engine::session::{self, Recording, Session};
 use crate::shell::audit::Audit;
 use crate::shell::audit::lines::{Event, Identity};
 use crate::shell::books::Books;
-use crate::shell::clock;
+use crate::shell::clock::{moment, rfc3339};
 use crate::shell::file;
 use crate::shell::ledger::Counters;
 use crate::shell::ledger::redis::RedisLedger;
@@ -22,6 +21,7 @@ use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
 use crate::shell::record::Recorder;
 use crate::shell::relay::{self, Relay};
+use crate::shell::sessions::{Running, new_run};
 use crate::shell::signals;
 use crate::shell::upstream::{Upstream, start_failure_code};
 use crate::shell::watch::Watch;
@@ -58,7 +58,7 @@ fn start(
         _ => Verbosity::Normal,
     });
     let server_name = args.server.clone().unwrap_or_else(|| server_name(&args.command));
-    let identity = Identity { server: server_name, grant: args.grant.clone(), session: run_id() };
+    let identity = Identity { server: server_name, grant: args.grant.clone(), session: new_run() };
     let directory = state_directory(args)?;
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
@@ -103,6 +103,9 @@ fn start(
         sha256,
         shadow: args.shadow,
     });
+    if let Some(directory) = &directory {
+        books.register(directory, running(args, directory, &identity));
+    }
     let path = args.policy.clone();
     let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
     let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load, tell)
@@ -112,6 +115,34 @@ fn start(
     Relay::new(session, books, settings, watch, heard, server)
         .context("failed to open stdin and stdout")
         .map_err(|error| Failure { error, exit_code: NOT_DONE })
+}
+
+/// What others are told of the session.
+fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
+    let Identity { server, grant, session } = identity.clone();
+    let now = rfc3339(moment().wall_ms);
+    let absolute = |path: &Path| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        path.to_string_lossy().into_owned()
+    };
+    Running {
+        pid: std::process::id(),
+        since: now.clone(),
+        policy: absolute(&args.policy),
+        policy_loaded: now,
+        policy_rejected: None,
+        shadow: args.shadow,
+        state: places::shown(&args.state.state, directory),
+        audit: (!args.no_audit).then(|| absolute(&audit_log(args, directory, &server))),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: session,
+        server,
+        grant,
+    }
+}
+
+fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
+    args.audit.clone().unwrap_or_else(|| places::audit_log(directory, server))
 }
 
 /// The server's program; its arguments may hold secrets.
@@ -148,22 +179,13 @@ fn open_audit(
     if args.no_audit {
         return Ok(None);
     }
-    let log = args.audit.clone();
-    let log = log.unwrap_or_else(|| places::audit_log(directory, &identity.server));
-    let head = places::audit_head(directory, &log);
-    let audit = Audit::open(&log, &head, args.audit_keep, identity).context(
+    let log = audit_log(args, directory, &identity.server);
+    let opened = places::settled(&log).and_then(|log| {
+        let head = places::audit_head(directory, &log);
+        Audit::open(&log, &head, args.audit_keep, identity)
+    });
+    let audit = opened.context(
         "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
     )?;
     Ok(Some(audit))
-}
-
-/// A name for this run that no other has.
-fn run_id() -> String {
-    let mut bytes = [0; 8];
-    // Without chance the process and the time must do.
-    if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
-        let time = clock::moment().wall_ms.rotate_right(24) ^ u64::from(std::process::id());
-        bytes = time.to_be_bytes();
-    }
-    format!("{:016x}", u64::from_be_bytes(bytes))
 }

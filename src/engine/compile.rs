@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use regex::{Regex, RegexBuilder};
 
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
+use super::example::{self, Example, Expect};
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
 use super::name::NamePattern;
@@ -16,10 +18,10 @@ use super::policy::{
     Tools,
 };
 use super::source::{
-    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name, name_for_problem,
-    pointer_of_key, string, word,
+    Entry, Fields, Node, Place, Problem, Problems, boolean, elements, entries, name,
+    name_for_problem, open_bracket, pointer_of_key, string, word,
 };
-use super::value::Kind;
+use super::value::{Kind, Str};
 
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
@@ -30,7 +32,7 @@ const REGEX_SIZES: [usize; 4] = [32 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 
 /// The most that the patterns of a policy may take together, in bytes.
 const ALL_REGEX_BYTES: usize = 256 * 1024 * 1024;
 
-const DOCUMENT: [&str; 10] = [
+const DOCUMENT: [&str; 11] = [
     "$schema",
     "version",
     "description",
@@ -41,6 +43,7 @@ const DOCUMENT: [&str; 10] = [
     "all_tools",
     "tools",
     "methods",
+    "tests",
 ];
 const RULE: [&str; 9] = [
     "description",
@@ -55,6 +58,7 @@ const RULE: [&str; 9] = [
 ];
 const LIMIT: [&str; 8] =
     ["counter", "window", "max", "scope", "increment", "increment_from", "on_deny", "align"];
+const TEST: [&str; 7] = ["name", "tool", "arguments", "at", "times", "expect", "rule"];
 const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 const SCOPES: [(&str, Scope); 3] =
@@ -65,11 +69,19 @@ const ACTIONS: [(&str, Option<ActionKind>); 3] = [
     ("require_approval", Some(ActionKind::RequireApproval)),
 ];
 
-/// Compiles the bytes of a policy file.
+/// Compiles the bytes of a policy file. Its tests are read, but not run.
 ///
 /// # Errors
 /// Every problem of the file, in file order.
 pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
+    compile_with_tests(file).map(|(policy, _)| policy)
+}
+
+/// Compiles the bytes of a policy file, and its tests with it.
+///
+/// # Errors
+/// Every problem of the file, in file order.
+pub fn compile_with_tests(file: &[u8]) -> Result<(Policy, Vec<Example>), Vec<Problem>> {
     let text = std::str::from_utf8(file)
         .map_err(|error| vec![unreadable(error.valid_up_to(), "not UTF-8".to_owned(), None)])?;
     let mut scratch = Scratch::default();
@@ -85,9 +97,9 @@ pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
         let help = Some("each key stands once in an object".to_owned());
         compiler.problems.add_at(at, pointer, message, help);
     }
-    let policy = compiler.document(&Node { value: root, pointer: String::new() });
-    match policy {
-        Some(policy) if compiler.problems.is_empty() => Ok(policy),
+    let compiled = compiler.document(&Node { value: root, pointer: String::new() });
+    match compiled {
+        Some(compiled) if compiler.problems.is_empty() => Ok(compiled),
         _ => Err(compiler.problems.into_sorted()),
     }
 }
@@ -107,17 +119,25 @@ fn syntax_problem(text: &str, error: JsonError) -> Problem {
     }
     let rest = text.get(error.at..).unwrap_or_default();
     let help = match rest.chars().next() {
-        Some('/' | '#') => Some("JSON has no comments; use `description`".to_owned()),
-        Some('}' | ']') => Some("no comma stands before a closing bracket".to_owned()),
-        Some('\'') => Some("strings stand in double quotes".to_owned()),
+        Some('/' | '#') => Some("JSON has no comments; use `description`"),
+        Some('}' | ']') => Some("no comma stands before a closing bracket"),
+        Some('\'') => Some("strings stand in double quotes"),
+        Some('"') => Some("a comma or colon is missing before this"),
         _ => None,
+    };
+    let unclosed = || {
+        let (at, bracket) = open_bracket(text).filter(|_| rest.is_empty())?;
+        Some(format!("the `{bracket}` at {} is not closed", Place::of(at, text.as_bytes())))
     };
     let message = match (error.fault, rest.chars().next()) {
         (Fault::TooDeep, _) => error.fault.to_string(),
         (fault, None) => format!("{fault}, found the end of the file"),
-        (fault, Some(found)) => format!("{fault}, found `{}`", found.escape_debug()),
+        (fault, Some(found)) if found.is_control() => {
+            format!("{fault}, found `{}`", found.escape_debug())
+        }
+        (fault, Some(found)) => format!("{fault}, found `{found}`"),
     };
-    unreadable(error.at, message, help)
+    unreadable(error.at, message, help.map(str::to_owned).or_else(unclosed))
 }
 
 #[derive(Default)]
@@ -127,11 +147,15 @@ struct Compiler {
     regexes: HashMap<String, Regex>,
     /// Memory that they take together, in bytes.
     regex_bytes: usize,
+    /// When the last test is, in milliseconds since the epoch.
+    clock_ms: Option<u64>,
+    /// How many calls the tests make.
+    calls: u32,
 }
 
 /// `None` means that a problem has been added.
 impl Compiler {
-    fn document(&mut self, root: &Node<'_>) -> Option<Policy> {
+    fn document(&mut self, root: &Node<'_>) -> Option<(Policy, Vec<Example>)> {
         let fields = Fields::open(root, &DOCUMENT, &mut self.problems)?;
         for text in ["$schema", "description"] {
             fields.get(text).and_then(|node| string(&node, &mut self.problems));
@@ -153,7 +177,8 @@ impl Compiler {
         let all_tools = fields.get("all_tools").and_then(|node| self.rule(&node, "all_tools"));
         let tools = fields.get("tools").map(|node| self.tools(&node)).unwrap_or_default();
         let methods = fields.get("methods").map(|node| self.methods(&node)).unwrap_or_default();
-        Some(Policy {
+        let tests = self.list(&fields, "tests", Self::example);
+        let policy = Policy {
             default: default?,
             mode: mode.unwrap_or_default(),
             hide,
@@ -161,7 +186,90 @@ impl Compiler {
             tools,
             all_tools,
             methods,
+        };
+        Some((policy, tests))
+    }
+
+    /// An entry of `tests` (SPEC P16).
+    fn example(&mut self, node: &Node<'_>) -> Option<Example> {
+        let fields = Fields::open(node, &TEST, &mut self.problems)?;
+        let text = |this: &mut Self, name: &str, help: &str| {
+            let node = fields.require(name, help, &mut this.problems);
+            node.and_then(|node| string(&node, &mut this.problems))
+        };
+        let name = text(self, "name", "what the test shows, for people");
+        let tool = text(self, "tool", "the tool that is called");
+        let arguments = self.optional(&fields, "arguments", |this, node| {
+            if !node.value.is_object() {
+                this.problems.wrong_type(node, "an object");
+            }
+            Some(node.value.text().to_owned())
+        });
+        let at_ms = self.optional(&fields, "at", Self::time);
+        let at_ms = at_ms.or(self.clock_ms).unwrap_or(example::START_MS);
+        self.clock_ms = Some(at_ms);
+        let times = self.optional(&fields, "times", Self::times).unwrap_or(1);
+        self.count_calls(node, times);
+        let help = "`allow`, `deny`, `ask` or `hide`";
+        let expect_node = fields.require("expect", help, &mut self.problems);
+        let expect_at = expect_node.as_ref().map(|node| node.value.start());
+        let expect = expect_node.and_then(|node| word(&node, &Expect::WORDS, &mut self.problems));
+        let rule = self.optional(&fields, "rule", |this, node| {
+            string(node, &mut this.problems).map(|rule| (rule, node.value.start()))
+        });
+        let (rule, rule_at) = rule.map_or((None, 0), |(rule, at)| (Some(rule), at));
+        Some(Example {
+            name: name?,
+            tool: tool?,
+            arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
+            at_ms,
+            times,
+            expect: expect?,
+            rule,
+            pointer: node.pointer.clone(),
+            expect_at: expect_at?,
+            rule_at,
         })
+    }
+
+    /// A time that is not earlier than that of the test before, in milliseconds since the epoch.
+    fn time(&mut self, node: &Node<'_>) -> Option<u64> {
+        let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
+        let time = text.parse::<Timestamp>().ok().filter(|_| is_rfc_3339(&text));
+        let Some(at_ms) = time.and_then(|time| u64::try_from(time.as_millisecond()).ok()) else {
+            self.problems.wrong_type(node, "a time from 1970 on, such as `2026-01-01T09:00:00Z`");
+            return None;
+        };
+        if self.clock_ms.is_some_and(|clock_ms| at_ms < clock_ms) {
+            let help = "tests run in file order, on one set of counters".to_owned();
+            self.problems.add(node, "this is earlier than the test before", Some(help));
+        }
+        Some(at_ms)
+    }
+
+    fn times(&mut self, node: &Node<'_>) -> Option<u32> {
+        let number = match node.value.kind() {
+            Kind::Number(number) if !number.is_negative() => number.scaled(0),
+            _ => None,
+        };
+        let times = number.and_then(|times| u32::try_from(times).ok());
+        let times = times.filter(|times| (1..=example::MAX_CALLS).contains(times));
+        let Some(times) = times else {
+            let expected = format!("a whole number from 1 to {}", example::MAX_CALLS);
+            self.problems.wrong_type(node, &expected);
+            return None;
+        };
+        Some(times)
+    }
+
+    fn count_calls(&mut self, node: &Node<'_>, times: u32) {
+        let before = self.calls;
+        self.calls = before.saturating_add(times);
+        if before <= example::MAX_CALLS && self.calls > example::MAX_CALLS {
+            let message =
+                format!("up to here, the tests make more than {} calls", example::MAX_CALLS);
+            self.problems.add(node, message, None);
+        }
     }
 
     fn names(&mut self, list: &Node<'_>) -> Names {
@@ -496,6 +604,19 @@ impl Compiler {
         let nodes = fields.get(name).map(|node| elements(&node, &mut self.problems));
         nodes.unwrap_or_default().iter().filter_map(|node| read(self, node)).collect()
     }
+}
+
+/// True if a text has the form of a time in RFC 3339: `2026-01-01T09:00:00.5+01:00`.
+fn is_rfc_3339(text: &str) -> bool {
+    let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let form = form.to_ascii_uppercase();
+    let Some(rest) = form.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let zone = if rest.starts_with(".0") {
+        rest.trim_start_matches('.').trim_start_matches('0')
+    } else {
+        rest
+    };
+    matches!(zone, "Z" | "+00:00" | "-00:00")
 }
 
 /// A limit in words: `30 per minute (images)`.

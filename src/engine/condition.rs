@@ -1,6 +1,7 @@
 //! Conditions over a call's arguments (SPEC P5–P8). What an operator cannot compare is a verdict, never a pass.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::ops::ControlFlow;
 
 use regex::Regex;
@@ -94,23 +95,84 @@ impl Truth {
     }
 }
 
+impl fmt::Display for Condition {
+    /// `args.width gt 2048`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Condition { path, test } = self;
+        write!(f, "{path} {} ", test.operator())?;
+        match test {
+            Test::Equal(scalar) | Test::NotEqual(scalar) | Test::Contains(scalar) => {
+                write!(f, "{scalar}")
+            }
+            Test::Less(bound)
+            | Test::AtMost(bound)
+            | Test::Greater(bound)
+            | Test::AtLeast(bound) => match bound {
+                Bound::Number(number) => f.write_str(number),
+                Bound::String(text) => write_quoted(f, text),
+            },
+            Test::In(list) | Test::NotIn(list) => {
+                for (nth, scalar) in list.iter().enumerate() {
+                    write!(f, "{}{scalar}", if nth == 0 { "[" } else { ", " })?;
+                }
+                f.write_str("]")
+            }
+            Test::Exists(wanted) => write!(f, "{wanted}"),
+            Test::Regex(regex) => write_quoted(f, regex.as_str()),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    /// As JSON.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Null => f.write_str("null"),
+            Scalar::Bool(value) => write!(f, "{value}"),
+            Scalar::Number(number) => f.write_str(number),
+            Scalar::String(text) => write_quoted(f, text),
+        }
+    }
+}
+
+fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str(&serde_json::to_string(text).unwrap_or_default())
+}
+
 impl Condition {
-    /// In `require`: true if the condition certainly holds, for every match of the path.
+    /// In `require`: true if the condition certainly holds, for every match of the path. `witness` is shown what was
+    /// found, as far as it was looked at.
     #[must_use]
-    pub fn surely_holds(&self, arguments: &Arguments<'_>) -> bool {
-        !self.any(arguments, |truth| truth != Truth::Holds)
+    pub fn surely_holds(
+        &self,
+        arguments: &Arguments<'_>,
+        witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
+        !self.any(arguments, |truth| truth != Truth::Holds, witness)
     }
 
     /// In `deny_if` and `approval_if`: true unless the condition certainly fails, for every match of the path.
     #[must_use]
-    pub fn may_hold(&self, arguments: &Arguments<'_>) -> bool {
-        self.any(arguments, |truth| truth != Truth::Fails)
+    pub fn may_hold(
+        &self,
+        arguments: &Arguments<'_>,
+        witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
+        self.any(arguments, |truth| truth != Truth::Fails, witness)
     }
 
-    fn any(&self, arguments: &Arguments<'_>, wanted: impl Fn(Truth) -> bool) -> bool {
+    #[inline]
+    fn any(
+        &self,
+        arguments: &Arguments<'_>,
+        wanted: impl Fn(Truth) -> bool,
+        mut witness: impl FnMut(Found<'_>, Truth),
+    ) -> bool {
         let mut met = false;
         self.path.visit(arguments, &mut |found| {
-            met = wanted(self.test.of(found));
+            let truth = self.test.of(found);
+            witness(found, truth);
+            met = wanted(truth);
             if met { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         met
@@ -118,6 +180,24 @@ impl Condition {
 }
 
 impl Test {
+    /// The operator, as a policy writes it.
+    #[must_use]
+    pub fn operator(&self) -> &'static str {
+        match self {
+            Test::Equal(_) => "eq",
+            Test::NotEqual(_) => "neq",
+            Test::Less(_) => "lt",
+            Test::AtMost(_) => "lte",
+            Test::Greater(_) => "gt",
+            Test::AtLeast(_) => "gte",
+            Test::In(_) => "in",
+            Test::NotIn(_) => "not_in",
+            Test::Exists(_) => "exists",
+            Test::Regex(_) => "regex",
+            Test::Contains(_) => "contains",
+        }
+    }
+
     /// The table of SPEC P8.
     fn of(&self, found: Found<'_>) -> Truth {
         match found {
@@ -131,7 +211,8 @@ impl Test {
         }
     }
 
-    fn of_value(&self, value: Value<'_>) -> Truth {
+    /// The same for a value that is there.
+    pub(super) fn of_value(&self, value: Value<'_>) -> Truth {
         match self {
             Test::Equal(scalar) => scalar.equals(value),
             Test::NotEqual(scalar) => scalar.equals(value).not(),

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::condition::Condition;
+use super::condition::{Condition, Truth};
 use super::decimal::Decimal;
 use super::frame::name_for_people;
-use super::limits::{AMOUNT_PLACES, Amount, Demand, Few};
+use super::limits::{
+    AMOUNT_PLACES, Amount, Demand, Few, Reservation, Settlement, StateUnavailable,
+};
 use super::mcp::ToolCall;
 use super::path::{ArgPath, Found};
-use super::policy::{ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId};
+use super::policy::{
+    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId,
+};
 use super::value::Kind;
 
 /// Why a call does not go out.
@@ -86,8 +90,7 @@ pub struct Permit {
 
 impl Permit {
     /// What a ledger's refusal means for the call.
-    #[must_use]
-    pub fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
+    fn exhausted(&self, demand: usize, retry_after_ms: Option<u64>) -> Denial {
         // A ledger that names a demand which it was not given has lost its mind.
         let Some(limit) = self.limits.get(demand) else {
             return Denial::state_unavailable(
@@ -105,12 +108,80 @@ impl Permit {
         }
     }
 
+    /// What the ledger's answer to the demands comes to: a denial, if the call does not go out, and what was charged.
+    /// The ledger is to have a charge back if there is a denial as well.
+    #[must_use = "what was charged is kept or given back"]
+    pub fn settle(
+        &mut self,
+        settled: Result<Settlement, StateUnavailable>,
+    ) -> (Option<Box<Denial>>, Option<Reservation>) {
+        match settled {
+            Ok(Settlement::Charged { reservation, missed }) => {
+                self.note_missed(&missed);
+                (self.approval.take(), Some(reservation))
+            }
+            Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
+                (Some(Box::new(self.exhausted(demand, retry_after_ms))), None)
+            }
+            Err(StateUnavailable { reason }) => {
+                // Limits in shadow mode alone stop nothing.
+                let enforced = self.demands.iter().any(|demand| demand.enforced);
+                (enforced.then(|| Box::new(Denial::state_unavailable(reason))), None)
+            }
+        }
+    }
+
     /// Notes demands in shadow mode that had no room, by their places.
-    pub fn note_missed(&mut self, missed: &[usize]) {
+    fn note_missed(&mut self, missed: &[usize]) {
         if let (Some(&demand), None) = (missed.first(), &self.shadowed) {
             self.shadowed = Some(Box::new(self.exhausted(demand, None)));
         }
     }
+}
+
+/// What there is to see while a call is decided, in the order in which it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'e> {
+    /// `hide` was asked for the tool's name: true if it is there.
+    Hide(bool),
+    /// True if the name can be mistaken for another one (SPEC P4).
+    Confusable(bool),
+    /// These entries of `tools` match, in file order. If there is none, the default decides.
+    Entries(&'e [&'e Rule]),
+    /// A rule has an `action` of its own.
+    Action(&'e Action),
+    /// A condition is tried on what stands at its path.
+    Trial(&'e Condition),
+    /// What it was tried on, and what came of it: once, or once for each value of a path with `[*]`.
+    Sighting(Found<'e>, Truth),
+    /// An entry of such a list has been gone through, its conditions before it: true if it holds.
+    Clause(ClauseList, &'e Clause, bool),
+    /// A limit, and what the call costs by it, if that can be said.
+    Limit(&'e Limit, Option<Amount>),
+    /// A denial that is not enforced: the decision goes on (SPEC P14).
+    Shadowed(&'e Denial),
+}
+
+/// The lists of conditions in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClauseList {
+    /// `require`
+    Require,
+    /// `deny_if`
+    DenyIf,
+    /// `approval_if`
+    ApprovalIf,
+}
+
+/// Someone who watches a decision being made. Nobody does in a live session, which is told by `()` and costs nothing.
+pub trait Observer {
+    /// Sees the next event.
+    fn see(&mut self, event: Event<'_>);
+}
+
+impl Observer for () {
+    #[inline]
+    fn see(&mut self, _: Event<'_>) {}
 }
 
 /// Decides one call. Nothing is charged yet: that is what [`Permit::demands`] asks for.
@@ -118,7 +189,20 @@ impl Permit {
 /// # Errors
 /// The denial that is enforced.
 pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Permit, Denial> {
-    let mut judge = Judge { policy, call, shadow, shadowed: None };
+    decide_before(policy, call, Mode::forced_by(shadow), &mut ())
+}
+
+/// The same before an observer, and in a mode that may be forced on every rule.
+///
+/// # Errors
+/// The denial that is enforced.
+pub fn decide_before(
+    policy: &Policy,
+    call: &ToolCall<'_>,
+    forced: Option<Mode>,
+    observer: &mut impl Observer,
+) -> Result<Permit, Denial> {
+    let mut judge = Judge { policy, call, forced, shadowed: None, observer };
     let mut matching = policy.tools.matching(&call.name);
     let rule = judge.name(&matching)?;
     matching.rules.extend(&policy.all_tools);
@@ -158,8 +242,9 @@ pub fn never_passes(policy: &Policy, tool: &str) -> bool {
 }
 
 /// True if no call passes a rule.
-fn is_closed(policy: &Policy, rule: &Rule) -> bool {
-    policy.mode_of(rule, false) == Mode::Enforce
+#[must_use]
+pub fn is_closed(policy: &Policy, rule: &Rule) -> bool {
+    policy.mode_of(rule, None) == Mode::Enforce
         && (rule.action.as_ref().is_some_and(|action| action.kind == ActionKind::Deny)
             || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
 }
@@ -184,7 +269,7 @@ enum Cuts<'p> {
 
 impl<'p> Cuts<'p> {
     fn of(policy: &'p Policy, shadow: bool) -> Self {
-        if policy.document_mode(shadow) == Mode::Shadow {
+        if policy.document_mode(Mode::forced_by(shadow)) == Mode::Shadow {
             return Cuts::Nothing;
         }
         let hidden: BTreeSet<&str> = policy.hide.iter().collect();
@@ -200,24 +285,30 @@ impl<'p> Cuts<'p> {
 }
 
 /// The steps of one decision, in their order.
-struct Judge<'p, 'c> {
+struct Judge<'p, 'c, 'o, O> {
     policy: &'p Policy,
     call: &'p ToolCall<'c>,
-    shadow: bool,
+    forced: Option<Mode>,
     shadowed: Option<Denial>,
+    observer: &'o mut O,
 }
 
-impl Judge<'_, '_> {
+impl<O: Observer> Judge<'_, '_, '_, O> {
     /// hidden → confusable → not listed. Returns the entry that allows the tool.
     fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Denial> {
-        let mode = self.policy.document_mode(self.shadow);
+        let mode = self.policy.document_mode(self.forced);
         let name = &self.call.name;
-        if self.policy.hide.matches(name) {
+        let is_hidden = self.policy.hide.matches(name);
+        self.observer.see(Event::Hide(is_hidden));
+        if is_hidden {
             self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
         }
-        if self.policy.is_confusable(name, matching) {
+        let is_confusable = self.policy.is_confusable(name, matching);
+        self.observer.see(Event::Confusable(is_confusable));
+        if is_confusable {
             self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
         }
+        self.observer.see(Event::Entries(&matching.rules));
         if let Some(rule) = matching.rules.first() {
             return Ok(RuleId::At(Arc::clone(&rule.pointer)));
         }
@@ -229,31 +320,45 @@ impl Judge<'_, '_> {
 
     fn action(&mut self, rule: &Rule) -> Result<(), Denial> {
         match &rule.action {
-            Some(action) if action.kind == ActionKind::Deny => self.deny(
-                self.policy.mode_of(rule, self.shadow),
-                RuleId::At(Arc::clone(&action.pointer)),
-                action.reason.as_ref(),
-                Cause::Rule,
-            ),
+            Some(action) if action.kind == ActionKind::Deny => {
+                self.observer.see(Event::Action(action));
+                self.deny(
+                    self.policy.mode_of(rule, self.forced),
+                    RuleId::At(Arc::clone(&action.pointer)),
+                    action.reason.as_ref(),
+                    Cause::Rule,
+                )
+            }
             _ => Ok(()),
         }
     }
 
     fn require(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let holds = |condition: &Condition| condition.surely_holds(&self.call.arguments);
-        let broken = rule.require.iter().find(|clause| !clause.conditions.iter().all(holds));
+        let Judge { call, observer, .. } = self;
+        let broken = rule.require.iter().find(|clause| {
+            let holds = clause.conditions.iter().all(|condition| {
+                observer.see(Event::Trial(condition));
+                condition.surely_holds(&call.arguments, |found, truth| {
+                    observer.see(Event::Sighting(found, truth));
+                })
+            });
+            observer.see(Event::Clause(ClauseList::Require, clause, holds));
+            !holds
+        });
         self.deny_by(rule, broken)
     }
 
     fn deny_if(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let met = self.first_met(&rule.deny_if);
+        let met = self.first_met(ClauseList::DenyIf, &rule.deny_if);
         self.deny_by(rule, met)
     }
 
     fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Denial> {
-        let mode = self.policy.mode_of(rule, self.shadow);
+        let mode = self.policy.mode_of(rule, self.forced);
         for limit in &rule.limits {
-            let Some(cost) = self.cost(limit) else {
+            let cost = self.cost(limit);
+            self.observer.see(Event::Limit(limit, cost));
+            let Some(cost) = cost else {
                 let from = limit.increment_from.clone();
                 let cause = from.map_or(Cause::Rule, Cause::Amount);
                 let rule = RuleId::At(Arc::clone(&limit.pointer));
@@ -276,9 +381,10 @@ impl Judge<'_, '_> {
         let action =
             rule.action.as_ref().filter(|action| action.kind == ActionKind::RequireApproval);
         let (pointer, words) = if let Some(action) = action {
+            self.observer.see(Event::Action(action));
             (&action.pointer, action.reason.clone())
         } else {
-            let clause = self.first_met(&rule.approval_if)?;
+            let clause = self.first_met(ClauseList::ApprovalIf, &rule.approval_if)?;
             (&clause.pointer, clause.message.clone())
         };
         let denial = Denial {
@@ -287,23 +393,32 @@ impl Judge<'_, '_> {
             words,
             cause: Cause::Approval,
         };
-        match self.policy.mode_of(rule, self.shadow) {
+        match self.policy.mode_of(rule, self.forced) {
             Mode::Enforce => Some(denial),
             Mode::Shadow => {
-                self.shadowed.get_or_insert(denial);
+                self.go_on(denial);
                 None
             }
         }
     }
 
-    fn first_met<'r>(&self, clauses: &'r [Clause]) -> Option<&'r Clause> {
-        let may_hold = |condition: &Condition| condition.may_hold(&self.call.arguments);
-        clauses.iter().find(|clause| clause.conditions.iter().all(may_hold))
+    fn first_met<'r>(&mut self, list: ClauseList, clauses: &'r [Clause]) -> Option<&'r Clause> {
+        let Judge { call, observer, .. } = self;
+        clauses.iter().find(|clause| {
+            let holds = clause.conditions.iter().all(|condition| {
+                observer.see(Event::Trial(condition));
+                condition.may_hold(&call.arguments, |found, truth| {
+                    observer.see(Event::Sighting(found, truth));
+                })
+            });
+            observer.see(Event::Clause(list, clause, holds));
+            holds
+        })
     }
 
     fn deny_by(&mut self, rule: &Rule, clause: Option<&Clause>) -> Result<(), Denial> {
         let Some(clause) = clause else { return Ok(()) };
-        let mode = self.policy.mode_of(rule, self.shadow);
+        let mode = self.policy.mode_of(rule, self.forced);
         self.deny(
             mode,
             RuleId::At(Arc::clone(&clause.pointer)),
@@ -324,10 +439,16 @@ impl Judge<'_, '_> {
         match mode {
             Mode::Enforce => Err(denial),
             Mode::Shadow => {
-                self.shadowed.get_or_insert(denial);
+                self.go_on(denial);
                 Ok(())
             }
         }
+    }
+
+    /// Notes the first denial that is not enforced.
+    fn go_on(&mut self, denial: Denial) {
+        self.observer.see(Event::Shadowed(&denial));
+        self.shadowed.get_or_insert(denial);
     }
 
     /// What the call costs by `limit`; `None` if its amount is absent, undecidable, negative or out of range

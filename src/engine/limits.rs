@@ -530,6 +530,23 @@ impl MemoryLedger {
         }
     }
 
+    /// What a counter holds at this time; the most that an amount can be, if it holds more.
+    #[must_use]
+    pub fn used(&self, key: &CounterKey, now: Now) -> Amount {
+        let mut clock = self.clock;
+        let counter = self.places.get(key).and_then(|&place| self.counters.get(place));
+        let nanos = counter.map_or(0, |counter| counter.used(clock.observe(now)));
+        Amount { nanos: nanos.min(Amount::MAX_NANOS) }
+    }
+
+    /// Takes a counter over as another ledger has kept it.
+    pub fn adopt(&mut self, key: &CounterKey, counter: Counter) {
+        let place = self.place(key);
+        if let Some(own) = self.counters.get_mut(place) {
+            *own = counter;
+        }
+    }
+
     fn place(&mut self, key: &CounterKey) -> usize {
         if let Some(&place) = self.places.get(key) {
             return place;

@@ -139,6 +139,19 @@ pub struct ToolCall<'a> {
 }
 
 impl<'a> ToolCall<'a> {
+    /// A call that came in no line.
+    #[must_use]
+    pub fn of(name: &'a str, arguments: Arguments<'a>) -> Self {
+        ToolCall {
+            name: Cow::Borrowed(name),
+            name_at: 0..0,
+            arguments,
+            modern: false,
+            task: false,
+            request_state: None,
+        }
+    }
+
     /// Reads the parameters of a call; `params` is what stands there and `seen` what it contains.
     ///
     /// # Errors

@@ -14,6 +14,12 @@ pub mod path;
 pub mod compile;
 pub mod source;
 
+mod contradiction;
+pub mod example;
+pub mod explain;
+pub mod lint;
+pub mod matrix;
+
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;

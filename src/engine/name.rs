@@ -38,6 +38,12 @@ impl NamePattern {
         }
     }
 
+    /// True if it has `*` or `?`.
+    #[must_use]
+    pub fn is_wild(&self) -> bool {
+        matches!(self, NamePattern::Wild(_))
+    }
+
     /// True if `name` is meant, case and all.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -45,6 +51,40 @@ impl NamePattern {
             NamePattern::Exact(text) => text == name,
             NamePattern::Wild(text) => wild_match(text, name),
         }
+    }
+}
+
+impl NamePattern {
+    /// True if every name that `other` matches is matched by this one as well. May overlook that for patterns with
+    /// several marks, and never claims it wrongly. Takes time proportional to the product of their lengths.
+    #[must_use]
+    pub fn covers(&self, other: &NamePattern) -> bool {
+        let (NamePattern::Wild(wide), NamePattern::Wild(narrow)) = (self, other) else {
+            return matches!(other, NamePattern::Exact(name) if self.matches(name));
+        };
+        let narrow: Vec<char> = narrow.chars().collect();
+        // covered[j]: what is left of `wide` covers what is left of `narrow` from `j` on.
+        let mut covered: Vec<bool> = narrow.iter().map(|_| false).collect();
+        covered.push(true);
+        for w in wide.chars().rev() {
+            // The end of `narrow` is covered by stars only.
+            let mut behind = covered.last().copied().unwrap_or_default();
+            let mut next = behind && w == '*';
+            if let Some(end) = covered.last_mut() {
+                *end = next;
+            }
+            for (place, &n) in covered.iter_mut().zip(&narrow).rev() {
+                let here = *place;
+                *place = match w {
+                    '*' => here || next,
+                    '?' => n != '*' && behind,
+                    _ => n == w && behind,
+                };
+                next = *place;
+                behind = here;
+            }
+        }
+        covered.first().copied().unwrap_or_default()
     }
 }
 
@@ -159,6 +199,32 @@ mod tests {
         }
         let hostile = NamePattern::new("*a*a*a*a*a*a*a*a*a*b");
         assert!(!hostile.matches(&"a".repeat(20_000)));
+    }
+
+    #[test]
+    fn a_wider_pattern_covers_a_narrower_one() {
+        let rows = [
+            ("*", "a*b?c", true),
+            ("a*", "a", true),
+            ("a*", "ab*", true),
+            ("ab*", "a*", false),
+            ("a?", "a*", false),
+            ("a*", "a?", true),
+            ("?*", "a", true),
+            ("*_x", "a_*_x", true),
+            ("*_x", "a_*", false),
+            ("a*c", "a*b*c", true),
+            ("a", "a", true),
+            ("a", "?", false),
+            ("?", "a", true),
+            ("??", "*", false),
+            ("*a*", "bab", true),
+            ("*a*", "b?b", false),
+        ];
+        for (wide, narrow, expected) in rows {
+            let covers = NamePattern::new(wide).covers(&NamePattern::new(narrow));
+            assert_eq!(covers, expected, "{wide} {narrow}");
+        }
     }
 
     #[test]

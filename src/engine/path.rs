@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::json::{JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
+use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::value::{Kind, Member, Value};
 
 /// A call's arguments: the object, and its members one by one.
@@ -24,6 +24,21 @@ impl<'a> Arguments<'a> {
     #[must_use]
     pub fn none() -> Self {
         Arguments { root: Value::proved("{}"), members: Vec::new(), more: false }
+    }
+
+    /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (SPEC W3).
+    ///
+    /// # Errors
+    /// Where the text is something else.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        let mut scratch = Scratch::default();
+        let mut reader = Reader::new(text, MAX_DEPTH, &mut scratch);
+        let arguments = Self::read(&mut reader)?;
+        reader.end()?;
+        match scratch.duplicates().first() {
+            Some(&at) => Err(JsonError { at, fault: Fault::Expected("a key that stands once") }),
+            None => Ok(arguments),
+        }
     }
 
     /// Reads the object that comes next, and keeps its members, so that no condition has to look for them.
@@ -147,6 +162,24 @@ impl ArgPath {
             ControlFlow::Break(())
         });
         found
+    }
+
+    /// True for `args` itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// True if the path takes `args` for a list, which it never is.
+    #[must_use]
+    pub fn begins_with_index(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Index(_)))
+    }
+
+    /// True if something at this path stands in what is at `other`, or is it.
+    #[must_use]
+    pub fn is_within(&self, other: &ArgPath) -> bool {
+        self.steps.starts_with(&other.steps)
     }
 
     /// True if the path has `[*]` and so can stand for many values.

@@ -49,6 +49,14 @@ pub enum Mode {
     Shadow,
 }
 
+impl Mode {
+    /// What `--shadow` forces, if it is given.
+    #[must_use]
+    pub fn forced_by(shadow: bool) -> Option<Self> {
+        shadow.then_some(Mode::Shadow)
+    }
+}
+
 /// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (SPEC 3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleId {
@@ -139,16 +147,17 @@ pub struct Limit {
 }
 
 impl Policy {
-    /// The mode that a rule is in: `--shadow` overrides all, then the rule's own, then the document's.
+    /// The mode that a rule is in: what is `forced` from outside overrides all, as `--shadow` does; then the rule's
+    /// own, then the document's.
     #[must_use]
-    pub fn mode_of(&self, rule: &Rule, shadow: bool) -> Mode {
-        if shadow { Mode::Shadow } else { rule.mode.unwrap_or(self.mode) }
+    pub fn mode_of(&self, rule: &Rule, forced: Option<Mode>) -> Mode {
+        forced.or(rule.mode).unwrap_or(self.mode)
     }
 
     /// The mode of what no rule owns: hiding, names, the default and methods.
     #[must_use]
-    pub fn document_mode(&self, shadow: bool) -> Mode {
-        if shadow { Mode::Shadow } else { self.mode }
+    pub fn document_mode(&self, forced: Option<Mode>) -> Mode {
+        forced.unwrap_or(self.mode)
     }
 
     /// True if an entry of `hide` or `tools` looks like `name` but is another, and no exact entry of `tools`
@@ -244,6 +253,17 @@ impl Tools {
         }
         let rules = places.iter().filter_map(|&place| self.rules.get(place)).collect();
         Matching { rules, is_exact: exact.is_some() }
+    }
+
+    /// All entries in file order: each name or pattern, with its rule.
+    #[must_use]
+    pub fn in_file_order(&self) -> Vec<(NamePattern, &Rule)> {
+        let exact = self.exact.iter().map(|(name, &place)| (place, NamePattern::new(name)));
+        let wild = self.wild.iter().map(|(pattern, place)| (*place, pattern.clone()));
+        let mut entries: Vec<(usize, NamePattern)> = exact.chain(wild).collect();
+        entries.sort_unstable_by_key(|&(place, _)| place);
+        let rules = entries.into_iter().zip(&self.rules);
+        rules.map(|((_, name), rule)| (name, rule)).collect()
     }
 
     /// All entries: each name or pattern as written, with its rule.

@@ -131,20 +131,7 @@ impl Session {
         now: Now,
     ) -> Step {
         let Pending { id, tool, modern, task, arguments, awaited, mut permit } = pending;
-        let (denial, reservation) = match settled {
-            Ok(Settlement::Charged { reservation, missed }) => {
-                permit.note_missed(&missed);
-                (permit.approval.take(), Some(reservation))
-            }
-            Ok(Settlement::Exhausted { demand, retry_after_ms }) => {
-                (Some(Box::new(permit.exhausted(demand, retry_after_ms))), None)
-            }
-            Err(StateUnavailable { reason }) => {
-                // Limits in shadow mode alone stop nothing.
-                let enforced = permit.demands.iter().any(|demand| demand.enforced);
-                (enforced.then(|| Box::new(Denial::state_unavailable(reason))), None)
-            }
-        };
+        let (denial, reservation) = permit.settle(settled);
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
         let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {
             // Not the line that asked.
@@ -624,7 +611,7 @@ impl Session {
 
     /// The mode of what no rule owns.
     fn mode(&self) -> Mode {
-        self.policy.document_mode(self.settings.shadow)
+        self.policy.document_mode(Mode::forced_by(self.settings.shadow))
     }
 
     fn drop_line(&self, from: Side, reason: &'static str) -> Step {

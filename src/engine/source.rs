@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use super::name::same_but_for_case;
 use super::value::{Kind, Member, Str, Value, proved_string_len};
@@ -46,6 +47,50 @@ impl Place {
         let begun = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default());
         Place { line, column: begun.chars().count().saturating_add(1) }
     }
+}
+
+/// The token that begins at the byte `at` of `text`, which may be no JSON at all: a string with its quotes, a number
+/// or word, else one character; nothing at the end of the text or of a line.
+#[must_use]
+pub fn token_at(text: &str, at: usize) -> Range<usize> {
+    let rest = text.get(at..).unwrap_or_default();
+    let in_word = |c: char| c.is_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '$');
+    let len = match rest.chars().next() {
+        None | Some('\n' | '\r') => 0,
+        // A string that is not closed ends with its line.
+        Some('"') => proved_string_len(rest.as_bytes()).min(line_len(rest)),
+        Some(c) if in_word(c) => rest.find(|c| !in_word(c)).unwrap_or(rest.len()),
+        Some(c) => c.len_utf8(),
+    };
+    at..at.saturating_add(len)
+}
+
+/// The bracket that is open at the end of a text which is JSON as far as it goes: where, and which.
+#[must_use]
+pub fn open_bracket(text: &str) -> Option<(usize, char)> {
+    let mut open = Vec::new();
+    let mut at = 0_usize;
+    while let Some(rest) = text.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
+        let step = match rest.first() {
+            Some(b'"') => proved_string_len(rest),
+            Some(bracket @ (b'{' | b'[')) => {
+                open.push((at, char::from(*bracket)));
+                1
+            }
+            Some(b'}' | b']') => {
+                open.pop();
+                1
+            }
+            _ => 1,
+        };
+        at = at.saturating_add(step);
+    }
+    open.pop()
+}
+
+/// Where the first line of `text` ends.
+fn line_len(text: &str) -> usize {
+    memchr::memchr2(b'\n', b'\r', text.as_bytes()).unwrap_or(text.len())
 }
 
 /// A value of the file that knows its pointer.
@@ -296,7 +341,7 @@ impl Problems {
 fn alternatives(names: &[&str]) -> String {
     match names {
         [] => String::new(),
-        [only] => format!("the string `{only}`"),
+        [only] => format!("the string `\"{only}\"`"),
         [first @ .., last] => format!("{} or `{last}`", quoted_list(first)),
     }
 }
@@ -356,6 +401,31 @@ pub fn pointer_of_key(text: &str, key_at: usize) -> String {
         Open::Array(nth) => Cow::Owned(nth.to_string()),
     });
     names.fold(String::new(), |pointer, name| join(&pointer, &name))
+}
+
+/// A place in a document that a pointer leads to.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// The value.
+    pub value: Value<'a>,
+    /// Where its key begins (its opening quote), in bytes; where itself does, if it has none.
+    pub key_at: usize,
+}
+
+/// What an RFC 6901 pointer leads to.
+#[must_use]
+pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<Target<'a>> {
+    let start = Target { value: root, key_at: root.start() };
+    pointer.split('/').skip(1).try_fold(start, |target, step| {
+        let name = step.replace("~1", "/").replace("~0", "~");
+        if let Kind::Array = target.value.kind() {
+            let value = target.value.elements().nth(name.parse().ok()?)?;
+            return Some(Target { value, key_at: value.start() });
+        }
+        let member = target.value.members().find(|member| member.key.is(&name))?;
+        let key_at = member.key.start().saturating_sub(1);
+        Some(Target { value: member.value, key_at })
+    })
 }
 
 /// Adds a step to an RFC 6901 pointer.

@@ -4,7 +4,13 @@
 //! noted and leaves with the next call, or a moment later.
 
 pub mod chain;
+pub mod entry;
+pub mod files;
 pub mod lines;
+pub mod link;
+pub mod reader;
+pub mod trail;
+pub mod verify;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -125,6 +131,11 @@ impl Audit {
             // What cannot be written now is due later.
             let _ = self.append(None);
         }
+    }
+
+    /// What did not keep records from being written, but should be known.
+    pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
+        self.chain.take_trouble()
     }
 
     /// When [`Audit::flush`] is due, if anything is noted.

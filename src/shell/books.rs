@@ -1,6 +1,7 @@
 //! What is kept of a session and told of it: counters, the audit log, and notices to people.
 
 use std::future::poll_fn;
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::clock::moment;
 use super::ledger::Counters;
 use super::notices::{Notices, Verbosity, prose};
 use super::record::Recorder;
+use super::sessions::{Registration, Running};
 
 /// How soon the same trouble is told again.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
@@ -31,6 +33,8 @@ pub struct Books {
     pub audit: Option<Audit>,
     /// The way to people.
     pub notices: Notices,
+    /// How others know that the session runs, if they can.
+    registration: Option<Registration>,
     /// The recording, if one is made.
     pub recorder: Option<Recorder>,
     /// The last trouble that people were told of, and when.
@@ -41,7 +45,7 @@ impl Books {
     /// Opens them.
     #[must_use]
     pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
-        Books { ledger, audit, notices, recorder: None, trouble: None }
+        Books { ledger, audit, notices, registration: None, recorder: None, trouble: None }
     }
 
     /// Takes a line down in the recording. A failure is told, and changes nothing else.
@@ -50,6 +54,24 @@ impl Books {
             && let Err(error) = recorder.take_down(now.wall_ms, from, line)
         {
             self.notices.complain(&error.context("the session goes on without its recording"));
+        }
+    }
+
+    /// Lets others know of the session as long as it runs. If that cannot be, it goes on without.
+    pub fn register(&mut self, directory: &Path, session: Running) {
+        match Registration::enter(directory, session) {
+            Ok(registration) => self.registration = Some(registration),
+            Err(error) => {
+                let error = error.context("`callgate status` will not show this session");
+                self.notices.say(Verbosity::Verbose, &prose(&error));
+            }
+        }
+    }
+
+    /// Lets others know that a new version of the policy was taken, or not.
+    pub(super) fn note_policy(&mut self, is_taken: bool, now: Now) {
+        if let Some(registration) = &mut self.registration {
+            registration.note_policy(is_taken, now.wall_ms);
         }
     }
 
@@ -118,10 +140,12 @@ impl Books {
 
     /// Writes what was noted, if that is due.
     pub(super) fn keep_time(&mut self) {
-        if let Some(audit) = &mut self.audit
-            && audit.due().is_some_and(|due| due <= Instant::now())
-            && let Err(error) = audit.flush()
-        {
+        let Some(audit) = &mut self.audit else { return };
+        let flushed = match audit.due() {
+            Some(due) if due <= Instant::now() => audit.flush(),
+            _ => Ok(()),
+        };
+        if let Some(error) = flushed.err().or_else(|| audit.take_trouble()) {
             self.tell_trouble(&prose(&error));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::limits::Now;
@@ -15,4 +16,11 @@ pub fn moment() -> Now {
     let steady = Duration::try_from(steady).unwrap_or_default();
     let whole_ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Now { wall_ms: whole_ms(wall), monotonic_ms: whole_ms(steady) }
+}
+
+/// A time of day as RFC 3339 has it, in UTC, from milliseconds since the epoch.
+#[must_use]
+pub fn rfc3339(wall_ms: u64) -> String {
+    let time = i64::try_from(wall_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    format!("{:.3}", time.unwrap_or_default())
 }

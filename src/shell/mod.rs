@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod notices;
 pub mod record;
 mod retry;
+pub mod sessions;
 mod stopped;
 pub mod upstream;
 pub mod watch;

@@ -55,7 +55,7 @@ impl Notices {
     /// Tells an error in full, however little is wanted.
     pub fn complain(&mut self, error: &anyhow::Error) {
         for line in prose(error).lines() {
-            let mut line = format!("callgate: {line}");
+            let mut line = format!("callgate: {line}").trim_end().to_owned();
             line.truncate(line.floor_char_boundary(MAX_BYTES.saturating_sub(8)));
             self.write_text(line);
         }

@@ -279,12 +279,14 @@ impl Relay {
             Found::New(LoadedPolicy { policy, sha256 }) => {
                 self.session.reload(Arc::new(policy), now);
                 self.books.notices.say(Verbosity::Normal, &format!("policy `{path}` reloaded"));
+                self.books.note_policy(true, now);
                 self.books.note_event(&AuditEvent::PolicyLoaded { policy: path, sha256 }, now);
             }
             Found::Rejected(error) => {
                 self.books.notices.complain(&error);
                 self.books.notices.complain(&anyhow!("the last good policy stays in force"));
                 let error = cut(&prose(&error));
+                self.books.note_policy(false, now);
                 self.books.note_event(&AuditEvent::PolicyRejected { policy: path, error }, now);
             }
             Found::Blind(error) => {
@@ -523,7 +525,8 @@ impl Relay {
             Poll::Ready(Err(reason)) => {
                 self.books.tell_trouble(&reason);
                 step = self.session.unrecorded(step, reason);
-                self.books.show_all(step.record.iter());
+                // The log is told once it can be written again.
+                self.books.note_all(step.record.iter(), now);
             }
             Poll::Ready(Ok(())) => {}
         }

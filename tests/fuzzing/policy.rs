@@ -1,12 +1,22 @@
 //! Bytes of any kind as a policy file. What does not compile is explained, at places inside the file; what does
 //! decides any call, and names rules that are really there.
 
+use std::path::Path;
 use std::str;
 
+use callgate::command::diagnostics::{Severity, SourceFile};
+use callgate::command::policy_file::Findings;
+use callgate::command::trace;
 use callgate::engine::compile::compile;
+use callgate::engine::explain::explain;
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::line::Side;
+use callgate::engine::matrix::{Standing, standing};
+use callgate::engine::mcp::ToolCall;
+use callgate::engine::path::Arguments;
 use callgate::engine::policy::Policy;
 use callgate::engine::source::{Place, Problem};
+use callgate::engine::visible::is_hidden;
 use serde_json::Value;
 
 use super::call;
@@ -23,6 +33,7 @@ const ARGUMENTS: [&str; 4] = [
 
 /// A policy file.
 pub(crate) fn check(file: &[u8]) {
+    check_words(file);
     match compile(file) {
         Ok(policy) => {
             let text = str::from_utf8(file).expect("a policy in UTF-8");
@@ -37,6 +48,30 @@ pub(crate) fn check(file: &[u8]) {
             }
         }
     }
+}
+
+/// What `callgate check` says: about places in the file, nothing that a terminal could obey, and lines that fit it.
+fn check_words(file: &[u8]) {
+    let findings = Findings::of(file);
+    let source = SourceFile::new(Path::new("policy.json"), file);
+    for diagnostic in &findings.diagnostics {
+        assert!(diagnostic.at <= file.len(), "{diagnostic:?} is outside");
+        for columns in [0, 80] {
+            let shown = source.show(diagnostic, columns, false);
+            assert!(!shown.chars().any(|c| c != '\n' && is_hidden(c)), "{shown:?}");
+            // A name, an arrow, the line and its mark.
+            let drawn = shown.lines().filter(|line| line.contains(" | "));
+            for line in drawn.filter(|_| columns == 80) {
+                assert!(line.chars().count() <= 80 + diagnostic.message.len(), "{line:?}");
+            }
+        }
+        let json = serde_json::to_value(source.json(diagnostic)).expect("JSON");
+        assert!(json["line"].as_u64().is_some_and(|line| line > 0), "{json}");
+    }
+    assert_eq!(
+        findings.policy.is_none() || findings.failed > 0,
+        findings.count(Severity::Error) > 0
+    );
 }
 
 /// SPEC P1: each problem has its place in the file.
@@ -57,6 +92,11 @@ fn check_place(problem: &Problem, file: &[u8]) {
 /// Calls every tool that the policy names.
 fn use_it(policy: Policy, text: &str) {
     let document = parse(text.as_bytes());
+    for tool in tools(document.as_ref()) {
+        for arguments in ARGUMENTS {
+            check_explanation(&policy, &tool, arguments);
+        }
+    }
     let mut relay = Relay::new(policy, false);
     let mut ids = 0..;
     for tool in tools(document.as_ref()) {
@@ -73,6 +113,28 @@ fn use_it(policy: Policy, text: &str) {
     for answer in &relay.answers {
         check_rule(answer, document.as_ref());
     }
+}
+
+/// What is not allowed is explained by a look at the rule that says no.
+fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
+    let arguments = Arguments::parse(arguments).expect("arguments");
+    let call = ToolCall::of(tool, arguments);
+    let mut ledger = MemoryLedger::default();
+    let explanation = explain(policy, &call, None, &mut ledger, Now::default());
+    let (ruling, standing) = (&explanation.ruling, standing(policy, tool));
+    match standing {
+        Standing::Allow => assert!(ruling.is_allowed(), "{tool} {ruling:?}"),
+        Standing::Ask | Standing::Deny => assert!(!ruling.is_allowed(), "{tool} {ruling:?}"),
+        Standing::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
+        Standing::Conditional | Standing::Limited => {}
+    }
+    let lines = trace::lines(&explanation);
+    assert!(!lines.iter().any(|line| line.chars().any(is_hidden)), "{lines:?}");
+    let told = lines.iter().any(|line| line.contains("the call is denied"));
+    let asked = lines.iter().any(|line| line.contains("a human must approve"));
+    let expected = explanation.ruling.outcome;
+    assert!(expected.is_none() || told || asked, "{expected:?} in {lines:?}");
+    assert_eq!(trace::json(&explanation).len(), explanation.trace.len());
 }
 
 /// A tool for each name and pattern in the policy, and one that it cannot know. Only the first few: a policy

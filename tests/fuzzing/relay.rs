@@ -250,7 +250,7 @@ impl Relay {
         let result = frame.get("result").and_then(peer::members);
         let tools = result.as_ref().and_then(|result| result.get("tools"));
         let Some(tools) = tools.and_then(peer::elements) else { return };
-        if self.policy.document_mode(self.shadow) == Mode::Shadow {
+        if self.policy.document_mode(Mode::forced_by(self.shadow)) == Mode::Shadow {
             return;
         }
         for tool in tools.0 {

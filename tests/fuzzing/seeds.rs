@@ -47,6 +47,10 @@ pub(super) fn policies() -> Vec<Vec<u8>> {
         let bad: Vec<BadPolicy> = serde_json::from_str(&text).expect("bad policies");
         policies.extend(bad.into_iter().map(|bad| bad.text));
     }
+    for (_, text) in files("own_tests", "json") {
+        let own: Vec<OwnTests> = serde_json::from_str(&text).expect("policies with tests");
+        policies.extend(own.into_iter().map(|own| own.policy.to_string()));
+    }
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("policy.example.json");
     policies.push(fs::read_to_string(example).expect("the example"));
     limited(policies.into_iter().map(String::into_bytes))
@@ -74,6 +78,11 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
     });
     let reloads = std::iter::once(RELOADS.to_owned());
     limited(cases.chain(recorded).chain(reloads).map(String::into_bytes))
+}
+
+#[derive(Deserialize)]
+struct OwnTests {
+    policy: Box<RawValue>,
 }
 
 #[derive(Deserialize)]

@@ -76,9 +76,7 @@ fn what_is_not_built_yet_is_a_usage_error() {
     }
     let help = run(dir.path(), ["--help"]);
     let wrap_help = run(dir.path(), ["wrap", "--help"]);
-    for verb in
-        ["check", "explain", "scan", "replay", "status", "log", "import", "schema", "completions"]
-    {
+    for verb in ["scan", "replay", "import", "schema", "completions"] {
         is_an_error(&run(dir.path(), [verb]), verb);
         assert!(!help.stdout.contains(&format!("\n  {verb} ")), "{verb} is in the help");
     }
@@ -126,7 +124,10 @@ fn a_policy_that_cannot_be_used_is_fatal() {
         (r#"{"version":"1"}"#, "default"),
         (r#"{"version":"1","default":"allow","hied":[]}"#, "did you mean"),
         (r#"{"version":"1","default":"allow","hide":[],"hide":[]}"#, "hide"),
-        (r#"{"version":"1","default":"allow","tests":[]}"#, "tests"),
+        (
+            r#"{"version":"1","default":"allow","tests":[{"name":"n","tool":"t","expect":"deny"}]}"#,
+            "test `n` fails: expected `deny`, found `allow`",
+        ),
     ] {
         fs::write(&file, policy).unwrap();
         fails_before_the_server(dir.path(), says);

@@ -3,7 +3,7 @@
 use super::process::{End, Process};
 use super::streams::Streams;
 use rustix::fs::Mode;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use serde_json::Value;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -90,7 +90,17 @@ impl Wrap {
 
     /// With its counters in this directory, and no audit log.
     pub(crate) fn counting_in(self, state: impl AsRef<Path>) -> Self {
-        self.option(["--no-audit", "--state"]).option([state.as_ref()])
+        self.keeping_in(state).option(["--no-audit"])
+    }
+
+    /// With all that it keeps in this directory.
+    pub(crate) fn keeping_in(self, state: impl AsRef<Path>) -> Self {
+        self.option(["--state"]).option([state.as_ref()])
+    }
+
+    /// The directory that is its home.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// With this in its environment.
@@ -265,6 +275,14 @@ impl Gate {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
         rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// Lets callgate write files no longer than this, or as long as it likes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limit_file_size(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
+        let limit = Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(pid, Resource::Fsize, limit).unwrap();
     }
 
     /// Closes stdin and waits for the end of callgate and the server.

@@ -168,7 +168,7 @@ fn the_state_is_made_by_the_first_call_that_a_limit_concerns() {
     let policy = policy(1).replace(r#""tools":{"#, r#""tools":{"free":{},"#);
     let gate = Wrap::new(policy).counting_in(&state).serve(&json!(["echo"]));
     gate.ask(call(1).replace(r#""t""#, r#""free""#));
-    assert!(!state.exists());
+    assert!(!state.join("state.db").exists());
     gate.serves(2);
     let mode = |path: &Path| {
         use std::os::unix::fs::PermissionsExt as _;

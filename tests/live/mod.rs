@@ -8,6 +8,10 @@ mod versions;
 mod ways;
 
 mod answers;
+#[cfg(target_os = "linux")]
+mod audit;
+#[cfg(target_os = "linux")]
+mod audit_log;
 mod cancellations;
 mod child;
 mod client_frames;
@@ -41,6 +45,7 @@ mod replay;
 mod retries;
 mod server_frames;
 mod sessions;
+mod status;
 mod stops;
 #[cfg(target_os = "linux")]
 mod terminal;

@@ -151,6 +151,12 @@ impl Process {
         self.pid
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
     /// Everything up to the end of a stream.
     fn rest_of(&self, stream: &Receiver<Vec<u8>>, name: &str) -> Vec<u8> {
         let mut rest = Vec::new();

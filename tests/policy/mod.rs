@@ -1,7 +1,10 @@
 //! The policy language, tested as data: `tests/cases` through the engine and through the binary,
-//! `tests/bad_policies` through the compiler.
+//! `tests/bad_policies` through the compiler,
+//! `tests/own_tests` through the runner of a policy's own tests.
 
 mod bad_policies;
 mod case;
 mod cases;
+mod explanations;
 mod live;
+mod own_tests;

@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 
+use callgate::engine::compile::compile;
 use callgate::engine::condition::{Bound, Condition, Scalar, Test};
 use callgate::engine::json::{MAX_DEPTH, Reader, Scratch};
+use callgate::engine::lint::lint;
 use callgate::engine::path::{ArgPath, Arguments};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -192,11 +194,37 @@ fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
     let arguments = Arguments::read(&mut Reader::new(arguments, MAX_DEPTH, &mut scratch));
     let arguments = arguments.expect("arguments");
     let condition = Condition { path: ArgPath::parse(path).expect("a path"), test };
-    (condition.surely_holds(&arguments), condition.may_hold(&arguments))
+    (condition.surely_holds(&arguments, |_, _| ()), condition.may_hold(&arguments, |_, _| ()))
+}
+
+/// A condition of a policy file.
+fn written(op: &Op) -> String {
+    let value = match op.name {
+        "in" | "not_in" => format!("[{}]", op.values.join(",")),
+        _ => op.values[0].to_owned(),
+    };
+    format!(r#"{{"path":"args.x","op":"{}","value":{value}}}"#, op.name)
 }
 
 proptest! {
     #![proptest_config(super::cases(3000))]
+
+    /// What a check says never holds beside another condition does not surely hold, whatever the argument is.
+    #[test]
+    fn what_can_never_hold_never_does(
+        one in op(), other in op(), argument in text::maybe(argument()), deny in any::<bool>(),
+    ) {
+        let list = if deny { "deny_if" } else { "require" };
+        let conditions = format!("{},{}", written(&one), written(&other));
+        let rule = format!(r#"{{"{list}":[{{"conditions":[{conditions}]}}]}}"#);
+        let file = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
+        let policy = compile(file.as_bytes()).expect("a policy");
+        let warned = lint(&file, &policy).iter().any(|warning| warning.code == "never_holds");
+        let given = argument.map(|text| format!("\"x\":{text}")).unwrap_or_default();
+        let arguments = format!("{{{given}}}");
+        let holds = [one, other].iter().all(|op| judge("args.x", op.test(), &arguments).0);
+        prop_assert!(!(warned && holds), "{} with {}", file, arguments);
+    }
 
     /// SPEC P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
     #[test]

@@ -42,6 +42,18 @@ proptest! {
         prop_assert_eq!(NamePattern::new(&pattern).matches(&name), expected);
     }
 
+    /// A pattern that covers another one matches whatever that matches.
+    #[test]
+    fn a_pattern_never_claims_to_cover_what_it_does_not(
+        wide in "[ab*?]{0,5}",
+        narrow in "[ab*?]{0,5}",
+        name in "[ab]{0,6}",
+    ) {
+        let (wide, narrow) = (NamePattern::new(&wide), NamePattern::new(&narrow));
+        let escapes = narrow.matches(&name) && !wide.matches(&name);
+        prop_assert!(!(wide.covers(&narrow) && escapes));
+    }
+
     /// SPEC P4: what has been folded stays as it is.
     #[test]
     fn folding_twice_is_folding_once(name in restless_text()) {

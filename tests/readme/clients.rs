@@ -15,8 +15,9 @@ const TITLES: &str =
     "client | servers stand under | it fills in | what callgate and the server say on stderr";
 
 fn wrap(words: &[&str]) -> WrapArgs {
-    let command = Cli::try_parse_from(words).unwrap().command;
-    let Command::Wrap(args) = command else { panic!("it wraps nothing: {command:?}") };
+    let Command::Wrap(args) = Cli::try_parse_from(words).unwrap().command else {
+        panic!("another verb than `wrap`")
+    };
     args
 }
 

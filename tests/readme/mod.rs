@@ -3,6 +3,7 @@
 mod clients;
 mod fragments;
 mod page;
+mod status;
 mod tables;
 
 use std::fs;

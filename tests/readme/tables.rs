@@ -44,6 +44,33 @@ fn names<'p>(page: &'p Page, heading: &str, titles: &str) -> BTreeSet<&'p str> {
     page.table(heading, titles).iter().flat_map(|row| quoted(row[0])).collect()
 }
 
+/// The events of the audit log with their fields, as the code that writes them names them.
+#[test]
+fn every_event_of_the_log_is_in_the_table() {
+    let code = std::fs::read_to_string(super::root().join("src/shell/audit/lines.rs")).unwrap();
+    let (_, code) = code.split_once("pub enum Event<'a> {\n").unwrap();
+    let (code, _) = code.split_once("\n}\n").unwrap();
+    let page = Page::read();
+    let rows = page.table("### What is on record", "event | its own fields");
+    let name = Regex::new(r"^    (\w+) \{$|^        (\w+): ").unwrap();
+    let humps = Regex::new("([a-z])([A-Z])").unwrap();
+    let mut count = 0;
+    let mut said = Vec::new();
+    for line in code.lines() {
+        let Some(found) = name.captures(line) else { continue };
+        count += 1;
+        if let Some(event) = found.get(1) {
+            let words = humps.replace_all(event.as_str(), "${1}_$2");
+            let event = format!("`{}`", words.to_lowercase());
+            let row = rows.iter().find(|row| row[0] == event);
+            said = quoted(row.unwrap_or_else(|| panic!("{event} is not in the table"))[1]);
+        } else {
+            assert!(said.contains(&&found[2]), "`{}` is not in the table", &found[2]);
+        }
+    }
+    assert!(count >= 40, "only {count} events and fields");
+}
+
 /// The names that the compiler offers in the place of one that it does not know.
 fn offered(policy: &str) -> BTreeSet<String> {
     let problems = compile(policy.as_bytes()).expect_err("a problem");
@@ -70,6 +97,11 @@ fn every_field_and_operator_is_in_its_table() {
             "### Limits",
             "field | default | meaning",
             rule(&format!(r#""limits":[{{{limit},"window":1,"0":0}}]"#)),
+        ),
+        (
+            "### Tests",
+            "field | default | meaning",
+            document(r#""tests":[{"name":"n","tool":"t","expect":"allow","0":0}]"#),
         ),
         (
             "### Conditions",

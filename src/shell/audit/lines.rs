@@ -124,7 +124,8 @@ pub enum Event<'a> {
         /// How many of that name were set to zero.
         counters: u64,
     },
-    /// Lines are missing, since the log could not be written for a while. No allowed call is among them.
+    /// Lines are missing, since the log could not be written for a while. No call that went out is among them, unless
+    /// it did in shadow mode.
     RecordsLost {
         /// How many.
         lines: u64,

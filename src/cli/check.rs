@@ -1,0 +1,27 @@
+//! `callgate check`, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Format;
+
+/// Options of `callgate check`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "callgate check [OPTIONS] FILE...",
+    after_help = "Example: callgate check --deny-warnings policy.json"
+)]
+pub struct CheckArgs {
+    /// Policy files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+
+    /// End with 1 if there is a warning
+    #[arg(long)]
+    pub deny_warnings: bool,
+
+    /// How to print what was found
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
+}

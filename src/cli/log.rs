@@ -1,0 +1,111 @@
+//! `callgate log`, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::shell::audit::link::Hash;
+
+use super::parse::{Since, parse_hash, parse_limit, parse_since};
+use super::{Format, StateArgs};
+
+/// Options of `callgate log`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "callgate log [OPTIONS] [FILE]...\n       callgate log verify [OPTIONS] [FILE]...",
+    args_conflicts_with_subcommands = true,
+    after_help = "Example: callgate log --denied --since 1h"
+)]
+pub struct LogArgs {
+    /// What to do in place of showing it.
+    #[command(subcommand)]
+    pub verb: Option<LogVerb>,
+
+    /// What to show.
+    #[command(flatten)]
+    pub query: QueryArgs,
+}
+
+/// What can be done with a log beside showing it.
+#[derive(Debug, Subcommand)]
+pub enum LogVerb {
+    /// Prove that no line was changed, removed, inserted or moved
+    Verify(VerifyArgs),
+}
+
+/// What is shown of which logs.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The logs: those of all servers in the state directory, or others.
+    #[command(flatten)]
+    pub logs: LogFiles,
+
+    /// Only what concerns this server
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+
+    /// Only what concerns this grant
+    #[arg(long, value_name = "NAME")]
+    pub grant: Option<String>,
+
+    /// Only calls of this tool; `*` stands for any characters, `?` for one
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+
+    /// Only what was refused: calls, methods, lines
+    #[arg(long)]
+    pub denied: bool,
+
+    /// Only what is not older: `90s`, `30m`, `1h`, `7d`, `2w`, or a date or time such as `2026-11-23T10:00:00Z`
+    #[arg(long, value_name = "TIME", value_parser = parse_since)]
+    pub since: Option<Since>,
+
+    /// The newest lines only: so many, or `all` [default: 50, or all with --since]
+    #[arg(long, value_name = "N", value_parser = parse_limit)]
+    pub limit: Option<u64>,
+
+    /// Go on with what comes
+    #[arg(short, long)]
+    pub follow: bool,
+}
+
+/// Options of `callgate log verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: callgate log verify --head \"$(cat noted-yesterday)\"")]
+pub struct VerifyArgs {
+    /// The logs: those of all servers in the state directory, or others.
+    #[command(flatten)]
+    pub logs: LogFiles,
+
+    /// The hash of a line that was noted elsewhere: it has to be in the log
+    #[arg(long, value_name = "HASH", value_parser = parse_hash)]
+    pub head: Option<Hash>,
+}
+
+/// Which logs are meant, and how they are printed.
+#[derive(Debug, Args)]
+pub struct LogFiles {
+    /// Logs that lie elsewhere [default: all in the state directory]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// The same, as it is said to `wrap`
+    #[arg(long, value_name = "FILE")]
+    pub audit: Vec<PathBuf>,
+
+    /// Where they are.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: Format,
+}
+
+impl LogFiles {
+    /// True if it is not the logs in the state directory that are meant.
+    #[must_use]
+    pub fn are_named(&self) -> bool {
+        !self.files.is_empty() || !self.audit.is_empty()
+    }
+}

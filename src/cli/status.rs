@@ -1,0 +1,81 @@
+//! `callgate status`, as it is typed.
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Subcommand};
+
+use super::{Format, StateArgs};
+
+/// Options of `callgate status`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "callgate status [OPTIONS]\n       callgate status reset [OPTIONS] COUNTER",
+    args_conflicts_with_subcommands = true,
+    after_help = "Example: callgate status --watch"
+)]
+pub struct StatusArgs {
+    /// What to do in place of showing it.
+    #[command(subcommand)]
+    pub verb: Option<StatusVerb>,
+
+    /// What to show.
+    #[command(flatten)]
+    pub view: ViewArgs,
+}
+
+/// What can be done with the state beside showing it.
+#[derive(Debug, Subcommand)]
+pub enum StatusVerb {
+    /// Give the quota of a counter back
+    Reset(ResetArgs),
+}
+
+/// What is shown.
+#[derive(Debug, Args)]
+pub struct ViewArgs {
+    /// Of whom.
+    #[command(flatten)]
+    pub whose: WhoseArgs,
+
+    /// Show it again each second
+    #[arg(short, long)]
+    pub watch: bool,
+}
+
+/// Options of `callgate status reset`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: callgate status reset image_spend_usd --grant alice")]
+pub struct ResetArgs {
+    /// The counter's name in the policy
+    #[arg(value_name = "COUNTER", value_parser = NonEmptyStringValueParser::new())]
+    pub counter: String,
+
+    /// Of whom.
+    #[command(flatten)]
+    pub whose: WhoseArgs,
+}
+
+/// What is meant of all that is kept, and how it is printed.
+#[derive(Debug, Args)]
+pub struct WhoseArgs {
+    /// Only what belongs to this server
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+
+    /// Only what belongs to this grant
+    #[arg(long, value_name = "NAME")]
+    pub grant: Option<String>,
+
+    /// Where they are.
+    #[command(flatten)]
+    pub state: StateArgs,
+
+    /// An audit log that lies elsewhere, as it is said to `wrap`
+    #[arg(long, value_name = "FILE")]
+    pub audit: Vec<PathBuf>,
+
+    /// For people or for programs
+    #[arg(long, value_enum, default_value = "text", hide_possible_values = false)]
+    pub format: Format,
+}

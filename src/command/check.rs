@@ -1,0 +1,120 @@
+//! `callgate check`: everything that is wrong with policies, or likely so, and their tests.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::diagnostics::{JsonDiagnostic, Severity, SourceFile, visible};
+use super::policy_file::{self, Findings};
+use super::{Failure, NO, NOT_DONE, print};
+use crate::cli::{CheckArgs, Format};
+use crate::engine::visible::escape_json;
+use crate::shell::file;
+use crate::shell::notices::prose;
+
+/// Checks every file, and prints what there is to say about each.
+///
+/// # Errors
+/// Nothing could be printed. A file that cannot be read is told on stderr, and the others are checked.
+pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let mut exit_code = 0;
+    print::result(|out| {
+        for path in &args.files {
+            let content = match file::read(policy_file::POLICY, path) {
+                Ok(content) => content,
+                Err(error) => {
+                    out.flush()?;
+                    // Nobody reads stderr: the exit code has to say it.
+                    let _ = writeln!(std::io::stderr(), "error: {}", prose(&error));
+                    exit_code = exit_code.max(NOT_DONE);
+                    continue;
+                }
+            };
+            let findings = Findings::of(&content);
+            let is_bad = findings.count(Severity::Error) > 0
+                || args.deny_warnings && findings.count(Severity::Warning) > 0;
+            exit_code = exit_code.max(if is_bad { NO } else { 0 });
+            match args.format {
+                Format::Text => show(out, path, &content, &findings)?,
+                Format::Json => show_json(out, path, &content, &findings)?,
+            }
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::from(exit_code))
+}
+
+fn show(
+    out: &mut dyn Write,
+    path: &Path,
+    content: &[u8],
+    findings: &Findings,
+) -> anyhow::Result<()> {
+    let source = SourceFile::new(path, content);
+    let (columns, in_colour) = (print::columns(), print::in_colour());
+    for diagnostic in &findings.diagnostics {
+        writeln!(out, "{}\n", source.show(diagnostic, columns, in_colour))?;
+    }
+    let path = path.display().to_string();
+    let errors = findings.count(Severity::Error);
+    let valid = if errors == 0 {
+        "valid".to_owned()
+    } else {
+        format!("not valid, {}", counted(errors, "error"))
+    };
+    let mut facts = vec![valid];
+    match findings.count(Severity::Warning) {
+        0 => {}
+        count => facts.push(counted(count, "warning")),
+    }
+    match (findings.tests, findings.failed) {
+        (0, _) => {}
+        (count, 0) => facts.push(format!("{} passed", counted(count, "test"))),
+        (count, failed) => facts.push(format!("{failed} of {} failed", counted(count, "test"))),
+    }
+    writeln!(out, "policy `{}`: {}", visible(&path), facts.join(", "))?;
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// One line for each file.
+#[derive(Serialize)]
+struct JsonFile<'f> {
+    path: String,
+    valid: bool,
+    errors: usize,
+    warnings: usize,
+    tests: JsonTests,
+    diagnostics: Vec<JsonDiagnostic<'f>>,
+}
+
+#[derive(Serialize)]
+struct JsonTests {
+    run: usize,
+    failed: usize,
+}
+
+fn show_json(
+    out: &mut dyn Write,
+    path: &Path,
+    content: &[u8],
+    findings: &Findings,
+) -> anyhow::Result<()> {
+    let source = SourceFile::new(path, content);
+    let errors = findings.count(Severity::Error);
+    let file = JsonFile {
+        path: path.display().to_string(),
+        valid: errors == 0,
+        errors,
+        warnings: findings.count(Severity::Warning),
+        tests: JsonTests { run: findings.tests, failed: findings.failed },
+        diagnostics: findings.diagnostics.iter().map(|found| source.json(found)).collect(),
+    };
+    writeln!(out, "{}", escape_json(&serde_json::to_string(&file)?))?;
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! What is wrong with a file, or likely so, as people read it: the place, the line, and a mark under the very token.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
+
+use super::trace;
+use crate::engine::example::Failure;
+use crate::engine::lint::Warning;
+use crate::engine::source::{Place, Problem, token_at};
+use crate::engine::visible::{escape_text, is_hidden};
+
+/// What the frame around a line of the file takes of a terminal's columns.
+const FRAME_COLUMNS: usize = 12;
+
+/// No line is shown in less.
+const LEAST_COLUMNS: usize = 30;
+
+/// Marks what was cut off a line.
+const CUT: char = '…';
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// It can, but may not mean what its author thinks.
+    Warning,
+}
+
+/// One thing that there is to say about a file.
+#[derive(Debug, Clone)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What kind of warning it is, for programs.
+    pub code: Option<&'static str>,
+    /// Where its token begins, in bytes from the start of the file.
+    pub at: usize,
+    /// RFC 6901 pointer of the member it is about; empty for the whole document.
+    pub pointer: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+    /// How it came about.
+    pub notes: Vec<String>,
+}
+
+impl From<Problem> for Diagnostic {
+    fn from(problem: Problem) -> Self {
+        let Problem { at, pointer, message, help } = problem;
+        let severity = Severity::Error;
+        Diagnostic { severity, code: None, at, pointer, message, help, notes: Vec::new() }
+    }
+}
+
+impl From<Warning> for Diagnostic {
+    fn from(Warning { code, problem }: Warning) -> Self {
+        Diagnostic { severity: Severity::Warning, code: Some(code), ..Diagnostic::from(problem) }
+    }
+}
+
+impl From<&Failure<'_>> for Diagnostic {
+    fn from(failure: &Failure<'_>) -> Self {
+        let (at, field) = failure.place();
+        Diagnostic {
+            severity: Severity::Error,
+            code: None,
+            at,
+            pointer: format!("{}/{field}", failure.example.pointer),
+            message: failure.message(),
+            help: None,
+            notes: trace::lines(&failure.explanation),
+        }
+    }
+}
+
+/// A file that there is something to say about.
+#[derive(Debug)]
+pub struct SourceFile<'f> {
+    path: String,
+    text: Cow<'f, str>,
+}
+
+/// A diagnostic for programs.
+#[derive(Debug, Serialize)]
+pub struct JsonDiagnostic<'d> {
+    severity: Severity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    line: usize,
+    column: usize,
+    /// Of the character behind the token.
+    end_column: usize,
+    pointer: &'d str,
+    message: &'d str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help: Option<&'d str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'d [String],
+}
+
+impl<'f> SourceFile<'f> {
+    /// The file at `path` with this content.
+    #[must_use]
+    pub fn new(path: &Path, content: &'f [u8]) -> Self {
+        // What is no UTF-8 is only ever complained of at its first bad byte, and nothing before that moves.
+        let text = String::from_utf8_lossy(content);
+        SourceFile { path: visible(&path.display().to_string()).into_owned(), text }
+    }
+
+    /// A diagnostic as rustc would show it, in so many columns; without a line end behind it.
+    #[must_use]
+    pub fn show(&self, diagnostic: &Diagnostic, columns: usize, in_colour: bool) -> String {
+        let Diagnostic { severity, code, at, pointer, message, help, notes } = diagnostic;
+        let place = Place::of(*at, self.text.as_bytes());
+        let width = columns.saturating_sub(FRAME_COLUMNS).max(LEAST_COLUMNS);
+        let (line, token) = self.excerpt(*at, width);
+        let level = match severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut title = level.primary_title(visible(message));
+        if let Some(code) = code {
+            title = title.id(*code);
+        }
+        let origin = Origin::path(self.path.as_str()).line(place.line).char_column(place.column);
+        let mark = AnnotationKind::Primary.span(token);
+        let snippet = Snippet::source(line).line_start(place.line).fold(false).annotation(mark);
+        let mut group: Group<'_> = title.element(origin).element(snippet);
+        if !pointer.is_empty() {
+            group = group.element(Level::NOTE.with_name("at").message(visible(pointer)));
+        }
+        if !notes.is_empty() {
+            let notes: Vec<Cow<'_, str>> = notes.iter().map(|note| visible(note)).collect();
+            group = group.element(Level::NOTE.message(notes.join("\n")));
+        }
+        if let Some(help) = help {
+            group = group.element(Level::HELP.message(visible(help)));
+        }
+        let renderer = if in_colour { Renderer::styled() } else { Renderer::plain() };
+        // The line has been cut already.
+        let shown = renderer.term_width(usize::from(u16::MAX)).render(&[group]);
+        // Between a place and a line the crate says that other lines come between, which is not so here.
+        let is_gap = |&(nth, line): &(usize, &str)| nth == 3 && line.contains(":::");
+        let lines = shown.lines().enumerate().filter(|numbered| !is_gap(numbered));
+        lines.map(|(_, line)| line.trim_end()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// A diagnostic for programs.
+    #[must_use]
+    pub fn json<'d>(&self, diagnostic: &'d Diagnostic) -> JsonDiagnostic<'d> {
+        let Diagnostic { severity, code, at, pointer, message, help, notes } = diagnostic;
+        let Place { line, column } = Place::of(*at, self.text.as_bytes());
+        let token = self.text.get(token_at(&self.text, *at)).unwrap_or_default();
+        JsonDiagnostic {
+            severity: *severity,
+            code: *code,
+            line,
+            column,
+            end_column: column.saturating_add(token.chars().count()),
+            pointer,
+            message,
+            help: help.as_deref(),
+            notes,
+        }
+    }
+
+    /// The line around a byte of the file, as far as `width` columns go, and where in it the token stands.
+    fn excerpt(&self, at: usize, width: usize) -> (String, Range<usize>) {
+        let text = &*self.text;
+        let at = text.floor_char_boundary(at);
+        let (before, behind) = text.split_at_checked(at).unwrap_or((text, ""));
+        let before = before.rsplit('\n').next().unwrap_or_default();
+        let behind = behind.split('\n').next().unwrap_or_default();
+        let behind = behind.strip_suffix('\r').unwrap_or(behind);
+        let token = token_at(text, at).len();
+        // The token may take two thirds, if what stands before it needs more than the first.
+        let room_before =
+            width.saturating_sub(cells(behind).min(width.saturating_mul(2).div_ceil(3)));
+        let mut line = String::new();
+        let head = fitting_tail(before, room_before);
+        if head.len() < before.len() {
+            line.push(CUT);
+        }
+        head.chars().for_each(|c| push_visible(&mut line, c));
+        let start = line.len();
+        let mut end = start;
+        let room = width.saturating_sub(cells(head));
+        let tail = fitting_head(behind, room);
+        for (offset, c) in tail.char_indices() {
+            push_visible(&mut line, c);
+            if offset < token {
+                end = line.len();
+            }
+        }
+        if tail.len() < behind.len() {
+            line.push(CUT);
+        }
+        (line, start..end)
+    }
+}
+
+/// How many columns a text takes at most.
+fn cells(text: &str) -> usize {
+    // Nobody asks for more than fits a terminal.
+    text.chars().take(1024).map(cells_of).fold(0, usize::saturating_add)
+}
+
+fn cells_of(c: char) -> usize {
+    match c {
+        ' '..='~' => 1,
+        '\t' => 4,
+        c if is_hidden(c) => 10,
+        _ => 2,
+    }
+}
+
+/// The longest beginning of a text that takes no more than `width` columns.
+fn fitting_head(text: &str, width: usize) -> &str {
+    let mut taken = 0_usize;
+    let over = text.char_indices().find(|&(_, c)| {
+        taken = taken.saturating_add(cells_of(c));
+        taken > width
+    });
+    over.map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
+}
+
+/// The same for its end.
+fn fitting_tail(text: &str, width: usize) -> &str {
+    let mut taken = 0_usize;
+    let over = text.char_indices().rev().find(|&(_, c)| {
+        taken = taken.saturating_add(cells_of(c));
+        taken > width
+    });
+    over.map_or(text, |(at, c)| text.get(at.saturating_add(c.len_utf8())..).unwrap_or_default())
+}
+
+fn push_visible(line: &mut String, c: char) {
+    if c != '\t' && is_hidden(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
+}
+
+/// Text of others in one line, with everything spelt out that a terminal could obey or a person not see.
+#[must_use]
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if text.contains('\n') {
+        return Cow::Owned(escape_text(&text.replace('\n', "\\n")).into_owned());
+    }
+    escape_text(text)
+}

@@ -1,0 +1,214 @@
+//! The lines of several logs as one, by their time, in memory that does not depend on how long they are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::shell::audit::entry::Entry;
+use crate::shell::audit::reader::Line;
+use crate::shell::audit::trail::{Found, Newest, Place, Trail};
+
+use super::Query;
+
+/// How much of an unreadable line is shown.
+const SHOWN: usize = 256;
+/// Lines are not quite in the order of their times: what was noted may be written later than what came behind it.
+const DISORDER: SignedDuration = SignedDuration::from_mins(10);
+/// How long a line that has no end yet may be in the making.
+const MAKING: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A line that is to be shown.
+#[derive(Debug)]
+pub(super) struct Shown {
+    /// Its file.
+    pub(super) path: PathBuf,
+    /// Where it begins there.
+    pub(super) at: u64,
+    /// How long it is.
+    pub(super) length: u64,
+    /// The line, or the beginning of one that is too long.
+    pub(super) bytes: Vec<u8>,
+    /// What it says, if it can be read.
+    pub(super) entry: Option<Entry>,
+    /// When; what cannot be read is as old as the line before.
+    time: String,
+}
+
+impl Shown {
+    fn of(found: &Found<'_>, before: &str) -> Self {
+        let Found { path, line } = found;
+        let entry = read(line);
+        let own = entry.as_ref().map(|entry| entry.time.as_str()).filter(|time| !time.is_empty());
+        Shown {
+            path: path.to_path_buf(),
+            at: line.at,
+            length: line.length,
+            bytes: line.bytes.to_vec(),
+            time: own.unwrap_or(before).to_owned(),
+            entry,
+        }
+    }
+
+    /// What is shown of an unreadable line.
+    pub(super) fn beginning(&self) -> &[u8] {
+        self.bytes.get(..SHOWN).unwrap_or(&self.bytes)
+    }
+}
+
+fn read(line: &Line<'_>) -> Option<Entry> {
+    Entry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended)
+}
+
+/// One log.
+#[derive(Debug)]
+struct Source {
+    path: PathBuf,
+    trail: Trail,
+    next: Option<Shown>,
+    /// The time of the line that was read last.
+    time: String,
+    /// The end was shown that has no line feed.
+    told_tail: bool,
+}
+
+impl Source {
+    fn new(path: &Path, from: Option<Place>) -> Self {
+        let trail = Trail::new(path, from);
+        let path = path.to_owned();
+        Source { path, trail, next: None, time: String::new(), told_tail: false }
+    }
+
+    /// Reads on to the next line that is wanted, if there is one.
+    fn fill(&mut self, query: &Query, follow: bool) -> anyhow::Result<()> {
+        while self.next.is_none() {
+            let time = &self.time;
+            let Some(shown) = self.trail.next(|found| Shown::of(&found, time))? else {
+                if !follow && !self.told_tail {
+                    self.told_tail = true;
+                    self.next = self.torn_tail()?;
+                }
+                return Ok(());
+            };
+            self.time.clone_from(&shown.time);
+            let is_wanted = shown.entry.as_ref().is_none_or(|entry| query.wants(entry));
+            self.next = Some(shown).filter(|_| is_wanted);
+        }
+        Ok(())
+    }
+
+    /// What stands at the end without a line feed, if it is not just being written.
+    fn torn_tail(&mut self) -> anyhow::Result<Option<Shown>> {
+        let Some(before) = self.trail.tail().map(|found| found.line.length) else {
+            return Ok(None);
+        };
+        std::thread::sleep(MAKING);
+        let time = &self.time;
+        if let Some(shown) = self.trail.next(|found| Shown::of(&found, time))? {
+            return Ok(Some(shown));
+        }
+        let torn = self.trail.tail().filter(|found| found.line.length == before);
+        Ok(torn.map(|found| Shown::of(&found, &self.time)))
+    }
+}
+
+/// Several logs as one.
+#[derive(Debug)]
+pub(super) struct Merge {
+    sources: Vec<Source>,
+}
+
+impl Merge {
+    /// The newest lines that are wanted, so many at most, and all that come behind them.
+    pub(super) fn new(logs: &[PathBuf], query: &Query, limit: u64) -> anyhow::Result<Self> {
+        let mut searches = Vec::new();
+        let from_the_beginning = limit == u64::MAX && query.since.is_none();
+        if from_the_beginning {
+            let sources = logs.iter().map(|log| Source::new(log, None)).collect();
+            return Ok(Merge { sources });
+        }
+        let stop = query.since.as_deref().map(stop_before).transpose()?;
+        for log in logs {
+            let mut search = Search::new(log)?;
+            search.go_back(query, stop.as_deref())?;
+            searches.push(search);
+        }
+        for _ in 0..limit {
+            let newest = searches.iter_mut().filter(|search| search.found.is_some());
+            let time = |search: &&mut Search| search.found.as_ref().map(|(time, _)| time.clone());
+            let Some(search) = newest.max_by_key(time) else { break };
+            search.start = search.found.take().map(|(_, place)| place);
+            search.go_back(query, stop.as_deref())?;
+        }
+        let started = searches.into_iter().zip(logs);
+        let sources = started.map(|(search, log)| Source::new(log, search.start)).collect();
+        Ok(Merge { sources })
+    }
+
+    /// Adds logs that were not there before.
+    pub(super) fn add(&mut self, logs: Vec<PathBuf>) {
+        for log in logs {
+            if !self.sources.iter().any(|source| source.path == log) {
+                self.sources.push(Source::new(&log, None));
+            }
+        }
+    }
+
+    /// The next line, if there is one yet.
+    pub(super) fn next(&mut self, query: &Query, follow: bool) -> anyhow::Result<Option<Shown>> {
+        for source in &mut self.sources {
+            source.fill(query, follow)?;
+        }
+        let waiting = self.sources.iter_mut().filter(|source| source.next.is_some());
+        let time = |source: &&mut Source| source.next.as_ref().map(|shown| shown.time.clone());
+        Ok(waiting.min_by_key(time).and_then(|source| source.next.take()))
+    }
+}
+
+/// The way back through one log, to the place where to begin.
+#[derive(Debug)]
+struct Search {
+    lines: Newest,
+    /// The next line back that is wanted: its time, and the place before it.
+    found: Option<(String, Place)>,
+    /// Where to begin as far as is known.
+    start: Option<Place>,
+    time: Option<String>,
+}
+
+impl Search {
+    fn new(log: &Path) -> anyhow::Result<Self> {
+        let lines = Newest::new(log)?;
+        let start = lines.newest()?;
+        Ok(Search { lines, found: None, start, time: None })
+    }
+
+    /// Goes back to the next line that is wanted, but not beyond `stop`.
+    fn go_back(&mut self, query: &Query, stop: Option<&str>) -> anyhow::Result<()> {
+        while self.found.is_none() {
+            let Some((entry, place)) = self.lines.previous(|line, place| (read(line), place))?
+            else {
+                return Ok(());
+            };
+            let own =
+                entry.as_ref().map(|entry| entry.time.clone()).filter(|time| !time.is_empty());
+            if own.as_deref().zip(stop).is_some_and(|(time, stop)| time < stop) {
+                return Ok(());
+            }
+            // What cannot be read is as old as the line behind it, as far as it matters here.
+            let time = own.or_else(|| self.time.take()).unwrap_or_else(|| "9".to_owned());
+            self.time = Some(time.clone());
+            if entry.is_none_or(|entry| query.wants(&entry)) {
+                self.found = Some((time, place));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The time before which nothing is looked for.
+fn stop_before(since: &str) -> anyhow::Result<String> {
+    let since: Timestamp = since.parse().context("failed to read a time")?;
+    let stop = since.checked_sub(DISORDER).unwrap_or(Timestamp::MIN);
+    Ok(format!("{stop:.3}"))
+}

@@ -1,0 +1,78 @@
+//! `callgate log verify`: the proof that logs are whole, or the first line that is not.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+
+use crate::cli::{Format, VerifyArgs};
+use crate::command::{Failure, places, print};
+use crate::engine::visible::escape_text;
+use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
+
+use super::text::many;
+use super::{has_files, logs, missing};
+
+/// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
+pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let directory = places::directory(&args.logs.state.state)?;
+    let logs = logs(&args.logs, &directory)?;
+    if logs.is_empty() {
+        let place = places::audit_directory(&directory);
+        return Err(anyhow!("there is no audit log in `{}`", place.display()).into());
+    }
+    let mut reports = Vec::new();
+    for log in logs {
+        let head = head_of(&directory, &log);
+        if !has_files(&log) && !head.exists() {
+            return Err(missing(&log).into());
+        }
+        reports.push(verify_log(&log, &head, args.head)?);
+    }
+    let are_intact = reports.iter().all(Report::is_intact);
+    // A line that was noted belongs to one of the logs.
+    let is_found = reports.iter().any(|report| report.found);
+    print::result(|out| {
+        if args.logs.format == Format::Json {
+            return Ok(writeln!(out, "{}", serde_json::to_string(&reports)?)?);
+        }
+        reports.iter().try_for_each(|report| text(out, report))?;
+        if are_intact && !is_found {
+            let what = "the log was rewritten, or that line is not kept any more";
+            writeln!(out, "the noted hash is that of no line: {what}")?;
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::from(u8::from(!(are_intact && is_found))))
+}
+
+/// The head of a log: where `wrap` keeps it; or beside a log that was copied with its head.
+fn head_of(directory: &Path, log: &Path) -> PathBuf {
+    let head = places::audit_head(directory, log);
+    let beside = log.with_extension("head");
+    if !head.exists() && beside.exists() { beside } else { head }
+}
+
+fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
+    if let Some(wrong) = &report.wrong {
+        writeln!(out, "{}", finding(wrong))?;
+    } else {
+        let Report { lines, files, from, to, head, .. } = report;
+        let log = report.log.display().to_string();
+        let [lines, files] =
+            [(lines, "line"), (files, "file")].map(|(count, what)| many(*count, what));
+        let range = if report.lines > 0 { format!(", {from} to {to}") } else { String::new() };
+        writeln!(out, "{}: intact: {lines} in {files}{range}", escape_text(&log))?;
+        writeln!(out, "  head {head}")?;
+    }
+    for note in &report.notes {
+        writeln!(out, "  note: {}", finding(note))?;
+    }
+    Ok(())
+}
+
+fn finding(Finding { file, line, what }: &Finding) -> String {
+    let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+    escape_text(&format!("{}{line}: {what}", file.display())).into_owned()
+}

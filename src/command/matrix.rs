@@ -1,0 +1,105 @@
+//! `callgate explain --matrix`: a policy beside all tools of a server.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use serde_json::{Value, json};
+
+use super::diagnostics::visible;
+use super::print;
+use crate::cli::Format;
+use crate::engine::matrix::{Matrix, Row, Stray};
+use crate::engine::policy::{Effect, Policy};
+use crate::engine::recording;
+use crate::engine::visible::escape_json;
+
+/// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
+/// read says nothing of them.
+///
+/// # Errors
+/// The file cannot be read, or has no list of tools.
+pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
+    let name = session.display();
+    let read = || format!("failed to read session `{name}`");
+    let mut recording = recording::Reader::default();
+    let mut tools: Vec<String> = Vec::new();
+    let mut is_listed = false;
+    for line in BufReader::new(File::open(session).with_context(read)?).split(b'\n') {
+        let line = line.with_context(read)?;
+        let Ok(Some(entry)) = recording.read(&line) else { continue };
+        let Some(list) = tool_list(&entry.line) else { continue };
+        is_listed = true;
+        for tool in list {
+            if !tools.contains(&tool) {
+                tools.push(tool);
+            }
+        }
+    }
+    if is_listed { Ok(tools) } else { Err(anyhow!("no list of tools is in session `{name}`")) }
+}
+
+/// The names in an answer to `tools/list`.
+fn tool_list(message: &[u8]) -> Option<Vec<String>> {
+    let message: Value = serde_json::from_slice(message).ok()?;
+    let tools = message.get("result")?.get("tools")?.as_array()?;
+    let names = tools.iter().filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned()));
+    Some(names.collect())
+}
+
+/// Prints how the policy stands to the tools.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Result<()> {
+    let matrix = Matrix::of(policy, tools);
+    print::result(|out| match format {
+        Format::Text => show(out, policy, &matrix),
+        Format::Json => Ok(writeln!(out, "{}", escape_json(&matrix_json(&matrix).to_string()))?),
+    })
+}
+
+fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result<()> {
+    let widest = matrix.rows.iter().map(|row| visible(&row.tool).chars().count()).max();
+    let width = widest.unwrap_or_default().min(40);
+    let default =
+        if policy.default == Effect::Allow { "(default allow)" } else { "(default deny)" };
+    for Row { tool, standing, entries } in &matrix.rows {
+        let entries = if entries.is_empty() { default.to_owned() } else { entries.join(" ") };
+        let (tool, entries) = (visible(tool), visible(&entries));
+        writeln!(out, "{tool:width$}  {:11}  {entries}", standing.word())?;
+    }
+    if policy.all_tools.is_some() {
+        writeln!(out, "\n/all_tools applies to each of them as well")?;
+    }
+    let unnamed = matrix.rows.iter().filter(|row| row.entries.is_empty()).count();
+    if unnamed > 0 {
+        let are = if unnamed == 1 { "1 tool is" } else { &format!("{unnamed} tools are") };
+        writeln!(out, "\n{are} named by no entry, and left to the default")?;
+    }
+    if !matrix.strays.is_empty() {
+        writeln!(out)?;
+    }
+    for Stray { name, pointer, did_you_mean } in &matrix.strays {
+        let meant = did_you_mean.as_ref();
+        let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
+        let text = if name.contains(['*', '?']) {
+            format!("{pointer}: no tool of the server matches `{name}`")
+        } else {
+            format!("{pointer}: the server has no tool `{name}`{meant}")
+        };
+        writeln!(out, "{}", visible(&text))?;
+    }
+    Ok(())
+}
+
+fn matrix_json(matrix: &Matrix) -> Value {
+    let rows = matrix.rows.iter().map(|Row { tool, standing, entries }| {
+        json!({ "tool": tool, "verdict": standing.word(), "entries": entries })
+    });
+    let strays = matrix.strays.iter().map(|Stray { name, pointer, did_you_mean }| {
+        json!({ "name": name, "at": pointer, "did_you_mean": did_you_mean })
+    });
+    json!({ "tools": rows.collect::<Vec<_>>(), "not_on_server": strays.collect::<Vec<_>>() })
+}

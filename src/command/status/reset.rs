@@ -1,0 +1,190 @@
+//! `callgate status reset`: quota is given back, and the audit log of the server says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use serde_json::json;
+
+use crate::cli::{Format, ResetArgs, State};
+use crate::command::log::real;
+use crate::command::{Failure, places, print};
+use crate::engine::limits::Scope;
+use crate::engine::visible::{escape_json, escape_text};
+use crate::shell::audit::Audit;
+use crate::shell::audit::lines::{Event, Identity};
+use crate::shell::clock::moment;
+use crate::shell::ledger::{CounterRow, redis, sqlite};
+use crate::shell::sessions::{self, Running};
+
+use super::counters;
+
+/// How long a log may be held by others.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How near a name has to be to be offered in the place of one that is not there.
+const NEAR: f64 = 0.8;
+
+/// Sets all counters of a name back to nothing. The log is told first: what it cannot hold does not happen.
+///
+/// # Errors
+/// There is no such counter, or state or log cannot be written.
+pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
+    let state = &args.whose.state.state;
+    if *state == State::Memory {
+        let why = "counters in memory are known to their session alone: start it anew";
+        return Err(anyhow!("failed to reset counter `{}`: {why}", args.counter).into());
+    }
+    let directory = places::directory(state)?;
+    let rows = counters(state, moment())?;
+    let (meant, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_meant(args, row));
+    if meant.is_empty() {
+        return Err(unknown(args, &others, &places::shown(state, &directory)).into());
+    }
+    tell_logs(args, &directory, &meant)?;
+    let Whose { server, grant } = Whose::of(args);
+    match state {
+        State::Redis(url) => redis::reset(url, server, grant, &args.counter)?,
+        State::Default | State::Directory(_) | State::Memory => {
+            sqlite::reset(&directory, server, grant, &args.counter)?
+        }
+    };
+    print::result(|out| {
+        for row in &meant {
+            let line = match args.whose.format {
+                Format::Text => escape_text(&told(row)).replace('\n', "\\n"),
+                Format::Json => escape_json(&as_json(row)).into_owned(),
+            };
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whose counters are meant; of all, if it is not said.
+struct Whose<'a> {
+    server: Option<&'a str>,
+    grant: Option<&'a str>,
+}
+
+impl<'a> Whose<'a> {
+    fn of(args: &'a ResetArgs) -> Self {
+        Whose { server: args.whose.server.as_deref(), grant: args.whose.grant.as_deref() }
+    }
+}
+
+/// What all grants share belongs to none of them.
+fn is_meant(args: &ResetArgs, row: &CounterRow) -> bool {
+    let Whose { server, grant } = Whose::of(args);
+    row.name == args.counter
+        && server.is_none_or(|server| server == row.server)
+        && grant.is_none_or(|grant| row.scope == Scope::Grant && grant == row.holder)
+}
+
+fn unknown(args: &ResetArgs, others: &[CounterRow], place: &str) -> anyhow::Error {
+    let ResetArgs { counter, .. } = args;
+    let known: BTreeSet<&str> = others.iter().map(|row| row.name.as_str()).collect();
+    let by_likeness = known.iter().map(|name| (strsim::jaro_winkler(name, counter), *name));
+    let near = by_likeness.filter(|(likeness, _)| *likeness >= NEAR);
+    let best = near.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name);
+    let why = match best {
+        Some(name) if name == counter => "it is kept, but not for that server and grant".to_owned(),
+        Some(name) => format!("there is none in `{place}`; did you mean `{name}`?"),
+        None => format!("there is none in `{place}`"),
+    };
+    anyhow!("failed to reset counter `{counter}`: {why}")
+}
+
+/// Writes what is going to happen into the log of each server, a line for each grant.
+fn tell_logs(args: &ResetArgs, directory: &Path, meant: &[CounterRow]) -> anyhow::Result<()> {
+    // A session whose file cannot be read has told no log.
+    let (running, _) = sessions::read(directory).unwrap_or_default();
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for row in meant {
+        let grant = if row.scope == Scope::Grant { row.holder.as_str() } else { "" };
+        let count = counts.entry((&row.server, grant)).or_default();
+        *count = count.saturating_add(1);
+    }
+    let run = sessions::new_run();
+    for ((server, grant), counters) in counts {
+        let identity =
+            Identity { server: server.to_owned(), grant: grant.to_owned(), session: run.clone() };
+        for log in logs(args, directory, &running, server) {
+            let event = Event::CounterReset { counter: &args.counter, counters };
+            tell_log(directory, &log, &identity, &event).with_context(|| {
+                format!("failed to write audit log `{}`; no counter was reset", log.display())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The logs of a server: those that are named, or those of its sessions, or the one in the state directory.
+fn logs(args: &ResetArgs, directory: &Path, running: &[Running], server: &str) -> Vec<PathBuf> {
+    if !args.whose.audit.is_empty() {
+        return args.whose.audit.clone();
+    }
+    let own = places::audit_log(directory, server);
+    let of_server = running.iter().filter(|session| session.server == server);
+    let mut logs: Vec<PathBuf> =
+        of_server.filter_map(|session| session.audit.as_deref().map(PathBuf::from)).collect();
+    if own.exists() || logs.is_empty() {
+        logs.push(own);
+    }
+    let mut logs: Vec<PathBuf> = logs.iter().map(|log| real(log)).collect();
+    logs.sort_unstable();
+    logs.dedup();
+    logs
+}
+
+fn tell_log(
+    directory: &Path,
+    log: &Path,
+    identity: &Identity,
+    event: &Event<'_>,
+) -> anyhow::Result<()> {
+    let log = places::settled(log)?;
+    // How much is kept is for the server's own session to say.
+    let mut audit = Audit::open(&log, &places::audit_head(directory, &log), u64::MAX, identity)?;
+    audit.note_event(event, moment().wall_ms);
+    let begun = Instant::now();
+    loop {
+        audit.flush()?;
+        if audit.due().is_none() {
+            return Ok(());
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(anyhow!("another process has held it for a second"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn told(row: &CounterRow) -> String {
+    let CounterRow { server, name, window, used, max, .. } = row;
+    format!(
+        "reset `{name}` of server `{server}`, {}: {used} of {max} per {window} were used",
+        whose(row)
+    )
+}
+
+fn whose(row: &CounterRow) -> String {
+    match row.scope {
+        Scope::Grant => format!("grant `{}`", row.holder),
+        Scope::Session => format!("run `{}`", row.holder),
+        Scope::Server => "all grants".to_owned(),
+    }
+}
+
+fn as_json(row: &CounterRow) -> String {
+    let (scope, grant, run) = match row.scope {
+        Scope::Grant => ("grant", Some(&row.holder), None),
+        Scope::Session => ("session", None, Some(&row.holder)),
+        Scope::Server => ("server", None, None),
+    };
+    let CounterRow { server, name, .. } = row;
+    json!({ "server": server, "grant": grant, "counter": name, "scope": scope, "run": run })
+        .to_string()
+}

@@ -1,0 +1,198 @@
+//! The files of audit logs: how they are named, found and opened.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+/// What the file of a log that is being written ends with.
+const LOG: &str = "jsonl";
+/// What its head ends with.
+const HEAD: &str = "head";
+/// How many digits the number in the name of a rotated file has at least.
+const DIGITS: usize = 12;
+
+/// A file beside what tells it from any other that comes to stand at its path.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    device_and_inode: (u64, u64),
+}
+
+impl Opened {
+    /// Opens a regular file, one that it makes for its owner alone, without waiting for whatever else it may be.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is no regular file.
+    pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        let flags = i32::try_from(flags).unwrap_or_default();
+        let file = options.mode(0o600).custom_flags(flags).open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        Ok(Opened { file, device_and_inode: (found.dev(), found.ino()) })
+    }
+
+    /// Opens a regular file for reading.
+    ///
+    /// # Errors
+    /// As for [`Opened::open`].
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let opened = Opened::open(OpenOptions::new().read(true), path);
+        opened.with_context(|| failed("read", path))
+    }
+
+    /// What a lock on it is known by.
+    #[must_use]
+    pub fn inode(&self) -> u64 {
+        self.device_and_inode.1
+    }
+
+    /// True if this is the file that was found.
+    #[must_use]
+    pub fn is(&self, found: &Metadata) -> bool {
+        self.device_and_inode == (found.dev(), found.ino())
+    }
+
+    /// True if both are one file.
+    #[must_use]
+    pub fn is_same(&self, other: &Opened) -> bool {
+        self.device_and_inode == other.device_and_inode
+    }
+
+    /// True if this is the file at `path`.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|found| self.is(&found))
+    }
+}
+
+/// The rotated files of the log at `path`, oldest first, each behind the `seq` of its first line, which its name tells.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn rotated_files(path: &Path) -> anyhow::Result<Vec<(u64, PathBuf)>> {
+    let found = entries(parent(path))?.into_iter();
+    let mut rotated: Vec<_> =
+        found.filter_map(|found| Some((rotated_from(path, &found)?, found))).collect();
+    rotated.sort_unstable();
+    Ok(rotated)
+}
+
+/// Where a file goes whose first line has this `seq`.
+#[must_use]
+pub fn rotated_path(path: &Path, from: u64) -> PathBuf {
+    let extension = path.extension().map(|end| format!(".{}", end.to_string_lossy()));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("{stem}.{from:0DIGITS$}{}", extension.unwrap_or_default()))
+}
+
+/// The `seq` of the first line of `found`, if it is a rotated file of the log at `path`.
+fn rotated_from(path: &Path, found: &Path) -> Option<u64> {
+    let (_, number) = found.file_stem()?.to_str()?.rsplit_once('.')?;
+    let from = number.parse().ok()?;
+    (rotated_path(path, from).file_name() == found.file_name()).then_some(from)
+}
+
+/// The log that a file belongs to: its own name, unless it is a rotated one.
+#[must_use]
+pub fn log_of(file: &Path) -> PathBuf {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let Some((log, number)) = stem.rsplit_once('.') else { return file.to_owned() };
+    if !is_number(number) {
+        return file.to_owned();
+    }
+    let log = file.with_file_name(log);
+    match file.extension() {
+        Some(extension) => append(&log, extension.to_string_lossy().as_ref()),
+        None => log,
+    }
+}
+
+/// True if the name of a log could be taken for that of a rotated file.
+#[must_use]
+pub fn is_number(text: &str) -> bool {
+    text.len() >= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The logs that lie in a directory, or whose heads do.
+///
+/// # Errors
+/// The directory is there, and cannot be read.
+pub fn logs(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !directory.exists() {
+        return Ok(Vec::new());
+    }
+    let ends_with = |path: &Path, end: &str| path.extension().is_some_and(|found| found == end);
+    let mut logs = Vec::new();
+    for found in entries(directory)? {
+        if ends_with(&found, LOG) {
+            logs.push(log_of(&found));
+        } else if ends_with(&found, HEAD) && !is_of_log_elsewhere(&found) {
+            logs.push(found.with_extension(LOG));
+        }
+    }
+    logs.sort_unstable();
+    logs.dedup();
+    Ok(logs)
+}
+
+/// Heads of logs that lie elsewhere have a hash of their place in the name.
+fn is_of_log_elsewhere(head: &Path) -> bool {
+    let stem = head.file_stem().unwrap_or_default().to_string_lossy();
+    let hash = stem.rsplit_once('-').map(|(_, hash)| hash).unwrap_or_default();
+    let is_hex = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex && !head.with_extension(LOG).exists()
+}
+
+fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let named = || failed("read directory", directory);
+    let found = std::fs::read_dir(directory).with_context(named)?;
+    found.map(|entry| Ok(entry.with_context(named)?.path())).collect()
+}
+
+/// Gives a file a name that no other has.
+pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems do not know this. All that rotate hold the lock.
+        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => std::fs::rename(from, to),
+        renamed => renamed.map_err(io::Error::from),
+    }
+}
+
+/// Makes the directory of a file, for its owner alone.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_parent(path: &Path) -> anyhow::Result<()> {
+    let directory = parent(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .with_context(|| failed("create directory", directory))
+}
+
+/// The directory of a file.
+#[must_use]
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != "").unwrap_or(Path::new("."))
+}
+
+fn append(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(extension);
+    path.with_file_name(name)
+}
+
+pub(super) fn failed(verb: &str, path: &Path) -> String {
+    format!("failed to {verb} `{}`", path.display())
+}

@@ -1,0 +1,256 @@
+//! What binds the lines of an audit log into a chain (SPEC S4), and the head that says where it has come to.
+
+use std::fmt;
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use sha2::{Digest as _, Sha256};
+
+/// The length of a head as it is kept: one line, padded.
+pub const HEAD_BYTES: usize = 512;
+/// What a line begins with, behind its link, that tells of what was found behind the head. No other line does.
+const RECOVERED: &[u8] = br#""event":"recovered","#;
+
+/// SHA-256, in 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hash([u8; 64]);
+
+impl Hash {
+    /// What comes before the first line of all.
+    pub const NONE: Hash = Hash([b'0'; 64]);
+
+    /// The hash of a line, given without its line feed.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(Sha256::digest(line)) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        Hash(digits)
+    }
+
+    /// Reads 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: [u8; 64] = text.as_bytes().try_into().ok()?;
+        let lower = digits.map(|digit| digit.to_ascii_lowercase());
+        lower.iter().all(u8::is_ascii_hexdigit).then_some(Hash(lower))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl de::Visitor<'_> for Digits {
+            type Value = Hash;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 hexadecimal digits")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Hash, E> {
+                Hash::parse(text).ok_or_else(|| E::custom("64 hexadecimal digits are needed"))
+            }
+        }
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Where a chain has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// `seq` of the newest line; 0 if there is none.
+    pub seq: u64,
+    /// The hash of the newest line.
+    pub hash: Hash,
+    /// How long the current file is, in bytes.
+    pub length: u64,
+    /// `seq` of the current file's first line.
+    pub file_from: u64,
+    /// `seq` of the oldest line that is kept.
+    pub kept_from: u64,
+    /// `prev` of that line.
+    pub kept_prev: Hash,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        let none = Hash::NONE;
+        Head { seq: 0, hash: none, length: 0, file_from: 1, kept_from: 1, kept_prev: none }
+    }
+}
+
+impl Head {
+    /// Writes the head as [`Head::parse`] reads it, one padded line.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let Head { seq, hash, length, file_from, kept_from, kept_prev } = self;
+        out.clear();
+        // A vector has no way to fail.
+        let _ = write!(
+            out,
+            r#"{{"seq":{seq},"hash":"{hash}","length":{length},"file_from":{file_from},"#
+        );
+        let _ = write!(out, r#""kept_from":{kept_from},"kept_prev":"{kept_prev}"}}"#);
+        out.resize(HEAD_BYTES.saturating_sub(1), b' ');
+        out.push(b'\n');
+    }
+
+    /// Another file begins behind the newest line.
+    pub fn begin_file(&mut self) {
+        self.file_from = self.seq.saturating_add(1);
+        self.length = 0;
+    }
+
+    /// Reads a head as it is kept.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(bytes: &[u8]) -> anyhow::Result<Self> {
+        serde_json::from_slice(bytes).context("the head is damaged")
+    }
+
+    /// Adds a line for `body`, a JSON object, to `buffer`, and moves on to it; the length stays.
+    pub fn link(&mut self, body: &str, buffer: &mut Vec<u8>) {
+        let begin = buffer.len();
+        write_beginning(self.seq, &self.hash, buffer);
+        self.seq = self.seq.saturating_add(1);
+        buffer.extend_from_slice(body.strip_prefix('{').unwrap_or(body).as_bytes());
+        self.hash = Hash::of(buffer.get(begin..).unwrap_or_default());
+        buffer.push(b'\n');
+    }
+
+    /// Moves on to a line, if it is the next one.
+    pub fn follow(&mut self, line: &[u8]) -> bool {
+        let follows = Link::of(line).is_some_and(|link| {
+            link.prev == self.hash && Some(link.seq) == self.seq.checked_add(1)
+        });
+        if follows {
+            self.seq = self.seq.saturating_add(1);
+            self.hash = Hash::of(line);
+        }
+        follows
+    }
+}
+
+/// What binds a line to the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Link {
+    /// The number of the line, from 1 on.
+    pub seq: u64,
+    /// The hash of the line before it.
+    pub prev: Hash,
+}
+
+impl Link {
+    /// Reads the link of a line, if it has one.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+}
+
+/// What every line begins with that follows line `seq`.
+pub(super) fn write_beginning(seq: u64, hash: &Hash, out: &mut Vec<u8>) {
+    let next = seq.saturating_add(1);
+    // A vector has no way to fail.
+    let _ = write!(out, r#"{{"seq":{next},"prev":""#);
+    out.extend_from_slice(&hash.0);
+    out.extend_from_slice(b"\",");
+}
+
+/// True if `piece` can be what is left of a line that begins so.
+pub(super) fn is_torn(piece: &[u8], beginning: &[u8]) -> bool {
+    piece.starts_with(beginning) || beginning.starts_with(piece)
+}
+
+/// What was wrong with a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadTrouble {
+    /// It was not there.
+    Missing,
+    /// It could not be read.
+    Damaged,
+    /// It was behind what a running process had seen.
+    SetBack,
+}
+
+impl HeadTrouble {
+    /// The words for people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HeadTrouble::Missing => "missing",
+            HeadTrouble::Damaged => "damaged",
+            HeadTrouble::SetBack => "set back",
+        }
+    }
+}
+
+/// What was found where the head does not tell of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Recovered {
+    /// Whole lines of a process that was killed before it could write the head.
+    pub lines: u64,
+    /// How much there is of lines that were torn.
+    pub torn_bytes: u64,
+    /// How much there is of what was never a line.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub foreign_bytes: u64,
+    /// How much is missing at the end of the file.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_bytes: u64,
+    /// What was wrong with the head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadTrouble>,
+}
+
+impl Recovered {
+    /// What a line tells, if it is one of these.
+    #[must_use]
+    pub fn of(line: &[u8]) -> Option<Self> {
+        let behind_prev = memchr::memmem::find(line, br#"","#)?.saturating_add(2);
+        line.get(behind_prev..)?
+            .starts_with(RECOVERED)
+            .then(|| serde_json::from_slice(line).ok())?
+    }
+
+    /// The line, without what binds it to the chain; none if there is nothing to tell.
+    pub(super) fn body(&self) -> Option<String> {
+        if *self == Recovered::default() {
+            return None;
+        }
+        let told = serde_json::to_string(self).unwrap_or_default();
+        let time = Timestamp::now();
+        let told = told.strip_prefix('{').unwrap_or_default();
+        Some(format!(r#"{{"event":"recovered","time":"{time:.3}",{told}"#))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

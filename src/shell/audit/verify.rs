@@ -1,0 +1,590 @@
+//! The proof that a log is whole (SPEC S4): all its lines in order, each bound to the one before, up to the head.
+//!
+//! It runs beside those who write: it holds their lock as long as it takes to read the head and to find the files.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, anyhow};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Serialize, Serializer};
+
+use super::files::{Opened, failed, rotated_files, rotated_path};
+use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
+use super::reader::{Forward, Line, first_link};
+
+/// How long another process may hold the lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is wrong with a head that was made, and never written.
+const EMPTY: &str = "is empty";
+
+/// What was found out about a log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The log.
+    #[serde(serialize_with = "as_text")]
+    pub log: PathBuf,
+    /// What is wrong first of all.
+    pub wrong: Option<Finding>,
+    /// What looks odd, and is not wrong.
+    pub notes: Vec<Finding>,
+    /// How many files were read.
+    pub files: u64,
+    /// How many lines were found to be intact.
+    pub lines: u64,
+    /// `seq` of the first of them.
+    pub from: u64,
+    /// `seq` of the last of them.
+    pub to: u64,
+    /// The hash of that one: what to note elsewhere.
+    pub head: String,
+    /// True if the hash that was given is that of a line.
+    pub found: bool,
+}
+
+impl Report {
+    /// True if nothing is wrong with the log.
+    #[must_use]
+    pub fn is_intact(&self) -> bool {
+        self.wrong.is_none()
+    }
+}
+
+/// A place in a log, and what is to be said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file.
+    #[serde(serialize_with = "as_text")]
+    pub file: PathBuf,
+    /// The line in that file; none if it is about the file as a whole.
+    pub line: Option<u64>,
+    /// What it is.
+    pub what: String,
+}
+
+/// Reads all files of the log at `path`. If `noted` is given, it has to be the hash of one of its lines.
+///
+/// # Errors
+/// Something cannot be read. What is wrong with the log is no error, but in the report.
+pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<Report> {
+    let snapshot = Snapshot::take(path, head)?;
+    let mut walk = Walk::new(path, &snapshot.head, noted);
+    let mut files = snapshot.files;
+    while let Some(file) = files.pop_front() {
+        let opened = match file.opened {
+            Some(opened) => opened,
+            None => match Opened::read(&file.path) {
+                Ok(opened) => opened,
+                // It was beyond what is kept, meanwhile; or somebody else has removed it.
+                Err(error) => match Snapshot::take(path, head)?.head {
+                    Ok(now) if file.from < now.kept_from => {
+                        files.retain(|file| file.from >= now.kept_from);
+                        walk.begin_at(now.kept_from, now.kept_prev);
+                        continue;
+                    }
+                    _ => return Err(error),
+                },
+            },
+        };
+        let next = files.front().map(|next| next.path.clone());
+        if !walk.read(&file.path, &opened, file.length, next.as_deref())? {
+            return Ok(walk.report);
+        }
+    }
+    walk.end(&snapshot.head, head);
+    Ok(walk.report)
+}
+
+/// What is there at one moment.
+struct Snapshot {
+    /// The head, or what is wrong with it.
+    head: Result<Head, &'static str>,
+    /// Oldest first.
+    files: VecDeque<FileToRead>,
+}
+
+struct FileToRead {
+    path: PathBuf,
+    /// `seq` of its first line, as its name says.
+    from: u64,
+    /// The current file is open; rotated ones do not change.
+    opened: Option<Opened>,
+    length: u64,
+}
+
+impl Snapshot {
+    fn take(path: &Path, head_path: &Path) -> anyhow::Result<Self> {
+        let locked = lock(head_path)?;
+        let head = if locked.is_some() {
+            let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
+            match Head::parse(&bytes) {
+                Ok(head) => Ok(head),
+                Err(_) if bytes.is_empty() => Err(EMPTY),
+                Err(_) => Err("is damaged"),
+            }
+        } else {
+            Err("is missing")
+        };
+        let mut files: VecDeque<FileToRead> = rotated_files(path)?
+            .into_iter()
+            .map(|(from, path)| FileToRead { path, from, opened: None, length: u64::MAX })
+            .collect();
+        if path.exists() {
+            let opened = Opened::read(path)?;
+            let length = opened.file.metadata().with_context(|| failed("read", path))?.len();
+            let path = path.to_owned();
+            files.push_back(FileToRead { path, from: u64::MAX, opened: Some(opened), length });
+        }
+        Ok(Snapshot { head, files })
+    }
+}
+
+/// The lock of those who write, if there is a head; it is free again when this is dropped.
+fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
+    let begun = Instant::now();
+    loop {
+        if !head.exists() {
+            return Ok(None);
+        }
+        let opened = Opened::read(head)?;
+        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if opened.is_at(head) => return Ok(Some(opened)),
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                return Err(anyhow!("another process holds the log"))
+                    .with_context(|| failed("lock", head));
+            }
+            Err(error) => {
+                return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
+            }
+        }
+    }
+}
+
+/// A line that was found to be in its place.
+#[derive(Debug, Clone)]
+struct Known {
+    file: Rc<Path>,
+    line: u64,
+    link: Link,
+    hash: Hash,
+    /// Where it ends in its file.
+    end: u64,
+}
+
+/// Pieces that are no lines of the chain.
+#[derive(Debug, Clone)]
+struct Junk {
+    file: Rc<Path>,
+    line: u64,
+    bytes: u64,
+    /// True if all can be what is left of a line that was torn.
+    is_torn: bool,
+}
+
+/// The walk along a chain.
+struct Walk {
+    path: PathBuf,
+    head: Option<Head>,
+    noted: Option<Hash>,
+    /// `seq` and `prev` of the first line that is kept.
+    kept: Option<(u64, Hash)>,
+    last: Option<Known>,
+    /// The line before that one, and the bytes of that one.
+    before: Option<Known>,
+    last_bytes: Vec<u8>,
+    junk: Option<Junk>,
+    /// What the next line begins with.
+    beginning: Vec<u8>,
+    report: Report,
+}
+
+impl Walk {
+    fn new(path: &Path, head: &Result<Head, &'static str>, noted: Option<Hash>) -> Self {
+        let head = head.as_ref().ok().copied();
+        let report = Report {
+            log: path.to_owned(),
+            wrong: None,
+            notes: Vec::new(),
+            files: 0,
+            lines: 0,
+            from: 0,
+            to: 0,
+            head: Hash::NONE.to_string(),
+            found: noted.is_none(),
+        };
+        let mut walk = Walk {
+            path: path.to_owned(),
+            head,
+            noted,
+            kept: None,
+            last: None,
+            before: None,
+            last_bytes: Vec::new(),
+            junk: None,
+            beginning: Vec::new(),
+            report,
+        };
+        walk.expect_after(0, &Hash::NONE);
+        if let Some(head) = head {
+            walk.begin_at(head.kept_from, head.kept_prev);
+        }
+        walk
+    }
+
+    /// Begins anew: what was read so far has been dropped meanwhile.
+    fn begin_at(&mut self, from: u64, prev: Hash) {
+        self.kept = Some((from, prev));
+        (self.last, self.before, self.junk) = (None, None, None);
+        self.report.lines = 0;
+        self.expect_after(from.saturating_sub(1), &prev);
+    }
+
+    fn expect_after(&mut self, seq: u64, hash: &Hash) {
+        self.beginning.clear();
+        write_beginning(seq, hash, &mut self.beginning);
+    }
+
+    /// Says what is wrong; the walk is over.
+    fn wrong(&mut self, file: &Path, line: Option<u64>, what: String) -> bool {
+        self.report.wrong = Some(Finding { file: file.to_owned(), line, what });
+        false
+    }
+
+    fn note(&mut self, file: &Path, line: u64, what: String) {
+        self.report.notes.push(Finding { file: file.to_owned(), line: Some(line), what });
+    }
+
+    /// Reads a file; false if something is wrong.
+    fn read(
+        &mut self,
+        path: &Path,
+        opened: &Opened,
+        length: u64,
+        next: Option<&Path>,
+    ) -> anyhow::Result<bool> {
+        let named = || failed("read", path);
+        let path: &Rc<Path> = &Rc::from(path);
+        let mut lines = Forward::new(0, length);
+        let mut number = 0_u64;
+        self.report.files = self.report.files.saturating_add(1);
+        while let Some(line) = lines.next(&opened.file).with_context(named)? {
+            number = number.saturating_add(1);
+            if self.step(path, number, &line) {
+                continue;
+            }
+            if self.report.wrong.is_some() {
+                return Ok(false);
+            }
+            let (bytes, end) = (line.bytes.to_vec(), line.end());
+            let Some(link) = Link::of(&bytes) else { return Ok(false) };
+            let after = match lines.next(&opened.file).with_context(named)? {
+                Some(after) => Link::of(after.bytes),
+                None => next.map(first_link).transpose()?.flatten(),
+            };
+            let known =
+                Known { file: path.clone(), line: number, link, hash: Hash::of(&bytes), end };
+            return Ok(self.break_at(&known, after));
+        }
+        let tail = lines.tail();
+        Ok(tail.is_none_or(|tail| self.stop_within_line(path, number.saturating_add(1), &tail)))
+    }
+
+    /// Takes a line. False if it is not the next one, or if something is wrong with it.
+    fn step(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) -> bool {
+        let expected = self.last.as_ref().map(|last| last.link.seq.saturating_add(1));
+        // A torn line may look so as well: what comes behind it tells. Where nothing may come, it is read whole.
+        let is_expected = line.is_whole()
+            && line.bytes.starts_with(&self.beginning)
+            && self.junk.is_none()
+            && self.head.is_none_or(|head| Some(head.seq) != expected);
+        let link = match &self.last {
+            Some(last) if is_expected => {
+                Some(Link { seq: last.link.seq.saturating_add(1), prev: last.hash })
+            }
+            _ => {
+                self.take_back();
+                Link::of(line.bytes).filter(|_| line.is_whole())
+            }
+        };
+        let Some(link) = link else {
+            self.step_over(path, number, line);
+            return true;
+        };
+        if !self.is_next(path, number, &link) {
+            return false;
+        }
+        let recovered = Recovered::of(line.bytes);
+        if let Some(junk) = self.junk.take() {
+            let told = recovered.map_or(0, |recovered| recovered.torn_bytes);
+            if !junk.is_torn || told != junk.bytes {
+                return self.wrong(&junk.file, Some(junk.line), no_line());
+            }
+            let what = format!(
+                "a process was killed while it wrote: {} bytes of a line; the log went on behind them",
+                junk.bytes
+            );
+            self.note(&junk.file, junk.line, what);
+        }
+        if let Some(trouble) = recovered.and_then(|recovered| recovered.head) {
+            let trouble = trouble.as_str();
+            let what = format!(
+                "the head was {trouble} when this line was written: lines before it may have been cut off"
+            );
+            return self.wrong(path, Some(number), what);
+        }
+        let (hash, end) = (Hash::of(line.bytes), line.end());
+        self.last_bytes.clear();
+        self.last_bytes.extend_from_slice(line.bytes);
+        self.take(Known { file: path.clone(), line: number, link, hash, end })
+    }
+
+    /// If the line that was taken last is not a whole one, it was torn, and does not belong to the chain.
+    fn take_back(&mut self) {
+        if self.before.is_none() || Link::of(&self.last_bytes).is_some() {
+            return;
+        }
+        let before = self.before.take();
+        let Some(torn) = std::mem::replace(&mut self.last, before) else { return };
+        let Some(last) = &self.last else { return };
+        let (seq, hash) = (last.link.seq, last.hash);
+        self.expect_after(seq, &hash);
+        self.report.lines = self.report.lines.saturating_sub(1);
+        let (bytes, is_torn) = (self.last_bytes.len() as u64, true);
+        self.junk = Some(Junk { file: torn.file, line: torn.line, bytes, is_torn });
+    }
+
+    /// The line is the next one: it is checked against the head.
+    fn take(&mut self, line: Known) -> bool {
+        let Known { file, line: number, link, hash, end } = line.clone();
+        if let Some(head) = self.head.filter(|head| head.seq == link.seq) {
+            if head.hash != hash {
+                let what = "this line was changed: the head notes another hash of it".to_owned();
+                return self.wrong(&file, Some(number), what);
+            }
+            if *file == *self.path && head.length != end {
+                let what = format!(
+                    "the head is wrong: it says that this line ends at byte {}, and it ends at {end}",
+                    head.length
+                );
+                return self.wrong(&file, Some(number), what);
+            }
+        }
+        if self.report.lines == 0 {
+            self.report.from = link.seq;
+        }
+        self.report.lines = self.report.lines.saturating_add(1);
+        self.report.found |= self.noted == Some(hash) || self.noted == Some(link.prev);
+        self.expect_after(link.seq, &hash);
+        self.before = self.last.replace(line);
+        true
+    }
+
+    /// True if a line with this link comes next. If it is the first one, what is wrong is said.
+    fn is_next(&mut self, path: &Path, number: u64, link: &Link) -> bool {
+        if let Some(last) = &self.last {
+            let is_kept =
+                self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
+            return link.prev == last.hash
+                && Some(link.seq) == last.link.seq.checked_add(1)
+                && is_kept;
+        }
+        let Some((from, prev)) = self.kept else {
+            if link.seq != 1 || link.prev != Hash::NONE {
+                let what = format!(
+                    "without a head it is not known whether line {} was the first",
+                    link.seq
+                );
+                self.note(path, number, what);
+            }
+            return true;
+        };
+        let is_first = link.seq < from || link.seq == from && link.prev == prev;
+        if let Some(junk) = self.junk.take_if(|_| !is_first) {
+            return self.wrong(&junk.file, Some(junk.line), no_line());
+        }
+        if link.seq > from {
+            let last = link.seq.saturating_sub(1);
+            return self.wrong(
+                path,
+                Some(number),
+                format!("{} missing before this one", are(from, last)),
+            );
+        }
+        if link.seq == from && link.prev != prev {
+            let what = "this line was changed: the head notes another hash of the one before it";
+            return self.wrong(path, Some(number), what.to_owned());
+        }
+        true
+    }
+
+    /// Goes by what is no line of the chain; the next line has to explain it.
+    fn step_over(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) {
+        let is_torn = line.is_whole() && is_torn(line.bytes, &self.beginning);
+        let junk = self.junk.get_or_insert_with(|| Junk {
+            file: path.clone(),
+            line: number,
+            bytes: 0,
+            is_torn: true,
+        });
+        junk.bytes = junk.bytes.saturating_add(line.length);
+        junk.is_torn &= is_torn;
+    }
+
+    /// The chain breaks at `line`; says which line is to blame, by what the line `after` it is bound to.
+    fn break_at(&mut self, line: &Known, after: Option<Link>) -> bool {
+        if let Some(junk) = self.junk.take() {
+            return self.wrong(&junk.file, Some(junk.line), no_line());
+        }
+        let Some(last) = self.last.clone() else { return false };
+        let seq = line.link.seq;
+        let expected = last.link.seq.saturating_add(1);
+        let is_confirmed = match after {
+            Some(after) => after.prev == line.hash && Some(after.seq) == seq.checked_add(1),
+            None => self.head.is_some_and(|head| head.seq == seq && head.hash == line.hash),
+        };
+        // What the head tells of is complete: it is this one that does not belong here.
+        let is_complete = self.head.is_some_and(|head| head.seq <= last.link.seq);
+        let is_confirmed = is_confirmed && !is_complete;
+        let here = Some(line.line);
+        if seq > expected {
+            let missing = are(expected, seq.saturating_sub(1));
+            let what = if is_confirmed {
+                format!("{missing} missing before this one")
+            } else {
+                format!(
+                    "this is line {seq}, and line {expected} comes next: lines were removed, moved or inserted"
+                )
+            };
+            return self.wrong(&line.file, here, what);
+        }
+        if seq == expected && is_confirmed {
+            let what = "this line was changed: the next one notes another hash of it".to_owned();
+            return self.wrong(&last.file, Some(last.line), what);
+        }
+        if seq == last.link.seq && line.link.prev == last.link.prev && is_confirmed {
+            let what = "this line was inserted: the log goes on without it".to_owned();
+            return self.wrong(&last.file, Some(last.line), what);
+        }
+        let what = if seq == expected {
+            "this line was changed or inserted, or the one before it as well: it notes another hash of that one"
+                .to_owned()
+        } else {
+            format!(
+                "this is line {seq}, and line {expected} comes next: lines were moved or inserted"
+            )
+        };
+        self.wrong(&line.file, here, what)
+    }
+
+    /// The file does not end with a line feed. False if that is wrong.
+    fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &Line<'_>) -> bool {
+        let is_covered =
+            self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
+        if **path != *self.path || is_covered {
+            let what = "the file ends within this line: it was cut off".to_owned();
+            return self.wrong(path, Some(number), what);
+        }
+        self.step_over(path, number, tail);
+        let is_torn = self.junk.take_if(|junk| junk.is_torn).is_some();
+        if is_torn {
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", tail.length);
+            self.note(path, number, what);
+        }
+        true
+    }
+
+    /// All files are read: what is missing at the end?
+    fn end(&mut self, head: &Result<Head, &'static str>, head_path: &Path) {
+        self.take_back();
+        let last = self.last.as_ref().map_or(0, |last| last.link.seq);
+        let is_behind = self.head.is_none_or(|head| head.seq <= last);
+        if let Some(junk) = self.junk.take() {
+            if !junk.is_torn || !is_behind {
+                self.wrong(&junk.file, Some(junk.line), no_line());
+                return;
+            }
+            let what =
+                format!("a process was killed while it wrote: {} bytes of a line", junk.bytes);
+            self.note(&junk.file, junk.line, what);
+        }
+        if let Some(last) = &self.last {
+            self.report.to = last.link.seq;
+            self.report.head = last.hash.to_string();
+        }
+        match head {
+            Ok(head) => self.compare(head),
+            // Somebody was killed before there was a line.
+            Err(EMPTY) if self.last.is_none() => {}
+            Err(_) if self.noted.is_some_and(|noted| noted.to_string() == self.report.head) => {}
+            Err(trouble) => {
+                let what = format!(
+                    "the head {trouble}: the lines that are there are in order, but whether the log was cut off at its end cannot be told"
+                );
+                self.wrong(head_path, None, what);
+            }
+        }
+    }
+
+    /// Compares the end with the head.
+    fn compare(&mut self, head: &Head) {
+        let (file, line, seq) = match &self.last {
+            Some(last) => (last.file.clone(), Some(last.line), last.link.seq),
+            None => (Rc::from(self.path.as_path()), None, head.kept_from.saturating_sub(1)),
+        };
+        if seq < head.seq {
+            let missing = are(seq.saturating_add(1), head.seq);
+            let from = rotated_path(&self.path, head.file_from);
+            let is_gone = head.length > 0 && !self.path.exists() && !from.exists();
+            if is_gone {
+                let path = self.path.clone();
+                self.wrong(
+                    &path,
+                    None,
+                    format!("the file is missing, and {missing} missing with it"),
+                );
+            } else if line.is_some() {
+                self.wrong(
+                    &file,
+                    line,
+                    format!("{missing} missing behind this one: the log was cut off"),
+                );
+            } else {
+                self.wrong(&file, None, format!("{missing} missing"));
+            }
+            return;
+        }
+        if seq > head.seq {
+            let which = match seq.saturating_sub(head.seq) {
+                1 => "this line".to_owned(),
+                behind => format!("the last {behind} lines up to this one"),
+            };
+            let what = format!(
+                "a process was killed before the head told of what it had written: {which}"
+            );
+            self.note(&file, line.unwrap_or_default(), what);
+        }
+    }
+}
+
+/// A path need not be Unicode; JSON is.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn no_line() -> String {
+    "this is no line of the log: it was changed or inserted".to_owned()
+}
+
+/// These lines, with the verb.
+fn are(first: u64, last: u64) -> String {
+    if first == last { format!("line {first} is") } else { format!("lines {first} to {last} are") }
+}

@@ -1,0 +1,251 @@
+//! Which sessions run: a small file each in the state directory, which its process holds locked.
+//!
+//! ```text
+//!   begin:  make .<run>.new ─► lock it ─► write it ─► rename it to <run>.json       end: remove it
+//!   look:   open <run>.json ─► locked? its session runs : it was killed, remove the file
+//! ```
+//!
+//! The lock is the kernel's: it goes with the process, however that ends, and no other process that gets the same
+//! number has it. Nobody ever waits for it, and no session needs the file.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+use serde::{Deserialize, Serialize};
+
+use super::audit::files::Opened;
+use super::clock;
+
+/// The folder in a state directory.
+const FOLDER: &str = "sessions";
+/// What the name of a session's file ends with.
+const END: &str = ".json";
+/// … and that of one in the making, behind a dot.
+const NEW: &str = ".new";
+/// The largest file that is read, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+/// How many files a session that begins looks at, to clear away what others have left.
+const LOOKED_AT: usize = 32;
+/// How long a file may be in the making.
+const MAKING: Duration = Duration::from_mins(1);
+
+/// What is told of a session. Times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The run, as the audit log names it.
+    pub run: String,
+    /// The server's name.
+    pub server: String,
+    /// The grant.
+    pub grant: String,
+    /// callgate's process.
+    pub pid: u32,
+    /// When it began.
+    pub since: String,
+    /// The policy's file.
+    pub policy: String,
+    /// When the version of it was read that is in force.
+    pub policy_loaded: String,
+    /// When a later version was last found to be bad, if the file has been bad since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rejected: Option<String>,
+    /// True under `--shadow`.
+    pub shadow: bool,
+    /// Where its counters are, without secrets.
+    pub state: String,
+    /// Its audit log, if it keeps one.
+    pub audit: Option<String>,
+    /// callgate's version.
+    pub version: String,
+}
+
+/// A name for a run that no other has.
+#[must_use]
+pub fn new_run() -> String {
+    let mut bytes = [0; 8];
+    // Without chance the process and the time must do.
+    if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+        let time = clock::moment().wall_ms.rotate_right(24) ^ u64::from(std::process::id());
+        bytes = time.to_be_bytes();
+    }
+    format!("{:016x}", u64::from_be_bytes(bytes))
+}
+
+/// The file of a session that runs. It goes when this is dropped.
+#[derive(Debug)]
+pub struct Registration {
+    path: PathBuf,
+    told: Running,
+    /// Locked as long as it is open.
+    file: Opened,
+}
+
+impl Registration {
+    /// Lets others know of a session, and clears away what killed ones have left.
+    ///
+    /// # Errors
+    /// The file cannot be made; nothing is left of it then.
+    pub fn enter(directory: &Path, told: Running) -> anyhow::Result<Self> {
+        let folder = directory.join(FOLDER);
+        let path = folder.join(format!("{}{END}", told.run));
+        let file = publish(&path, &told)
+            .with_context(|| format!("failed to write session `{}`", path.display()))?;
+        // Whoever comes next will try again.
+        let _ = clear_left_behind(&folder, &path);
+        Ok(Registration { path, told, file })
+    }
+
+    /// Tells that a new version of the policy was taken, or not.
+    pub fn note_policy(&mut self, is_taken: bool, wall_ms: u64) {
+        let time = clock::rfc3339(wall_ms);
+        if is_taken {
+            self.told.policy_loaded = time;
+            self.told.policy_rejected = None;
+        } else {
+            self.told.policy_rejected = Some(time);
+        }
+        // The old file is let go once the new one stands in its place. If that cannot be, it stays.
+        if let Ok(file) = publish(&self.path, &self.told) {
+            self.file = file;
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.file.is_at(&self.path) {
+            // What stays is not locked any more, and known by that.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Puts a locked file at `path`, all at once.
+fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
+    let making = path.with_file_name(format!(".{}{NEW}", told.run));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    let opened = match Opened::open(&mut options, &making) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().unwrap_or(path);
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            Opened::open(&mut options, &making)
+        }
+        opened => opened,
+    };
+    let opened = opened?;
+    let fill = || -> anyhow::Result<()> {
+        flock(&opened.file, FlockOperation::NonBlockingLockExclusive)?;
+        (&opened.file).write_all(&serde_json::to_vec(told)?)?;
+        Ok(std::fs::rename(&making, path)?)
+    };
+    if let Err(error) = fill() {
+        let _ = std::fs::remove_file(&making);
+        return Err(error);
+    }
+    Ok(opened)
+}
+
+/// The sessions that run, and what is wrong with files of theirs. What killed ones have left is cleared away.
+///
+/// # Errors
+/// The folder is there, and cannot be read.
+pub fn read(directory: &Path) -> anyhow::Result<(Vec<Running>, Vec<anyhow::Error>)> {
+    let folder = directory.join(FOLDER);
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((found, problems)),
+        entries => entries,
+    };
+    let unread = || format!("failed to read directory `{}`", folder.display());
+    for entry in entries.with_context(unread)? {
+        let path = entry.with_context(unread)?.path();
+        if !is_session(&path) {
+            clear_unfinished(&path);
+            continue;
+        }
+        match look(&path) {
+            Ok(told) => found.extend(told),
+            // It has ended since.
+            Err(_) if !path.exists() => {}
+            Err(error) => {
+                let what = format!("failed to read session `{}`", path.display());
+                problems.push(error.context(what));
+            }
+        }
+    }
+    let order = |told: &Running| (told.server.clone(), told.grant.clone(), told.since.clone());
+    found.sort_by_key(|told| (order(told), told.pid));
+    Ok((found, problems))
+}
+
+/// Clears a few of the files away that belong to nobody.
+fn clear_left_behind(folder: &Path, own: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)?.take(LOOKED_AT) {
+        let path = entry?.path();
+        if !is_session(&path) {
+            clear_unfinished(&path);
+        } else if path != own {
+            let _ = lives(&path);
+        }
+    }
+    Ok(())
+}
+
+fn is_session(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(END) && !name.starts_with('.')
+}
+
+/// What the file says, if its session runs.
+fn look(path: &Path) -> anyhow::Result<Option<Running>> {
+    let Some(opened) = lives(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    opened.file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
+
+/// Opens the file of a session that runs. That of any other is removed.
+fn lives(path: &Path) -> io::Result<Option<Opened>> {
+    let opened = Opened::open(OpenOptions::new().read(true), path)?;
+    // Two may look at once: they do not lock each other out.
+    match flock(&opened.file, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Ok(Some(opened)),
+        Err(error) => Err(error.into()),
+        Ok(()) => {
+            // A session that has just told something new has another file there.
+            if !opened.is_at(path) {
+                return lives_anew(path);
+            }
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(None),
+            }
+        }
+    }
+}
+
+/// The file that has come into the place of another.
+fn lives_anew(path: &Path) -> io::Result<Option<Opened>> {
+    let opened = Opened::open(OpenOptions::new().read(true), path)?;
+    let is_locked = flock(&opened.file, FlockOperation::NonBlockingLockShared);
+    Ok(Some(opened).filter(|_| is_locked == Err(Errno::WOULDBLOCK)))
+}
+
+/// Removes a file that was in the making when its session was killed.
+fn clear_unfinished(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > MAKING);
+    let made = || std::fs::symlink_metadata(path).and_then(|found| found.modified());
+    if name.starts_with('.') && name.ends_with(NEW) && made().is_ok_and(is_old) {
+        let _ = std::fs::remove_file(path);
+    }
+}

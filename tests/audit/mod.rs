@@ -1,0 +1,86 @@
+//! The audit log as a chain of lines (SPEC S4): how it is written by several at once and after crashes, and what
+//! `verify` finds.
+
+mod crashes;
+mod mutations;
+mod writers;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use callgate::shell::audit::chain::{AppendError, Chain};
+use callgate::shell::audit::files::rotated_files;
+use callgate::shell::audit::verify::{Report, verify};
+use tempfile::TempDir;
+
+/// A log in a directory of its own.
+struct Log {
+    dir: TempDir,
+    keep: u64,
+}
+
+impl Log {
+    /// Of which `keep` bytes are kept; its files are a quarter of that.
+    fn new(keep: u64) -> Self {
+        Log { dir: tempfile::tempdir().unwrap(), keep }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("server.jsonl")
+    }
+
+    fn head(&self) -> PathBuf {
+        self.dir.path().join("server.head")
+    }
+
+    fn open(&self) -> Chain {
+        Chain::open(&self.path(), &self.head(), self.keep).unwrap()
+    }
+
+    /// The files that are there, oldest first.
+    fn files(&self) -> Vec<PathBuf> {
+        let rotated = rotated_files(&self.path()).unwrap().into_iter().map(|(_, path)| path);
+        rotated.chain(Some(self.path()).filter(|path| path.exists())).collect()
+    }
+
+    fn report(&self) -> Report {
+        verify(&self.path(), &self.head(), None).unwrap()
+    }
+
+    /// Checks that nothing is wrong; returns the notes.
+    fn is_intact(&self) -> Vec<String> {
+        let report = self.report();
+        assert_eq!(report.wrong, None, "{report:#?}");
+        report.notes.into_iter().map(|note| note.what).collect()
+    }
+
+    /// All lines, oldest first.
+    fn lines(&self) -> Vec<String> {
+        self.files().iter().flat_map(|file| lines(file)).collect()
+    }
+}
+
+/// The lines of a file.
+fn lines(file: &Path) -> Vec<String> {
+    let text = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Appends lines, however often that takes.
+fn append(chain: &mut Chain, bodies: &[String]) {
+    loop {
+        match chain.append(bodies.iter().map(String::as_str)) {
+            Ok(()) => return,
+            Err(AppendError::Busy) => std::thread::yield_now(),
+            Err(AppendError::Failed(error)) => panic!("{error:#}"),
+        }
+    }
+}
+
+/// An event of one of several writers.
+fn body(writer: usize, number: usize) -> String {
+    let padding = "x".repeat((writer * 7 + number * 13) % 90);
+    format!(
+        r#"{{"time":"2026-01-01T00:00:00.000Z","writer":{writer},"number":{number},"x":{{"y":"{padding}"}}}}"#
+    )
+}

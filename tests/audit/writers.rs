@@ -1,0 +1,84 @@
+//! Several writers of one log at once.
+
+use std::collections::BTreeMap;
+use std::thread;
+
+use callgate::shell::audit::chain::Chain;
+use serde_json::Value;
+
+use super::{Log, append, body};
+
+/// So many writers, each with a chain of its own, that append so many batches.
+fn write(log: &Log, writers: usize, batches: usize) {
+    thread::scope(|scope| {
+        for writer in 0..writers {
+            let mut chain: Chain = log.open();
+            scope.spawn(move || {
+                let mut number = 0;
+                for batch in 0..batches {
+                    let count = (writer * 31 + batch * 17) % 4 + 1;
+                    let bodies: Vec<String> =
+                        (number..number + count).map(|number| body(writer, number)).collect();
+                    append(&mut chain, &bodies);
+                    number += count;
+                }
+            });
+        }
+    });
+}
+
+/// The numbers that each writer has written, in the order of the log.
+fn written(log: &Log) -> BTreeMap<u64, Vec<u64>> {
+    let mut written: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for line in log.lines() {
+        let value: Value = serde_json::from_str(&line).unwrap();
+        written
+            .entry(value["writer"].as_u64().unwrap())
+            .or_default()
+            .push(value["number"].as_u64().unwrap());
+    }
+    written
+}
+
+/// SPEC S4: nothing is mixed, lost or out of order, over several files.
+#[test]
+fn eight_writers_make_one_chain() {
+    let log = Log::new(1_600_000);
+    write(&log, 8, 200);
+    assert!(log.is_intact().is_empty());
+    assert!(log.files().len() >= 3, "{:?}", log.files());
+    let written = written(&log);
+    assert_eq!(written.len(), 8);
+    for (writer, numbers) in written {
+        let expected: Vec<u64> = (0..numbers.len() as u64).collect();
+        assert!(numbers.len() >= 100 && numbers == expected, "{writer}: {numbers:?}");
+    }
+}
+
+/// SPEC S4: the oldest files are dropped, what is left is proven from there on, and not longer than it may be.
+#[test]
+fn old_files_are_dropped_and_the_rest_is_proven() {
+    let log = Log::new(64 * 1024);
+    write(&log, 2, 500);
+    assert!(log.is_intact().is_empty());
+    let report = log.report();
+    assert!(report.from > 1, "nothing was dropped: {report:?}");
+    let kept: u64 = log.files().iter().map(|file| file.metadata().unwrap().len()).sum();
+    assert!(kept <= log.keep + 4096, "{kept} bytes are kept");
+    assert!(kept >= log.keep / 2, "only {kept} bytes are kept");
+}
+
+/// A reader that comes in between sees no fault where there is none.
+#[test]
+fn verify_runs_beside_writers() {
+    let log = Log::new(64 * 1024);
+    drop(log.open());
+    append(&mut log.open(), &[body(9, 0)]);
+    thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&log, 3, 400));
+        while !writing.is_finished() {
+            log.is_intact();
+        }
+    });
+    assert!(log.report().from > 1, "nothing was dropped");
+}

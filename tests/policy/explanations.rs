@@ -1,0 +1,100 @@
+//! What an explanation says of a call is what a session does with it (SPEC 3.5): one engine.
+
+use std::sync::Arc;
+
+use callgate::engine::compile::compile;
+use callgate::engine::explain::{Look, explain};
+use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::line::Side;
+use callgate::engine::mcp::ToolCall;
+use callgate::engine::path::Arguments;
+use callgate::engine::policy::Mode;
+use callgate::engine::record::Record;
+use callgate::engine::session::{Action, Recording, Session, Settings};
+use jiff::Timestamp;
+
+use super::case::{Call, Case, read_all};
+
+#[test]
+fn an_explanation_says_what_a_session_does() {
+    let cases = read_all::<Case>("cases");
+    let mut count = 0;
+    for (name, case) in &cases {
+        count += compare(case).unwrap_or_else(|error| panic!("{name} {}: {error}", case.why));
+    }
+    assert!(count >= 500, "only {count} calls");
+}
+
+/// Plays a case twice, and returns how many calls were compared.
+fn compare(case: &Case) -> Result<usize, String> {
+    let policy = Arc::new(compile(case.policy.get().as_bytes()).map_err(|e| format!("{e:?}"))?);
+    let settings =
+        Settings { shadow: case.shadow, recording: Recording::Names, ..Settings::default() };
+    let mut session = Session::new(Arc::clone(&policy), settings);
+    let (mut of_session, mut of_explanation) = (MemoryLedger::default(), MemoryLedger::default());
+    let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
+    let mut ids = 0;
+    for call in &case.calls {
+        at = call.at.unwrap_or(at);
+        let ms = u64::try_from(at.as_millisecond()).expect("a time after 1970");
+        let now = Now { wall_ms: ms, monotonic_ms: ms };
+        for _ in 0..call.times {
+            ids += 1;
+            let done = play(&mut session, &mut of_session, &call.line(ids), now)?;
+            let tool = tool(call);
+            let text = call.arguments.as_ref().map_or("{}", |text| text.get());
+            let arguments = Arguments::parse(text).map_err(|error| format!("{error:?}"))?;
+            let call = ToolCall::of(&tool, arguments);
+            let forced = Mode::forced_by(case.shadow);
+            let explanation = explain(&policy, &call, forced, &mut of_explanation, now);
+            let ruling = &explanation.ruling;
+            let said = (ruling.word(), ruling.rule.as_str());
+            if said != (done.0, done.1.as_str()) {
+                return Err(format!("explained as {said:?}, done as {done:?}"));
+            }
+            let traced = explanation.trace.iter().any(|look| says(look, ruling.rule.as_str()));
+            if !ruling.is_allowed() && !traced {
+                return Err(format!("{} is not in {:?}", ruling.rule.as_str(), explanation.trace));
+            }
+        }
+    }
+    Ok(ids)
+}
+
+fn tool(call: &Call) -> String {
+    serde_json::from_str(call.tool.get()).expect("a name")
+}
+
+/// What the session did: the outcome and its rule.
+fn play(
+    session: &mut Session,
+    ledger: &mut MemoryLedger,
+    line: &str,
+    now: Now,
+) -> Result<(&'static str, String), String> {
+    let mut step = session.handle(Side::Client, line.as_bytes(), now);
+    if let Action::Reserve(pending) = step.action {
+        let settled = ledger.reserve(pending.demands(), now);
+        step = session.resume(line.as_bytes(), *pending, settled, now);
+    }
+    if let (Action::Answer(_), Some(reservation)) = (&step.action, step.reservation) {
+        ledger.release(reservation);
+    }
+    match step.record {
+        Some(Record::Call(call)) => Ok((call.verdict.outcome, call.verdict.rule)),
+        other => Err(format!("{line}: {other:?}")),
+    }
+}
+
+/// True if this is where the rule was looked at.
+fn says(look: &Look, rule: &str) -> bool {
+    match look {
+        Look::Hide(met) => *met && rule == "(hidden)",
+        Look::Confusable(met) => *met && rule == "(confusable name)",
+        Look::Default(_) => rule == "(default deny)",
+        Look::Entry(_) | Look::Shadowed(_) => false,
+        Look::Action(pointer, _) => **pointer == *rule,
+        Look::Clause(clause) => *clause.pointer == *rule,
+        Look::Limit(limit) => *limit.pointer == *rule,
+    }
+}
