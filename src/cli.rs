@@ -1,9 +1,11 @@
 //! What can be typed: commands, options and their help texts, one file a verb. No logic.
 
 mod check;
+mod completions;
 mod explain;
 mod log;
 mod parse;
+mod replay;
 mod state;
 mod status;
 mod wrap;
@@ -11,9 +13,11 @@ mod wrap;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use check::CheckArgs;
+pub use completions::CompletionsArgs;
 pub use explain::ExplainArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
+pub use replay::{FailOn, ReplayArgs};
 pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
@@ -42,6 +46,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Show, follow and verify the audit log
     Log(LogArgs),
+    /// Decide a recorded session again
+    Replay(ReplayArgs),
+    /// Print what a shell needs to complete the command line
+    Completions(CompletionsArgs),
 }
 
 /// Values of `--format`, which every command takes that prints a result (SPEC C1).

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
 use callgate::command::check::check;
+use callgate::command::completions::completions;
 use callgate::command::explain::explain;
 use callgate::command::log::log;
+use callgate::command::replay::replay;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
@@ -19,6 +21,8 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain(&args),
         Command::Log(args) => log(&args),
         Command::Status(args) => status(&args),
+        Command::Replay(args) => replay(&args),
+        Command::Completions(args) => completions(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.

@@ -87,7 +87,8 @@ const ENGINE: [(&str, &[&str]); 32] = [
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.
-const SHELL_KNOWS: [&str; 6] = ["limits", "line", "policy", "record", "session", "visible"];
+const SHELL_KNOWS: [&str; 7] =
+    ["limits", "line", "policy", "record", "recording", "session", "visible"];
 
 /// What is outside the engine's world.
 const WORLD: [&str; 20] = [

@@ -50,6 +50,10 @@ pub struct WrapArgs {
     #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = parse_large_size)]
     pub audit_keep: u64,
 
+    /// Record the session, line by line, for `callgate replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
     /// Decide and report, but never block
     #[arg(long)]
     pub shadow: bool,

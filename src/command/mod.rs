@@ -1,8 +1,10 @@
 //! One file a verb. Each turns what was typed into values, and runs them.
 
 pub mod check;
+pub mod completions;
 pub mod explain;
 pub mod log;
+pub mod replay;
 pub mod status;
 pub mod wrap;
 

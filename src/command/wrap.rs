@@ -19,6 +19,7 @@ use crate::shell::ledger::redis::RedisLedger;
 use crate::shell::ledger::sqlite::SqliteLedger;
 use crate::shell::news::{self, LoadedPolicy, News};
 use crate::shell::notices::{Notices, Verbosity};
+use crate::shell::record::Recorder;
 use crate::shell::relay::{self, Relay};
 use crate::shell::sessions::{Running, new_run};
 use crate::shell::signals;
@@ -62,6 +63,7 @@ fn start(
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
     let ledger = open_ledger(args, directory.as_deref(), &identity)?;
+    let recorder = args.record.as_deref().map(Recorder::open).transpose()?;
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
@@ -92,6 +94,7 @@ fn start(
     };
     let session = Session::new(Arc::new(policy), session);
     let mut books = Books::new(ledger, audit, notices);
+    books.recorder = recorder;
     books.note_start(&Event::SessionStart {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),

@@ -519,6 +519,17 @@ impl Ledger for MemoryLedger {
 }
 
 impl MemoryLedger {
+    /// Begins another run under the same grant: what was counted for one run alone is forgotten (SPEC P11).
+    pub fn begin_run(&mut self) {
+        for (key, &place) in &self.places {
+            if key.scope == Scope::Session
+                && let Some(counter) = self.counters.get_mut(place)
+            {
+                *counter = Counter::new(key.window);
+            }
+        }
+    }
+
     /// What a counter holds at this time; the most that an amount can be, if it holds more.
     #[must_use]
     pub fn used(&self, key: &CounterKey, now: Now) -> Amount {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use crate::engine::limits::Now;
+use crate::engine::line::Side;
 use crate::engine::record::Record;
 use crate::engine::session::Step;
 
@@ -16,6 +17,7 @@ use super::audit::lines::Event as AuditEvent;
 use super::clock::moment;
 use super::ledger::Counters;
 use super::notices::{Notices, Verbosity, prose};
+use super::record::Recorder;
 use super::sessions::{Registration, Running};
 
 /// How soon the same trouble is told again.
@@ -33,6 +35,8 @@ pub struct Books {
     pub notices: Notices,
     /// How others know that the session runs, if they can.
     registration: Option<Registration>,
+    /// The recording, if one is made.
+    pub recorder: Option<Recorder>,
     /// The last trouble that people were told of, and when.
     trouble: Option<(String, Instant)>,
 }
@@ -41,7 +45,16 @@ impl Books {
     /// Opens them.
     #[must_use]
     pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
-        Books { ledger, audit, notices, registration: None, trouble: None }
+        Books { ledger, audit, notices, registration: None, recorder: None, trouble: None }
+    }
+
+    /// Takes a line down in the recording. A failure is told, and changes nothing else.
+    pub(super) fn take_down(&mut self, from: Side, line: &[u8], now: Now) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.take_down(now.wall_ms, from, line)
+        {
+            self.notices.complain(&error.context("the session goes on without its recording"));
+        }
     }
 
     /// Lets others know of the session as long as it runs. If that cannot be, it goes on without.

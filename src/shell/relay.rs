@@ -448,6 +448,7 @@ impl Relay {
             }
             Line::TooLong(line) => line,
         };
+        self.books.take_down(side, &line.head, now);
         let step = self.session.handle_long(side, &line, self.settings.max_frame);
         self.books.note_all(step.record.iter(), now);
         match step.action {
@@ -473,6 +474,7 @@ impl Relay {
             Side::Client => self.client.buffer.slice(content.start, content.end),
             Side::Server => self.server.buffer.slice(content.start, content.end),
         };
+        self.books.take_down(side, bytes, now);
         let step = self.session.handle(side, bytes, now);
         if let Action::Reserve(pending) = step.action {
             let what = Awaited::Reservation(pending);

@@ -109,6 +109,12 @@ impl Wrap {
         self
     }
 
+    /// Started in the directory that its policy lies in.
+    pub(crate) fn in_own_dir(mut self) -> Self {
+        self.command.current_dir(self.dir.path());
+        self
+    }
+
     /// Started by these words, which end in becoming the command that follows them.
     pub(crate) fn launched_by<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.launcher = words.map(OsString::from).into();

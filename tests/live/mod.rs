@@ -41,6 +41,7 @@ mod real;
 mod reload;
 mod reload_effects;
 mod reload_load;
+mod replay;
 mod retries;
 mod server_frames;
 mod sessions;

@@ -1,0 +1,15 @@
+//! `callgate completions`, as it is typed.
+
+use clap::Args;
+use clap_complete::Shell;
+
+/// Options of `callgate completions`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: callgate completions bash > ~/.local/share/bash-completion/completions/callgate"
+)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}

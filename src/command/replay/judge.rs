@@ -1,0 +1,113 @@
+//! A policy at work on a recording: the session of a live run, with the recording's clock and counters in memory.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use crate::engine::line::Side;
+use crate::engine::policy::Policy;
+use crate::engine::record::{CallRecord, Record};
+use crate::engine::recording::Entry;
+use crate::engine::session::{Action, Recording, Session, Settings, Step};
+
+/// When the lines of a recording without times were sent: all at once, which limits judge most strictly. The same as
+/// the first test of a policy (SPEC P16): 2026-01-01T00:00:00Z.
+const WITHOUT_TIME_MS: u64 = 1_767_225_600_000;
+
+/// So many requests without an answer in the recording are remembered. Where an answer is missing, callgate
+/// itself had answered, or the recording does not hold what the server sent.
+const MAX_UNANSWERED: usize = 32_768;
+
+/// What was decided of one line.
+#[derive(Debug)]
+pub(super) enum Ruling {
+    /// A tool call.
+    Call(Box<CallRecord>),
+    /// A line that was refused, and why.
+    Refused(String),
+}
+
+/// A session that is fed from a recording.
+pub(super) struct Judge {
+    policy: Arc<Policy>,
+    session: Session,
+    ledger: MemoryLedger,
+    now: Now,
+}
+
+impl Judge {
+    pub(super) fn new(policy: Arc<Policy>) -> Self {
+        let session = session(&policy);
+        Judge { policy, session, ledger: MemoryLedger::default(), now: Now::default() }
+    }
+
+    /// Decides one line. `None` if there was nothing to decide.
+    pub(super) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
+        let stepped_back = self.tell_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
+        if entry.from == Side::Client && begins_run(&entry.line, stepped_back) {
+            self.session = session(&self.policy);
+            self.ledger.begin_run();
+        }
+        let step = self.decide(entry.from, &entry.line);
+        if let Step { reservation: Some(reservation), action, .. } = &step
+            && !matches!(action, Action::Forward)
+        {
+            self.ledger.release(reservation.clone());
+        }
+        // A recording without times holds no answers either.
+        let unanswered = self.session.expected_answers();
+        if unanswered >= MAX_UNANSWERED || entry.at_ms.is_none() && unanswered > 0 {
+            self.session.abandon("", self.now);
+        }
+        match step.record? {
+            Record::Call(call) => Some(Ruling::Call(call)),
+            Record::FrameRefused { from: Side::Client, reason } => Some(Ruling::Refused(reason)),
+            Record::FrameRefused { .. }
+            | Record::Answer { .. }
+            | Record::Method { .. }
+            | Record::ToolsChanged { .. }
+            | Record::Dropped { .. } => None,
+        }
+    }
+
+    fn decide(&mut self, side: Side, line: &[u8]) -> Step {
+        match self.session.handle(side, line, self.now) {
+            Step { action: Action::Reserve(pending), .. } => {
+                let settled = self.ledger.reserve(pending.demands(), self.now);
+                self.session.resume(line, *pending, settled, self.now)
+            }
+            step => step,
+        }
+    }
+
+    /// True if time has stepped back: a clock was set, or another run begins.
+    fn tell_time(&mut self, wall_ms: u64) -> bool {
+        let passed = match self.now.wall_ms {
+            0 => 0,
+            before => wall_ms.saturating_sub(before),
+        };
+        let stepped_back = wall_ms < self.now.wall_ms;
+        let monotonic_ms = self.now.monotonic_ms.saturating_add(passed);
+        self.now = Now { wall_ms, monotonic_ms };
+        stepped_back
+    }
+}
+
+fn session(policy: &Arc<Policy>) -> Session {
+    let settings = Settings { recording: Recording::Names, ..Settings::default() };
+    Session::new(Arc::clone(policy), settings)
+}
+
+/// A recording may hold several runs. One begins with `initialize`; or, where time steps back, with
+/// `server/discover`.
+fn begins_run(line: &[u8], stepped_back: bool) -> bool {
+    let named = |method: &str| memchr::memmem::find(line, method.as_bytes()).is_some();
+    let begins =
+        |method: &str| method == "initialize" || stepped_back && method == "server/discover";
+    (named("\"initialize\"") || stepped_back && named("server/discover"))
+        && serde_json::from_slice::<Value>(line)
+            .ok()
+            .and_then(|message| message.get("method")?.as_str().map(begins))
+            .unwrap_or(false)
+}

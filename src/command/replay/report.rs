@@ -1,0 +1,265 @@
+//! What a replay prints: a row a call, as it is decided, and totals.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::command::print;
+use crate::engine::record::{CallRecord, Verdict};
+use crate::engine::recording;
+use crate::engine::visible::{escape_json, escape_text};
+
+use super::judge::Ruling;
+
+/// The rule that refuses a line (SPEC 3.5).
+const FRAME: &str = "(frame)";
+/// What it came to then.
+const REFUSED: &str = "refused";
+
+/// One line of the recording with what was decided of it.
+pub(super) struct Row<'a> {
+    pub(super) number: u64,
+    pub(super) at_ms: Option<u64>,
+    pub(super) ruling: &'a Ruling,
+    /// By the policy that it is compared with.
+    pub(super) before: Option<&'a Ruling>,
+}
+
+/// What was printed so far, in numbers.
+pub(super) struct Report {
+    format: Format,
+    compares: bool,
+    columns: usize,
+    day: String,
+    allowed: u64,
+    denied: u64,
+    approval: u64,
+    refused: u64,
+    shadowed: u64,
+    changed: u64,
+    torn: Option<u64>,
+}
+
+impl Report {
+    pub(super) fn new(format: Format, compares: bool) -> Self {
+        Report {
+            format,
+            compares,
+            columns: print::columns(),
+            day: String::new(),
+            allowed: 0,
+            denied: 0,
+            approval: 0,
+            refused: 0,
+            shadowed: 0,
+            changed: 0,
+            torn: None,
+        }
+    }
+
+    /// How many calls and lines did not go out.
+    pub(super) fn refusals(&self) -> u64 {
+        [self.denied, self.approval, self.refused].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// How many were decided differently.
+    pub(super) fn changes(&self) -> u64 {
+        self.changed
+    }
+
+    /// The last line was cut off while it was written.
+    pub(super) fn note_torn(&mut self, number: u64) {
+        self.torn = Some(number);
+    }
+
+    pub(super) fn row(&mut self, row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+        let changed = self.compares && row.before.map(outcome) != Some(outcome(row.ruling));
+        let one = |counter: &mut u64| *counter = counter.saturating_add(1);
+        match outcome(row.ruling) {
+            Verdict::ALLOWED => one(&mut self.allowed),
+            REFUSED => one(&mut self.refused),
+            "denied" => one(&mut self.denied),
+            _ => one(&mut self.approval),
+        }
+        if shadowed(row.ruling).is_some() {
+            one(&mut self.shadowed);
+        }
+        if changed {
+            one(&mut self.changed);
+        }
+        if self.compares && !changed {
+            return Ok(());
+        }
+        match self.format {
+            Format::Text => self.text(row, out),
+            Format::Json => json_line(row, out),
+        }
+    }
+
+    fn text(&mut self, row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+        let when = match row.at_ms.map(recording::time) {
+            None => format!("line {}", row.number),
+            Some(time) => {
+                let (day, clock) = time.split_once('T').unwrap_or_default();
+                if day != self.day {
+                    writeln!(out, "{day}")?;
+                    day.clone_into(&mut self.day);
+                }
+                clock.trim_end_matches('Z').to_owned()
+            }
+        };
+        let (tool, rule) = match row.ruling {
+            Ruling::Call(call) => (call.tool.as_str(), call.verdict.rule.as_str()),
+            Ruling::Refused(_) => ("-", FRAME),
+        };
+        let verdict = word(outcome(row.ruling));
+        let tool = cut(&one_line(tool), 24);
+        let line = format!("{when:<12}  {verdict:<8}  {tool:<24}  {}", one_line(rule));
+        writeln!(out, "{}", cut(&line, self.columns))?;
+        let mut note = |text: &str| {
+            writeln!(out, "{}", cut(&format!("{:14}{}", "", one_line(text)), self.columns))
+        };
+        if self.compares {
+            match row.before {
+                Some(before) => {
+                    note(&format!("before: {} by {}", word(outcome(before)), rule_of(before)))?;
+                }
+                None => note("before: nothing")?,
+            }
+        }
+        if !message(row.ruling).is_empty() {
+            note(message(row.ruling))?;
+        }
+        if let Some(shadowed) = shadowed(row.ruling) {
+            note(&format!(
+                "in shadow mode: {} by {}: {}",
+                word(shadowed.outcome),
+                shadowed.rule,
+                shadowed.message
+            ))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn totals(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let calls =
+            [self.allowed, self.denied, self.approval].into_iter().fold(0, u64::saturating_add);
+        if self.format == Format::Json {
+            let mut totals = json!({
+                "calls": calls,
+                "allowed": self.allowed,
+                "denied": self.denied,
+                "approval_required": self.approval,
+                "refused": self.refused,
+                "shadowed": self.shadowed,
+                "torn_line": self.torn,
+            });
+            if self.compares
+                && let Some(totals) = totals.as_object_mut()
+            {
+                totals.insert("changed".to_owned(), self.changed.into());
+            }
+            writeln!(out, "{}", json!({ "totals": totals }))?;
+            return Ok(());
+        }
+        let plural =
+            |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let mut parts =
+            vec![format!("{} allowed", self.allowed), format!("{} denied", self.denied)];
+        if self.approval > 0 {
+            parts.push(format!("{} to be approved", self.approval));
+        }
+        if self.shadowed > 0 {
+            parts.push(format!("{} against a rule in shadow mode", self.shadowed));
+        }
+        writeln!(out, "{}: {}", plural(calls, "call"), parts.join(", "))?;
+        if self.refused > 0 {
+            writeln!(out, "{} refused", plural(self.refused, "line"))?;
+        }
+        if self.compares {
+            writeln!(out, "{} decided differently", self.changed)?;
+        }
+        if let Some(torn) = self.torn {
+            writeln!(out, "line {torn}, the last, is not whole and was left out")?;
+        }
+        Ok(())
+    }
+}
+
+fn json_line(row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut line = verdict_json(row.ruling);
+    if let Some(object) = line.as_object_mut() {
+        object.insert("line".to_owned(), row.number.into());
+        object.insert("time".to_owned(), row.at_ms.map(recording::time).into());
+        if let Ruling::Call(call) = row.ruling {
+            object.insert("tool".to_owned(), call.tool.as_str().into());
+            object.insert("id".to_owned(), serde_json::from_str(&call.id).unwrap_or_default());
+        }
+        if let Some(before) = row.before {
+            object.insert("before".to_owned(), verdict_json(before));
+        }
+    }
+    writeln!(out, "{}", escape_json(&line.to_string()))?;
+    Ok(())
+}
+
+fn verdict_json(ruling: &Ruling) -> serde_json::Value {
+    let mut verdict =
+        json!({ "verdict": outcome(ruling), "rule": rule_of(ruling), "message": message(ruling) });
+    if let (Some(shadowed), Some(object)) = (shadowed(ruling), verdict.as_object_mut()) {
+        let Verdict { outcome, rule, message, .. } = shadowed;
+        object.insert(
+            "shadowed".to_owned(),
+            json!({ "verdict": outcome, "rule": rule, "message": message }),
+        );
+    }
+    verdict
+}
+
+fn outcome(ruling: &Ruling) -> &'static str {
+    match ruling {
+        Ruling::Call(call) => call.verdict.outcome,
+        Ruling::Refused(_) => REFUSED,
+    }
+}
+
+fn rule_of(ruling: &Ruling) -> &str {
+    match ruling {
+        Ruling::Call(call) => &call.verdict.rule,
+        Ruling::Refused(_) => FRAME,
+    }
+}
+
+fn message(ruling: &Ruling) -> &str {
+    match ruling {
+        Ruling::Call(call) => &call.verdict.message,
+        Ruling::Refused(reason) => reason,
+    }
+}
+
+fn shadowed(ruling: &Ruling) -> Option<&Verdict> {
+    let call: Option<&CallRecord> = match ruling {
+        Ruling::Call(call) => Some(call),
+        Ruling::Refused(_) => None,
+    };
+    call?.shadowed.as_ref()
+}
+
+/// An outcome in a narrow column.
+fn word(outcome: &'static str) -> &'static str {
+    if outcome == "approval_required" { "approval" } else { outcome }
+}
+
+/// Text from elsewhere in a line of a table.
+fn one_line(text: &str) -> String {
+    escape_text(text).replace('\n', "\\n")
+}
+
+/// At most so many characters.
+fn cut(text: &str, columns: usize) -> String {
+    match text.char_indices().nth(columns) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
