@@ -69,7 +69,7 @@ fn what_makes_no_sense_is_a_usage_error() {
 #[test]
 fn what_is_not_built_yet_is_a_usage_error() {
     let dir = dir();
-    let options = [&["--approval-timeout", "3"]];
+    let options = [&["--approval-timeout", "3"][..]];
     for option in options {
         let words = [&["wrap", "--policy", "policy.json"], option, &["--", "true"]].concat();
         is_an_error(&run(dir.path(), words), option[0]);
