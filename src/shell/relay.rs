@@ -490,6 +490,12 @@ impl Relay {
             Awaited::Reservation(pending) => pending,
             Awaited::Recording(step) => return self.record(side, line, content, *step, now, cx),
         };
+        let bytes = self.client.buffer.slice(content.start, content.end);
+        if let Some(exit) = self.exit {
+            // It would not go out, and those behind it shall not wait for that.
+            let answer = self.session.abandon_pending(bytes, &pending, &exit.message());
+            return self.to_client.queue.extend(answer);
+        }
         match self.books.ledger.poll_reserve(cx, pending.demands(), now) {
             Poll::Pending => {
                 let what = Awaited::Reservation(pending);
@@ -499,7 +505,6 @@ impl Relay {
                 if let Err(unavailable) = &settled {
                     self.books.tell_trouble(&unavailable.reason);
                 }
-                let bytes = self.client.buffer.slice(content.start, content.end);
                 let step = self.session.resume(bytes, *pending, settled, now);
                 self.record(side, line, content, step, now, cx);
             }
@@ -517,6 +522,8 @@ impl Relay {
         cx: &mut Context<'_>,
     ) {
         match self.books.poll_record(cx, &step, now) {
+            // Nothing goes out any more.
+            Poll::Pending if self.exit.is_some() => self.books.note_all(step.record.iter(), now),
             Poll::Pending => {
                 let what = Awaited::Recording(Box::new(step));
                 self.waiting = Some(Waiting { line, content, what });

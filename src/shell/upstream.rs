@@ -29,6 +29,14 @@ pub struct Exit {
     pub code: u8,
 }
 
+impl Exit {
+    /// What those are told who still wait for an answer (SPEC W4).
+    #[must_use]
+    pub fn message(self) -> String {
+        format!("server exited with status {}", self.code)
+    }
+}
+
 impl Upstream {
     /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
     /// ours. It gets our environment without `CALLGATE_*`, and no other descriptors (SPEC W10). On Linux it is

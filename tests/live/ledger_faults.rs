@@ -2,6 +2,7 @@
 //! recovers when the cause is gone (SPEC S2). It never starts from zero.
 
 use super::gate::{Gate, Wrap, call, temp_dir};
+use super::ids::died;
 use rusqlite::Connection;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::json;
@@ -228,6 +229,26 @@ fn a_state_that_is_locked_is_waited_for_for_a_second() {
     assert!(!session.gate.recv().contains("DENIED"));
     session.has_left(1);
     drop(connection);
+    session.ends();
+}
+
+/// SPEC W4, P12: a server dies while a call waits for its reservation. That call and those behind it are answered, and
+/// charged nothing.
+#[test]
+fn calls_that_wait_when_the_server_dies_are_answered() {
+    let mut session = Session::begun();
+    let connection = Connection::open(session.database()).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut gate = wrap(session.state.path()).run(["sh", "-c", "read line; exit 5"]);
+    gate.send(call(1).replace(r#""t""#, r#""free""#));
+    (2..=5).for_each(|id| gate.send(call(id)));
+    let mut answers: Vec<String> = (1..=5).map(|_| gate.recv()).collect();
+    answers.sort();
+    assert_eq!(answers, (1..=5).map(|id| died(id, 5)).collect::<Vec<_>>());
+    assert_eq!(gate.exit_code(), Some(5));
+    connection.execute_batch("COMMIT").unwrap();
+    drop(connection);
+    session.has_left(2);
     session.ends();
 }
 

@@ -120,7 +120,7 @@ impl Relay {
             Some(exit) => exit.code,
             None => self.end_server().await.0.code,
         };
-        let message = format!("server exited with status {code}");
+        let message = Exit { code }.message();
         if self.session.expected_answers() > 0 {
             self.books.notices.say(Verbosity::Normal, &message);
         }
