@@ -94,6 +94,10 @@ pub fn audit_log(directory: &Path, server: &str) -> PathBuf {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let mut name: String =
         server.chars().map(|c| if is_safe(c) { c } else { '_' }).take(64).collect();
+    if name.starts_with('.') {
+        // It would be hidden, or no file at all.
+        name.replace_range(..1, "_");
+    }
     if let Some((stem, number)) = name.rsplit_once('.').filter(|(_, end)| files::is_number(end)) {
         // It would be a rotated file of another log.
         name = format!("{stem}_{number}");

@@ -22,7 +22,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -77,10 +77,15 @@ impl Chain {
     /// newest are kept, `keep` bytes of all together.
     ///
     /// # Errors
-    /// One of them cannot be opened, or is no regular file.
+    /// One of them cannot be opened, or is no regular file; or the file is something else than a log.
     pub fn open(path: &Path, head: &Path, keep: u64) -> anyhow::Result<Self> {
         for path in [path, head] {
             make_parent(path)?;
+        }
+        let has_content = std::fs::metadata(path).is_ok_and(|found| found.len() > 0);
+        if has_content && !head.exists() && first_link(path)?.is_none() {
+            // Somebody's file that was mistaken for one must not be written to.
+            bail!("`{}` is not an audit log", path.display());
         }
         let rotate_at = ROTATE_AT.min(keep.checked_div(FILES_KEPT).unwrap_or_default()).max(1);
         let mut chain = Chain {
