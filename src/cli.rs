@@ -6,6 +6,7 @@ mod explain;
 mod log;
 mod parse;
 mod replay;
+mod schema;
 mod state;
 mod status;
 mod wrap;
@@ -18,6 +19,7 @@ pub use explain::ExplainArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
+pub use schema::SchemaArgs;
 pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
@@ -48,6 +50,8 @@ pub enum Command {
     Log(LogArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(SchemaArgs),
     /// Print what a shell needs to complete the command line
     Completions(CompletionsArgs),
 }
