@@ -28,7 +28,13 @@ pub use wrap::WrapArgs;
 ///
 /// callgate runs an MCP server and decides every tool call by a policy file before the server sees it.
 #[derive(Debug, Parser)]
-#[command(name = "callgate", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "callgate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_long_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything\n\n`callgate COMMAND --help` says more."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
