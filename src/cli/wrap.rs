@@ -34,7 +34,7 @@ pub struct WrapArgs {
     #[command(flatten)]
     pub state: StateArgs,
 
-    /// The audit log [default: audit/<server>.jsonl in the state directory]
+    /// The audit log [default: `audit/SERVER.jsonl` in the state directory]
     #[arg(long, value_name = "FILE", conflicts_with = "no_audit")]
     pub audit: Option<PathBuf>,
 

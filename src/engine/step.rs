@@ -31,7 +31,7 @@ pub enum Action {
     Rewrite(Vec<u8>),
     /// Send these bytes back to where the line came from; whole lines, or nothing.
     Answer(Vec<u8>),
-    /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`] before the next line.
+    /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`](super::session::Session::resume) before the next line.
     Reserve(Box<Pending>),
     /// Show a line of the server to people; send these bytes, if any, to the client.
     Divert(Option<Vec<u8>>),

@@ -18,7 +18,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -229,10 +229,9 @@ impl Chain {
     /// Makes sure that the open file is the one at the path; returns its length.
     fn find_current(&mut self, head: &mut Head) -> anyhow::Result<u64> {
         if !self.known.is_empty()
-            && let Some(found) = self.current.as_ref().and_then(|open| open.file.metadata().ok())
-            && found.nlink() > 0
+            && let Some(length) = self.current.as_ref().and_then(Opened::length)
         {
-            return Ok(found.len());
+            return Ok(length);
         }
         self.known.clear();
         let failed = |path: &Path| failed("write", path);

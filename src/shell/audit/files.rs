@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 
 /// What the file of a log that is being written ends with.
@@ -47,6 +47,15 @@ impl Opened {
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let opened = Opened::open(OpenOptions::new().read(true), path);
         opened.with_context(|| failed("read", path))
+    }
+
+    /// How long it is; `None` if it was removed. Nothing else is asked for: who asks for the time of the last write makes
+    /// the next one note its own, and that costs more than the write.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        let wanted = StatxFlags::SIZE | StatxFlags::NLINK;
+        let found = statx(&self.file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
+        (found.stx_nlink > 0).then_some(found.stx_size)
     }
 
     /// What a lock on it is known by.
