@@ -42,8 +42,8 @@ $ grep -Ec '^[0-9a-f]{64}$' noted-yesterday
 /// The examples in the help of a command and of those below it, each with the command's name.
 fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
     let help = [command.get_after_help(), command.get_after_long_help()];
-    let text: String = help.into_iter().flatten().map(|text| format!("{text}\n")).collect();
-    let lines = text.lines().filter_map(|line| {
+    let texts: Vec<String> = help.into_iter().flatten().map(ToString::to_string).collect();
+    let lines = texts.iter().flat_map(|text| text.lines()).filter_map(|line| {
         line.strip_prefix("Example: ").or_else(|| line.strip_prefix("  ").map(str::trim))
     });
     let before = found.len();
