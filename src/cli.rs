@@ -6,6 +6,7 @@ mod explain;
 mod log;
 mod parse;
 mod replay;
+mod schema;
 mod state;
 mod status;
 mod wrap;
@@ -18,6 +19,7 @@ pub use explain::ExplainArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
+pub use schema::SchemaArgs;
 pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
@@ -26,7 +28,13 @@ pub use wrap::WrapArgs;
 ///
 /// callgate runs an MCP server and decides every tool call by a policy file before the server sees it.
 #[derive(Debug, Parser)]
-#[command(name = "callgate", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "callgate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_long_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything\n\n`callgate COMMAND --help` says more."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -48,6 +56,8 @@ pub enum Command {
     Log(LogArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
+    /// Print the JSON Schema of the policy file, for editors
+    Schema(SchemaArgs),
     /// Print what a shell needs to complete the command line
     Completions(CompletionsArgs),
 }

@@ -9,6 +9,7 @@ use callgate::command::completions::completions;
 use callgate::command::explain::explain;
 use callgate::command::log::log;
 use callgate::command::replay::replay;
+use callgate::command::schema::schema;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Command::Log(args) => log(&args),
         Command::Status(args) => status(&args),
         Command::Replay(args) => replay(&args),
+        Command::Schema(_) => schema(),
         Command::Completions(args) => completions(&args),
     };
     done.unwrap_or_else(|failure| {

@@ -10,7 +10,7 @@ use super::Format;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "callgate explain --policy FILE [OPTIONS] TOOL [ARGUMENTS]\n       callgate explain --policy FILE [OPTIONS] --matrix SESSION",
-    after_help = "Example: callgate explain --policy policy.json create_refund '{\"amount\": 150}'"
+    after_help = "Examples:\n  callgate explain --policy policy.json create_refund '{\"amount\": 150}'\n  callgate explain --policy policy.json --matrix session.jsonl"
 )]
 pub struct ExplainArgs {
     /// The policy file

@@ -14,7 +14,7 @@ use super::{Format, StateArgs};
 #[command(
     override_usage = "callgate log [OPTIONS] [FILE]...\n       callgate log verify [OPTIONS] [FILE]...",
     args_conflicts_with_subcommands = true,
-    after_help = "Example: callgate log --denied --since 1h"
+    after_help = "Examples:\n  callgate log --denied --since 1h\n  callgate log --tool 'delete_*' --format json"
 )]
 pub struct LogArgs {
     /// What to do in place of showing it.

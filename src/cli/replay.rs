@@ -9,7 +9,7 @@ use super::Format;
 /// Options of `callgate replay`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example: callgate replay --policy new.json --against old.json session.jsonl"
+    after_help = "Examples:\n  callgate replay --policy policy.json session.jsonl\n  callgate replay --policy new.json --against old.json session.jsonl"
 )]
 pub struct ReplayArgs {
     /// The policy file

@@ -15,7 +15,7 @@ use super::state::StateArgs;
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed")]
 #[command(
     override_usage = "callgate wrap --policy FILE [OPTIONS] -- COMMAND [ARGS]...",
-    after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
+    after_help = "Examples:\n  callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything\n  callgate wrap --policy policy.json --shadow -v --record session.jsonl -- npx -y @modelcontextprotocol/server-everything"
 )]
 pub struct WrapArgs {
     /// The policy file

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod explain;
 pub mod log;
 pub mod replay;
+pub mod schema;
 pub mod status;
 pub mod wrap;
 

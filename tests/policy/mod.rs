@@ -1,6 +1,6 @@
 //! The policy language, tested as data: `tests/cases` through the engine and through the binary,
 //! `tests/bad_policies` through the compiler,
-//! `tests/own_tests` through the runner of a policy's own tests.
+//! `tests/own_tests` through the runner of a policy's own tests; all of them beside the schema.
 
 mod bad_policies;
 mod case;
@@ -8,3 +8,4 @@ mod cases;
 mod explanations;
 mod live;
 mod own_tests;
+pub(crate) mod schema;

@@ -14,6 +14,7 @@ mod ledger;
 mod limits;
 mod lists;
 mod names;
+mod schema;
 mod stricter;
 
 /// So many cases of a property. A failure is shown whole; nothing is written to disk.

@@ -3,6 +3,7 @@
 mod clients;
 mod fragments;
 mod page;
+mod schema;
 mod status;
 mod tables;
 
@@ -24,7 +25,7 @@ fn root() -> &'static Path {
 #[test]
 fn commands_show_what_the_page_says() {
     let page = Page::read();
-    let shell = shell();
+    let shell = with_pinned_servers(Shell::new(root()));
     let mut count = 0;
     for block in page.blocks("console") {
         for mut step in steps(block.text) {
@@ -36,15 +37,14 @@ fn commands_show_what_the_page_says() {
     assert!(count >= 2, "only {count} commands");
 }
 
-/// A shell at the top of the repository. Where the pinned servers are installed, `npx` runs them from there.
-fn shell() -> Shell {
+/// A shell in which `npx` runs the pinned servers from where they are installed, if they are.
+pub(crate) fn with_pinned_servers(shell: Shell) -> Shell {
     let servers = root().join("target/real-peers");
-    let shell = Shell::new(root());
     if !servers.join("installed").exists() {
         return shell;
     }
     let npx = format!(
-        "#!/bin/sh\nshift\npackage=${{1%@*}}\nshift\nexec '{}'/node_modules/.bin/mcp-\"${{package##*/}}\" \"$@\"\n",
+        "#!/bin/sh\nshift\npackage=${{1##*/}}\nshift\nexec '{}'/node_modules/.bin/mcp-\"${{package%@*}}\" \"$@\"\n",
         servers.display()
     );
     shell.with_script("npx", &npx)
@@ -91,7 +91,7 @@ fn policies_compile() {
 /// Every JSON block is of a kind that a test here knows.
 #[test]
 fn no_block_goes_unchecked() {
-    let kinds = ["policy", "config", "rule", "condition", "limit", "answer"];
+    let kinds = ["policy", "config", "settings", "rule", "condition", "limit", "answer"];
     for block in Page::read().blocks("json") {
         let kind = block.name.split(' ').next().unwrap_or_default();
         assert!(kinds.contains(&kind), "README.md:{}: what is `json {kind}`?", block.line);

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use callgate::command::schema::POLICY_SCHEMA;
 use callgate::engine::compile::compile;
 use regex::Regex;
+use serde_json::Value;
 
 use super::page::{Page, quoted};
 
@@ -83,35 +85,51 @@ fn offered(policy: &str) -> BTreeSet<String> {
     quoted(&texts[0]).into_iter().map(str::to_owned).collect()
 }
 
+/// The names at a place of the schema: fields, or words to choose from.
+fn names_in_schema<'s>(schema: &'s Value, pointer: &str) -> BTreeSet<&'s str> {
+    match schema.pointer(pointer) {
+        Some(Value::Object(fields)) => fields.keys().map(String::as_str).collect(),
+        Some(Value::Array(words)) => {
+            words.iter().map(|word| word["const"].as_str().unwrap()).collect()
+        }
+        other => panic!("{pointer}: {other:?}"),
+    }
+}
+
 /// SPEC P1: the compiler knows these fields and operators, and no others.
 #[test]
 fn every_field_and_operator_is_in_its_table() {
     let page = Page::read();
+    let schema: Value = serde_json::from_str(POLICY_SCHEMA).unwrap();
     let document = |rest: &str| format!(r#"{{"version":"1","default":"deny",{rest}}}"#);
     let rule = |rest: &str| document(&format!(r#""tools":{{"t":{{{rest}}}}}"#));
     let limit = r#""counter":"c","max":1"#;
-    for (heading, titles, policy) in [
-        ("### The document", "field | meaning", document(r#""0":0"#)),
-        ("### Rules", "field | meaning", rule(r#""0":0"#)),
+    for (heading, titles, policy, in_schema) in [
+        ("### The document", "field | meaning", document(r#""0":0"#), "/properties"),
+        ("### Rules", "field | meaning", rule(r#""0":0"#), "/$defs/rule/properties"),
         (
             "### Limits",
             "field | default | meaning",
             rule(&format!(r#""limits":[{{{limit},"window":1,"0":0}}]"#)),
+            "/$defs/limit/properties",
         ),
         (
             "### Tests",
             "field | default | meaning",
             document(r#""tests":[{"name":"n","tool":"t","expect":"allow","0":0}]"#),
+            "/$defs/test/properties",
         ),
         (
             "### Conditions",
             "operator | value | holds if what is found",
             rule(r#""require":[{"conditions":[{"path":"args","op":"0","value":0}]}]"#),
+            "/$defs/condition/properties/op/oneOf",
         ),
     ] {
         let offered = offered(&policy);
         let offered: BTreeSet<&str> = offered.iter().map(String::as_str).collect();
         assert_eq!(names(&page, heading, titles), offered, "{heading}");
+        assert_eq!(names_in_schema(&schema, in_schema), offered, "{in_schema} of the schema");
     }
     let windows = offered(&rule(&format!(r#""limits":[{{{limit},"window":"0"}}]"#)));
     let rows = page.table("### Limits", "field | default | meaning");

@@ -1,0 +1,18 @@
+//! `callgate schema`: what an editor needs to complete and check a policy file.
+
+use std::process::ExitCode;
+
+use super::{Failure, print};
+
+/// The JSON Schema (2020-12) of the policy file. It refuses nothing that [`crate::engine::compile`] takes; what it
+/// cannot say, such as that a key stands once, only the compiler finds.
+pub const POLICY_SCHEMA: &str = include_str!("policy.schema.json");
+
+/// Prints the schema.
+///
+/// # Errors
+/// stdout cannot be written.
+pub fn schema() -> Result<ExitCode, Failure> {
+    print::result(|out| Ok(out.write_all(POLICY_SCHEMA.as_bytes())?))?;
+    Ok(ExitCode::SUCCESS)
+}

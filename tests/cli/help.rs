@@ -1,0 +1,103 @@
+//! What help texts show works: each example is run beside the files that it names.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use callgate::cli::Cli;
+use clap::{Command, CommandFactory as _};
+
+use crate::console::{Shell, steps};
+use crate::readme::with_pinned_servers;
+
+/// A policy that allows the calls of the examples, and one that does not.
+const POLICY: &str = r#"{
+  "version": "1",
+  "default": "deny",
+  "tools": {
+    "create_refund": { "require": [ { "conditions": [ { "path": "args.amount", "op": "lte", "value": 500 } ] } ] },
+    "image_generate": {
+      "limits": [ { "counter": "image_spend_usd", "window": "day", "max": 1.00, "increment": 0.005 } ]
+    }
+  }
+}
+"#;
+const OLD_POLICY: &str = r#"{"version":"1","default":"deny","tools":{"image_generate":{}}}"#;
+
+/// A server's list, and two calls.
+const SESSION: &str = r#"{"t":"2026-11-22T10:00:00.000Z","from":"client","text":"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"}
+{"t":"2026-11-22T10:00:00.010Z","from":"server","text":"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"create_refund\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"image_generate\",\"inputSchema\":{\"type\":\"object\"}}]}}"}
+{"t":"2026-11-22T10:00:01.000Z","from":"client","text":"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\",\"params\":{\"name\":\"create_refund\",\"arguments\":{\"amount\":150}}}"}
+{"t":"2026-11-22T10:00:02.000Z","from":"client","text":"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"image_generate\"}}"}
+"#;
+
+/// Leaves a counter of alice's and a log behind, whose head somebody notes.
+const YESTERDAY: &str = r#"$ printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"image_generate"}}' '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete_image"}}' |
+> callgate wrap -q --grant alice --server images --policy policy.json -- sh -c 'read call; echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"; read end' >answers
+> grep -c '"result"' answers
+2
+$ callgate log verify --format json | sed 's/.*"head":"\([0-9a-f]*\)".*/\1/' >noted-yesterday
+$ grep -Ec '^[0-9a-f]{64}$' noted-yesterday
+1"#;
+
+/// The examples in the help of a command and of those below it, each with the command's name.
+fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
+    let help = [command.get_after_help(), command.get_after_long_help()];
+    let texts: Vec<String> = help.into_iter().flatten().map(ToString::to_string).collect();
+    let lines = texts.iter().flat_map(|text| text.lines()).filter_map(|line| {
+        line.strip_prefix("Example: ").or_else(|| line.strip_prefix("  ").map(str::trim))
+    });
+    let before = found.len();
+    found.extend(lines.map(|line| (name.to_owned(), line.to_owned())));
+    assert!(found.len() > before, "`{name} --help` has no example");
+    for below in command.get_subcommands() {
+        examples(below, &format!("{name} {}", below.get_name()), found);
+    }
+}
+
+#[test]
+fn every_example_of_every_help_text_works() {
+    let mut found = Vec::new();
+    examples(&Cli::command(), "callgate", &mut found);
+    assert!(found.len() >= 12, "only {found:?}");
+    let failures: Vec<String> = found
+        .iter()
+        .filter_map(|(name, example)| {
+            assert!(
+                example == name || example.starts_with(&format!("{name} ")),
+                "`{name} --help` shows another command: {example}"
+            );
+            run(example).err().map(|why| format!("{name} --help:\n{why}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Runs an example in a directory and with a state of its own: it has to end with 0, and to complain of nothing.
+fn run(example: &str) -> Result<(), String> {
+    let ours_alone = fs::Permissions::from_mode(0o700);
+    let dir = tempfile::Builder::new().permissions(ours_alone).tempdir().unwrap();
+    for (name, text) in [
+        ("policy.json", POLICY),
+        ("new.json", POLICY),
+        ("old.json", OLD_POLICY),
+        ("session.jsonl", SESSION),
+    ] {
+        fs::write(dir.path().join(name), text).unwrap();
+    }
+    let shell = with_pinned_servers(Shell::new(dir.path()));
+    for step in steps(YESTERDAY) {
+        shell.does_exactly(&step)?;
+    }
+    // What never ends by itself ends when nobody reads it.
+    let cut = if example.ends_with("--watch") { " | head -n 1" } else { "" };
+    let home = if example.contains("~/") {
+        "export HOME=\"$PWD\"; mkdir -p ~/.local/share/bash-completion/completions; "
+    } else {
+        ""
+    };
+    let run = format!("$ {home}{example}{cut}\n…");
+    for step in steps(&run) {
+        shell.shows(&step)?;
+    }
+    Ok(())
+}

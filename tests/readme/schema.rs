@@ -1,0 +1,47 @@
+//! The policies of the page fit the schema, and the settings that it shows for editors are whole.
+
+use serde_json::{Value, json};
+
+use crate::policy::schema::{takes, validator};
+
+use super::page::Page;
+
+#[test]
+fn policies_of_the_page_fit_the_schema() {
+    let (page, validator) = (Page::read(), validator());
+    let in_policy = |rule: &Value| json!({"version":"1","default":"deny","tools":{"t":rule}});
+    let wrap = |kind: &str, part: Value| match kind {
+        "json policy" => part,
+        "json rule" => in_policy(&part),
+        "json condition" => in_policy(&json!({ "deny_if": [{ "conditions": [part] }] })),
+        _ => in_policy(&json!({ "limits": [part] })),
+    };
+    for kind in ["json policy", "json rule", "json condition", "json limit"] {
+        let blocks = page.blocks(kind);
+        assert!(!blocks.is_empty(), "no {kind}");
+        for block in blocks {
+            let part = serde_json::from_str(block.text).unwrap();
+            takes(&validator, &wrap(kind, part), &format!("README.md:{}", block.line));
+        }
+    }
+}
+
+/// Both ways to name the schema lead to the file that the page has one write.
+#[test]
+fn editors_are_shown_the_file_that_is_written() {
+    let page = Page::read();
+    let (_, section) = page.text().split_once("\n## Schema\n").expect("the section");
+    let (_, command) = section.split_once("callgate schema > ").expect("a command");
+    let file = command.split([' ', ';', '\n']).next().expect("a file");
+    let file = file.rsplit('/').next().expect("its name");
+    let blocks = page.blocks("json settings");
+    let [settings] = &blocks[..] else { panic!("not one block of settings") };
+    let settings: Value = serde_json::from_str(settings.text).unwrap();
+    let entry = &settings["json.schemas"][0];
+    assert_eq!(entry["url"], format!("./{file}"));
+    assert!(entry["fileMatch"].as_array().is_some_and(|globs| !globs.is_empty()), "{entry}");
+    let policies = page.blocks("json policy");
+    let named = policies.iter().map(|block| serde_json::from_str::<Value>(block.text).unwrap());
+    let named: Vec<Value> = named.filter_map(|policy| policy.get("$schema").cloned()).collect();
+    assert_eq!(named, [json!(format!("./{file}"))]);
+}
