@@ -7,6 +7,7 @@ use clap::Args;
 /// Options of `callgate import`.
 #[derive(Debug, Args)]
 #[command(
+    override_usage = "callgate import [OPTIONS] FILE",
     after_help = "Example: callgate import intercept.yaml -o imported.json\n\nWhat cannot be said exactly is an error with its place; what callgate judges more strictly is noted on stderr."
 )]
 pub struct ImportArgs {

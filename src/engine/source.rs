@@ -114,7 +114,7 @@ impl<'a> Node<'a> {
 pub const MAX_PROBLEMS: usize = 100;
 
 /// The longest name of a tool or method that a policy can hold, in bytes. MCP allows tools 128.
-const MAX_NAME_BYTES: usize = 256;
+pub const MAX_NAME_BYTES: usize = 256;
 
 /// The problems found so far.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use super::problems::{Fields, Foreign, Found, Member, Place, Problems};
 use super::scalar::{self, Kind};
 use super::written::{Condition, Name, Value};
 use super::{path, pattern};
-use crate::engine::source::name_for_problem;
+use crate::engine::source::{MAX_NAME_BYTES, name_for_problem};
 
 /// The most that a counter can be asked for (SPEC P10).
 const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
@@ -195,8 +195,12 @@ fn hidden(list: &Found<'_>, problems: &mut Problems) -> Vec<Name> {
     names
 }
 
-/// A name that callgate would take for a pattern is a problem.
+/// A name that callgate would take for a pattern, or not at all, is a problem.
 fn literal(name: &Name, problems: &mut Problems) {
+    if name.text.len() > MAX_NAME_BYTES {
+        let message = format!("a name is at most {MAX_NAME_BYTES} bytes long");
+        problems.add(&name.place, message, None);
+    }
     if name.text != "*" && name.text.contains(['*', '?']) {
         let message = format!(
             "Intercept takes `{}` for a name, and callgate for a pattern",
@@ -293,7 +297,7 @@ fn suits(action: Action, fields: &Fields<'_>, problems: &mut Problems) -> bool {
     }
     let list = fields.get("conditions");
     let is_empty = list.is_none_or(|list| list.node.is_empty_list());
-    if action == Action::Evaluate && is_empty && !has("rate_limit") {
+    if action == Action::Evaluate && is_empty && !has("rate_limit") && fields.are_known {
         let help = "at least one of `conditions`, a `rate_limit`, or `action: deny`";
         problems.add(&fields.place, "this rule evaluates nothing", Some(help));
         return false;

@@ -173,6 +173,8 @@ pub(super) type Foreign = (&'static str, &'static str, &'static str);
 pub(super) struct Fields<'n> {
     /// Where the map stands.
     pub(super) place: Place,
+    /// False if there are fields that are not known: what is missing may be meant by them.
+    pub(super) are_known: bool,
     members: Vec<Member<'n>>,
 }
 
@@ -189,6 +191,7 @@ impl<'n> Fields<'n> {
             return None;
         }
         let members = found.members(problems);
+        let are_known = members.iter().all(|member| known.contains(&member.name));
         for Member { name, key, .. } in &members {
             if known.contains(name) {
                 continue;
@@ -204,7 +207,7 @@ impl<'n> Fields<'n> {
             let message = format!("unknown field `{}`", name_for_problem(name));
             problems.add(key, message, Some(&help));
         }
-        Some(Fields { place: found.place.clone(), members })
+        Some(Fields { place: found.place.clone(), are_known, members })
     }
 
     /// The field `name`, if it is there and not null.

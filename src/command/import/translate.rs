@@ -40,8 +40,10 @@ impl fmt::Display for Note {
 
 /// Translates a policy. The result is only meant if no problem has been added.
 pub(super) fn translate(policy: Intercept, problems: &mut Problems) -> (Document, BTreeSet<Note>) {
+    let is_whole = problems.is_empty();
     let mut translator = Translator {
         counters: counters(&policy.tools, problems),
+        is_whole,
         notes: BTreeSet::new(),
         problems,
     };
@@ -72,6 +74,7 @@ struct Counter {
 
 /// The counters of all tools. What Intercept would not count is a problem.
 fn counters(tools: &[Tool], problems: &mut Problems) -> HashMap<String, Counter> {
+    let is_whole = problems.is_empty();
     let mut counters: HashMap<String, Counter> = HashMap::new();
     for tool in tools {
         for rule in &tool.rules {
@@ -84,7 +87,7 @@ fn counters(tools: &[Tool], problems: &mut Problems) -> HashMap<String, Counter>
                 continue;
             }
             let mut own = rule.readings.iter().filter(|reading| reading.counter == *counter);
-            if own.next().is_none() {
+            if own.next().is_none() && is_whole {
                 let message = format!(
                     "nothing limits what is counted here: no condition of this rule reads `state.{name}`"
                 );
@@ -104,6 +107,8 @@ fn counters(tools: &[Tool], problems: &mut Problems) -> HashMap<String, Counter>
 
 struct Translator<'p> {
     counters: HashMap<String, Counter>,
+    /// False if something could not be read, and so may only seem to be missing.
+    is_whole: bool,
     notes: BTreeSet<Note>,
     problems: &'p mut Problems,
 }
@@ -164,6 +169,9 @@ impl Translator<'_> {
     fn limit(&mut self, rule: &Rule, reading: &Reading, tool: &Name) -> Option<Limit> {
         let Reading { counter: name, most, place } = reading;
         let Some(counter) = self.counters.get(name) else {
+            if !self.is_whole {
+                return None;
+            }
             let message = format!("no rule counts with `{}`", name_for_problem(name));
             let help = "counters are known as `state.TOOL.COUNTER`, those of `*` as `state._global.COUNTER`";
             self.problems.add(place, message, Some(help));

@@ -65,11 +65,11 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
             Ok((event, span)) => reader.event(event, span),
             Err(error) => {
                 let at = reader.offsets.byte(error.marker().index());
-                Err(Fault { span: at..at, message: error.info().to_owned(), help: None })
+                Err(Fault { span: at..at, message: format!("this is no YAML: {}", error.info()) })
             }
         };
-        if let Err(Fault { span, message, help }) = read {
-            reader.problems.add(&Place::at(span), message, help);
+        if let Err(Fault { span, message }) = read {
+            reader.problems.add(&Place::at(span), message, None);
             return None;
         }
     }
@@ -80,7 +80,6 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
 struct Fault {
     span: Range<usize>,
     message: String,
-    help: Option<&'static str>,
 }
 
 struct Reader<'t, 'p> {
@@ -108,7 +107,10 @@ struct Open {
 impl Reader<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
         let start = self.offsets.byte(span.start.index());
-        let span = start..self.offsets.byte(span.end.index()).max(start);
+        let end = self.offsets.byte(span.end.index());
+        // The parser counts white space behind a token to it.
+        let written = self.offsets.text.get(start..end).unwrap_or_default().trim_end();
+        let span = start..start.saturating_add(written.len());
         match event {
             Event::DocumentStart(_) => {
                 self.documents = self.documents.saturating_add(1);
@@ -129,14 +131,14 @@ impl Reader<'_, '_> {
                 let is_plain = style == ScalarStyle::Plain && !is_text;
                 let span = if text.is_empty() && is_plain { start..start } else { span };
                 let scalar = Scalar { text: text.into_owned(), is_plain };
-                self.finish(Node::new(span, Value::Scalar(scalar)), anchor)?;
+                self.finish(Node::new(span.clone(), Value::Scalar(scalar)), anchor, &span)?;
             }
             Event::SequenceStart(anchor, tag) => self.begin(span, anchor, false, tag.as_deref())?,
             Event::MappingStart(anchor, tag) => self.begin(span, anchor, true, tag.as_deref())?,
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Open { start, anchor, is_map, children }) = self.open.pop() {
                     let value = if is_map { self.map(children) } else { Value::List(children) };
-                    self.finish(Node::new(start, value), anchor)?;
+                    self.finish(Node::new(start, value), anchor, &span)?;
                 }
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -195,21 +197,21 @@ impl Reader<'_, '_> {
         Value::Map(members)
     }
 
-    fn finish(&mut self, node: Node, anchor: usize) -> Result<(), Fault> {
+    /// Takes a value that ends with `end`.
+    fn finish(&mut self, node: Node, anchor: usize, end: &Range<usize>) -> Result<(), Fault> {
         let node = Rc::new(node);
-        let span = node.span.clone();
         if anchor > 0 {
             self.anchored.insert(anchor, Rc::clone(&node));
         }
-        self.attach(node, &span)
+        self.attach(node, end)
     }
 
-    /// Puts a value where it belongs; it stands at `span`, if as an alias.
+    /// Puts a value where it belongs; it, an alias for it or its end stands at `span`.
     fn attach(&mut self, node: Rc<Node>, span: &Range<usize>) -> Result<(), Fault> {
         self.values = self.values.saturating_add(1);
         if self.values.max(node.weight) > MAX_VALUES {
             let message = format!("up to here, there are more than {MAX_VALUES} values");
-            return Err(Fault { span: span.clone(), message, help: None });
+            return Err(Fault { span: span.clone(), message });
         }
         if self.open.len().saturating_add(node.height) > MAX_DEPTH {
             return Err(Fault::too_deep(span.clone()));
@@ -224,11 +226,11 @@ impl Reader<'_, '_> {
 
 impl Fault {
     fn new(span: Range<usize>, message: &str) -> Self {
-        Fault { span, message: message.to_owned(), help: None }
+        Fault { span, message: message.to_owned() }
     }
 
     fn too_deep(span: Range<usize>) -> Self {
-        Fault { span, message: format!("nested deeper than {MAX_DEPTH} levels"), help: None }
+        Fault { span, message: format!("nested deeper than {MAX_DEPTH} levels") }
     }
 }
 
@@ -277,7 +279,12 @@ impl Node {
     pub(super) fn describe(&self) -> String {
         match &self.value {
             Value::Scalar(scalar) if scalar.is_null() => "null".to_owned(),
-            Value::Scalar(scalar) => format!("`{}`", name_for_problem(&scalar.text)),
+            Value::Scalar(Scalar { text, is_plain: true }) => {
+                format!("`{}`", name_for_problem(text))
+            }
+            Value::Scalar(Scalar { text, .. }) => {
+                format!("the text `{}`", name_for_problem(text))
+            }
             Value::List(_) => "a list".to_owned(),
             Value::Map(_) => "a map".to_owned(),
         }
