@@ -23,6 +23,7 @@ pub mod matrix;
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;
+pub mod inquiry;
 pub mod listing;
 pub mod mcp;
 pub mod record;
