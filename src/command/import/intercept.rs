@@ -404,7 +404,17 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
             rule.conditions.push(holds("neq", Value::Null));
         }
         Comparand::Exists(false) => rule.conditions.push(Wanted::Absent(path, place)),
-        Comparand::Value(value) => rule.conditions.push(holds(op.name(), value)),
+        Comparand::Value(value) => {
+            if op == Operator::Contains && rule.action == Action::Ask && scalar::has_twin(&value) {
+                let message = "in a list, this could be there as text or as a value: Intercept would ask for both";
+                problems.add(
+                    &place,
+                    message,
+                    Some("text that looks like no value is asked for alike"),
+                );
+            }
+            rule.conditions.push(holds(op.name(), value));
+        }
     }
 }
 

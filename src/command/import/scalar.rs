@@ -43,6 +43,10 @@ pub(super) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value>
         Some(Kind::Null) => Value::Null,
         Some(Kind::Bool(value)) => Value::Bool(value),
         Some(Kind::Number(text)) => Value::Number(RawValue::from_string(text.to_owned()).ok()?),
+        Some(Kind::Text("<nil>")) => {
+            problems.add(&found.place, "to Intercept, `<nil>` and null are equal", None);
+            return None;
+        }
         Some(Kind::Text(text)) => Value::String(text.to_owned()),
         Some(Kind::Doubtful) => {
             let message = "readers of YAML disagree about this number or time";
@@ -86,6 +90,20 @@ pub(super) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> 
         }
     }
     Some(Value::List(values)).filter(|_| !elements.is_empty())
+}
+
+/// True if a list can hold something that Intercept takes for this text or number, and callgate does not.
+pub(super) fn has_twin(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::List(_) => false,
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => {
+            matches!(text.as_str(), "true" | "false")
+                || text.starts_with('[')
+                || text.starts_with("map[")
+                || looks_like_number(text)
+        }
+    }
 }
 
 /// True for a number that JSON and YAML write alike and a double can hold.
