@@ -73,7 +73,7 @@ pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
         Ok(text) => text,
         Err(error) => {
             let at = error.valid_up_to();
-            problems.add(&Place::at(at..at), "not UTF-8", None);
+            problems.add(&Place::at(at..at), "not UTF-8", Some("save the file as UTF-8"));
             return Err(problems.into_sorted());
         }
     };

@@ -97,7 +97,8 @@ fn hostile_files_are_refused() {
         let (name, before) = (char::from(name), char::from(name - 1));
         text + &format!("{name}: &{name} [*{before}, *{before}]\n")
     });
-    let deep_map: String = (0..2000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let deep_map = (0..2000).fold(String::new(), |text, depth| text + &" ".repeat(depth) + "a:\n");
+    let fields = (0..90_000).fold(String::new(), |text, nth| text + &format!("k{nth}: v\n"));
     let rows = [
         ("[".repeat(20_000), "recursion limit"),
         ("{a: ".repeat(20_000), "recursion limit"),
@@ -114,7 +115,7 @@ fn hostile_files_are_refused() {
         (" ".repeat(1_000_000), "empty"),
         ("-".repeat(1_000_000), "expected a map"),
         ("a ".repeat(1_000_000), "expected a map"),
-        ((0..90_000).map(|nth| format!("k{nth}: v\n")).collect(), "unknown field"),
+        (fields, "unknown field"),
         ("k: v\n".repeat(90_000), "duplicate key"),
     ];
     for (text, says) in rows {
@@ -138,15 +139,11 @@ fn check(bad: &BadPolicy) -> Result<(), String> {
         .iter()
         .map(|problem| {
             let json = serde_json::to_value(source.json(problem)).expect("JSON");
-            let (line, column) = (&json["line"], json["column"].as_u64().unwrap_or(0));
-            let len = json["end_column"].as_u64().unwrap_or(0) - column;
-            let text = bad.text.lines().nth(line.as_u64().map_or(0, |line| line as usize - 1));
-            let token: String = text
-                .unwrap_or_default()
-                .chars()
-                .skip(column as usize - 1)
-                .take(len as usize)
-                .collect();
+            let number =
+                |key: &str| json[key].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap();
+            let (line, column, end) = (number("line"), number("column"), number("end_column"));
+            let text = bad.text.lines().nth(line - 1).unwrap_or_default();
+            let token = text.chars().skip(column - 1).take(end - column).collect();
             let help = problem.help.as_deref().unwrap_or_default();
             let place = format!("{line}:{column} {}", problem.pointer);
             (place, token, format!("{}; {help}", problem.message))
