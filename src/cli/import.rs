@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "callgate import [OPTIONS] FILE",
-    after_help = "Example: callgate import intercept.yaml -o imported.json\n\nWhat cannot be said exactly is an error with its place; what callgate judges more strictly is noted on stderr."
+    after_help = "Example: callgate import intercept.yaml -o imported.json\n\nWhat cannot be said exactly is an error with its place; what callgate does in another way is noted on stderr."
 )]
 pub struct ImportArgs {
     /// A policy of Intercept, in YAML

@@ -34,11 +34,11 @@ pub use self::translate::Note;
 pub struct Imported {
     /// The policy file.
     pub policy: String,
-    /// What it judges more strictly than Intercept would.
+    /// What it does in another way than Intercept would.
     pub notes: BTreeSet<Note>,
 }
 
-/// Imports a policy, and prints or writes it; what is judged more strictly is noted on stderr.
+/// Imports a policy, and prints or writes it; what is done in another way is noted on stderr.
 ///
 /// # Errors
 /// The policy cannot be read, is not valid, or says what cannot be said exactly; or the result cannot be written.

@@ -14,7 +14,7 @@ use crate::engine::source::name_for_problem;
 /// How many entries one rule that asks may make.
 const MAX_ENTRIES: usize = 16;
 
-/// What callgate judges more strictly than Intercept.
+/// What callgate does in another way than Intercept: it judges more strictly, but for [`Note::Servers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
     /// SPEC P8
@@ -23,6 +23,8 @@ pub enum Note {
     FailedCalls,
     /// SPEC P10
     Amounts,
+    /// SPEC P11
+    Servers,
     /// SPEC P4
     Names,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Note {
             Note::Types => "values compare by their type, and what cannot be compared goes against the call: to Intercept `5` and `\"5\"` are equal",
             Note::FailedCalls => "a call that the server answers with an error stays counted: Intercept gives its quota back",
             Note::Amounts => "amounts count with what stands behind the point, which Intercept drops, and a negative one denies the call",
+            Note::Servers => "each server has counters of its own: Intercept keeps those of all servers together, unless `--state-prefix` parts them",
             Note::Names => "a tool whose name can be mistaken for one of this policy's is denied",
         })
     }
@@ -203,7 +206,7 @@ impl Translator<'_> {
             Cost::From(path) if is_own => Some(path.clone()),
             Cost::From(_) | Cost::Fixed(_) => None,
         };
-        self.notes.insert(Note::FailedCalls);
+        self.notes.extend([Note::FailedCalls, Note::Servers]);
         if increment_from.is_some() {
             self.notes.insert(Note::Amounts);
         }
