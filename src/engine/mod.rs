@@ -20,6 +20,10 @@ pub mod explain;
 pub mod lint;
 pub mod matrix;
 
+pub mod class;
+pub mod classify;
+mod words;
+
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;

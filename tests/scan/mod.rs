@@ -1,0 +1,3 @@
+//! `callgate scan`: what it makes of tools, and what it writes.
+
+mod classes;
