@@ -19,6 +19,7 @@
 //!      └──► answer, listing       what callgate writes itself, what it cuts
 //!   compile ► source, policy      nobody in the engine imports compile
 //!   recording ► line              what replay reads and `--record` writes
+//!   inquiry ► mcp, answer         how a server is asked for its tools; shell::probe holds the pipes
 //!
 //!   example ► explain ► decide    tests in a policy; why a call is decided as it is
 //!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 32] = [
+const ENGINE: [(&str, &[&str]); 33] = [
     ("answer", &["frame"]),
     (
         "compile",
@@ -31,6 +31,7 @@ const ENGINE: [(&str, &[&str]); 32] = [
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy"]),
     ("frame", &["json", "value"]),
     ("in_flight", &["frame"]),
+    ("inquiry", &["answer", "frame", "json", "mcp"]),
     ("json", &["keys", "scan", "value"]),
     ("keys", &["value"]),
     ("limits", &[]),
@@ -87,8 +88,8 @@ const ENGINE: [(&str, &[&str]); 32] = [
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.
-const SHELL_KNOWS: [&str; 7] =
-    ["limits", "line", "policy", "record", "recording", "session", "visible"];
+const SHELL_KNOWS: [&str; 8] =
+    ["inquiry", "limits", "line", "policy", "record", "recording", "session", "visible"];
 
 /// What is outside the engine's world.
 const WORLD: [&str; 20] = [

@@ -24,6 +24,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "WHAT", value_enum)]
     pub fail_on: Option<FailOn>,
 
+    /// Decide it as with `wrap --shadow`
+    #[arg(long)]
+    pub shadow: bool,
+
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

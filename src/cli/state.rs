@@ -34,16 +34,28 @@ pub enum State {
     Redis(String),
 }
 
+impl State {
+    /// The place that the environment names, or the default one.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        std::env::var("CALLGATE_STATE").map_or(State::Default, |text| State::of(&text))
+    }
+
+    fn of(text: &str) -> Self {
+        let is_redis = ["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:"]
+            .iter()
+            .any(|scheme| text.starts_with(scheme));
+        match text {
+            "" => State::Default,
+            "memory" => State::Memory,
+            _ if is_redis => State::Redis(text.to_owned()),
+            path => State::Directory(PathBuf::from(path)),
+        }
+    }
+}
+
 /// Nothing that can be typed is wrong, as a path; what is wrong with a URL is said by who opens it.
 #[expect(clippy::unnecessary_wraps, reason = "a value parser may fail")]
-fn parse_state(text: &str) -> Result<State, String> {
-    let is_redis = ["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme));
-    Ok(match text {
-        "" => State::Default,
-        "memory" => State::Memory,
-        _ if is_redis => State::Redis(text.to_owned()),
-        path => State::Directory(PathBuf::from(path)),
-    })
+pub(super) fn parse_state(text: &str) -> Result<State, String> {
+    Ok(State::of(text))
 }

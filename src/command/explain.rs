@@ -1,20 +1,24 @@
 //! `callgate explain`: what a policy makes of a call, and why.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::diagnostics::visible;
-use super::{Failure, NO, matrix, policy_file, print, trace};
-use crate::cli::{ExplainArgs, Format};
+use super::{Failure, NO, matrix, places, policy_file, print, server, trace};
+use crate::cli::{ExplainArgs, Format, State};
 use crate::engine::explain::{self, Explanation};
-use crate::engine::limits::{MemoryLedger, Now};
+use crate::engine::inquiry::names;
+use crate::engine::limits::{CounterKey, MemoryLedger, Now, Scope};
 use crate::engine::mcp::ToolCall;
 use crate::engine::path::Arguments;
 use crate::engine::policy::{Mode, Policy};
 use crate::engine::visible::escape_json;
+use crate::shell::clock::moment;
 use crate::shell::file;
 
 /// Explains one call; ends with 1 if it would not go out.
@@ -25,17 +29,77 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load_untested(&args.policy, &content)?;
     if let Some(session) = &args.matrix {
-        matrix::print(&policy, &matrix::tools_in(session)?, args.format)?;
+        matrix::print(&policy, &tool_names(session.as_deref(), args)?, args.format)?;
         return Ok(ExitCode::SUCCESS);
     }
     let tool = args.tool.as_deref().unwrap_or_default();
-    let mut ledger = MemoryLedger::default();
-    let explanation = explain_call(args, tool, &policy, &mut ledger, Now::default())?;
+    let (mut ledger, now) = ledger(args)?;
+    let explanation = explain_call(args, tool, &policy, &mut ledger, now)?;
     print::result(|out| match args.format {
         Format::Text => show(out, tool, &explanation),
         Format::Json => show_json(out, tool, &explanation),
     })?;
     Ok(ExitCode::from(if explanation.ruling.is_allowed() { 0 } else { NO }))
+}
+
+/// The tools of a recorded session, or of the server that was typed.
+fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>, Failure> {
+    match (session, args.command.as_slice()) {
+        (Some(session), []) => Ok(matrix::tools_in(session)?),
+        (None, []) => {
+            Err(anyhow!("`--matrix` needs a recorded session, or `--` and a server's command")
+                .into())
+        }
+        (Some(_), _) => {
+            Err(anyhow!("`--matrix` takes a recorded session or a server's command, not both")
+                .into())
+        }
+        (None, command) => Ok(names(&server::tools(command, args.timeout)?)),
+    }
+}
+
+/// The counters to go on from, and the time to decide at: fresh ones, if none are asked for.
+fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
+    let mut ledger = MemoryLedger::default();
+    if args.state.is_none() && args.server.is_none() {
+        return Ok((ledger, Now::default()));
+    }
+    let state = args.state.clone().unwrap_or_else(State::of_environment);
+    let mut now = moment();
+    let rows = places::counters(&state, now)?;
+    let servers: BTreeSet<String> = rows.iter().map(|row| row.server.clone()).collect();
+    let server = server_of(args.server.as_deref(), &servers)?;
+    for row in rows.into_iter().filter(|row| Some(&row.server) == server.as_ref()) {
+        let is_meant = match row.scope {
+            Scope::Grant => row.holder == args.grant,
+            Scope::Server => true,
+            // A run that is about to begin has counted nothing.
+            Scope::Session => false,
+        };
+        if is_meant {
+            // One time for all of them: the latest that any has seen.
+            now.wall_ms = now.wall_ms.max(row.at_ms);
+            let key = CounterKey { scope: row.scope, name: row.name.into(), window: row.window };
+            ledger.adopt(&key, row.counter);
+        }
+    }
+    Ok((ledger, now))
+}
+
+/// The server whose counters are meant: the one that was typed, or the only one there is.
+fn server_of(typed: Option<&str>, known: &BTreeSet<String>) -> anyhow::Result<Option<String>> {
+    let all = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match typed {
+        Some(typed) if known.is_empty() || known.contains(typed) => Ok(Some(typed.to_owned())),
+        Some(typed) => {
+            Err(anyhow!("no counters of server `{typed}` are kept; there are those of {}", all()))
+        }
+        None if known.len() > 1 => Err(anyhow!(
+            "counters of several servers are kept; say `--server` with one of {}",
+            all()
+        )),
+        None => Ok(known.first().cloned()),
+    }
 }
 
 /// Decides the call of the command line with these counters.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::diagnostics::visible;
 use super::print;
 use crate::cli::Format;
+use crate::engine::inquiry;
 use crate::engine::matrix::{Matrix, Row, Stray};
 use crate::engine::policy::{Effect, Policy};
 use crate::engine::recording;
@@ -24,28 +25,20 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     let name = session.display();
     let read = || format!("failed to read session `{name}`");
     let mut recording = recording::Reader::default();
-    let mut tools: Vec<String> = Vec::new();
+    let mut tools = Vec::new();
     let mut is_listed = false;
     for line in BufReader::new(File::open(session).with_context(read)?).split(b'\n') {
         let line = line.with_context(read)?;
         let Ok(Some(entry)) = recording.read(&line) else { continue };
-        let Some(list) = tool_list(&entry.line) else { continue };
+        let Some(list) = inquiry::listed_in(&entry.line) else { continue };
         is_listed = true;
-        for tool in list {
-            if !tools.contains(&tool) {
-                tools.push(tool);
-            }
-        }
+        tools.extend(list);
     }
-    if is_listed { Ok(tools) } else { Err(anyhow!("no list of tools is in session `{name}`")) }
-}
-
-/// The names in an answer to `tools/list`.
-fn tool_list(message: &[u8]) -> Option<Vec<String>> {
-    let message: Value = serde_json::from_slice(message).ok()?;
-    let tools = message.get("result")?.get("tools")?.as_array()?;
-    let names = tools.iter().filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned()));
-    Some(names.collect())
+    if is_listed {
+        Ok(inquiry::names(&tools))
+    } else {
+        Err(anyhow!("no list of tools is in session `{name}`"))
+    }
 }
 
 /// Prints how the policy stands to the tools.

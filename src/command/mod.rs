@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod places;
 pub mod policy_file;
 pub mod print;
+pub mod server;
 pub mod server_name;
 pub mod trace;
 

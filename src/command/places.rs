@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::State;
+use crate::engine::limits::Now;
 use crate::shell::audit::{chain, files};
 use crate::shell::ledger::redis::RedisLedger;
+use crate::shell::ledger::{CounterRow, redis, sqlite};
 
 /// The folder of audit logs in a state directory.
 const AUDIT: &str = "audit";
@@ -51,6 +53,18 @@ fn default_directory() -> Option<PathBuf> {
     }
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
     Some(state.or_else(|| Some(home()?.join(".local/state")))?.join("callgate"))
+}
+
+/// All counters that are kept there.
+///
+/// # Errors
+/// They cannot be read.
+pub fn counters(state: &State, now: Now) -> anyhow::Result<Vec<CounterRow>> {
+    match state {
+        State::Default | State::Directory(_) => sqlite::read(&directory(state)?, now),
+        State::Redis(url) => redis::read(url),
+        State::Memory => Ok(Vec::new()),
+    }
 }
 
 /// Makes a state directory, for its owner alone, if it is not there.

@@ -38,8 +38,9 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
             anyhow!("`--fail-on change` needs a policy to compare with: `--against FILE`").into()
         );
     }
-    let judge = Judge::new(load(&args.policy)?);
-    let other = args.against.as_deref().map(load).transpose()?.map(Judge::new);
+    let judge = Judge::new(load(&args.policy)?, args.shadow);
+    let other = args.against.as_deref().map(load).transpose()?;
+    let other = other.map(|policy| Judge::new(policy, args.shadow));
     let recording = open(&args.session)?;
     let mut report = Report::new(args.format, other.is_some());
     print::result(|out| {

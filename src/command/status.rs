@@ -8,12 +8,10 @@ mod watch;
 
 use std::process::ExitCode;
 
-use crate::cli::{Format, State, StatusArgs, StatusVerb, ViewArgs};
-use crate::engine::limits::Now;
+use crate::cli::{Format, StatusArgs, StatusVerb, ViewArgs};
 use crate::engine::visible::escape_json;
-use crate::shell::ledger::{CounterRow, redis, sqlite};
 
-use super::{Failure, NOT_DONE, places, print};
+use super::{Failure, NOT_DONE, print};
 
 use self::overview::{Overview, Sight};
 
@@ -45,13 +43,4 @@ fn show(args: &ViewArgs) -> Result<ExitCode, Failure> {
 
 fn json(overview: &Overview) -> anyhow::Result<String> {
     Ok(escape_json(&serde_json::to_string(overview)?).into_owned())
-}
-
-/// All counters of a state.
-fn counters(state: &State, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    match state {
-        State::Default | State::Directory(_) => sqlite::read(&places::directory(state)?, now),
-        State::Redis(url) => redis::read(url),
-        State::Memory => Ok(Vec::new()),
-    }
 }

@@ -23,11 +23,12 @@ use crate::shell::record::Recorder;
 use crate::shell::relay::{self, Relay};
 use crate::shell::sessions::{Running, new_run};
 use crate::shell::signals;
-use crate::shell::upstream::{Upstream, start_failure_code};
+use crate::shell::upstream::Upstream;
 use crate::shell::watch::Watch;
 
 use super::places;
 use super::policy_file;
+use super::server;
 use super::server_name::server_name;
 use super::{Failure, NOT_DONE};
 
@@ -67,11 +68,8 @@ fn start(
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
-    let server = Upstream::spawn(&args.command, news.clone()).map_err(|error| {
-        let exit_code = start_failure_code(&error);
-        let what = format!("failed to start server `{}`", program(args));
-        Failure { error: anyhow::Error::new(error).context(what), exit_code }
-    })?;
+    let server = Upstream::spawn(&args.command, news.clone())
+        .map_err(|error| server::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
     let Identity { server: name, grant, .. } = &identity;
     let hello = format!("server `{name}`, grant `{grant}`, policy `{policy_path}`");
@@ -98,7 +96,7 @@ fn start(
     books.note_start(&Event::SessionStart {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
-        command: program(args),
+        command: server::program(&args.command),
         policy: policy_path.to_string(),
         sha256,
         shadow: args.shadow,
@@ -143,11 +141,6 @@ fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
 
 fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
     args.audit.clone().unwrap_or_else(|| places::audit_log(directory, server))
-}
-
-/// The server's program; its arguments may hold secrets.
-fn program(args: &WrapArgs) -> String {
-    args.command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The state directory, if the session keeps anything there.

@@ -26,7 +26,7 @@ pub const LIST_CHANGED: &str = "notifications/tools/list_changed";
 pub const LISTEN: &str = "subscriptions/listen";
 
 /// Present in `params._meta` of every request of 2026-07-28 and later, and of none before.
-const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
 /// Keys of `tools/call` params that must not stand there in another case (SPEC W3).
 const RESERVED: [&str; 6] =

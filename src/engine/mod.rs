@@ -27,6 +27,7 @@ mod words;
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;
+pub mod inquiry;
 pub mod listing;
 pub mod mcp;
 pub mod record;

@@ -29,6 +29,11 @@ impl Lane {
         Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0, moved: 0 })
     }
 
+    /// A direction in which nothing comes.
+    pub(super) fn silent() -> Self {
+        Lane { source: None, buffer: LineBuffer::new(0), run: 0..0, moved: 0 }
+    }
+
     /// True once the source has ended and nothing of it is left.
     pub(super) fn is_done(&self) -> bool {
         self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0

@@ -8,8 +8,8 @@ pub mod sqlite;
 use std::task::{Context, Poll};
 
 use crate::engine::limits::{
-    Amount, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement, StateUnavailable,
-    Window,
+    Amount, Counter, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement,
+    StateUnavailable, Window,
 };
 
 /// A store of counters for one server, grant and run. One reservation is asked for at a time: the client's direction
@@ -41,7 +41,7 @@ pub trait Counters {
 }
 
 /// One counter of a store, as people are shown it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CounterRow {
     /// The server that it belongs to.
     pub server: String,
@@ -53,14 +53,28 @@ pub struct CounterRow {
     pub name: String,
     /// Its window.
     pub window: Window,
-    /// What counts now.
-    pub used: Amount,
+    /// What was charged.
+    pub counter: Counter,
+    /// The time of limits as its store counts it, in milliseconds since the epoch.
+    pub at_ms: u64,
     /// The smallest maximum that it was last held to.
     pub max: Amount,
-    /// When something of it is next given free, in milliseconds since the epoch.
-    pub frees_at_ms: Option<u64>,
-    /// When it was last charged, in the same.
+    /// When it was last charged, in milliseconds since the epoch.
     pub seen_ms: u64,
+}
+
+impl CounterRow {
+    /// What counts now.
+    #[must_use]
+    pub fn used(&self) -> Amount {
+        Amount::from_nanos(self.counter.used(self.at_ms)).unwrap_or_default()
+    }
+
+    /// When something of it is next given free, in milliseconds since the epoch.
+    #[must_use]
+    pub fn frees_at_ms(&self) -> Option<u64> {
+        self.counter.frees_at_ms(self.at_ms)
+    }
 }
 
 impl Counters for MemoryLedger {

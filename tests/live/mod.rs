@@ -37,6 +37,7 @@ mod methods;
 mod passes;
 mod piped;
 mod pressure;
+mod probe;
 mod real;
 mod reload;
 mod reload_effects;

@@ -31,22 +31,24 @@ pub(super) enum Ruling {
 /// A session that is fed from a recording.
 pub(super) struct Judge {
     policy: Arc<Policy>,
+    /// As with `wrap --shadow`.
+    shadow: bool,
     session: Session,
     ledger: MemoryLedger,
     now: Now,
 }
 
 impl Judge {
-    pub(super) fn new(policy: Arc<Policy>) -> Self {
-        let session = session(&policy);
-        Judge { policy, session, ledger: MemoryLedger::default(), now: Now::default() }
+    pub(super) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
+        let session = session(&policy, shadow);
+        Judge { policy, shadow, session, ledger: MemoryLedger::default(), now: Now::default() }
     }
 
     /// Decides one line. `None` if there was nothing to decide.
     pub(super) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
         let stepped_back = self.tell_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
         if entry.from == Side::Client && begins_run(&entry.line, stepped_back) {
-            self.session = session(&self.policy);
+            self.session = session(&self.policy, self.shadow);
             self.ledger.begin_run();
         }
         let step = self.decide(entry.from, &entry.line);
@@ -94,8 +96,8 @@ impl Judge {
     }
 }
 
-fn session(policy: &Arc<Policy>) -> Session {
-    let settings = Settings { recording: Recording::Names, ..Settings::default() };
+fn session(policy: &Arc<Policy>, shadow: bool) -> Session {
+    let settings = Settings { shadow, recording: Recording::Names, lockstep: false };
     Session::new(Arc::clone(policy), settings)
 }
 

@@ -16,7 +16,6 @@ use crate::shell::ledger::CounterRow;
 use crate::shell::notices::prose;
 use crate::shell::sessions::{self, Running};
 
-use super::counters;
 use super::tally::{Counts, Denial, Tally};
 
 /// What is shown. Its fields are documented in the README.
@@ -105,6 +104,7 @@ pub(super) struct Gauge {
 
 impl Gauge {
     fn of(row: CounterRow, pid: Option<u32>) -> Self {
+        let (used, frees_at_ms) = (row.used(), row.frees_at_ms());
         let (scope, run) = match row.scope {
             Scope::Grant => ("grant", None),
             Scope::Session => ("session", Some(row.holder)),
@@ -121,11 +121,11 @@ impl Gauge {
                 Window::Calendar(_) => Some("calendar"),
                 Window::Session => None,
             },
-            used: row.used,
+            used,
             max: row.max,
-            frees_at: row.frees_at_ms.map(rfc3339),
+            frees_at: frees_at_ms.map(rfc3339),
             charged_at: rfc3339(row.seen_ms),
-            frees_at_ms: row.frees_at_ms,
+            frees_at_ms,
         }
     }
 
@@ -185,7 +185,7 @@ impl<'a> Sight<'a> {
             }
         };
         self.read_logs(&running, now, &mut problems);
-        match counters(&self.args.state.state, now) {
+        match places::counters(&self.args.state.state, now) {
             Ok(rows) => rows.into_iter().for_each(|row| grants.take_counter(row, &running)),
             Err(error) => problems.push(error),
         }

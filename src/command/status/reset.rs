@@ -19,8 +19,6 @@ use crate::shell::clock::moment;
 use crate::shell::ledger::{CounterRow, redis, sqlite};
 use crate::shell::sessions::{self, Running};
 
-use super::counters;
-
 /// How long a log may be held by others.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How near a name has to be to be offered in the place of one that is not there.
@@ -37,7 +35,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
         return Err(anyhow!("failed to reset counter `{}`: {why}", args.counter).into());
     }
     let directory = places::directory(state)?;
-    let rows = counters(state, moment())?;
+    let rows = places::counters(state, moment())?;
     let (meant, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_meant(args, row));
     if meant.is_empty() {
         return Err(unknown(args, &others, &places::shown(state, &directory)).into());
@@ -163,7 +161,8 @@ fn tell_log(
 }
 
 fn told(row: &CounterRow) -> String {
-    let CounterRow { server, name, window, used, max, .. } = row;
+    let CounterRow { server, name, window, max, .. } = row;
+    let used = row.used();
     format!(
         "reset `{name}` of server `{server}`, {}: {used} of {max} per {window} were used",
         whose(row)

@@ -17,23 +17,15 @@ use rustix::process::Signal;
 
 use super::{Event, Relay, Wanted};
 use crate::shell::notices::Verbosity;
-use crate::shell::upstream::Exit;
+use crate::shell::upstream::{AFTERMATH, Exit, GLANCE, MERCY, PATIENCE};
 
 /// The exit code when a drain ended with requests unanswered (SPEC C2).
 const NOT_DONE: u8 = 2;
 
-/// From closing the server's stdin to SIGTERM.
-const PATIENCE: Duration = Duration::from_millis(1200);
-/// From SIGTERM to SIGKILL.
-const MERCY: Duration = Duration::from_millis(400);
 /// From closing the server's stdin until nobody of its group is left.
 const STOP: Duration = Duration::from_millis(1800);
-/// What a server that has exited may still have in its pipe, or a client still take.
-const AFTERMATH: Duration = Duration::from_millis(200);
-/// So often that is waited for while something still comes: what a server left behind may write for ever.
+/// So often what a server that has exited left behind is waited for while something still comes: it may write for ever.
 const AFTERMATHS: u32 = 5;
-/// How often it is looked whether anybody is left of the server's group.
-const GLANCE: Duration = Duration::from_millis(10);
 /// How long the client has for the last answers at a stop.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 

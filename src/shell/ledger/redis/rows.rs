@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
-use crate::engine::limits::{Amount, Counter, Scope};
+use crate::engine::limits::{Counter, Scope};
 
 use super::link::PATIENCE;
 use super::names::{self, PREFIX, shown};
@@ -132,7 +132,6 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     charged.sort_unstable();
     let counter = Counter::restore(window, charged);
     let seen_ms = hash.get("seen")?.parse().ok()?;
-    let at_ms = now_ms.max(seen_ms);
     let scope: Scope = names::scope(hash.get("scope")?)?;
     Some(CounterRow {
         server: text("server")?,
@@ -140,9 +139,9 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
         holder: text("holder")?,
         name: text("name")?,
         window,
-        used: Amount::from_nanos(counter.used(at_ms)).unwrap_or_default(),
+        counter,
+        at_ms: now_ms.max(seen_ms),
         max: amount(hash.get("max")?)?,
-        frees_at_ms: counter.frees_at_ms(at_ms),
         seen_ms,
     })
 }

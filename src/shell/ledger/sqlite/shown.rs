@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::engine::limits::{Amount, Counter, LimitClock, Now};
+use crate::engine::limits::{Counter, LimitClock, Now};
 
 use super::row::Row;
 use super::store::{boot, scope, seen, transact, window};
@@ -38,9 +38,9 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
             holder: found.get(2)?,
             name: found.get(3)?,
             window,
-            used: Amount::from_nanos(row.counter.used(at_ms)).unwrap_or_default(),
+            counter: row.counter,
+            at_ms,
             max: row.max,
-            frees_at_ms: row.counter.frees_at_ms(at_ms),
             seen_ms: row.seen.wall_ms,
         });
     }

@@ -1,0 +1,42 @@
+//! The server that was typed: what is said if it cannot be started, and what tools it has.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use super::Failure;
+use crate::shell::probe::{self, ProbeError};
+use crate::shell::upstream::start_failure_code;
+
+/// The server's program. Its arguments may hold secrets, and are shown nowhere.
+#[must_use]
+pub fn program(command: &[OsString]) -> String {
+    command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// A server that could not be started (SPEC C2).
+#[must_use]
+pub fn not_started(command: &[OsString], error: io::Error) -> Failure {
+    let exit_code = start_failure_code(&error);
+    let what = format!("failed to start server `{}`", program(command));
+    Failure { error: anyhow::Error::new(error).context(what), exit_code }
+}
+
+/// Starts a server, reads its list of tools, and stops it. `patience` is how long it has for each answer.
+///
+/// # Errors
+/// The server cannot be started, does not answer, or callgate is told to stop meanwhile.
+pub fn tools(command: &[OsString], patience: Duration) -> Result<Vec<Value>, Failure> {
+    let what = || format!("failed to list the tools of server `{}`", program(command));
+    probe::tools(command, patience).map_err(|error| match error {
+        ProbeError::NotStarted(error) => not_started(command, error),
+        ProbeError::Signalled(number) => Failure {
+            error: anyhow!("stopped by signal {number}").context(what()),
+            exit_code: 128_u8.saturating_add(number),
+        },
+        ProbeError::Unanswered(error) => error.context(what()).into(),
+    })
+}
