@@ -22,6 +22,9 @@ pub mod matrix;
 
 pub mod class;
 pub mod classify;
+pub mod extend;
+pub mod observed;
+pub mod proposal;
 mod words;
 
 pub mod answer;

@@ -37,10 +37,10 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Read,
         Low,
         "analyse analyze ask autocomplete browse calculate categorise categorize classify compare \
-         compute convert count decode describe detect echo enumerate estimate examine \
+         compute convert count crawl decode describe detect divide echo enumerate estimate examine \
          explain explore extract fetch find get glob grep identify inspect introspect list lookup \
-         measure monitor observe parse peek ping poll predict preview probe read recall recommend \
-         retrieve scrape search show simulate solve summarise summarize suggest think \
+         measure monitor multiply observe parse peek ping poll predict preview probe read recall recommend \
+         retrieve scrape search show simulate solve subtract summarise summarize suggest think \
          transcribe translate validate verify view visualise visualize wait whoami",
     ),
     (Either, Read, Low, "check diagnose filter load match query render scan score select watch"),
@@ -49,7 +49,7 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Noun,
         Read,
         Low,
-        "balance contents details diff docs documentation forecast health help history info \
+        "balance calculator contents details diff docs documentation forecast health help history info \
          information log logs metadata metrics news ocr price prices schema screenshot snapshot \
          stat statistics stats status summary thinking tree usage version weather whois",
     ),
@@ -59,12 +59,12 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Medium,
         "accept acknowledge activate add adjust alter annotate append assign attach \
          click close complete compose compress concatenate configure create crop deactivate \
-         decline define detach dismiss download drag duplicate edit emulate enable encrypt enhance fill \
+         decline define detach dismiss download draft drag duplicate edit emulate enable encrypt enhance fill finalise finalize \
          fix follow generate handle hover increment initialise initialize insert join \
-         make migrate mkdir modify navigate organise organize patch pause persist pin populate \
+         make mark migrate mkdir modify navigate organise organize patch pause persist pin play populate \
          prepend press promote put redirect register rename reopen reorder reschedule resize \
          rewrite rotate save scroll shorten store stylize subscribe swipe sync synchronise \
-         synchronize synthesise synthesize tap toggle unarchive unassign unfollow unlock unpin \
+         synchronize synthesise synthesize tap toggle turn unarchive unassign unfollow unlock unpin \
          unstage unsubscribe unzip update upload upscale upsert write zip",
     ),
     (
@@ -72,7 +72,7 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Write,
         Medium,
         "archive backup change clone comment commit copy draw export flag fork format import init label \
-         link lock manage mark merge move open pull rebase resolve scale schedule set sort split \
+         link lock manage merge move open pull rebase resolve scale schedule set sort split \
          stage star stash submit switch tag touch track transform type upgrade vote",
     ),
     (First, Write, Medium, "book log note order place plan record request"),
@@ -82,7 +82,7 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Write,
         High,
         "approve authorise authorize ban broadcast cancel disable kick notify \
-         overwrite publish reject restore revert rollback send suspend tweet unpublish",
+         overwrite publish reject restore revert rollback send sign suspend tweet unpublish",
     ),
     (Either, Write, High, "block force forward grant invite post push replace reply share"),
     (First, Write, High, "dm email mail message sms text"),
@@ -90,12 +90,12 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Verb,
         Execute,
         High,
-        "act apply automate bootstrap dispatch eval evaluate exec execute install invoke \
+        "act apply automate bootstrap dispatch eval evaluate exec execute install interact invoke \
          kill reboot redeploy reinstall relaunch rerun restart shutdown spawn undeploy",
     ),
     (Either, Execute, High, "boot build compile deploy launch run start stop trigger"),
     (First, Execute, High, "call test"),
-    (Noun, Execute, High, "bash cmd command console powershell repl shell sql ssh terminal tmux zsh"),
+    (Noun, Execute, High, "bash cmd command console javascript powershell python repl shell sql ssh terminal tmux zsh"),
     (
         Verb,
         Financial,
@@ -126,32 +126,37 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
 ];
 
 /// Words that mean something else beside another one.
-const PAIRS: [(&str, &str, Class, Risk); 20] = [
-    ("open", "file files folder directory document doc page note notebook node nodes", Read, Low),
-    ("open", "position account", Financial, Critical),
-    ("test", "connection", Read, Low),
-    ("resolve", "id address name dns host hostname library path", Read, Low),
-    ("checkout", "git branch commit file pr pull ref repo repository tag", Write, Medium),
-    ("transfer", "call data domain file files issue ownership project repo repository ticket", Write, High),
-    ("swap", "file files item items", Write, Medium),
-    ("drop", "browser drag", Write, Medium),
-    ("remove", "background noise watermark whitespace", Write, Medium),
+const PAIRS: [(&str, &str, Class, Risk); 25] = [
+    ("approve", "allowance spending token tokens", Financial, Critical),
+    ("cancel", "order orders subscription", Financial, High),
+    ("checkout", "branch commit file git pr pull ref repo repository tag", Write, Medium),
+    ("clean", "data string text", Write, Medium),
     ("clear", "cache filter filters selection", Write, Medium),
-    ("reset", "password view zoom", Write, High),
+    ("close", "position", Financial, Critical),
+    ("create", "order orders subscription transaction", Financial, High),
+    ("drop", "browser drag", Write, Medium),
     ("flush", "buffer", Write, Medium),
     ("format", "disk drive partition volume", Destructive, Critical),
-    ("clean", "data string text", Write, Medium),
-    ("cancel", "order orders", Financial, High),
-    ("create", "order orders transaction", Financial, High),
-    ("modify", "order orders", Financial, High),
-    ("place", "order orders bet bid", Financial, Critical),
-    ("send", "token tokens transaction", Financial, Critical),
+    ("modify", "order orders subscription", Financial, High),
+    ("open", "doc document directory file files folder node nodes note notebook page", Read, Low),
+    ("open", "account position", Financial, Critical),
+    ("place", "bet bid order orders", Financial, Critical),
+    ("remove", "background noise watermark whitespace", Write, Medium),
+    ("reset", "password view zoom", Write, High),
+    ("resolve", "address dns host hostname id library name path", Read, Low),
+    ("send", "bitcoin btc crypto eth ether fund funds money nft payment payments", Financial, Critical),
+    ("send", "token tokens transaction usdc usdt", Financial, Critical),
+    ("sign", "transaction", Financial, Critical),
     ("submit", "order orders transaction", Financial, Critical),
+    ("swap", "file files item items", Write, Medium),
+    ("test", "connection", Read, Low),
+    ("transfer", "call data domain file files issue ownership project repo repository", Write, High),
+    ("update", "order orders subscription", Financial, High),
 ];
 
 /// Things that stand for money: to make or change one is financial.
 pub(super) const MONEY: &str = "bitcoin btc charge charges checkout crypto eth ether fund funds invoice invoices loan loans money nft \
-     payment payments payout payouts purchase purchases refund refunds satoshis subscription subscriptions trade \
+     payment payments payout payouts purchase purchases refund refunds satoshis trade \
      trades transfer transfers usdc usdt withdrawal withdrawals";
 
 /// Things that obey: to write to one is to have it run what is written.
