@@ -48,7 +48,7 @@ impl Recording {
     ///
     /// # Errors
     /// The file cannot be read, or is no recording.
-    pub fn next(&mut self) -> anyhow::Result<Option<(u64, Entry<'_>)>> {
+    pub fn next_entry(&mut self) -> anyhow::Result<Option<(u64, Entry<'_>)>> {
         let what = || format!("failed to read recording `{}`", self.path.display());
         let mut is_whole = true;
         self.line.clear();

@@ -64,7 +64,7 @@ fn decide_all(
     report: &mut Report,
     out: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    while let Some((number, entry)) = recording.next()? {
+    while let Some((number, entry)) = recording.next_entry()? {
         let ruling = judge.hear(&entry);
         let before = other.as_mut().map(|other| other.hear(&entry));
         let (Some(ruling), before) = (ruling, before.flatten()) else { continue };

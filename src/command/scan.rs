@@ -154,4 +154,3 @@ fn compact(json: &str) -> String {
     };
     json.chars().filter(keep).collect()
 }
-

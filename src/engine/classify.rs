@@ -190,10 +190,9 @@ fn evidence<'w>(word: &'w str, meaning: Meaning, beside: &[&'w str]) -> Evidence
 }
 
 /// The first of those that are ruled most strictly.
-fn strictest<'w>(found: Vec<(usize, Evidence<'w>)>) -> Option<(usize, Evidence<'w>)> {
+fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)> {
     found.into_iter().reduce(|strictest, other| {
-        let is_stricter =
-            (other.1.class, other.1.risk) > (strictest.1.class, strictest.1.risk);
+        let is_stricter = (other.1.class, other.1.risk) > (strictest.1.class, strictest.1.risk);
         if is_stricter { other } else { strictest }
     })
 }
@@ -227,8 +226,10 @@ fn name_words(name: &str) -> Vec<String> {
 /// or an `and`. `beside` are words that stand with all of them.
 fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     let sentence = text.trim_start().split(['.', '\n', ';', '!']).next().unwrap_or_default();
-    let pieces: Vec<(&str, String)> =
-        sentence.split_ascii_whitespace().map(|piece| (piece, plain(piece).to_lowercase())).collect();
+    let pieces: Vec<(&str, String)> = sentence
+        .split_ascii_whitespace()
+        .map(|piece| (piece, plain(piece).to_lowercase()))
+        .collect();
     let beside: Vec<&str> =
         pieces.iter().map(|(_, word)| word.as_str()).chain(beside.iter().copied()).collect();
     let mut found = Vec::new();
@@ -242,7 +243,8 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
             is_joined |= joins;
             continue;
         }
-        let verb = verb_of(word).filter(|(_, verb)| is_joined && (is_head || verb.kind == Kind::Verb));
+        let verb =
+            verb_of(word).filter(|(_, verb)| is_joined && (is_head || verb.kind == Kind::Verb));
         is_joined = piece.ends_with(',');
         is_head &= verb.is_some();
         match verb {
@@ -359,7 +361,8 @@ impl Judge {
             return;
         }
         let find = |list| arguments.iter().find(|argument| is_one_of(argument, list));
-        let runs = find(COMMAND_ARGUMENTS).or_else(|| find(CODE_ARGUMENTS).filter(|_| self.is_blank));
+        let runs =
+            find(COMMAND_ARGUMENTS).or_else(|| find(CODE_ARGUMENTS).filter(|_| self.is_blank));
         let pays = find(AMOUNT_ARGUMENTS).zip(find(PAYMENT_ARGUMENTS));
         if let Some(argument) = runs.filter(|_| self.class < Class::Execute) {
             self.becomes(Class::Execute, Risk::High, format_args!("it takes a `{argument}`"));
@@ -414,7 +417,10 @@ impl Judge {
         match self.class {
             Class::Read => {
                 let is_key = name.windows(2).find(|pair| {
-                    matches!(pair, ["api" | "private", "key" | "keys"] | ["access", "token" | "tokens"])
+                    matches!(
+                        pair,
+                        ["api" | "private", "key" | "keys"] | ["access", "token" | "tokens"]
+                    )
                 });
                 let key = is_key.and_then(|pair| pair.last());
                 if let Some(secret) = named(SECRETS).or(key) {
@@ -439,7 +445,8 @@ impl Judge {
                 }
             }
             Class::Financial => {
-                if let Some(amount) = taken(AMOUNT_ARGUMENTS).filter(|_| self.risk < Risk::Critical) {
+                if let Some(amount) = taken(AMOUNT_ARGUMENTS).filter(|_| self.risk < Risk::Critical)
+                {
                     self.risk = Risk::Critical;
                     self.note(format_args!("it takes `{amount}`"));
                 }

@@ -3,7 +3,7 @@
 
 use super::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::proposal::{Layout, Proposal, Treatment, string};
-use super::value::{Kind, Value};
+use super::value::Value;
 
 /// Puts proposals into the text of a sound policy. `None` if it is none.
 #[must_use]
@@ -16,7 +16,8 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     let mut insertions = Vec::new();
     let mut members = Vec::new();
     let name = |proposal: &&Proposal, _: &Layout<'_>, _: &str| string(&proposal.tool);
-    let rule = |proposal: &&Proposal, layout: &Layout<'_>, indent: &str| proposal.entry(layout, indent);
+    let rule =
+        |proposal: &&Proposal, layout: &Layout<'_>, indent: &str| proposal.entry(layout, indent);
     for (key, brackets, items, write) in [
         ("hide", ["[", "]"], hidden, &name as Write<'_>),
         ("tools", ["{", "}"], ruled, &rule as Write<'_>),
@@ -30,11 +31,12 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
         }
     }
     if !members.is_empty() {
-        let write = |(key, brackets, items, write): &Member<'_>, layout: &Layout<'_>, indent: &str| {
-            let inner = [indent, layout.unit].concat();
-            let items = items.iter().map(|item| write(item, layout, &inner));
-            format!("{}: {}", string(key), layout.list(items, *brackets, indent))
-        };
+        let write =
+            |(key, brackets, items, write): &Member<'_>, layout: &Layout<'_>, indent: &str| {
+                let inner = [indent, layout.unit].concat();
+                let items = items.iter().map(|item| write(item, layout, &inner));
+                format!("{}: {}", string(key), layout.list(items, *brackets, indent))
+            };
         insertions.push(file.insert(root, &members, &write));
     }
     insertions.sort_by_key(|(at, _)| *at);
@@ -106,8 +108,9 @@ impl<'f> File<'f> {
         let own = match last_key {
             Some(key) => self.indent_before(key).map(str::to_owned),
             // An empty list of one line is opened, if the file is one of many lines.
-            None => (is_open || self.text.trim().contains('\n'))
-                .then(|| [outer, self.unit].concat()),
+            None => {
+                (is_open || self.text.trim().contains('\n')).then(|| [outer, self.unit].concat())
+            }
         };
         let Some(indent) = own else {
             let layout = Layout { newline: None, unit: self.unit };
@@ -131,16 +134,8 @@ impl<'f> File<'f> {
 
 /// Where the last item of a list begins and ends: with its key, if it has one.
 fn last_item(list: Value<'_>) -> (Option<usize>, Option<usize>) {
-    let (begins, ends) = match list.kind() {
-        Kind::Array => {
-            let last = list.elements().last();
-            (last.map(Value::start), last.map(Value::end))
-        }
-        _ => {
-            let last = list.members().last();
-            let key = last.map(|member| member.key.start().saturating_sub(1));
-            (key, last.map(|member| member.value.end()))
-        }
-    };
-    (begins, ends)
+    let element = list.elements().last().map(|element| (element.start(), element.end()));
+    let member = list.members().last();
+    let member = member.map(|member| (member.key.start().saturating_sub(1), member.value.end()));
+    element.or(member).unzip()
 }

@@ -127,9 +127,8 @@ impl Observed {
     fn proposal(&self, verdict: Verdict) -> Proposal {
         let Observed { tool, calls, sessions, minute, day, .. } = self;
         let (minute, day) = (minute.highest, day.highest);
-        let plural = |count: u64, what: &str| {
-            format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-        };
+        let plural =
+            |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let evidence = format!(
             "Seen {} in {}, at most {minute} in a minute and {day} in a day.",
             plural(*calls, "call"),
@@ -140,7 +139,8 @@ impl Observed {
             if is_grave { (1, 1) } else { (LEAST_A_MINUTE, LEAST_A_DAY) };
         let a_minute = with_room(minute).max(least_a_minute);
         let a_day = with_room(day).max(least_a_day);
-        let cap = |window, suffix: &str, max| Cap { counter: format!("{tool}_{suffix}"), window, max };
+        let cap =
+            |window, suffix: &str, max| Cap { counter: format!("{tool}_{suffix}"), window, max };
         let mut caps = vec![cap("minute", "rate", a_minute), cap("day", "day", a_day)];
         // As many a minute as a day: the day says it all.
         caps.retain(|cap| cap.window == "day" || a_minute < a_day);

@@ -128,24 +128,22 @@ impl Proposals {
     /// Proposes a treatment for each tool of a list that `policy` does not name yet.
     #[must_use]
     pub fn for_list(tools: &[ListedTool], policy: Option<&Policy>) -> Self {
-        let mut judged: Vec<(&str, Verdict)> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut order = Vec::new();
+        let mut judged: HashMap<&str, Verdict> = HashMap::new();
         for tool in tools {
             let verdict = classify(tool);
+            let strict = |verdict: &Verdict| (verdict.class, verdict.risk);
+            let before = judged.get(tool.name.as_str()).map(strict);
+            if before.is_none() {
+                order.push(tool.name.as_str());
+            }
             // A tool that is listed twice is the worse of the two.
-            match places.get(tool.name.as_str()).and_then(|&place| judged.get_mut(place)) {
-                Some((_, before)) => {
-                    if (verdict.class, verdict.risk) > (before.class, before.risk) {
-                        *before = verdict;
-                    }
-                }
-                None => {
-                    places.insert(&tool.name, judged.len());
-                    judged.push((&tool.name, verdict));
-                }
+            if before.is_none_or(|before| before < strict(&verdict)) {
+                judged.insert(&tool.name, verdict);
             }
         }
-        let entries = judged.into_iter().map(|(tool, verdict)| {
+        let entries = order.into_iter().filter_map(|tool| Some((tool, judged.remove(tool)?)));
+        let entries = entries.map(|(tool, verdict)| {
             let treatment = Treatment::of(verdict.class, tool);
             Proposal { tool: tool.to_owned(), verdict, treatment, evidence: None }
         });
@@ -316,8 +314,7 @@ fn counters_of(policy: &Policy) -> HashSet<String> {
 
 /// Gives a counter a name that no other has: to share one would change a rule that is there.
 fn make_own(counter: &mut String, taken: &HashSet<String>) {
-    let free = (2_u32..).map(|nth| format!("{counter}_{nth}")).find(|name| !taken.contains(name));
-    if let Some(free) = free.filter(|_| taken.contains(counter)) {
-        *counter = free;
+    while taken.contains(counter) {
+        counter.push('_');
     }
 }

@@ -95,7 +95,12 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
     ),
     (Either, Execute, High, "boot build compile deploy launch run start stop trigger"),
     (First, Execute, High, "call test"),
-    (Noun, Execute, High, "bash cmd command console javascript powershell python repl shell sql ssh terminal tmux zsh"),
+    (
+        Noun,
+        Execute,
+        High,
+        "bash cmd command console javascript powershell python repl shell sql ssh terminal tmux zsh",
+    ),
     (
         Verb,
         Financial,
@@ -144,13 +149,23 @@ const PAIRS: [(&str, &str, Class, Risk); 25] = [
     ("remove", "background noise watermark whitespace", Write, Medium),
     ("reset", "password view zoom", Write, High),
     ("resolve", "address dns host hostname id library name path", Read, Low),
-    ("send", "bitcoin btc crypto eth ether fund funds money nft payment payments", Financial, Critical),
+    (
+        "send",
+        "bitcoin btc crypto eth ether fund funds money nft payment payments",
+        Financial,
+        Critical,
+    ),
     ("send", "token tokens transaction usdc usdt", Financial, Critical),
     ("sign", "transaction", Financial, Critical),
     ("submit", "order orders transaction", Financial, Critical),
     ("swap", "file files item items", Write, Medium),
     ("test", "connection", Read, Low),
-    ("transfer", "call data domain file files issue ownership project repo repository", Write, High),
+    (
+        "transfer",
+        "call data domain file files issue ownership project repo repository",
+        Write,
+        High,
+    ),
     ("update", "order orders subscription", Financial, High),
 ];
 
@@ -160,7 +175,8 @@ pub(super) const MONEY: &str = "bitcoin btc charge charges checkout crypto eth e
      trades transfer transfers usdc usdt withdrawal withdrawals";
 
 /// Things that obey: to write to one is to have it run what is written.
-pub(super) const RUNS: &str = "bash cmd command commands powershell repl shell ssh stdin terminal tmux zsh";
+pub(super) const RUNS: &str =
+    "bash cmd command commands powershell repl shell ssh stdin terminal tmux zsh";
 
 /// Things that one program should not tell another.
 pub(super) const SECRETS: &str = "apikey apikeys credential credentials env environ keychain passphrase passwd password passwords \
@@ -171,7 +187,8 @@ pub(super) const WHOLES: &str = "account accounts all bucket buckets cluster clu
      org organisation organization project projects repo repository schema table tables volume workspace";
 
 /// Words beside which an execution is one of whatever the call holds.
-pub(super) const CODE: &str = "bash cmd code command commands javascript powershell python script scripts shell sql";
+pub(super) const CODE: &str =
+    "bash cmd code command commands javascript powershell python script scripts shell sql";
 
 /// Words of a description that say nothing before its verb.
 pub(super) const FILLERS: &str = "a ability also an and api attempts be can do does enables endpoint for function helper helps i \
@@ -179,8 +196,7 @@ pub(super) const FILLERS: &str = "a ability also an and api attempts be can do d
      using utility will you your allow allows";
 
 /// Arguments that hold what is run.
-pub(super) const CODE_ARGUMENTS: &str =
-    "bash cmd code command commands expression function javascript js program python script shell source sql statement";
+pub(super) const CODE_ARGUMENTS: &str = "bash cmd code command commands expression function javascript js program python script shell source sql statement";
 
 /// Arguments that give a tool away that runs them, even if its description does not.
 pub(super) const COMMAND_ARGUMENTS: &str = "cmd command commands script shell sql statement";
@@ -233,9 +249,9 @@ pub(super) fn glued(word: &str) -> Option<(&'static str, Meaning)> {
         let verb = words.split_ascii_whitespace().find(|verb| {
             // `deleted` and `deletes` are no verbs here, nor is who does it.
             verb.len() >= LEAST
-                && word.strip_prefix(verb).is_some_and(|rest| {
-                    rest.len() > 2 && !rest.starts_with(['d', 'r', 's', 'i'])
-                })
+                && word
+                    .strip_prefix(verb)
+                    .is_some_and(|rest| rest.len() > 2 && !rest.starts_with(['d', 'r', 's', 'i']))
         })?;
         Some((verb, Meaning { kind, class, risk }))
     })

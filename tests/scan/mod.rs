@@ -1,3 +1,6 @@
 //! `callgate scan`: what it makes of tools, and what it writes.
 
+mod agreement;
 mod classes;
+mod policies;
+mod updates;

@@ -91,8 +91,14 @@ impl Learned {
 
     fn proposals(&self, known: Option<&Policy>) -> Proposals {
         let judge = |tool: &str| {
-            let listed = self.listed.get(tool).cloned();
-            listed.unwrap_or_else(|| classify(&ListedTool::named(tool)))
+            if let Some(verdict) = self.listed.get(tool) {
+                return verdict.clone();
+            }
+            let mut verdict = classify(&ListedTool::named(tool));
+            if !self.listed.is_empty() {
+                verdict.reason.push_str("; no server in the recordings lists it");
+            }
+            verdict
         };
         Proposals::sift(self.observations.proposals(judge), known)
     }
@@ -118,7 +124,7 @@ struct Source {
 impl Source {
     /// The next call that is charged, and when. A recording without times is gone through at once.
     fn next(&mut self, learned: &mut Learned) -> anyhow::Result<Option<Call>> {
-        while let Some((_, entry)) = self.recording.next()? {
+        while let Some((_, entry)) = self.recording.next_entry()? {
             if entry.from == Side::Server {
                 learned.list(&entry.line);
             }

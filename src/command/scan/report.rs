@@ -87,7 +87,8 @@ impl Report<'_> {
     /// How many tools of which class.
     fn summary(&self, known: usize) -> String {
         let entries = &self.proposals.entries;
-        let tools = |count: usize| if count == 1 { "1 tool".to_owned() } else { format!("{count} tools") };
+        let tools =
+            |count: usize| if count == 1 { "1 tool".to_owned() } else { format!("{count} tools") };
         let whose = if self.is_learned { "the recordings" } else { "the server" };
         if entries.is_empty() && self.updated.is_some() {
             return format!("nothing is new: the policy names {} of {whose}", tools(known));
@@ -131,7 +132,8 @@ impl Report<'_> {
                 "evidence": evidence,
             })
         });
-        let unnamed = unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
+        let unnamed =
+            unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
         let policy = match target {
             Target::Stdout => Some(RawValue::from_string(super::compact(policy))?),
             Target::New(_) | Target::Old(_) => None,
