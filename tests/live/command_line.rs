@@ -170,7 +170,7 @@ fn set_executable(file: &Path) {
 #[test]
 fn a_signal_to_callgate_is_its_exit_code() {
     for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
-        let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
+        let mut gate = Wrap::allow_all().heeding_signals().serve(&json!(["echo"]));
         gate.serves(1);
         gate.signal(signal);
         assert_eq!(gate.wait(), End::quiet(128 + signal.as_raw()));

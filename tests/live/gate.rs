@@ -121,6 +121,11 @@ impl Wrap {
         self
     }
 
+    /// With no signal ignored, even if the tests are run behind `nohup` or in the background of a script.
+    pub(crate) fn heeding_signals(self) -> Self {
+        self.launched_by(["env", "--default-signal"])
+    }
+
     /// On these streams in place of pipes.
     pub(crate) fn on(mut self, streams: Streams) -> Self {
         self.streams = streams;

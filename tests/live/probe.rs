@@ -213,10 +213,10 @@ fn a_signal_ends_it_and_the_server() {
         std::thread::yield_now();
     }
     let pid = Pid::from_raw(i32::try_from(asking.pid()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
     let end = asking.wait();
-    assert_eq!(end.code, Some(130), "{end:?}");
-    assert!(end.stderr.ends_with("stopped by signal 2\n"), "{end:?}");
+    assert_eq!(end.code, Some(143), "{end:?}");
+    assert!(end.stderr.ends_with("stopped by signal 15\n"), "{end:?}");
     is_gone(dir.path());
 }
 

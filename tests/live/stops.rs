@@ -65,7 +65,7 @@ fn both_stopped(code: i32) -> End {
 #[test]
 fn a_signal_answers_what_is_in_flight() {
     for signal in SIGNALS {
-        let mut gate = two_in_flight(Wrap::allow_all());
+        let mut gate = two_in_flight(Wrap::allow_all().heeding_signals());
         gate.signal(signal);
         assert_eq!(gate.wait_for_stop(), both_stopped(128 + signal.as_raw()));
     }
@@ -89,7 +89,7 @@ fn what_the_server_still_says_is_relayed() {
 #[test]
 fn a_signal_ends_a_drain() {
     for signal in SIGNALS {
-        let mut gate = two_in_flight(Wrap::allow_all());
+        let mut gate = two_in_flight(Wrap::allow_all().heeding_signals());
         gate.close_input();
         gate.signal(signal);
         assert_eq!(gate.wait_for_stop(), both_stopped(128 + signal.as_raw()));
@@ -99,7 +99,8 @@ fn a_signal_ends_a_drain() {
 /// A person who presses Ctrl-C again means it no less; the code is that of the first.
 #[test]
 fn a_second_signal_changes_nothing() {
-    let mut gate = Wrap::allow_all().run(["sh", "-c", "trap '' TERM; echo ready >&2; sleep 30"]);
+    let stubborn = ["sh", "-c", "trap '' TERM; echo ready >&2; sleep 30"];
+    let mut gate = Wrap::allow_all().heeding_signals().run(stubborn);
     assert_eq!(gate.error_line(), "ready");
     gate.signal(Signal::INT);
     gate.signal(Signal::INT);

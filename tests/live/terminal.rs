@@ -13,7 +13,10 @@ const HOLD_OUTPUT: &[u8] = b"\x13";
 
 /// A callgate that leads the session of a terminal, as if a person's shell had been replaced by it.
 fn in_terminal(script: &Value) -> Gate {
-    Wrap::allow_all().launched_by(["setsid", "-c"]).on(Streams::terminal()).serve(script)
+    Wrap::allow_all()
+        .launched_by(["setsid", "-c", "env", "--default-signal"])
+        .on(Streams::terminal())
+        .serve(script)
 }
 
 /// What is typed is answered, and Ctrl-D at the beginning of a line is the end.
@@ -78,7 +81,10 @@ fn a_terminal_that_goes_takes_everybody_with_it() {
     let Streams { stdin, stdout, input, output } = Streams::terminal();
     let streams = Streams::pipes().reading(stdin).writing(stdout);
     let script = json!([{ "recv": 1 }, { "stderr": "asked" }, "hold"]);
-    let mut gate = Wrap::allow_all().launched_by(["setsid", "-c"]).on(streams).serve(&script);
+    let mut gate = Wrap::allow_all()
+        .launched_by(["setsid", "-c", "env", "--default-signal"])
+        .on(streams)
+        .serve(&script);
     let mut keyboard = input;
     writeln!(keyboard, "{}", call(1)).unwrap();
     assert_eq!(gate.error_line(), "asked");
