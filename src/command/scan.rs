@@ -31,16 +31,16 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let target = Target::of(args)?;
     let old = args.update.as_deref().map(Old::read).transpose()?;
     let known = old.as_ref().map(|old| &old.policy);
-    let (proposals, strays, description) = if args.sessions.is_empty() {
+    let (proposals, strays, notes, description) = if args.sessions.is_empty() {
         let tools: Vec<ListedTool> = server::tools(&args.command, args.timeout)?
             .iter()
             .filter_map(ListedTool::read)
             .collect();
         let strays = known.map(|policy| strays(policy, &tools)).unwrap_or_default();
-        (Proposals::for_list(&tools, known), strays, OF_LIST.to_owned())
+        (Proposals::for_list(&tools, known), strays, Vec::new(), OF_LIST.to_owned())
     } else {
-        let proposals = learn::learn(&args.sessions, known)?;
-        (proposals, Vec::new(), learn::description(args.sessions.len()))
+        let (proposals, notes) = learn::learn(&args.sessions, known)?;
+        (proposals, Vec::new(), notes, learn::description(args.sessions.len()))
     };
     let text = match &old {
         None => proposals.document(&description),
@@ -50,6 +50,7 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let report = Report {
         proposals: &proposals,
         strays: &strays,
+        notes: &notes,
         is_learned: !args.sessions.is_empty(),
         updated: args.update.as_deref(),
     };

@@ -44,6 +44,8 @@ struct Observed {
     day: Peak,
     /// Calls of the recording at hand whose time is not known.
     untimed: u64,
+    /// There were such calls.
+    is_untimed: bool,
 }
 
 /// A tool that was seen: the handle to it.
@@ -71,6 +73,7 @@ impl Observations {
                 minute: Peak::new(MINUTE),
                 day: Peak::new(DAY),
                 untimed: 0,
+                is_untimed: false,
             });
             place
         });
@@ -93,7 +96,10 @@ impl Observations {
 
     /// Takes note that nobody knows when it was.
     pub fn untimed(&mut self, seen: Seen) {
-        self.edit(seen, |observed| observed.untimed = observed.untimed.saturating_add(1));
+        self.edit(seen, |observed| {
+            observed.untimed = observed.untimed.saturating_add(1);
+            observed.is_untimed = true;
+        });
     }
 
     /// The end of a recording without times: its calls may all have been made in one minute.
@@ -106,12 +112,7 @@ impl Observations {
         }
     }
 
-    /// The tools, in the order of their first calls.
-    pub fn tools(&self) -> impl Iterator<Item = &str> {
-        self.tools.iter().map(|observed| observed.tool.as_str())
-    }
-
-    /// A policy's entry for each tool, with what was seen as evidence.
+    /// A policy's entry for each tool in the order of their first calls, with what was seen as evidence.
     pub fn proposals(&self, judge: impl Fn(&str) -> Verdict) -> impl Iterator<Item = Proposal> {
         self.tools.iter().map(move |observed| observed.proposal(judge(&observed.tool)))
     }
@@ -125,14 +126,15 @@ impl Observations {
 
 impl Observed {
     fn proposal(&self, verdict: Verdict) -> Proposal {
-        let Observed { tool, calls, sessions, minute, day, .. } = self;
+        let Observed { tool, calls, sessions, minute, day, is_untimed, untimed: _ } = self;
         let (minute, day) = (minute.highest, day.highest);
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
         let evidence = format!(
-            "Seen {} in {}, at most {minute} in a minute and {day} in a day.",
+            "Seen {} in {}, at most {minute} in a minute and {day} in a day{}.",
             plural(*calls, "call"),
             plural(*sessions, "session"),
+            if *is_untimed { ", as far as times are recorded" } else { "" },
         );
         let is_grave = verdict.class >= Class::Financial;
         let (least_a_minute, least_a_day) =

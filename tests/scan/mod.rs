@@ -1,6 +1,6 @@
 //! `callgate scan`: what it makes of tools, and what it writes.
 
 mod agreement;
-mod classes;
-mod policies;
+pub(crate) mod classes;
+pub(crate) mod policies;
 mod updates;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::classes::{sessions, tools_of};
 
 /// A policy for a list of tools.
-pub(super) fn policy_for(tools: &[Value]) -> String {
+pub(crate) fn policy_for(tools: &[Value]) -> String {
     let tools: Vec<ListedTool> = tools.iter().filter_map(ListedTool::read).collect();
     Proposals::for_list(&tools, None).document("A proposal.")
 }
@@ -150,7 +150,8 @@ fn any_name() -> impl Strategy<Value = String> {
         "get", "delete", "run", "pay", "create", "file", "all", "Git", "payment", "*", "?",
         "\u{200b}", "\u{202e}", "\"", "\\", "/", "~", "ﬁ", "é", "\n", " ", "_rate",
     ];
-    let word = prop_oneof![4 => select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
+    let word =
+        prop_oneof![4 => select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>()];
     vec(word, 0..4).prop_map(|words| words.join("_"))
 }
 

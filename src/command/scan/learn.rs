@@ -21,11 +21,15 @@ use crate::engine::proposal::Proposals;
 /// A policy that permits every call and charges it, as the one to be made will.
 const CHARGES_ALL: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[{"counter":"calls","window":"minute","max":1000000000000000}]}}"#;
 
-/// Proposes to permit what was called in these recordings, each tool as often as it was, with some room.
+/// Proposes to permit what was called in these recordings, each tool as often as it was, with some room; and says
+/// what was left out of them.
 ///
 /// # Errors
 /// One of them cannot be read.
-pub(super) fn learn(paths: &[PathBuf], known: Option<&Policy>) -> anyhow::Result<Proposals> {
+pub(super) fn learn(
+    paths: &[PathBuf],
+    known: Option<&Policy>,
+) -> anyhow::Result<(Proposals, Vec<String>)> {
     let policy = compile(CHARGES_ALL.as_bytes());
     let policy = Arc::new(policy.map_err(|problems| anyhow!("no policy: {problems:?}"))?);
     let mut learned = Learned::default();
@@ -52,7 +56,11 @@ pub(super) fn learn(paths: &[PathBuf], known: Option<&Policy>) -> anyhow::Result
             next.push(Reverse((call.at_ms, place, call.tool)));
         }
     }
-    Ok(learned.proposals(known))
+    let torn = paths.iter().zip(&sources).filter_map(|(path, source)| {
+        let (path, number) = (path.display(), source.recording.torn()?);
+        Some(format!("line {number} of `{path}`, the last, is not whole and was left out"))
+    });
+    Ok((learned.proposals(known), torn.collect()))
 }
 
 /// What a policy that was made of recordings says of itself.

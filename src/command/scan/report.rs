@@ -25,6 +25,8 @@ const INDENT: usize = 4;
 pub(super) struct Report<'r> {
     pub(super) proposals: &'r Proposals,
     pub(super) strays: &'r [Stray],
+    /// What was left out of recordings.
+    pub(super) notes: &'r [String],
     /// From recordings, and not from a server's list.
     pub(super) is_learned: bool,
     /// The policy of `--update`.
@@ -60,8 +62,11 @@ impl Report<'_> {
         for stray in self.strays {
             writeln!(out, "{}", visible(&stray_text(stray)))?;
         }
-        let between = !entries.is_empty() || !unnamed.is_empty() || !self.strays.is_empty();
-        if between {
+        for note in self.notes {
+            writeln!(out, "{}", visible(note))?;
+        }
+        let others = [unnamed.len(), self.strays.len(), self.notes.len()];
+        if !entries.is_empty() || others != [0; 3] {
             writeln!(out)?;
         }
         writeln!(out, "{}", self.summary(*known))?;
@@ -123,14 +128,17 @@ impl Report<'_> {
         let Proposals { entries, unnamed, known } = self.proposals;
         let tools = entries.iter().map(|entry| {
             let Proposal { tool, verdict, treatment, evidence } = entry;
-            json!({
+            let mut json = json!({
                 "tool": tool,
                 "class": verdict.class.word(),
                 "risk": verdict.risk.word(),
                 "rule": treatment.words(),
                 "reason": verdict.reason,
-                "evidence": evidence,
-            })
+            });
+            if let (Some(evidence), Some(json)) = (evidence, json.as_object_mut()) {
+                json.insert("evidence".to_owned(), evidence.as_str().into());
+            }
+            json
         });
         let unnamed =
             unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
@@ -141,6 +149,7 @@ impl Report<'_> {
         let json = Json {
             tools: tools.collect(),
             left_out: unnamed.collect(),
+            notes: self.notes,
             not_on_server: self.strays.iter().map(stray_json).collect(),
             named_already: *known,
             changed: is_new,
@@ -153,9 +162,11 @@ impl Report<'_> {
 
 /// A scan for programs.
 #[derive(Serialize)]
-struct Json {
+struct Json<'r> {
     tools: Vec<Value>,
     left_out: Vec<Value>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'r [String],
     not_on_server: Vec<Value>,
     named_already: usize,
     changed: bool,
