@@ -9,6 +9,7 @@ mod conditions;
 mod decimals;
 mod forwarding;
 mod frames;
+mod inquiry;
 mod keys;
 mod ledger;
 mod limits;
