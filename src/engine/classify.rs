@@ -18,11 +18,14 @@ use super::class::{Class, Risk};
 use super::name;
 use super::words::{
     self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, FILLERS,
-    Kind, MONEY, Meaning, PAYMENT_ARGUMENTS, RUNS, SECRETS, WHOLES, is_one_of,
+    Kind, MONEY, Meaning, OUTPUT_ARGUMENTS, PAYMENT_ARGUMENTS, RUNS, SECRETS, WHOLES, is_one_of,
 };
 
 /// So much of a name, a description or a list of arguments is looked at, in bytes or arguments.
 const MAX_LOOKED_AT: usize = 1024;
+
+/// So much of a word of the server's is quoted.
+const MAX_SHOWN: usize = 24;
 
 /// A tool as a server lists it: what of that says something.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -94,13 +97,32 @@ struct Evidence<'w> {
     words: Vec<Cow<'w, str>>,
 }
 
+/// An argument, and its name without what tells one way of writing from another.
+struct Argument<'t> {
+    name: &'t str,
+    plain: String,
+}
+
+impl<'t> Argument<'t> {
+    fn of(name: &'t str) -> Self {
+        let name = name.get(..name.floor_char_boundary(MAX_SHOWN)).unwrap_or_default();
+        let letters = name.chars().filter(char::is_ascii_alphanumeric);
+        Argument { name, plain: letters.map(|c| c.to_ascii_lowercase()).collect() }
+    }
+
+    /// The first of them that a list names.
+    fn find(arguments: &[Self], list: &str) -> Option<&'t str> {
+        arguments.iter().find(|argument| is_one_of(&argument.plain, list)).map(|found| found.name)
+    }
+}
+
 /// Judges a tool.
 #[must_use]
 pub fn classify(tool: &ListedTool) -> Verdict {
     let name = name_words(&tool.name);
     let name: Vec<&str> = name.iter().map(String::as_str).collect();
-    let arguments: Vec<String> =
-        tool.arguments.iter().map(|argument| argument.to_ascii_lowercase()).collect();
+    let arguments: Vec<Argument<'_>> =
+        tool.arguments.iter().map(|name| Argument::of(name)).collect();
     let said = in_text(&tool.description, &name).or_else(|| in_text(&tool.title, &name));
     let told = in_name(&name);
     let verbs = told.words();
@@ -166,6 +188,12 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
     let of_place = |place| others.iter().find(|(other, _)| *other == place);
     if let Some((_, given)) = name.last().filter(|word| gives(word)).and_then(|_| of_place(last)) {
         return Told::Perhaps(given.clone());
+    }
+    // Two of them, the last of which does more than look: nobody knows which is the verb.
+    let is_stricter =
+        |other: &Evidence<'_>| others.first().is_some_and(|(_, first)| other.class > first.class);
+    if let Some((_, end)) = of_place(last).filter(|(_, end)| is_stricter(end)) {
+        return Told::Perhaps(end.clone());
     }
     match others.into_iter().next() {
         Some((place, verb)) if place < last => Told::Clearly(verb),
@@ -243,8 +271,8 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
             is_joined |= joins;
             continue;
         }
-        let verb =
-            verb_of(word).filter(|(_, verb)| is_joined && (is_head || verb.kind == Kind::Verb));
+        let verb = if is_joined { verb_of(word) } else { None };
+        let verb = verb.filter(|(_, verb)| is_head || verb.kind == Kind::Verb);
         is_joined = piece.ends_with(',');
         is_head &= verb.is_some();
         match verb {
@@ -266,8 +294,7 @@ fn plain(piece: &str) -> &str {
 
 /// A word of a description as it is quoted.
 fn shown(piece: &str) -> String {
-    const MAX_CHARS: usize = 24;
-    plain(piece).chars().take(MAX_CHARS).collect()
+    plain(piece).chars().take(MAX_SHOWN).collect()
 }
 
 /// What a word means that stands where a verb does, in whatever person; and its stem.
@@ -355,12 +382,16 @@ impl Judge {
         }
     }
 
-    /// What its arguments give away, where its name has no verb.
-    fn arguments(&mut self, arguments: &[String]) {
+    /// What its arguments give away: that it writes somewhere, and, where its name has no verb, what runs or pays.
+    fn arguments(&mut self, arguments: &[Argument<'_>]) {
+        let find = |list| Argument::find(arguments, list);
+        if let Some(output) = find(OUTPUT_ARGUMENTS).filter(|_| self.class == Class::Read) {
+            let why = format_args!("it writes to `{output}`");
+            self.becomes(Class::Write, Risk::Medium, why);
+        }
         if !self.is_open {
             return;
         }
-        let find = |list| arguments.iter().find(|argument| is_one_of(argument, list));
         let runs =
             find(COMMAND_ARGUMENTS).or_else(|| find(CODE_ARGUMENTS).filter(|_| self.is_blank));
         let pays = find(AMOUNT_ARGUMENTS).zip(find(PAYMENT_ARGUMENTS));
@@ -411,9 +442,9 @@ impl Judge {
     }
 
     /// What makes it worse than others of its class.
-    fn worst(&mut self, name: &[&str], arguments: &[String], tool: &ListedTool) {
+    fn worst(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let named = |list| name.iter().find(|word| is_one_of(word, list));
-        let taken = |list| arguments.iter().find(|argument| is_one_of(argument, list));
+        let taken = |list| Argument::find(arguments, list);
         match self.class {
             Class::Read => {
                 let is_key = name.windows(2).find(|pair| {

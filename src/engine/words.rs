@@ -36,9 +36,9 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Verb,
         Read,
         Low,
-        "analyse analyze ask autocomplete browse calculate categorise categorize classify compare \
+        "analyse analyze ask autocomplete browse calculate capture categorise categorize classify compare \
          compute convert count crawl decode describe detect divide echo enumerate estimate examine \
-         explain explore extract fetch find get glob grep identify inspect introspect list lookup \
+         explain explore extract fetch find get glob grep identify inspect introspect list look lookup \
          measure monitor multiply observe parse peek ping poll predict preview probe read recall recommend \
          retrieve scrape search show simulate solve subtract summarise summarize suggest think \
          transcribe translate validate verify view visualise visualize wait whoami",
@@ -49,8 +49,8 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Noun,
         Read,
         Low,
-        "balance calculator contents details diff docs documentation forecast health help history info \
-         information log logs metadata metrics news ocr price prices schema screenshot snapshot \
+        "balance blame calculator contents details diff docs documentation forecast health help history info \
+         information log logs ls metadata metrics news ocr price prices pwd schema screenshot snapshot \
          stat statistics stats status summary thinking tree usage version weather whois",
     ),
     (
@@ -63,7 +63,7 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
          fix follow generate handle hover increment initialise initialize insert join \
          make mark migrate mkdir modify navigate organise organize patch pause persist pin play populate \
          prepend press promote put redirect register rename reopen reorder reschedule resize \
-         rewrite rotate save scroll shorten store stylize subscribe swipe sync synchronise \
+         rewrite rotate save say scroll shorten speak store stylize subscribe swipe sync synchronise \
          synchronize synthesise synthesize tap toggle turn unarchive unassign unfollow unlock unpin \
          unstage unsubscribe unzip update upload upscale upsert write zip",
     ),
@@ -82,9 +82,9 @@ const WORDS: [(Kind, Class, Risk, &str); 21] = [
         Write,
         High,
         "approve authorise authorize ban broadcast cancel disable kick notify \
-         overwrite publish reject restore revert rollback send sign suspend tweet unpublish",
+         overwrite publish reject replace restore revert rollback send sign suspend tweet unpublish",
     ),
-    (Either, Write, High, "block force forward grant invite post push replace reply share"),
+    (Either, Write, High, "block force forward grant invite post push reply share"),
     (First, Write, High, "dm email mail message sms text"),
     (
         Verb,
@@ -195,7 +195,7 @@ pub(super) const FILLERS: &str = "a ability also an and api attempts be can do d
      important it lets mcp method only or perform performs please the this that to tool tries used use useful uses \
      using utility will you your allow allows";
 
-/// Arguments that hold what is run.
+/// Arguments that hold what is run. All arguments are in small letters here, without the marks between words.
 pub(super) const CODE_ARGUMENTS: &str = "bash cmd code command commands expression function javascript js program python script shell source sql statement";
 
 /// Arguments that give a tool away that runs them, even if its description does not.
@@ -203,6 +203,10 @@ pub(super) const COMMAND_ARGUMENTS: &str = "cmd command commands script shell sq
 
 /// Arguments that hold an address.
 pub(super) const ADDRESS_ARGUMENTS: &str = "endpoint href uri uris url urls webhook";
+
+/// Arguments that say where something is written.
+pub(super) const OUTPUT_ARGUMENTS: &str = "dest destination outdir outfile outputdir outputdirectory outputfile outputfilename outputpath \
+     savepath saveto";
 
 /// Arguments that say how much is paid.
 pub(super) const AMOUNT_ARGUMENTS: &str = "amount value";

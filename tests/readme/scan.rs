@@ -39,7 +39,8 @@ fn verdicts_are_those_of_a_scan() {
 
 /// The rows as they would have to stand on the page.
 fn table(rows: &[Vec<String>]) -> String {
-    rows.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect()
+    let rows: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    rows.join("\n")
 }
 
 /// The classes, with the rule that each gets.

@@ -160,6 +160,8 @@ fn descriptions_and_arguments_speak_where_the_name_is_silent() {
         ("todo_list", "Create and manage todos", "action", Class::Write, Risk::Medium),
         ("list_todos", "Create a list of todos", "", Class::Read, Risk::Medium),
         ("get_page", "", "url", Class::Read, Risk::Medium),
+        ("convert_page", "", "input output_path", Class::Write, Risk::Medium),
+        ("convertPage", "", "input outputFormat", Class::Read, Risk::Low),
         ("create_payment", "", "amount", Class::Financial, Risk::Critical),
         ("create_invoice", "", "customer", Class::Financial, Risk::High),
         ("get_payment", "", "id", Class::Read, Risk::Low),
