@@ -6,6 +6,7 @@ mod explain;
 mod log;
 mod parse;
 mod replay;
+mod scan;
 mod schema;
 mod state;
 mod status;
@@ -19,6 +20,7 @@ pub use explain::ExplainArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
+pub use scan::ScanArgs;
 pub use schema::SchemaArgs;
 pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
@@ -46,6 +48,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Propose a policy for the tools of a server
+    Scan(ScanArgs),
     /// Look for what is wrong with policies, and run their tests
     Check(CheckArgs),
     /// Say what a policy makes of a call, and why

@@ -76,7 +76,7 @@ fn what_is_not_built_yet_is_a_usage_error() {
     }
     let help = run(dir.path(), ["--help"]);
     let wrap_help = run(dir.path(), ["wrap", "--help"]);
-    for verb in ["scan", "import", "approvals"] {
+    for verb in ["import", "approvals"] {
         is_an_error(&run(dir.path(), [verb]), verb);
         assert!(!help.stdout.contains(&format!("\n  {verb} ")), "{verb} is in the help");
     }
