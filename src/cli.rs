@@ -7,6 +7,7 @@ mod import;
 mod log;
 mod parse;
 mod replay;
+mod scan;
 mod schema;
 mod state;
 mod status;
@@ -21,6 +22,7 @@ pub use import::ImportArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
+pub use scan::ScanArgs;
 pub use schema::SchemaArgs;
 pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
@@ -48,6 +50,8 @@ pub struct Cli {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
+    /// Propose a policy for the tools of a server
+    Scan(ScanArgs),
     /// Look for what is wrong with policies, and run their tests
     Check(CheckArgs),
     /// Say what a policy makes of a call, and why

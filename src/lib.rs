@@ -23,6 +23,7 @@
 //!
 //!   example ► explain ► decide    tests in a policy; why a call is decided as it is
 //!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server
+//!   extend, observed ► proposal ► classify ► words       what a policy might say of tools that it does not know
 //! ```
 //!
 //! # The way of a frame

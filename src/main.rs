@@ -10,6 +10,7 @@ use callgate::command::explain::explain;
 use callgate::command::import::import;
 use callgate::command::log::log;
 use callgate::command::replay::replay;
+use callgate::command::scan::scan;
 use callgate::command::schema::schema;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
@@ -19,6 +20,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
+        Command::Scan(args) => scan(&args),
         Command::Check(args) => check(&args),
         Command::Explain(args) => explain(&args),
         Command::Log(args) => log(&args),

@@ -17,4 +17,5 @@ mod policy;
 mod properties;
 mod readme;
 mod redis;
+mod scan;
 mod tidy;

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 33] = [
+const ENGINE: [(&str, &[&str]); 39] = [
     ("answer", &["frame"]),
+    ("class", &[]),
+    ("classify", &["class", "name", "words"]),
     (
         "compile",
         &[
@@ -28,6 +30,7 @@ const ENGINE: [(&str, &[&str]); 33] = [
     ("decimal", &[]),
     ("excerpt", &["path", "value"]),
     ("example", &["decide", "explain", "limits", "mcp", "path", "policy"]),
+    ("extend", &["json", "proposal", "value"]),
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy"]),
     ("frame", &["json", "value"]),
     ("in_flight", &["frame"]),
@@ -54,8 +57,10 @@ const ENGINE: [(&str, &[&str]); 33] = [
     ("matrix", &["decide", "name", "policy"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &[]),
+    ("observed", &["class", "classify", "limits", "proposal"]),
     ("path", &["json", "value"]),
     ("policy", &["condition", "limits", "name", "path"]),
+    ("proposal", &["class", "classify", "name", "policy", "visible"]),
     ("record", &["line"]),
     ("recording", &["line"]),
     ("retry", &["in_flight", "mcp", "value"]),
@@ -84,6 +89,7 @@ const ENGINE: [(&str, &[&str]); 33] = [
     ("scan", &[]),
     ("value", &["decimal", "name", "scan"]),
     ("visible", &[]),
+    ("words", &["class"]),
     ("mod", &[]),
 ];
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Format;
+
 /// Options of `callgate import`.
 #[derive(Debug, Args)]
 #[command(
@@ -15,7 +17,11 @@ pub struct ImportArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Where to write the policy, a file that is not there yet, instead of stdout
+    /// Write the policy to this new file [default: stdout]; `-` is stdout
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// How the result is printed: with `json`, notes and errors stand beside the policy on stdout
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub format: Format,
 }

@@ -11,18 +11,21 @@ mod written;
 mod yaml;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use self::intercept::Intercept;
 use self::problems::{Found, Place, Problems};
 use self::written::Document;
-use super::diagnostics::Diagnostic;
-use super::{Failure, NO, layout, policy_file, print};
-use crate::cli::ImportArgs;
+use super::diagnostics::{Diagnostic, JsonDiagnostic, SourceFile};
+use super::policy_file::{self, POLICY};
+use super::{Failure, NO, layout, print};
+use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
 use crate::engine::visible::escape_json;
 use crate::shell::file;
@@ -44,23 +47,66 @@ pub struct Imported {
 /// The policy cannot be read, is not valid, or says what cannot be said exactly; or the result cannot be written.
 pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     let content = file::read("Intercept policy", &args.file)?;
-    let Imported { policy, notes } = match import_bytes(&content) {
-        Ok(imported) => imported,
-        Err(problems) => {
-            let summary = format!("failed to import `{}`", args.file.display());
-            let report = policy_file::report(&summary, &args.file, &content, &problems);
-            return Err(Failure { error: anyhow!(report), exit_code: NO });
-        }
-    };
-    match &args.output {
-        Some(path) => write_new(path, &policy)?,
-        None => print::result(|out| Ok(out.write_all(policy.as_bytes())?))?,
+    let imported = import_bytes(&content);
+    let new_file = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if let (Ok(Imported { policy, .. }), Some(path)) = (&imported, new_file) {
+        file::create(POLICY, path, policy.as_bytes())?;
+    }
+    if args.format == Format::Json {
+        let is_done = imported.is_ok();
+        let source = SourceFile::new(&args.file, &content);
+        print::result(|out| show_json(out, &source, &imported, new_file.is_none()))?;
+        return Ok(ExitCode::from(if is_done { 0 } else { NO }));
+    }
+    let Imported { policy, notes } = imported.map_err(|problems| {
+        let summary = format!("failed to import `{}`", args.file.display());
+        let report = policy_file::report(&summary, &args.file, &content, &problems);
+        Failure { error: anyhow!(report), exit_code: NO }
+    })?;
+    if new_file.is_none() {
+        print::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
     }
     for note in notes {
         // Nobody reads stderr: the policy is there all the same.
         let _ = writeln!(std::io::stderr(), "note: {note}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Json<'i> {
+    imported: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Box<RawValue>>,
+    notes: Vec<String>,
+    diagnostics: Vec<JsonDiagnostic<'i>>,
+}
+
+fn show_json(
+    out: &mut dyn Write,
+    source: &SourceFile<'_>,
+    imported: &Result<Imported, Vec<Diagnostic>>,
+    with_policy: bool,
+) -> anyhow::Result<()> {
+    let json = match imported {
+        Ok(Imported { policy, notes }) => Json {
+            imported: true,
+            policy: with_policy
+                .then(|| RawValue::from_string(layout::compact(policy)))
+                .transpose()?,
+            notes: notes.iter().map(ToString::to_string).collect(),
+            diagnostics: Vec::new(),
+        },
+        Err(problems) => Json {
+            imported: false,
+            policy: None,
+            notes: Vec::new(),
+            diagnostics: problems.iter().map(|problem| source.json(problem)).collect(),
+        },
+    };
+    writeln!(out, "{}", escape_json(&serde_json::to_string(&json)?))?;
+    Ok(())
 }
 
 /// Makes a policy of the bytes of a file of Intercept's. It has been compiled once.
@@ -115,15 +161,4 @@ fn prove(document: &Document, policy: &str, problems: &mut Problems) {
         let place = document.origin(&problem.pointer).cloned().unwrap_or_default();
         problems.add(&place, problem.message, problem.help.as_deref());
     }
-}
-
-/// Writes a file that is not there yet: a policy that somebody made is never lost.
-fn write_new(path: &Path, policy: &str) -> anyhow::Result<()> {
-    let named = || format!("failed to write policy `{}`", path.display());
-    let mut file = std::fs::File::create_new(path).with_context(named)?;
-    let written = file.write_all(policy.as_bytes()).and_then(|()| file.sync_all());
-    written.with_context(named).inspect_err(|_| {
-        // Half a policy helps nobody.
-        let _ = std::fs::remove_file(path);
-    })
 }

@@ -1,4 +1,4 @@
-//! JSON as a person would write it: what fits a line stands in one.
+//! JSON as a person would write it, where what fits a line stands in one, and as short as can be.
 
 use crate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::value::{Kind, Value};
@@ -70,4 +70,20 @@ fn in_line(value: Value<'_>) -> String {
         (Kind::Object, false) => format!("{{ {} }}", parts.join(", ")),
         (_, false) => format!("[{}]", parts.join(", ")),
     }
+}
+
+/// A document without the white space between its tokens.
+#[must_use]
+pub fn compact(json: &str) -> String {
+    let mut in_string = false;
+    let mut is_escaped = false;
+    let keep = |c: &char| {
+        let keeps = in_string || !c.is_ascii_whitespace();
+        if *c == '"' && !is_escaped {
+            in_string = !in_string;
+        }
+        is_escaped = in_string && *c == '\\' && !is_escaped;
+        keeps
+    };
+    json.chars().filter(keep).collect()
 }

@@ -74,25 +74,34 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
     if !matrix.strays.is_empty() {
         writeln!(out)?;
     }
-    for Stray { name, pointer, did_you_mean } in &matrix.strays {
-        let meant = did_you_mean.as_ref();
-        let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
-        let text = if name.contains(['*', '?']) {
-            format!("{pointer}: no tool of the server matches `{name}`")
-        } else {
-            format!("{pointer}: the server has no tool `{name}`{meant}")
-        };
-        writeln!(out, "{}", visible(&text))?;
+    for stray in &matrix.strays {
+        writeln!(out, "{}", visible(&stray_text(stray)))?;
     }
     Ok(())
+}
+
+/// What is said of a name that the server does not have.
+#[must_use]
+pub fn stray_text(Stray { name, pointer, did_you_mean }: &Stray) -> String {
+    let meant = did_you_mean.as_ref();
+    let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
+    if name.contains(['*', '?']) {
+        format!("{pointer}: no tool of the server matches `{name}`")
+    } else {
+        format!("{pointer}: the server has no tool `{name}`{meant}")
+    }
+}
+
+/// The same for programs.
+#[must_use]
+pub fn stray_json(Stray { name, pointer, did_you_mean }: &Stray) -> Value {
+    json!({ "name": name, "at": pointer, "did_you_mean": did_you_mean })
 }
 
 fn matrix_json(matrix: &Matrix) -> Value {
     let rows = matrix.rows.iter().map(|Row { tool, standing, entries }| {
         json!({ "tool": tool, "verdict": standing.word(), "entries": entries })
     });
-    let strays = matrix.strays.iter().map(|Stray { name, pointer, did_you_mean }| {
-        json!({ "name": name, "at": pointer, "did_you_mean": did_you_mean })
-    });
+    let strays = matrix.strays.iter().map(stray_json);
     json!({ "tools": rows.collect::<Vec<_>>(), "not_on_server": strays.collect::<Vec<_>>() })
 }

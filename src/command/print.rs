@@ -56,6 +56,13 @@ pub fn columns() -> usize {
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
 }
 
+/// The same of the terminal on stderr.
+#[must_use]
+pub fn error_columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+}
+
 /// How many rows the terminal on stdout has, if it is one.
 #[must_use]
 pub fn rows() -> Option<usize> {

@@ -364,7 +364,7 @@ impl Counter {
     }
 
     /// Charges the slot of `at_ms`, and says which that is.
-    fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
+    pub fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
         let slot = self.window.slot(at_ms).max(self.newest);
         self.add(cost.nanos, slot);
         slot

@@ -20,6 +20,13 @@ pub mod explain;
 pub mod lint;
 pub mod matrix;
 
+pub mod class;
+pub mod classify;
+pub mod extend;
+pub mod observed;
+pub mod proposal;
+mod words;
+
 pub mod answer;
 pub mod excerpt;
 pub mod in_flight;

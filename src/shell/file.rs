@@ -1,9 +1,9 @@
 //! A file that is read whole and without waiting, and the marks by which a change of it shows.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
@@ -79,4 +79,61 @@ fn read_regular(path: &Path) -> anyhow::Result<Vec<u8>> {
         return Err(anyhow!("larger than 16 MiB"));
     }
     Ok(bytes)
+}
+
+/// The mode of a new file: its owner writes it, and everybody may read it.
+const MODE: u32 = 0o644;
+
+/// Writes a file that is not there yet; `what` it is stands in the error.
+///
+/// # Errors
+/// It is there, or cannot be written; then there is none.
+pub fn create(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let written = write_new(path, MODE, content);
+    written.with_context(|| format!("failed to write {what} `{}`", path.display()))
+}
+
+/// Puts `content` in the place of `old`, in one step: whoever reads the file meets the one or the other. Its mode
+/// stays, and its owner if that is possible; a link to it stays a link.
+///
+/// # Errors
+/// It cannot be written, or holds something else than `old` by now; then it is as it was.
+pub fn replace(what: &str, path: &Path, old: &[u8], content: &[u8]) -> anyhow::Result<()> {
+    let replaced = replace_in_one_step(path, old, content);
+    replaced.with_context(|| format!("failed to write {what} `{}`", path.display()))
+}
+
+fn replace_in_one_step(path: &Path, old: &[u8], content: &[u8]) -> anyhow::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let before = std::fs::metadata(&path)?;
+    let making = beside(&path);
+    write_new(&making, 0o600, content)?;
+    let finished = || -> anyhow::Result<()> {
+        let mode = before.permissions().mode() & 0o7777;
+        // Only root can give a file away; for others it is theirs already, mostly.
+        let _ = std::os::unix::fs::chown(&making, Some(before.uid()), Some(before.gid()));
+        std::fs::set_permissions(&making, Permissions::from_mode(mode))?;
+        if read_regular(&path)? != old {
+            return Err(anyhow!("somebody else has written it meanwhile"));
+        }
+        Ok(std::fs::rename(&making, &path)?)
+    };
+    finished().inspect_err(|_| {
+        let _ = std::fs::remove_file(&making);
+    })
+}
+
+/// A name in the same directory that nobody else takes.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
+}
+
+/// Writes a new file down to the disk; if that fails, there is none.
+fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
 }

@@ -59,8 +59,10 @@ fn check_words(file: &[u8]) {
         for columns in [0, 80] {
             let shown = source.show(diagnostic, columns, false);
             assert!(!shown.chars().any(|c| c != '\n' && is_hidden(c)), "{shown:?}");
-            // A name, an arrow, the line and its mark.
-            let drawn = shown.lines().filter(|line| line.contains(" | "));
+            // The line and its mark, each behind a bar.
+            let margin = |c: char| c == ' ' || c.is_ascii_digit();
+            let drawn =
+                shown.lines().filter(|line| line.trim_start_matches(margin).starts_with('|'));
             for line in drawn.filter(|_| columns == 80) {
                 assert!(line.chars().count() <= 80 + diagnostic.message.len(), "{line:?}");
             }

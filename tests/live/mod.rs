@@ -44,6 +44,7 @@ mod reload_effects;
 mod reload_load;
 mod replay;
 mod retries;
+mod scan;
 mod server_frames;
 mod sessions;
 mod status;

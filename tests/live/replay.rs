@@ -2,11 +2,14 @@
 
 use super::gate::{Wrap, call, callgate, ok, temp_dir};
 use super::process::End;
+use crate::scan::classes::tools_of;
+use crate::scan::policies::policy_for;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Decides by pattern and argument, and counts over all tools.
 const STRICT: &str = r#"{"version":"1","default":"allow","hide":["nosuch"],
@@ -63,35 +66,56 @@ fn client_lines(recording: &str) -> Vec<String> {
     .collect()
 }
 
+/// What the calls of a recorded session came to behind a policy: as the client saw it, which is what a replay of the
+/// new recording says as well.
+fn outcomes(policy: &str, session: &Path) -> Vec<Outcome> {
+    let wrap = Wrap::new(policy).in_own_dir().option(["--record", "r.jsonl"]);
+    let mut gate = wrap.serve(&json!(["echo"]));
+    let mut live = Vec::new();
+    for line in client_lines(&fs::read_to_string(session).unwrap()) {
+        let message: Value = serde_json::from_str(&line).unwrap_or_default();
+        let asks = message["method"].is_string() && !message["id"].is_null();
+        if !asks {
+            gate.send(&line);
+            continue;
+        }
+        let answer = gate.ask(&line);
+        if message["method"] == "tools/call" {
+            live.push(by_answer(&message["id"], &answer));
+        }
+    }
+    assert_eq!(gate.end().code, Some(0), "{}", session.display());
+    let again = by_replay(gate.policy_file(), &gate.dir().join("r.jsonl"));
+    assert_eq!(again, live, "{}", session.display());
+    live
+}
+
+fn sessions() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions");
+    fs::read_dir(dir).unwrap().map(|file| file.unwrap().path()).collect()
+}
+
 #[test]
 fn every_recorded_session_is_decided_alike_live_and_in_replay() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sessions");
-    let mut verdicts = std::collections::BTreeMap::<String, usize>::new();
-    for file in fs::read_dir(dir).unwrap() {
-        let file = file.unwrap().path();
-        let mut gate =
-            Wrap::new(STRICT).in_own_dir().option(["--record", "r.jsonl"]).serve(&json!(["echo"]));
-        let mut live = Vec::new();
-        for line in client_lines(&fs::read_to_string(&file).unwrap()) {
-            let message: Value = serde_json::from_str(&line).unwrap_or_default();
-            let asks = message["method"].is_string() && !message["id"].is_null();
-            if !asks {
-                gate.send(&line);
-                continue;
-            }
-            let answer = gate.ask(&line);
-            if message["method"] == "tools/call" {
-                live.push(by_answer(&message["id"], &answer));
-            }
-        }
-        assert_eq!(gate.end().code, Some(0), "{}", file.display());
-        let again = by_replay(gate.policy_file(), &gate.dir().join("r.jsonl"));
-        assert_eq!(again, live, "{}", file.display());
-        for (_, verdict, _) in live {
+    let mut verdicts = BTreeMap::<String, usize>::new();
+    for session in sessions() {
+        for (_, verdict, _) in outcomes(STRICT, &session) {
             *verdicts.entry(verdict).or_default() += 1;
         }
     }
     assert!(verdicts.len() == 3 && verdicts.values().all(|count| *count >= 3), "{verdicts:?}");
+}
+
+/// So are the calls of each session behind the policy that a scan proposes for its server.
+#[test]
+fn a_scanned_policy_decides_alike_live_and_in_replay() {
+    let mut verdicts = BTreeMap::<String, usize>::new();
+    for session in sessions() {
+        for (_, verdict, _) in outcomes(&policy_for(&tools_of(&session)), &session) {
+            *verdicts.entry(verdict).or_default() += 1;
+        }
+    }
+    assert!(verdicts["allowed"] >= 50 && verdicts["denied"] >= 10, "{verdicts:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod clients;
 mod fragments;
 mod page;
+mod scan;
 mod schema;
 mod status;
 mod tables;

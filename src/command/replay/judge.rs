@@ -21,7 +21,7 @@ const MAX_UNANSWERED: usize = 32_768;
 
 /// What was decided of one line.
 #[derive(Debug)]
-pub(super) enum Ruling {
+pub(in crate::command) enum Ruling {
     /// A tool call.
     Call(Box<CallRecord>),
     /// A line that was refused, and why.
@@ -29,33 +29,40 @@ pub(super) enum Ruling {
 }
 
 /// A session that is fed from a recording.
-pub(super) struct Judge {
+pub(in crate::command) struct Judge {
     policy: Arc<Policy>,
     /// As with `wrap --shadow`.
     shadow: bool,
     session: Session,
     ledger: MemoryLedger,
     now: Now,
+    runs: u64,
+    /// The line heard last was charged.
+    charged: bool,
 }
 
 impl Judge {
-    pub(super) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
+    pub(in crate::command) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
         let session = session(&policy, shadow);
-        Judge { policy, shadow, session, ledger: MemoryLedger::default(), now: Now::default() }
+        let (ledger, now) = (MemoryLedger::default(), Now::default());
+        Judge { policy, shadow, session, ledger, now, runs: 0, charged: false }
     }
 
     /// Decides one line. `None` if there was nothing to decide.
-    pub(super) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
+    pub(in crate::command) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
         let stepped_back = self.tell_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
         if entry.from == Side::Client && begins_run(&entry.line, stepped_back) {
             self.session = session(&self.policy, self.shadow);
             self.ledger.begin_run();
+            self.runs = self.runs.saturating_add(1);
         }
         let step = self.decide(entry.from, &entry.line);
-        if let Step { reservation: Some(reservation), action, .. } = &step
-            && !matches!(action, Action::Forward)
-        {
-            self.ledger.release(reservation.clone());
+        self.charged = false;
+        if let Step { reservation: Some(reservation), action, .. } = &step {
+            self.charged = matches!(action, Action::Forward);
+            if !self.charged {
+                self.ledger.release(reservation.clone());
+            }
         }
         // A recording without times holds no answers either.
         let unanswered = self.session.expected_answers();
@@ -71,6 +78,16 @@ impl Judge {
             | Record::ToolsChanged { .. }
             | Record::Dropped { .. } => None,
         }
+    }
+
+    /// How many runs have begun with a handshake.
+    pub(in crate::command) fn runs(&self) -> u64 {
+        self.runs
+    }
+
+    /// When the line heard last was charged, if it was; by the recording's clock.
+    pub(in crate::command) fn charged_at(&self) -> Option<Now> {
+        self.charged.then_some(self.now)
     }
 
     fn decide(&mut self, side: Side, line: &[u8]) -> Step {

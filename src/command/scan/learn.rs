@@ -1,0 +1,159 @@
+//! Recordings, gone through together in the order of time: what was called, and how often at most.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use crate::command::recording::Recording;
+use crate::command::replay::judge::{Judge, Ruling};
+use crate::engine::classify::{ListedTool, Verdict, classify};
+use crate::engine::compile::compile;
+use crate::engine::inquiry::listed_in;
+use crate::engine::limits::LimitClock;
+use crate::engine::line::Side;
+use crate::engine::observed::{Observations, Seen};
+use crate::engine::policy::Policy;
+use crate::engine::proposal::Proposals;
+
+/// A policy that permits every call and charges it, as the one to be made will.
+const CHARGES_ALL: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[{"counter":"calls","window":"minute","max":1000000000000000}]}}"#;
+
+/// Proposes to permit what was called in these recordings, each tool as often as it was, with some room; and says
+/// what was left out of them.
+///
+/// # Errors
+/// One of them cannot be read.
+pub(super) fn learn(
+    paths: &[PathBuf],
+    known: Option<&Policy>,
+) -> anyhow::Result<(Proposals, Vec<String>)> {
+    let policy = compile(CHARGES_ALL.as_bytes());
+    let policy = Arc::new(policy.map_err(|problems| anyhow!("no policy: {problems:?}"))?);
+    let mut learned = Learned::default();
+    let mut sources: Vec<Source> = Vec::new();
+    let mut next = BinaryHeap::new();
+    for path in paths {
+        let mut source = Source {
+            recording: Recording::open(path)?,
+            judge: Judge::new(Arc::clone(&policy), false),
+            clock: LimitClock::default(),
+            run: 0,
+            seen: HashSet::new(),
+        };
+        if let Some(call) = source.next(&mut learned)? {
+            next.push(Reverse((call.at_ms, sources.len(), call.tool)));
+        }
+        sources.push(source);
+    }
+    // The earliest first: limits are shared by sessions that ran side by side.
+    while let Some(Reverse((at_ms, place, tool))) = next.pop() {
+        learned.observations.time(tool, at_ms);
+        let Some(source) = sources.get_mut(place) else { continue };
+        if let Some(call) = source.next(&mut learned)? {
+            next.push(Reverse((call.at_ms, place, call.tool)));
+        }
+    }
+    let torn = paths.iter().zip(&sources).filter_map(|(path, source)| {
+        let (path, number) = (path.display(), source.recording.torn()?);
+        Some(format!("line {number} of `{path}`, the last, is not whole and was left out"))
+    });
+    Ok((learned.proposals(known), torn.collect()))
+}
+
+/// What a policy that was made of recordings says of itself.
+pub(super) fn description(sessions: usize) -> String {
+    let recordings = if sessions == 1 { "1 recording" } else { &format!("{sessions} recordings") };
+    format!(
+        "Proposed by `callgate scan` from {recordings}: it permits what was called there, whether or not it should have been. Read it before you use it."
+    )
+}
+
+/// What the recordings hold.
+#[derive(Default)]
+struct Learned {
+    observations: Observations,
+    /// What the tools that servers list there are judged to be.
+    listed: HashMap<String, Verdict>,
+}
+
+impl Learned {
+    /// Takes note of a list of tools in a line, if there is one.
+    fn list(&mut self, line: &[u8]) {
+        if memchr::memmem::find(line, b"\"tools\"").is_none() {
+            return;
+        }
+        for tool in listed_in(line).unwrap_or_default().iter().filter_map(ListedTool::read) {
+            let verdict = classify(&tool);
+            match self.listed.get_mut(&tool.name) {
+                Some(before) if (verdict.class, verdict.risk) <= (before.class, before.risk) => {}
+                Some(before) => *before = verdict,
+                None => {
+                    self.listed.insert(tool.name, verdict);
+                }
+            }
+        }
+    }
+
+    fn proposals(&self, known: Option<&Policy>) -> Proposals {
+        let judge = |tool: &str| {
+            if let Some(verdict) = self.listed.get(tool) {
+                return verdict.clone();
+            }
+            let mut verdict = classify(&ListedTool::named(tool));
+            if !self.listed.is_empty() {
+                verdict.reason.push_str("; no server in the recordings lists it");
+            }
+            verdict
+        };
+        Proposals::sift(self.observations.proposals(judge), known)
+    }
+}
+
+/// A call whose time is known.
+struct Call {
+    at_ms: u64,
+    tool: Seen,
+}
+
+/// A recording that is being gone through.
+struct Source {
+    recording: Recording,
+    judge: Judge,
+    clock: LimitClock,
+    /// The run at hand.
+    run: u64,
+    /// The tools that were called in it.
+    seen: HashSet<Seen>,
+}
+
+impl Source {
+    /// The next call that is charged, and when. A recording without times is gone through at once.
+    fn next(&mut self, learned: &mut Learned) -> anyhow::Result<Option<Call>> {
+        while let Some((_, entry)) = self.recording.next_entry()? {
+            if entry.from == Side::Server {
+                learned.list(&entry.line);
+            }
+            let Some(Ruling::Call(call)) = self.judge.hear(&entry) else { continue };
+            if self.judge.runs() != self.run {
+                self.run = self.judge.runs();
+                self.seen.clear();
+            }
+            let tool = learned.observations.call(&call.tool);
+            if self.seen.insert(tool) {
+                learned.observations.session(tool);
+            }
+            let Some(now) = self.judge.charged_at() else { continue };
+            if entry.at_ms.is_none() {
+                learned.observations.untimed(tool);
+                continue;
+            }
+            let at_ms = self.clock.observe(now);
+            return Ok(Some(Call { at_ms, tool }));
+        }
+        learned.observations.end_untimed();
+        Ok(None)
+    }
+}

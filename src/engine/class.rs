@@ -1,0 +1,66 @@
+//! What a tool may do to the world, and how bad that can be.
+
+/// What kind of tool it is, in the order of how strictly its kind is ruled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// It looks something up, or works something out.
+    Read,
+    /// It makes, changes or sends something.
+    Write,
+    /// It runs something, and what that does is open.
+    Execute,
+    /// It moves money, or commits somebody to pay.
+    Financial,
+    /// It takes something away.
+    Destructive,
+}
+
+impl Class {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Class::Read => "Read",
+            Class::Write => "Write",
+            Class::Execute => "Execute",
+            Class::Financial => "Financial",
+            Class::Destructive => "Destructive",
+        }
+    }
+}
+
+/// How bad it is if a call should not have been made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Hardly at all.
+    Low,
+    /// It can be mended.
+    Medium,
+    /// It may be felt by others, or be hard to mend.
+    High,
+    /// Nothing mends it.
+    Critical,
+}
+
+impl Risk {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Risk::Low => "Low",
+            Risk::Medium => "Medium",
+            Risk::High => "High",
+            Risk::Critical => "Critical",
+        }
+    }
+
+    /// One step worse, if there is one.
+    #[must_use]
+    pub fn worse(self) -> Self {
+        match self {
+            Risk::Low => Risk::Medium,
+            Risk::Medium => Risk::High,
+            Risk::High | Risk::Critical => Risk::Critical,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The verdicts on the page are those of a scan.
+
+use callgate::engine::class::{Class, Risk};
+use callgate::engine::classify::{ListedTool, classify};
+use callgate::engine::proposal::Treatment;
+
+use super::page::Page;
+use super::root;
+use crate::scan::classes::tools_of;
+
+/// Each tool of three servers, as it stands in the table.
+#[test]
+fn verdicts_are_those_of_a_scan() {
+    let servers = ["server-filesystem", "server-memory", "mcp-server-git"];
+    let mut judged: Vec<Vec<String>> = Vec::new();
+    for server in servers {
+        let session = root().join(format!("tests/sessions/{server}.jsonl"));
+        for tool in tools_of(&session).iter().filter_map(ListedTool::read) {
+            let verdict = classify(&tool);
+            let rule = Treatment::of(verdict.class, &tool.name).words();
+            let row = [
+                server.to_owned(),
+                format!("`{}`", tool.name),
+                verdict.class.word().to_owned(),
+                verdict.risk.word().to_owned(),
+                rule,
+                verdict.reason,
+            ];
+            if !judged.contains(&row.to_vec()) {
+                judged.push(row.to_vec());
+            }
+        }
+    }
+    let page = Page::read();
+    let rows = page.table("### Verdicts", "server | tool | class | risk | rule | because");
+    assert_eq!(rows, judged, "{}", table(&judged));
+    assert!(rows.len() >= 30);
+}
+
+/// The rows as they would have to stand on the page.
+fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    rows.join("\n")
+}
+
+/// The classes, with the rule that each gets.
+#[test]
+fn every_class_is_in_its_table() {
+    let page = Page::read();
+    let rows = page.table("## Scan", "class | it | risk | in the policy");
+    let classes = [Class::Read, Class::Write, Class::Execute, Class::Financial, Class::Destructive];
+    assert_eq!(rows.len(), classes.len());
+    for (row, class) in rows.iter().zip(classes) {
+        let rule = match Treatment::of(class, "TOOL") {
+            Treatment::Permit => "`{}`".to_owned(),
+            Treatment::Limit(caps) => {
+                let cap = &caps[0];
+                format!("a limit of {} a {}, counter `{}`", cap.max, cap.window, cap.counter)
+            }
+            Treatment::Ask => "`\"action\": \"require_approval\"`".to_owned(),
+            Treatment::Hide => "in `hide`".to_owned(),
+        };
+        assert_eq!((row[0], row[3]), (class.word(), rule.as_str()));
+        let risks = [Risk::Low, Risk::Medium, Risk::High, Risk::Critical];
+        assert!(risks.iter().any(|risk| row[2].starts_with(risk.word())), "{}", row[2]);
+    }
+}
