@@ -13,6 +13,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use super::classes::{sessions, tools_of};
+use crate::policy::schema::{takes, validator};
 
 /// A policy for a list of tools.
 pub(crate) fn policy_for(tools: &[Value]) -> String {
@@ -28,7 +29,8 @@ fn diagnostics(policy: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_policy_of_every_recorded_server_passes_check() {
+fn the_policy_of_every_recorded_server_passes_check_and_fits_the_schema() {
+    let schema = validator();
     let mut count = 0;
     for session in sessions() {
         let tools = tools_of(&session);
@@ -38,6 +40,7 @@ fn the_policy_of_every_recorded_server_passes_check() {
         }
         count += 1;
         assert_eq!(diagnostics(&policy), [""; 0], "{}", session.display());
+        takes(&schema, &serde_json::from_str(&policy).unwrap(), &session.display().to_string());
     }
     assert!(count >= 30, "only {count}");
 }
