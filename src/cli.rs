@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod explain;
+mod import;
 mod log;
 mod parse;
 mod replay;
@@ -17,6 +18,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
 pub use explain::ExplainArgs;
+pub use import::ImportArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
@@ -60,6 +62,8 @@ pub enum Command {
     Log(LogArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
+    /// Turn a policy of Intercept (YAML) into one of callgate
+    Import(ImportArgs),
     /// Print the JSON Schema of the policy file, for editors
     Schema(SchemaArgs),
     /// Print what a shell needs to complete the command line

@@ -55,7 +55,7 @@
 //!
 //! A policy is taken if it compiles and its own tests pass ([`engine::example`]); [`command::policy_file`] puts that
 //! together, and [`command::diagnostics`] shows what is wrong. [`engine::explain`] watches the judge at its work: there
-//! is no second one that could disagree.
+//! is no second one that could disagree. [`command::import`] makes a policy file of one of Intercept's.
 //!
 //! # What is kept
 //!

@@ -7,6 +7,7 @@ use callgate::cli::{Cli, Command};
 use callgate::command::check::check;
 use callgate::command::completions::completions;
 use callgate::command::explain::explain;
+use callgate::command::import::import;
 use callgate::command::log::log;
 use callgate::command::replay::replay;
 use callgate::command::scan::scan;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Log(args) => log(&args),
         Command::Status(args) => status(&args),
         Command::Replay(args) => replay(&args),
+        Command::Import(args) => import(&args),
         Command::Schema(_) => schema(),
         Command::Completions(args) => completions(&args),
     };

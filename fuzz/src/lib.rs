@@ -3,6 +3,7 @@
 //! ```sh
 //! CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test fuzzing     # writes the seeds
 //! cargo +nightly fuzz run -s none frame -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run -s none import -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none session -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! ```
@@ -21,6 +22,11 @@ pub fn frame(input: &[u8]) {
 /// Bytes as a policy file.
 pub fn policy(input: &[u8]) {
     fuzzing::policy::check(input);
+}
+
+/// Bytes as a policy file of Intercept's.
+pub fn import(input: &[u8]) {
+    fuzzing::import::check(input);
 }
 
 /// A policy, and what both sides send.

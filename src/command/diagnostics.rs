@@ -41,6 +41,8 @@ pub struct Diagnostic {
     pub code: Option<&'static str>,
     /// Where its token begins, in bytes from the start of the file.
     pub at: usize,
+    /// How long its token is, in bytes; `None` for a token of JSON, which shows itself.
+    pub len: Option<usize>,
     /// RFC 6901 pointer of the member it is about; empty for the whole document.
     pub pointer: String,
     /// What is wrong.
@@ -55,7 +57,16 @@ impl From<Problem> for Diagnostic {
     fn from(problem: Problem) -> Self {
         let Problem { at, pointer, message, help } = problem;
         let severity = Severity::Error;
-        Diagnostic { severity, code: None, at, pointer, message, help, notes: Vec::new() }
+        Diagnostic {
+            severity,
+            code: None,
+            at,
+            len: None,
+            pointer,
+            message,
+            help,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -72,6 +83,7 @@ impl From<&Failure<'_>> for Diagnostic {
             severity: Severity::Error,
             code: None,
             at,
+            len: None,
             pointer: format!("{}/{field}", failure.example.pointer),
             message: failure.message(),
             help: None,
@@ -117,10 +129,10 @@ impl<'f> SourceFile<'f> {
     /// A diagnostic as rustc would show it, in so many columns; without a line end behind it.
     #[must_use]
     pub fn show(&self, diagnostic: &Diagnostic, columns: usize, in_colour: bool) -> String {
-        let Diagnostic { severity, code, at, pointer, message, help, notes } = diagnostic;
+        let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
         let place = Place::of(*at, self.text.as_bytes());
         let width = columns.saturating_sub(FRAME_COLUMNS).max(LEAST_COLUMNS);
-        let (line, token) = self.excerpt(*at, width);
+        let (line, token) = self.excerpt(*at, self.token(*at, *len), width);
         let level = match severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -155,9 +167,9 @@ impl<'f> SourceFile<'f> {
     /// A diagnostic for programs.
     #[must_use]
     pub fn json<'d>(&self, diagnostic: &'d Diagnostic) -> JsonDiagnostic<'d> {
-        let Diagnostic { severity, code, at, pointer, message, help, notes } = diagnostic;
+        let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
         let Place { line, column } = Place::of(*at, self.text.as_bytes());
-        let token = self.text.get(token_at(&self.text, *at)).unwrap_or_default();
+        let token = self.token(*at, *len);
         JsonDiagnostic {
             severity: *severity,
             code: *code,
@@ -171,15 +183,23 @@ impl<'f> SourceFile<'f> {
         }
     }
 
+    /// The token that begins at a byte of the file, as far as its line goes.
+    fn token(&self, at: usize, len: Option<usize>) -> &str {
+        let at = self.text.floor_char_boundary(at);
+        let end = len.map_or(at, |len| self.text.floor_char_boundary(at.saturating_add(len)));
+        let range = if end > at { at..end } else { token_at(&self.text, at) };
+        let token = self.text.get(range).unwrap_or_default();
+        token.lines().next().unwrap_or_default()
+    }
+
     /// The line around a byte of the file, as far as `width` columns go, and where in it the token stands.
-    fn excerpt(&self, at: usize, width: usize) -> (String, Range<usize>) {
+    fn excerpt(&self, at: usize, token: &str, width: usize) -> (String, Range<usize>) {
         let text = &*self.text;
         let at = text.floor_char_boundary(at);
         let (before, behind) = text.split_at_checked(at).unwrap_or((text, ""));
         let before = before.rsplit('\n').next().unwrap_or_default();
         let behind = behind.split('\n').next().unwrap_or_default();
         let behind = behind.strip_suffix('\r').unwrap_or(behind);
-        let token = token_at(text, at).len();
         // The token may take two thirds, if what stands before it needs more than the first.
         let room_before =
             width.saturating_sub(cells(behind).min(width.saturating_mul(2).div_ceil(3)));
@@ -195,7 +215,7 @@ impl<'f> SourceFile<'f> {
         let tail = fitting_head(behind, room);
         for (offset, c) in tail.char_indices() {
             push_visible(&mut line, c);
-            if offset < token {
+            if offset < token.len() {
                 end = line.len();
             }
         }

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod explain;
+pub mod import;
 pub mod log;
 pub mod replay;
 pub mod scan;
@@ -11,6 +12,7 @@ pub mod status;
 pub mod wrap;
 
 pub mod diagnostics;
+pub mod layout;
 pub mod matrix;
 pub mod places;
 pub mod policy_file;

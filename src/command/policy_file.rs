@@ -79,7 +79,7 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
         Some(policy) if diagnostics.is_empty() => {
             Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
         }
-        _ => Err(anyhow!(report(path, content, &diagnostics))),
+        _ => Err(anyhow!(not_valid(path, content, &diagnostics))),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
 pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
     compile_with_tests(content)
         .map(|(policy, _)| policy)
-        .map_err(|problems| anyhow!(report(path, content, &told(content, problems))))
+        .map_err(|problems| anyhow!(not_valid(path, content, &told(content, problems))))
 }
 
 /// The problems of a file, as they are told.
@@ -132,14 +132,23 @@ pub fn dangers(path: &Path) -> Vec<String> {
     places::open_to_others(paths, "they can change the policy")
 }
 
-fn report(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {
+fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {
+    report(&format!("policy `{}` is not valid", path.display()), path, file, diagnostics)
+}
+
+/// What is wrong with a file, on stderr, behind a line that says what came of it.
+pub(super) fn report(
+    summary: &str,
+    path: &Path,
+    file: &[u8],
+    diagnostics: &[Diagnostic],
+) -> String {
     let how_many = match diagnostics.len() {
         1 => "1 problem".to_owned(),
         count @ MAX_PROBLEMS.. => format!("the first {count} problems"),
         count => format!("{count} problems"),
     };
     let source = SourceFile::new(path, file);
-    let summary = format!("policy `{}` is not valid: {how_many}", path.display());
     let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
-    [summary, shown.collect::<Vec<_>>().join("\n\n")].join("\n")
+    format!("{summary}: {how_many}\n{}", shown.collect::<Vec<_>>().join("\n\n"))
 }

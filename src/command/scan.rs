@@ -140,18 +140,3 @@ impl Target {
         }
     }
 }
-
-/// A document without the white space between its tokens.
-fn compact(json: &str) -> String {
-    let mut in_string = false;
-    let mut is_escaped = false;
-    let keep = |c: &char| {
-        let keeps = in_string || !c.is_ascii_whitespace();
-        if *c == '"' && !is_escaped {
-            in_string = !in_string;
-        }
-        is_escaped = in_string && *c == '\\' && !is_escaped;
-        keeps
-    };
-    json.chars().filter(keep).collect()
-}

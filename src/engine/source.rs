@@ -114,7 +114,7 @@ impl<'a> Node<'a> {
 pub const MAX_PROBLEMS: usize = 100;
 
 /// The longest name of a tool or method that a policy can hold, in bytes. MCP allows tools 128.
-const MAX_NAME_BYTES: usize = 256;
+pub const MAX_NAME_BYTES: usize = 256;
 
 /// The problems found so far.
 #[derive(Debug, Default)]
@@ -338,7 +338,9 @@ impl Problems {
     }
 }
 
-fn alternatives(names: &[&str]) -> String {
+/// Words of which one was expected.
+#[must_use]
+pub fn alternatives(names: &[&str]) -> String {
     match names {
         [] => String::new(),
         [only] => format!("the string `\"{only}\"`"),
@@ -346,12 +348,15 @@ fn alternatives(names: &[&str]) -> String {
     }
 }
 
-fn quoted_list(names: &[&str]) -> String {
+/// Words, each in backticks.
+#[must_use]
+pub fn quoted_list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// The known name that someone may have meant, if one is near.
-fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
+#[must_use]
+pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
     const NEAR: f64 = 0.8;
     if let Some(name) = known.iter().find(|name| same_but_for_case(name, typed)) {
         return Some(name);

@@ -23,6 +23,9 @@ const POLICY: &str = r#"{
 "#;
 const OLD_POLICY: &str = r#"{"version":"1","default":"deny","tools":{"image_generate":{}}}"#;
 
+/// A policy of Intercept.
+const INTERCEPT: &str = "version: \"1\"\ndefault: deny\ntools:\n  search:\n    rules: [{ name: few, rate_limit: 5/hour }]\n";
+
 /// A server's list, and two calls.
 const SESSION: &str = r#"{"t":"2026-11-22T10:00:00.000Z","from":"client","text":"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"}
 {"t":"2026-11-22T10:00:00.010Z","from":"server","text":"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"create_refund\",\"inputSchema\":{\"type\":\"object\"}},{\"name\":\"image_generate\",\"inputSchema\":{\"type\":\"object\"}}]}}"}
@@ -81,6 +84,7 @@ fn run(example: &str) -> Result<(), String> {
         ("new.json", POLICY),
         ("old.json", OLD_POLICY),
         ("session.jsonl", SESSION),
+        ("intercept.yaml", INTERCEPT),
     ] {
         fs::write(dir.path().join(name), text).unwrap();
     }

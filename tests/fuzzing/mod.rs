@@ -2,6 +2,7 @@
 //! functions for as long as one likes.
 
 pub(crate) mod frame;
+pub(crate) mod import;
 pub(crate) mod policy;
 pub(crate) mod session;
 

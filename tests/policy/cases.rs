@@ -61,7 +61,7 @@ fn every_case_is_decided_as_written() {
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-fn run(case: &Case) -> Result<(), String> {
+pub(super) fn run(case: &Case) -> Result<(), String> {
     let mut engine = Engine::new(case)?;
     let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     for (nth, call) in case.calls.iter().enumerate() {

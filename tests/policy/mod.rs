@@ -1,11 +1,13 @@
 //! The policy language, tested as data: `tests/cases` through the engine and through the binary,
 //! `tests/bad_policies` through the compiler,
+//! `tests/import` from another language,
 //! `tests/own_tests` through the runner of a policy's own tests; all of them beside the schema.
 
 mod bad_policies;
 mod case;
 mod cases;
 mod explanations;
+mod import;
 mod live;
 mod own_tests;
 pub(crate) mod schema;

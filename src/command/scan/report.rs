@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::Target;
 use crate::command::diagnostics::visible;
+use crate::command::layout;
 use crate::command::matrix::{stray_json, stray_text};
 use crate::command::print;
 use crate::engine::class::Class;
@@ -143,7 +144,7 @@ impl Report<'_> {
         let unnamed =
             unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
         let policy = match target {
-            Target::Stdout => Some(RawValue::from_string(super::compact(policy))?),
+            Target::Stdout => Some(RawValue::from_string(layout::compact(policy))?),
             Target::New(_) | Target::Old(_) => None,
         };
         let json = Json {

@@ -1,0 +1,250 @@
+//! Reading a tree field by field, so that every problem is found at once, each with its place.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::yaml::{Node, Value};
+use crate::command::diagnostics::{Diagnostic, Severity};
+use crate::engine::source::{
+    MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
+};
+
+/// Where something stands in the file, and in the document.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Place {
+    /// In bytes from the start of the file.
+    pub(super) span: Range<usize>,
+    /// RFC 6901.
+    pub(super) pointer: String,
+}
+
+impl Place {
+    /// A place that is nowhere in the document.
+    #[must_use]
+    pub(super) fn at(span: Range<usize>) -> Self {
+        Place { span, pointer: String::new() }
+    }
+
+    fn child(&self, name: &str, span: Range<usize>) -> Self {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        Place { span, pointer: format!("{}/{name}", self.pointer) }
+    }
+}
+
+/// The problems found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    found: Vec<Diagnostic>,
+}
+
+impl Problems {
+    /// Adds one.
+    pub(super) fn add(&mut self, place: &Place, message: impl Into<String>, help: Option<&str>) {
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push(Diagnostic {
+                severity: Severity::Error,
+                code: None,
+                at: place.span.start,
+                len: Some(place.span.len()).filter(|len| *len > 0),
+                pointer: place.pointer.clone(),
+                message: message.into(),
+                help: help.map(str::to_owned),
+                notes: Vec::new(),
+            });
+        }
+    }
+
+    /// Adds `expected X, found Y`.
+    pub(super) fn wrong_type(&mut self, found: &Found<'_>, expected: &str, help: Option<&str>) {
+        let message = format!("expected {expected}, found {}", found.node.describe());
+        self.add(&found.place, message, help);
+    }
+
+    /// All of them in file order.
+    #[must_use]
+    pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
+        self.found.sort_by_key(|problem| problem.at);
+        self.found
+    }
+
+    /// True if there is none.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}
+
+/// A value that knows its place.
+#[derive(Debug, Clone)]
+pub(super) struct Found<'n> {
+    /// The value.
+    pub(super) node: &'n Node,
+    /// Where it stands; a value that is not written out is at its key.
+    pub(super) place: Place,
+}
+
+impl<'n> Found<'n> {
+    /// The whole document.
+    #[must_use]
+    pub(super) fn root(node: &'n Node) -> Self {
+        Found { node, place: Place::at(node.span.clone()) }
+    }
+
+    fn child(&self, name: &str, key: Option<&Node>, node: &'n Node) -> Self {
+        let is_unwritten = node.span.is_empty();
+        let span = key.filter(|_| is_unwritten).unwrap_or(node).span.clone();
+        Found { node, place: self.place.child(name, span) }
+    }
+
+    /// The text of a scalar, whatever it looks like; a problem for a list or map.
+    pub(super) fn text(&self, problems: &mut Problems) -> Option<String> {
+        let text = self.node.text();
+        if text.is_none() {
+            problems.wrong_type(self, "text", None);
+        }
+        text.map(str::to_owned)
+    }
+
+    /// The same, but not of nothing.
+    pub(super) fn name(&self, problems: &mut Problems) -> Option<String> {
+        let text = self.text(problems)?;
+        if text.trim().is_empty() || self.node.is_null() {
+            problems.add(&self.place, "a name is missing", None);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// The elements of a list; a problem for anything else.
+    pub(super) fn elements(&self, problems: &mut Problems) -> Vec<Found<'n>> {
+        let Value::List(elements) = &self.node.value else {
+            problems.wrong_type(self, "a list", None);
+            return Vec::new();
+        };
+        let numbered = (0_usize..).zip(elements);
+        numbered.map(|(nth, node)| self.child(&nth.to_string(), None, node)).collect()
+    }
+
+    /// The members of a map with the places of their keys; a problem for anything else.
+    pub(super) fn members(&self, problems: &mut Problems) -> Vec<Member<'n>> {
+        let Value::Map(members) = &self.node.value else {
+            problems.wrong_type(self, "a map", None);
+            return Vec::new();
+        };
+        let member = |(key, node): &'n (Rc<Node>, Rc<Node>)| {
+            let name = key.text().unwrap_or_default();
+            let value = self.child(name, Some(key), node);
+            let key = Place { span: key.span.clone(), pointer: value.place.pointer.clone() };
+            Member { name, key, value }
+        };
+        members.iter().map(member).collect()
+    }
+
+    /// One of some words, each with what it stands for; a problem for anything else.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+        let text = self.node.text();
+        let found = words.iter().find(|(word, _)| Some(*word) == text).map(|&(_, value)| value);
+        if found.is_none() {
+            let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
+            let meant = text.and_then(|text| did_you_mean(text, &names));
+            let help = meant.map(|name| format!("did you mean `{name}`?"));
+            problems.wrong_type(self, &alternatives(&names), help.as_deref());
+        }
+        found
+    }
+}
+
+/// A member of a map.
+#[derive(Debug)]
+pub(super) struct Member<'n> {
+    /// Its key.
+    pub(super) name: &'n str,
+    /// Where the key stands.
+    pub(super) key: Place,
+    /// Its value.
+    pub(super) value: Found<'n>,
+}
+
+/// A field that Intercept has and callgate's policy has not: its name, why, and what to do instead.
+pub(super) type Foreign = (&'static str, &'static str, &'static str);
+
+/// The fields of a map. A field with nothing behind it is as good as left out.
+#[derive(Debug)]
+pub(super) struct Fields<'n> {
+    /// Where the map stands.
+    pub(super) place: Place,
+    /// False if there are fields that are not known: what is missing may be meant by them.
+    pub(super) are_known: bool,
+    members: Vec<Member<'n>>,
+}
+
+impl<'n> Fields<'n> {
+    /// The fields of a map that may have those `known`; each other one is a problem.
+    pub(super) fn open(
+        found: &Found<'n>,
+        known: &[&str],
+        foreign: &[Foreign],
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        if !matches!(found.node.value, Value::Map(_)) {
+            problems.wrong_type(found, "a map", None);
+            return None;
+        }
+        let members = found.members(problems);
+        let are_known = members.iter().all(|member| known.contains(&member.name));
+        for Member { name, key, .. } in &members {
+            if known.contains(name) {
+                continue;
+            }
+            if let Some((_, message, help)) = foreign.iter().find(|(other, ..)| other == name) {
+                problems.add(key, *message, Some(help));
+                continue;
+            }
+            let help = match did_you_mean(name, known) {
+                Some(name) => format!("did you mean `{name}`?"),
+                None => format!("known here: {}", quoted_list(known)),
+            };
+            let message = format!("unknown field `{}`", name_for_problem(name));
+            problems.add(key, message, Some(&help));
+        }
+        Some(Fields { place: found.place.clone(), are_known, members })
+    }
+
+    /// The field `name`, if it is there and not null.
+    #[must_use]
+    pub(super) fn get(&self, name: &str) -> Option<&Found<'n>> {
+        self.written(name).filter(|found| !found.node.is_null())
+    }
+
+    /// The field `name`, if it is there; it may be null.
+    #[must_use]
+    pub(super) fn written(&self, name: &str) -> Option<&Found<'n>> {
+        self.members.iter().find(|member| member.name == name).map(|member| &member.value)
+    }
+
+    /// Where the key `name` stands.
+    #[must_use]
+    pub(super) fn key(&self, name: &str) -> Option<&Place> {
+        self.members.iter().find(|member| member.name == name).map(|member| &member.key)
+    }
+
+    /// The field `name`; a problem if it is not there.
+    pub(super) fn require(
+        &self,
+        name: &str,
+        help: &str,
+        problems: &mut Problems,
+    ) -> Option<&Found<'n>> {
+        let found = self.get(name);
+        if found.is_none() {
+            let place = self.key(name).unwrap_or(&self.place);
+            problems.add(place, format!("missing field `{name}`"), Some(help));
+        }
+        found
+    }
+
+    /// The text of the field `name`, if it is there.
+    pub(super) fn text(&self, name: &str, problems: &mut Problems) -> Option<String> {
+        self.get(name).and_then(|found| found.text(problems))
+    }
+}

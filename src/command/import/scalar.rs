@@ -1,0 +1,182 @@
+//! Values without quotes: what Intercept's reader of YAML takes them for. Where readers disagree, it is a problem.
+
+use serde_json::value::RawValue;
+
+use super::problems::{Found, Problems};
+use super::written::Value;
+use super::yaml::{self, Node};
+use crate::engine::decimal::Decimal;
+
+/// What a scalar is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind<'n> {
+    /// `null`, `~`
+    Null,
+    /// `true`, `false`
+    Bool(bool),
+    /// A number as JSON writes it.
+    Number(&'n str),
+    /// Anything in quotes, and what is nothing else.
+    Text(&'n str),
+    /// Some take it for a number or a time, in one way or another.
+    Doubtful,
+}
+
+/// What a value is; `None` for a list or map.
+#[must_use]
+pub(super) fn kind(node: &Node) -> Option<Kind<'_>> {
+    let yaml::Value::Scalar(scalar) = &node.value else { return None };
+    let text = scalar.text.as_str();
+    Some(match scalar.boolean() {
+        _ if !scalar.is_plain => Kind::Text(text),
+        _ if scalar.is_null() => Kind::Null,
+        Some(value) => Kind::Bool(value),
+        None if is_json_number(text) => Kind::Number(text),
+        None if looks_like_number(text) || looks_like_time(text) => Kind::Doubtful,
+        None => Kind::Text(text),
+    })
+}
+
+/// A value that can be compared with; a problem for a list, a map, and what is doubtful.
+pub(super) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+    Some(match kind(found.node) {
+        Some(Kind::Null) => Value::Null,
+        Some(Kind::Bool(value)) => Value::Bool(value),
+        Some(Kind::Number(text)) => Value::Number(RawValue::from_string(text.to_owned()).ok()?),
+        Some(Kind::Text("<nil>")) => {
+            problems.add(&found.place, "to Intercept, `<nil>` and null are equal", None);
+            return None;
+        }
+        Some(Kind::Text(text)) => Value::String(text.to_owned()),
+        Some(Kind::Doubtful) => {
+            let message = "readers of YAML disagree about this number or time";
+            let help = "write a plain decimal number, or put it in quotes";
+            problems.add(&found.place, message, Some(help));
+            return None;
+        }
+        None => {
+            problems.wrong_type(found, "text, a number, `true`, `false` or `null`", None);
+            return None;
+        }
+    })
+}
+
+/// A number; a problem for anything else.
+pub(super) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+    if let Some(Kind::Number(_) | Kind::Doubtful) = kind(found.node) {
+        return value(found, problems);
+    }
+    problems.wrong_type(found, "a number", None);
+    None
+}
+
+/// A list of values of one type; a problem for anything else.
+pub(super) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+    let elements = found.elements(problems);
+    if found.node.is_empty_list() {
+        problems.add(&found.place, "an empty list matches nothing", None);
+    }
+    let values: Vec<Option<Value>> =
+        elements.iter().map(|element| value(element, problems)).collect();
+    let values: Vec<Value> = values.into_iter().collect::<Option<_>>()?;
+    let mut typed = values.iter().zip(&elements).filter(|(value, _)| !matches!(value, Value::Null));
+    if let Some((first, _)) = typed.next() {
+        let same = |value: &Value| std::mem::discriminant(value) == std::mem::discriminant(first);
+        if let Some((_, other)) = typed.find(|(value, _)| !same(value)) {
+            let message = "values of different types in one list";
+            let help = "to Intercept `5` and `\"5\"` are equal, to callgate they are not";
+            problems.add(&other.place, message, Some(help));
+            return None;
+        }
+    }
+    Some(Value::List(values)).filter(|_| !elements.is_empty())
+}
+
+/// True if a list can hold something that Intercept takes for this text or number, and callgate does not.
+pub(super) fn has_twin(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::List(_) => false,
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => {
+            matches!(text.as_str(), "true" | "false")
+                || text.starts_with('[')
+                || text.starts_with("map[")
+                || looks_like_number(text)
+        }
+    }
+}
+
+/// True for a number that JSON and YAML write alike and a double can hold.
+fn is_json_number(text: &str) -> bool {
+    text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
+        && text.ends_with(|c: char| c.is_ascii_digit())
+        && serde_json::from_str::<&RawValue>(text).is_ok()
+        && !Decimal::read(text).is_beyond_double()
+}
+
+/// True for `0x1F`, `0o17`, `017`, `1_000`, `+1`, `.5`, `5.`, `1e999`, `.inf` and the like.
+fn looks_like_number(text: &str) -> bool {
+    if !text.starts_with(|c: char| matches!(c, '+' | '-' | '.') || c.is_ascii_digit()) {
+        return false;
+    }
+    let text = text.replace('_', "").to_ascii_lowercase();
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(&text);
+    let based = ["0x", "0o", "0b"].iter().find_map(|base| unsigned.strip_prefix(base));
+    if let Some(digits) = based {
+        return !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    }
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = unsigned.split_once('e').unwrap_or((unsigned, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let has_digits = !(exponent.is_empty() || whole.is_empty() && part.is_empty());
+    matches!(unsigned, ".inf" | ".nan")
+        || has_digits && all_digits(exponent) && all_digits(whole) && all_digits(part)
+}
+
+/// True for `2026-01-31` and what begins so.
+fn looks_like_time(text: &str) -> bool {
+    let is_number = |text: &str, least: usize, most: usize| {
+        (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let day = text.split(['T', 't', ' ', '\t']).next().unwrap_or_default();
+    match day.split('-').collect::<Vec<_>>().as_slice() {
+        [year, month, day] => {
+            is_number(year, 4, 4) && is_number(month, 1, 2) && is_number(day, 1, 2)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_json_number, looks_like_number, looks_like_time};
+
+    #[test]
+    fn only_numbers_that_all_readers_take_alike_are_numbers() {
+        for text in ["0", "-0", "5", "-12.5", "1e3", "1.5E-7", "9007199254740993"] {
+            assert!(is_json_number(text), "{text}");
+        }
+        for text in [
+            "017", "0x1F", "0b1", "0o7", "1_000", "+1", ".5", "5.", "-.5", "1e999", ".inf",
+            "-.INF", ".NaN",
+        ] {
+            assert!(!is_json_number(text) && looks_like_number(text), "{text}");
+        }
+        for text in
+            ["", "-", ".", "e5", "5e", "1.2.3", "10.0.0.1", "5/hour", "1:30", "-foo", "0xg", "1 "]
+        {
+            assert!(!is_json_number(text) && !looks_like_number(text), "{text}");
+        }
+        for (text, is_time) in [
+            ("2026-01-31", true),
+            ("2026-1-1T00:00:00Z", true),
+            ("2026-01-31 10:00:00", true),
+            ("2026-01", false),
+            ("20260131", false),
+            ("2026-01-31x", false),
+        ] {
+            assert_eq!(looks_like_time(text), is_time, "{text}");
+        }
+    }
+}

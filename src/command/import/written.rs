@@ -1,0 +1,145 @@
+//! A policy as it is written: its fields in the order of people, each with the place that it comes from.
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use super::problems::Place;
+
+/// The document.
+#[derive(Debug, Serialize)]
+pub(super) struct Document {
+    pub(super) version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    pub(super) default: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) hide: Vec<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) all_tools: Option<Rule>,
+    #[serde(serialize_with = "in_order", skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<(Name, Rule)>,
+}
+
+/// The name of a tool.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(super) struct Name {
+    pub(super) text: String,
+    #[serde(skip)]
+    pub(super) place: Place,
+}
+
+/// What goes for a tool.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Rule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) action: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) require: Vec<Clause>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) deny_if: Vec<Clause>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) approval_if: Vec<Clause>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) limits: Vec<Limit>,
+}
+
+/// An entry of `require`, `deny_if` or `approval_if`, with one message or the other.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Clause {
+    pub(super) conditions: Vec<Condition>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_deny: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+/// A condition.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Condition {
+    pub(super) path: String,
+    pub(super) op: &'static str,
+    pub(super) value: Value,
+    #[serde(skip)]
+    pub(super) place: Place,
+}
+
+/// What a condition compares with.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    /// As the file spells it.
+    Number(Box<RawValue>),
+    String(String),
+    List(Vec<Value>),
+}
+
+/// A limit.
+#[derive(Debug, Serialize)]
+pub(super) struct Limit {
+    pub(super) counter: String,
+    pub(super) window: &'static str,
+    pub(super) align: &'static str,
+    pub(super) max: u64,
+    pub(super) scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) increment: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) increment_from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) on_deny: Option<String>,
+    #[serde(skip)]
+    pub(super) place: Place,
+}
+
+fn in_order<S: Serializer>(tools: &[(Name, Rule)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(tools.iter().map(|(name, rule)| (&name.text, rule)))
+}
+
+impl Document {
+    /// The place that a member of the document comes from, by its RFC 6901 pointer.
+    #[must_use]
+    pub(super) fn origin(&self, pointer: &str) -> Option<&Place> {
+        let steps: Vec<String> = pointer
+            .split('/')
+            .skip(1)
+            .map(|step| step.replace("~1", "/").replace("~0", "~"))
+            .collect();
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        match steps.as_slice() {
+            ["hide", nth, ..] => self.hide.get(nth.parse::<usize>().ok()?).map(|name| &name.place),
+            ["all_tools", rest @ ..] => self.all_tools.as_ref()?.origin(rest),
+            ["tools", name, rest @ ..] => {
+                let (name, rule) = self.tools.iter().find(|(own, _)| own.text == *name)?;
+                Some(rule.origin(rest).unwrap_or(&name.place))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Rule {
+    fn origin(&self, steps: &[&str]) -> Option<&Place> {
+        let [list, nth, rest @ ..] = steps else { return None };
+        let nth: usize = nth.parse().ok()?;
+        let clauses = match *list {
+            "require" => &self.require,
+            "deny_if" => &self.deny_if,
+            "approval_if" => &self.approval_if,
+            "limits" => return self.limits.get(nth).map(|limit| &limit.place),
+            _ => return None,
+        };
+        let conditions = &clauses.get(nth)?.conditions;
+        let condition = match rest {
+            ["conditions", nth, ..] => conditions.get(nth.parse::<usize>().ok()?),
+            _ => conditions.first(),
+        };
+        condition.map(|condition| &condition.place)
+    }
+}
