@@ -17,17 +17,27 @@ pub(super) fn wake_holder(inode: u64) {
     }
 }
 
+/// How often the list of locks is read to find one that must be there: it is no snapshot, and while others lock and
+/// unlock, lines may be missing.
+const LOOKS: usize = 5;
+
 /// Who it is that holds a lock on one of the files with these inodes, for people.
 pub(super) fn blame(inodes: impl IntoIterator<Item = u64>) -> String {
-    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
-    let ours = rustix::process::getpid();
-    match inodes.into_iter().flat_map(|inode| holders(&locks, inode)).find(|pid| *pid != ours) {
+    let inodes: Vec<u64> = inodes.into_iter().collect();
+    match (0..LOOKS).find_map(|_| holder_of_any(&inodes)) {
         Some(pid) if is_stopped(pid) => {
             format!("process {pid} has locked it for a second, and is stopped")
         }
         Some(pid) => format!("process {pid} has locked it for a second"),
         None => "another process has locked it for a second".to_owned(),
     }
+}
+
+/// A process other than this one that holds a lock on one of the files.
+fn holder_of_any(inodes: &[u64]) -> Option<Pid> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let ours = rustix::process::getpid();
+    inodes.iter().flat_map(|inode| holders(&locks, *inode)).find(|pid| *pid != ours)
 }
 
 /// The processes with a write lock on the file, as `/proc/locks` lists them:
