@@ -341,6 +341,16 @@ impl Judge {
             (said.class, said.risk) > (name.class, name.risk)
         };
         match (name, said) {
+            // Whatever it is called, it says itself that it pays or destroys.
+            (Told::Clearly(name), Some(said))
+                if name.class == Class::Read && said.class >= Class::Financial =>
+            {
+                let Evidence { class, risk, words } = said;
+                let mut judge = by_name(name);
+                let why = format_args!("its description says {}", quoted(&words));
+                judge.becomes(class, risk, why);
+                judge
+            }
             (Told::Clearly(name), Some(said)) if is_stricter(&said, &name) => {
                 let mut judge = by_name(name);
                 judge.worse(format_args!("its description says {}", quoted(&said.words)));
