@@ -70,10 +70,13 @@ pub fn read(what: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
 fn read_regular(path: &Path) -> anyhow::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(anyhow!("not a regular file"));
     }
-    let mut bytes = Vec::new();
+    // One byte more shows the end.
+    let size = metadata.len().min(MAX_BYTES).saturating_add(1);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
     file.take(MAX_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(anyhow!("larger than 16 MiB"));

@@ -13,26 +13,28 @@ use super::news::{News, NewsSender};
 /// # Errors
 /// The operating system refuses.
 pub fn take_over(news: &NewsSender) -> io::Result<()> {
+    let ignored = ignored();
     let ends = [Signal::INT, Signal::TERM, Signal::HUP];
     for signal in ends {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
-        tell(signal, news, move || News::Signalled(number))?;
+        tell(signal, ignored, news, move || News::Signalled(number))?;
     }
     // Ctrl-Z waits until no lock is held that others need; it is obeyed by SIGSTOP then.
-    tell(Signal::TSTP, news, || News::Suspended)?;
+    tell(Signal::TSTP, ignored, news, || News::Suspended)?;
     // A file that may not grow any more is an error of its write, not the end of us.
     let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     Ok(())
 }
 
-/// Makes news of a signal, each time it comes.
+/// Makes news of a signal, each time it comes, unless it is one of the ignored.
 fn tell(
     signal: Signal,
+    ignored: u64,
     news: &NewsSender,
     what: impl Fn() -> News + Send + 'static,
 ) -> io::Result<()> {
     let number = u32::try_from(signal.as_raw()).unwrap_or_default();
-    if ignored() >> number.saturating_sub(1) & 1 == 0 {
+    if ignored >> number.saturating_sub(1) & 1 == 0 {
         let kind = SignalKind::from_raw(signal.as_raw());
         let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
         tokio::spawn(async move {
