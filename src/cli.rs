@@ -45,8 +45,9 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The verbs.
+/// The verbs. Only the options of the one that is typed are put together.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),

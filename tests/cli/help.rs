@@ -60,7 +60,10 @@ fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
 #[test]
 fn every_example_of_every_help_text_works() {
     let mut found = Vec::new();
-    examples(&Cli::command(), "callgate", &mut found);
+    let mut cli = Cli::command();
+    // With the options of every verb.
+    cli.build();
+    examples(&cli, "callgate", &mut found);
     assert!(found.len() >= 12, "only {found:?}");
     let failures: Vec<String> = found
         .iter()
