@@ -42,20 +42,49 @@ impl State {
     }
 
     fn of(text: &str) -> Self {
-        let is_redis = ["redis:", "rediss:", "redis+unix:", "unix:", "valkey:", "valkeys:"]
-            .iter()
-            .any(|scheme| text.starts_with(scheme));
         match text {
             "" => State::Default,
             "memory" => State::Memory,
-            _ if is_redis => State::Redis(text.to_owned()),
+            _ if is_url(text) => State::Redis(text.to_owned()),
             path => State::Directory(PathBuf::from(path)),
         }
     }
+}
+
+/// True for a URL, of whatever scheme: a secret in one that is none of Redis must not become the name of a directory.
+/// Schemes are written in either case.
+fn is_url(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let Some((scheme, rest)) = text.trim_start().split_once(':') else { return false };
+    let known = ["redis", "rediss", "redis+unix", "unix", "valkey", "valkeys"];
+    let is_known = known.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    is_known || rest.starts_with("//") && !scheme.is_empty() && scheme.chars().all(is_letter)
 }
 
 /// Nothing that can be typed is wrong, as a path; what is wrong with a URL is said by who opens it.
 #[expect(clippy::unnecessary_wraps, reason = "a value parser may fail")]
 pub(super) fn parse_state(text: &str) -> Result<State, String> {
     Ok(State::of(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn no_url_is_taken_for_a_directory() {
+        for url in [
+            "redis://h",
+            "Redis://:hush@h",
+            "VALKEYS://h",
+            " redis://:hush@h",
+            "http://:hush@h",
+            "redis:hush",
+        ] {
+            assert_eq!(State::of(url), State::Redis(url.to_owned()), "{url}");
+        }
+        for path in ["/var/lib/x", "redis", "a:b", "./redis://h", "c:/x", "://", "é://h"] {
+            assert_eq!(State::of(path), State::Directory(path.into()), "{path}");
+        }
+    }
 }

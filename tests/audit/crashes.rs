@@ -159,10 +159,13 @@ fn whole_lines_behind_the_head_are_taken_up() {
     let log = Log::new(1 << 20);
     append(&mut log.open(), &[body(0, 0)]);
     killed_within_a_write(&log, &[body(0, 1), body(0, 2)], usize::MAX - 1);
-    let before = Before::of(&log);
-    let _ = before;
     append(&mut log.open(), &[body(0, 3)]);
-    log.is_intact();
+    append(&mut log.open(), &[body(0, 4)]);
+    let notes = log.is_intact();
+    assert!(
+        notes.iter().any(|note| note.contains("line before this one stood behind the head")),
+        "{notes:?}"
+    );
     assert!(
         log.lines().iter().any(|line| line.contains(r#""event":"recovered""#)),
         "{:?}",

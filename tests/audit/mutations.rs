@@ -52,7 +52,7 @@ enum Blame {
 type Mutation = (&'static str, fn(&Log, &[PathBuf]), Blame, &'static str);
 
 /// What somebody has done, whom `verify` blames, and a word of what it says.
-const MUTATIONS: [Mutation; 38] = [
+const MUTATIONS: [Mutation; 41] = [
     (
         "a byte in a line",
         |_, f| edit(&f[1], |l| l[9] = l[9].replace("\"writer\":0", "\"writer\":1")),
@@ -274,6 +274,19 @@ const MUTATIONS: [Mutation; 38] = [
         Blame::Line(1, 10),
         "no line",
     ),
+    (
+        "an empty line inserted",
+        |_, f| edit(&f[1], |l| l.insert(9, String::new())),
+        Blame::Line(1, 10),
+        "no line",
+    ),
+    ("an empty line appended", |_, f| append_text(&f[2], "\n"), Blame::LastLine(2), "no line"),
+    (
+        "an empty line at the end of a rotated file",
+        |_, f| append_text(&f[0], "\n"),
+        Blame::LastLine(0),
+        "no line",
+    ),
     ("a text appended", |_, f| append_text(&f[2], "hello\n"), Blame::LastLine(2), "no line"),
     (
         "a text appended without end",
@@ -329,7 +342,7 @@ fn every_mutation_is_blamed_on_its_line() {
         let wrong = log.report().wrong.unwrap_or_else(|| panic!("{name}: not found"));
         let count = |nth: usize| {
             let text = fs::read(&files[nth]).unwrap();
-            text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count() as u64
+            text.split_inclusive(|b| *b == b'\n').count() as u64
         };
         let expected = match blame {
             // From the end.

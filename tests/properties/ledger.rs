@@ -268,6 +268,10 @@ fn what_belonged_to_a_run_that_was_killed_is_swept() {
     std::fs::write(state.path().join("sessions/first.json"), "{}").unwrap();
     let _second = start("second");
     assert_eq!(holders(), ["first", "second"]);
+    assert!(
+        !is_charged(killed.reserve(&limits, now)),
+        "it was not dead: what it charged stays charged"
+    );
     drop((first, killed));
 }
 

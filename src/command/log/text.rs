@@ -154,8 +154,9 @@ impl Row {
             }
             "recovered" => {
                 let rest = format!(
-                    "a process was killed while it wrote: {} lines taken up, {} bytes torn",
-                    entry.lines, entry.torn_bytes
+                    "a process was killed while it wrote: {} taken up, {} torn",
+                    many(entry.lines, "line"),
+                    many(entry.torn_bytes, "byte")
                 );
                 row("recovered", String::new(), &rest)
             }

@@ -408,7 +408,8 @@ fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut R
     write_beginning(head.seq, &head.hash, &mut beginning);
     let is_torn = is_whole && is_torn(bytes, &beginning);
     let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
-    *count = count.saturating_add(bytes.len() as u64);
+    // An empty line is something as well.
+    *count = count.saturating_add(bytes.len().max(1) as u64);
 }
 
 /// The hash of some bytes, in hexadecimal.

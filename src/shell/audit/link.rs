@@ -181,9 +181,10 @@ pub(super) fn write_beginning(seq: u64, hash: &Hash, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",");
 }
 
-/// True if `piece` can be what is left of a line that begins so.
+/// True if `piece` can be what is left of a line that begins so. Of nothing there is nothing left: an empty line was
+/// never written.
 pub(super) fn is_torn(piece: &[u8], beginning: &[u8]) -> bool {
-    piece.starts_with(beginning) || beginning.starts_with(piece)
+    !piece.is_empty() && (piece.starts_with(beginning) || beginning.starts_with(piece))
 }
 
 /// What was wrong with a head.

@@ -333,6 +333,14 @@ impl Walk {
             );
             self.note(&junk.file, junk.line, what);
         }
+        if let Some(lines) = recovered.map(|recovered| recovered.lines).filter(|lines| *lines > 0) {
+            // They are bound to the chain, as anybody can bind them who may append to the file.
+            let which = if lines == 1 { "the line" } else { &format!("the last {lines} lines") };
+            let what = format!(
+                "{which} before this one stood behind the head: a process was killed, or somebody else appended"
+            );
+            self.note(path, number, what);
+        }
         if let Some(trouble) = recovered.and_then(|recovered| recovered.head) {
             let trouble = trouble.as_str();
             let what = format!(

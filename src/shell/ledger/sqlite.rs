@@ -27,7 +27,7 @@ use tokio::sync::oneshot::{self, Receiver};
 use crate::engine::limits::{Demand, LimitClock, Now, Reservation, Settlement, StateUnavailable};
 
 use self::files::{Files, Standing};
-use self::store::{Names, Store};
+use self::store::{Names, Own, Store};
 use self::tender::Tender;
 use super::{CounterRow, Counters};
 use crate::shell::clock::moment;
@@ -80,6 +80,7 @@ impl From<anyhow::Error> for Trouble {
 pub struct SqliteLedger {
     files: Files,
     names: Names,
+    own: Own,
     clock: LimitClock,
     store: State,
     tender: Option<Tender>,
@@ -104,6 +105,7 @@ impl SqliteLedger {
         SqliteLedger {
             files: Files::new(file(directory)),
             names: Names::new(server, grant, run),
+            own: Own::default(),
             clock: LimitClock::default(),
             store: State::Closed,
             tender: None,
@@ -112,8 +114,8 @@ impl SqliteLedger {
         }
     }
 
-    /// The store, once it is open and while its files are where they were.
-    fn open(&mut self, cx: &mut Context<'_>) -> Result<&mut Store, Trouble> {
+    /// Opens the store; it stays open while its files are where they were.
+    fn open(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
         if let State::Open(store) = &mut self.store {
             match self.files.look()? {
                 Standing::Same => {}
@@ -133,8 +135,8 @@ impl SqliteLedger {
             self.tender.get_or_insert_with(|| Tender::new(self.files.path()));
             self.store = State::Open(Box::new(opened));
         }
-        match &mut self.store {
-            State::Open(store) => Ok(store),
+        match self.store {
+            State::Open(_) => Ok(()),
             State::Closed | State::Opening(_) => Err(Trouble::Busy),
         }
     }
@@ -147,8 +149,10 @@ impl SqliteLedger {
     ) -> Result<Settlement, Trouble> {
         self.try_release(cx)?;
         self.open(cx)?;
-        let State::Open(store) = &mut self.store else { return Err(Trouble::Busy) };
-        let settled = at_once(|| store.reserve(&self.names, demands, &mut self.clock, now))?;
+        let SqliteLedger { store: State::Open(store), names, own, clock, .. } = self else {
+            return Err(Trouble::Busy);
+        };
+        let settled = at_once(|| store.reserve(names, demands, own, clock, now))?;
         if let Some(tender) = &mut self.tender {
             tender.count(self.files.log_is_long());
         }
@@ -157,9 +161,12 @@ impl SqliteLedger {
 
     fn try_release(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
         while let Some(reservation) = self.releases.pop() {
-            let names = self.names.clone();
-            let store = self.open(cx);
-            let released = store.and_then(|store| at_once(|| store.release(&names, &reservation)));
+            let released = self.open(cx).and_then(|()| {
+                let SqliteLedger { store: State::Open(store), names, own, .. } = self else {
+                    return Err(Trouble::Busy);
+                };
+                at_once(|| store.release(names, &reservation, own))
+            });
             if let Err(trouble) = released {
                 self.releases.push(reservation);
                 return Err(trouble);

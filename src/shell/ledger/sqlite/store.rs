@@ -9,8 +9,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, params};
 
 use crate::engine::limits::{
-    Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement, Window,
-    settle,
+    Charge, Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement,
+    Window, settle,
 };
 
 use super::row::{LATEST_MS, Row};
@@ -76,6 +76,10 @@ pub(super) struct Store {
     buffer: Vec<u8>,
 }
 
+/// The counters of this run alone, as it charged them last. Nobody else charges them: if their rows are gone, since the
+/// run was taken for a dead one or other files are in the place of ours, it goes on from here.
+pub(super) type Own = HashMap<CounterKey, Counter, RandomState>;
+
 /// A counter of a call.
 struct Kept {
     /// `None` if nothing is kept of it yet.
@@ -114,12 +118,14 @@ impl Store {
         &mut self,
         names: &Names,
         demands: &[Demand],
+        own: &mut Own,
         clock: &mut LimitClock,
         now: Now,
     ) -> Result<Settlement, Trouble> {
         let now = Now { wall_ms: now.wall_ms.min(LATEST_MS), ..now };
         let Store { connection, ids, buffer } = self;
-        transact(connection, |connection| {
+        let mut charged: Few<(CounterKey, Counter)> = Few::new();
+        let settled = transact(connection, |connection| {
             let mut keys: Few<&CounterKey> = Few::new();
             let mut rows: Few<Kept> = Few::new();
             let mut counters: Vec<Counter> = Vec::with_capacity(demands.len());
@@ -131,6 +137,8 @@ impl Store {
                     let mut kept = read(connection, &mut by_id, ids, names, key)?;
                     if kept.id.is_some() {
                         clock.heed(seen(&kept.row, names.boot, now));
+                    } else if let Some(counter) = own.get(key) {
+                        kept.row.counter = counter.clone();
                     }
                     let of_key = demands.iter().filter(|demand| demand.counter == *key);
                     let max = of_key.map(|demand| demand.max).min().unwrap_or_default();
@@ -161,10 +169,15 @@ impl Store {
                 if is_stale || charges.iter().any(|charge| charge.counter == *key) {
                     row = Row { seen, counter, ..row };
                     write(connection, names, key, id, &row, buffer)?;
+                    if key.scope == Scope::Session {
+                        charged.push((key.clone(), row.counter));
+                    }
                 }
             }
             Ok(settled)
-        })
+        })?;
+        own.extend(charged);
+        Ok(settled)
     }
 
     /// Gives back what was charged.
@@ -172,6 +185,7 @@ impl Store {
         &mut self,
         names: &Names,
         reservation: &Reservation,
+        own: &mut Own,
     ) -> Result<(), Trouble> {
         let Store { connection, ids, buffer } = self;
         transact(connection, |connection| {
@@ -184,7 +198,13 @@ impl Store {
                 }
             }
             Ok(())
-        })
+        })?;
+        for Charge { counter, slot, cost } in &reservation.charges {
+            if let Some(counter) = own.get_mut(counter) {
+                counter.refund(*cost, *slot);
+            }
+        }
+        Ok(())
     }
 
     /// Ends the use of the database for good: what belongs to this run alone is removed. The last one to leave carries
