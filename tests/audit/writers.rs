@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use callgate::shell::audit::chain::Chain;
+use callgate::shell::audit::link::Link;
+use callgate::shell::audit::trail::{Found, Newest, Trail};
 use serde_json::Value;
 
 use super::{Log, append, body};
@@ -81,4 +83,35 @@ fn verify_runs_beside_writers() {
         }
     });
     assert!(log.report().from > 1, "nothing was dropped");
+}
+
+/// Whoever follows a log sees each line once and in order, and none is missed but with a file that was dropped.
+#[test]
+fn following_runs_beside_writers() {
+    for (keep, writers, batches) in [(2_000, 3, 800), (1_600_000, 8, 200)] {
+        let log = Log::new(keep);
+        let mut trail = Trail::new(&log.path(), None);
+        let mut seen: Vec<u64> = Vec::new();
+        thread::scope(|scope| {
+            let writing = scope.spawn(|| write(&log, writers, batches));
+            loop {
+                let is_over = writing.is_finished();
+                let seq = |found: Found<'_>| Link::of(found.line.bytes).unwrap().seq;
+                while let Some(seq) = trail.next(seq).unwrap() {
+                    seen.push(seq);
+                }
+                let mut newest = Newest::new(&log.path()).unwrap();
+                newest.newest().unwrap();
+                while newest.previous(|_, _| ()).unwrap().is_some() {}
+                if is_over {
+                    break;
+                }
+            }
+        });
+        assert!(seen.is_sorted_by(|before, next| before < next), "{seen:?}");
+        let report = log.report();
+        assert_eq!(seen.last(), Some(&report.to));
+        assert!(report.from > 1 || seen.len() as u64 == report.to, "{} were seen", seen.len());
+        assert_eq!(report.from > 1, writers == 3, "{report:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The lines of a log over all its files, without the lock: from the newest back, and from some place on as they come.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -26,14 +27,19 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    fn open(path: &Path, from: Option<u64>) -> anyhow::Result<Rc<Self>> {
-        Ok(Rc::new(OpenFile { opened: Opened::read(path)?, path: path.to_owned(), from }))
+    /// None if it is not there: those who write rename files and drop old ones at any time.
+    fn open(path: &Path, from: Option<u64>) -> anyhow::Result<Option<Rc<Self>>> {
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match Opened::read(path) {
+            Err(error) if error.downcast_ref().is_some_and(is_gone) => Ok(None),
+            opened => Ok(Some(Rc::new(OpenFile { opened: opened?, path: path.to_owned(), from }))),
+        }
     }
 }
 
 /// The current file of a log.
 fn current(path: &Path) -> anyhow::Result<Option<Rc<OpenFile>>> {
-    path.exists().then(|| OpenFile::open(path, None)).transpose()
+    OpenFile::open(path, None)
 }
 
 /// Reads the lines of a log from the newest back.
@@ -65,11 +71,12 @@ impl Newest {
     /// # Errors
     /// The newest file cannot be read.
     pub fn newest(&self) -> anyhow::Result<Option<Place>> {
-        let file = match (&self.file, self.older.last()) {
-            (Some(file), _) => file.clone(),
+        let newest = match (&self.file, self.older.last()) {
+            (Some(file), _) => Some(file.clone()),
             (None, Some((from, path))) => OpenFile::open(path, Some(*from))?,
-            (None, None) => return Ok(None),
+            (None, None) => None,
         };
+        let Some(file) = newest else { return Ok(None) };
         let length = file.opened.file.metadata().with_context(|| failed("read", &file.path))?.len();
         Ok(Some(Place { file, at: length }))
     }
@@ -86,9 +93,7 @@ impl Newest {
         loop {
             let Some(file) = self.file.clone() else {
                 let Some((from, path)) = self.older.pop() else { return Ok(None) };
-                if path.exists() {
-                    self.file = Some(OpenFile::open(&path, Some(from))?);
-                }
+                self.file = OpenFile::open(&path, Some(from))?;
                 continue;
             };
             let named = || failed("read", &file.path);
@@ -179,10 +184,7 @@ impl Trail {
     }
 
     fn oldest(&self) -> anyhow::Result<Option<Rc<OpenFile>>> {
-        match rotated_files(&self.path)?.into_iter().next() {
-            Some((from, path)) => Ok(Some(OpenFile::open(&path, Some(from))?)),
-            None => current(&self.path),
-        }
+        self.first_of(|_| 0)
     }
 
     /// What stands at the end of the current file without a line feed: it is being written, or was torn.
@@ -194,17 +196,29 @@ impl Trail {
 
     /// The file behind one that is not written any more.
     fn following(&self, file: &OpenFile) -> anyhow::Result<Option<Rc<OpenFile>>> {
-        let rotated = rotated_files(&self.path)?;
-        let same = rotated.iter().position(|(_, path)| file.opened.is_at(path));
         // If it was removed, others may have been as well, before they were read.
         let read = file.from.unwrap_or_default().max(self.seq);
-        let next = match same {
-            Some(nth) => rotated.get(nth.saturating_add(1)),
-            None => rotated.iter().find(|(from, _)| *from > read),
-        };
-        match next {
-            Some((from, path)) => Ok(Some(OpenFile::open(path, Some(*from))?)),
-            None => current(&self.path),
+        self.first_of(|rotated| {
+            match rotated.iter().position(|(_, path)| file.opened.is_at(path)) {
+                Some(nth) => nth.saturating_add(1),
+                None => rotated.partition_point(|(from, _)| *from <= read),
+            }
+        })
+    }
+
+    /// The first file that is there, of the rotated ones from a place on, and then the current one. That is opened
+    /// before the others are listed: what is rotated meanwhile is among them.
+    fn first_of(
+        &self,
+        begin: impl FnOnce(&[(u64, PathBuf)]) -> usize,
+    ) -> anyhow::Result<Option<Rc<OpenFile>>> {
+        let current = current(&self.path)?;
+        let rotated = rotated_files(&self.path)?;
+        for (from, path) in rotated.get(begin(&rotated)..).unwrap_or_default() {
+            if let Some(file) = OpenFile::open(path, Some(*from))? {
+                return Ok(Some(file));
+            }
         }
+        Ok(current)
     }
 }
