@@ -203,6 +203,19 @@ fn counters_and_denials_are_told() {
     assert!(runs["frees_at"].is_null(), "{runs}");
 }
 
+/// What a call's arguments are called changes nothing in what is counted.
+#[test]
+fn no_argument_makes_a_call_look_like_an_answer() {
+    let gate = session(ONE_A_DAY).option(["--audit-args"]).serve(&json!(["echo"]));
+    let params = json!({"name": "t", "arguments": {"event": "answer"}});
+    let line = |id| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+    assert!(!gate.ask(line(1)).contains("DENIED"));
+    assert!(gate.ask(line(2)).contains("DENIED"));
+    let status = status(gate.dir());
+    let day = &account(&status, &json!("alice"))["last_day"];
+    assert_eq!((&day["calls"], &day["denied"]), (&json!(2), &json!(1)), "{day}");
+}
+
 #[test]
 fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
