@@ -77,6 +77,10 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
             Scope::Session => false,
         };
         if is_meant {
+            if row.is_damaged {
+                let what = anyhow!("what is kept of it is damaged");
+                return Err(what.context(format!("failed to read counter `{}`", row.name)));
+            }
             // One time for all of them: the latest that any has seen.
             now.wall_ms = now.wall_ms.max(row.at_ms);
             let key = CounterKey { scope: row.scope, name: row.name.into(), window: row.window };

@@ -61,6 +61,8 @@ pub struct CounterRow {
     pub max: Amount,
     /// When it was last charged, in milliseconds since the epoch.
     pub seen_ms: u64,
+    /// True if the store has it, but cannot tell what was charged: then that seems to be nothing.
+    pub is_damaged: bool,
 }
 
 impl CounterRow {

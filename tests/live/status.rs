@@ -3,6 +3,7 @@
 use super::gate::{Gate, Wrap, call, callgate, ok};
 use super::process::{End, Process};
 use super::streams::Streams;
+use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -202,6 +203,19 @@ fn counters_and_denials_are_told() {
     assert!(runs["frees_at"].is_null(), "{runs}");
 }
 
+/// What a call's arguments are called changes nothing in what is counted.
+#[test]
+fn no_argument_makes_a_call_look_like_an_answer() {
+    let gate = session(ONE_A_DAY).option(["--audit-args"]).serve(&json!(["echo"]));
+    let params = json!({"name": "t", "arguments": {"event": "answer"}});
+    let line = |id| json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+    assert!(!gate.ask(line(1)).contains("DENIED"));
+    assert!(gate.ask(line(2)).contains("DENIED"));
+    let status = status(gate.dir());
+    let day = &account(&status, &json!("alice"))["last_day"];
+    assert_eq!((&day["calls"], &day["denied"]), (&json!(2), &json!(1)), "{day}");
+}
+
 #[test]
 fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
@@ -232,6 +246,36 @@ fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     assert_eq!((counter, grant, counters), (&json!("daily"), &json!("alice"), &json!(1)));
     let verified = beside(gate.dir(), &["log", "verify"]);
     assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// SPEC S2: nothing is counted with it, nothing else is hidden by it, and there is a way out.
+#[test]
+fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
+    let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
+    gate.serves(1);
+    let connection = Connection::open(gate.dir().join("state/state.db")).unwrap();
+    let damage =
+        "UPDATE charged SET row = x'00' WHERE id = (SELECT id FROM counter WHERE name = 'daily')";
+    assert_eq!(connection.execute(damage, []).unwrap(), 1);
+    assert!(gate.ask(call(2)).contains("(state unavailable)"));
+    let End { code, stdout, .. } = beside(gate.dir(), &["status"]);
+    assert_eq!(code, Some(2));
+    assert!(stdout.contains("\n  runs  session  "), "{stdout}");
+    let told = "problem: what is kept of counter `daily` of server `echo` is damaged;";
+    assert!(stdout.contains(told), "{stdout}");
+    let policy = gate.policy_file().to_str().unwrap();
+    let words = ["explain", "--policy", policy, "--grant", "alice", "t"];
+    let End { code, stderr, .. } = beside(gate.dir(), &words);
+    assert_eq!(code, Some(2));
+    assert_eq!(stderr, "error: failed to read counter `daily`: what is kept of it is damaged\n");
+    let End { code, stdout, .. } = beside(gate.dir(), &["status", "reset", "daily"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(
+        stdout,
+        "reset `daily` of server `echo`, grant `alice`: what was kept of it was damaged\n"
+    );
+    assert_eq!(gate.ask(call(3)), ok(3));
+    assert!(gate.ask(call(4)).contains("Limit reached"));
 }
 
 /// What cannot be told to the log does not happen.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -186,7 +187,12 @@ impl<'a> Sight<'a> {
         };
         self.read_logs(&running, now, &mut problems);
         match places::counters(&self.args.state.state, now) {
-            Ok(rows) => rows.into_iter().for_each(|row| grants.take_counter(row, &running)),
+            Ok(rows) => {
+                let (damaged, rows): (Vec<_>, Vec<_>) =
+                    rows.into_iter().partition(|row| row.is_damaged);
+                problems.extend(damaged.iter().map(damage));
+                rows.into_iter().for_each(|row| grants.take_counter(row, &running));
+            }
             Err(error) => problems.push(error),
         }
         for session in running {
@@ -262,6 +268,13 @@ impl<'a> Sight<'a> {
             }
         }
     }
+}
+
+/// What is told of a counter that cannot be read: every call that needs it is denied.
+fn damage(CounterRow { server, name, .. }: &CounterRow) -> anyhow::Error {
+    anyhow!(
+        "what is kept of counter `{name}` of server `{server}` is damaged; `callgate status reset` begins it anew"
+    )
 }
 
 /// What is found of each grant, by server and grant; what all of a server share stands before them.

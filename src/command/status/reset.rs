@@ -162,11 +162,12 @@ fn tell_log(
 
 fn told(row: &CounterRow) -> String {
     let CounterRow { server, name, window, max, .. } = row;
-    let used = row.used();
-    format!(
-        "reset `{name}` of server `{server}`, {}: {used} of {max} per {window} were used",
-        whose(row)
-    )
+    let was = if row.is_damaged {
+        "what was kept of it was damaged".to_owned()
+    } else {
+        format!("{} of {max} per {window} were used", row.used())
+    };
+    format!("reset `{name}` of server `{server}`, {}: {was}", whose(row))
 }
 
 fn whose(row: &CounterRow) -> String {

@@ -245,7 +245,7 @@ impl Tally {
     /// Counts what a line says, if its number is above `known`.
     fn take(&mut self, line: &Line<'_>, known: u64, now_ms: u64) -> Taken {
         let beginning = line.bytes.get(..BEGINNING).unwrap_or(line.bytes);
-        if line.is_whole() && memchr::memmem::find(beginning, br#""event":"answer""#).is_some() {
+        if line.is_whole() && is_answer(beginning) {
             // Half of all lines: not worth reading. They count nothing.
             return Taken::Counted(0);
         }
@@ -281,6 +281,14 @@ impl Tally {
         let logs = self.logs.iter().map(|(log, source)| (log.as_path(), source.broken));
         logs.filter(|(_, broken)| *broken > 0)
     }
+}
+
+/// The first member of that name is the line's own: arguments, which may have one as well, come later.
+fn is_answer(beginning: &[u8]) -> bool {
+    const EVENT: &[u8] = br#""event":"#;
+    let behind = |at: usize| beginning.get(at.saturating_add(EVENT.len())..);
+    let event = memchr::memmem::find(beginning, EVENT).and_then(behind);
+    event.is_some_and(|event| event.starts_with(br#""answer""#))
 }
 
 /// What a server logs to its stdout is not relayed, but was not denied to anybody.

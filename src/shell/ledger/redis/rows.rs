@@ -143,6 +143,7 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
         at_ms: now_ms.max(seen_ms),
         max: amount(hash.get("max")?)?,
         seen_ms,
+        is_damaged: false,
     })
 }
 

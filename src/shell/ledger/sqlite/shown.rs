@@ -28,7 +28,9 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     while let Some(found) = rows.next()? {
         let (seconds, calendar): (i64, bool) = (found.get(4)?, found.get(5)?);
         let window = window(seconds, calendar).context("a window is out of range")?;
-        let row = Row::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?)?;
+        let row = Row::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?);
+        let is_damaged = row.is_err();
+        let row = row.unwrap_or_else(|_| Row::new(window));
         let mut clock = LimitClock::default();
         clock.heed(seen(&row, boot, now));
         let at_ms = clock.observe(now);
@@ -42,6 +44,7 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
             at_ms,
             max: row.max,
             seen_ms: row.seen.wall_ms,
+            is_damaged,
         });
     }
     Ok(counters)
