@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::NOT_DONE;
 use callgate::command::check::check;
 use callgate::command::completions::completions;
 use callgate::command::explain::explain;
@@ -15,9 +16,16 @@ use callgate::command::schema::schema;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
+use callgate::shell::privacy;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Before anything else: the environment is there from the first moment.
+    if let Err(error) = privacy::hide_from_others() {
+        let what = "error: failed to hide callgate's memory from other processes";
+        let _ = writeln!(std::io::stderr(), "{what}: {error}");
+        return ExitCode::from(NOT_DONE);
+    }
     let done = match Cli::parse().command {
         Command::Wrap(args) => wrap(&args),
         Command::Scan(args) => scan(&args),

@@ -1,6 +1,8 @@
 //! Requests that wait for their answer (SPEC W4): each id once, each answered once.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
+use std::num::NonZeroU64;
 
 use foldhash::quality::RandomState;
 
@@ -54,7 +56,12 @@ pub struct Waiting {
     /// Which of all requests it is, in their order.
     number: u64,
     cancelled: bool,
+    /// By what the server's reports of its progress are known.
+    progress: Option<ProgressKey>,
 }
+
+/// A keyed hash of a progress token.
+pub type ProgressKey = NonZeroU64;
 
 impl Waiting {
     /// The id as the client spelt it; `id` is the same id in another spelling.
@@ -91,6 +98,8 @@ pub struct InFlight {
     /// Requests that someone waits for: neither cancelled nor [`Awaited::Listen`].
     expected: usize,
     count: u64,
+    /// The progress keys of the requests that someone waits for, and how many of them each has.
+    progress: HashMap<ProgressKey, u32, RandomState>,
 }
 
 impl InFlight {
@@ -117,8 +126,16 @@ impl InFlight {
     pub fn insert(&mut self, id: RequestId<'_>, awaited: Awaited, modern: bool, since_ms: u64) {
         let key: Box<[u8]> = id.key().into();
         let spelling = (*key != *id.raw().as_bytes()).then(|| Box::from(id.raw()));
-        let waiting =
-            Waiting { awaited, modern, since_ms, spelling, number: self.count, cancelled: false };
+        let number = self.count;
+        let waiting = Waiting {
+            awaited,
+            modern,
+            since_ms,
+            spelling,
+            number,
+            cancelled: false,
+            progress: None,
+        };
         self.count = self.count.saturating_add(1);
         self.id_bytes = self.id_bytes.saturating_add(cost(&key, &waiting));
         self.expected = self.expected.saturating_add(usize::from(is_expected(&waiting)));
@@ -128,6 +145,38 @@ impl InFlight {
     /// Takes the request out that an answer with this id settles; `None` if there is none.
     pub fn settle(&mut self, id: RequestId<'_>) -> Option<Waiting> {
         self.remove(id.key().as_ref())
+    }
+
+    /// The key of a progress token, which is a string or a number as an id is.
+    #[must_use]
+    pub fn progress_key(&self, token: RequestId<'_>) -> Option<ProgressKey> {
+        NonZeroU64::new(self.progress.hasher().hash_one(token.key()))
+    }
+
+    /// Notes how the server's reports of the progress of this request in flight are known.
+    pub fn expect_progress(&mut self, id: RequestId<'_>, key: ProgressKey) {
+        let waiting = self.waiting.get_mut(id.key().as_ref());
+        if let Some(waiting) = waiting.filter(|waiting| is_expected(waiting)) {
+            waiting.progress = Some(key);
+            let count = self.progress.entry(key).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// True if a report with this progress token is of a request that someone waits for.
+    #[must_use]
+    pub fn is_progress(&self, token: RequestId<'_>) -> bool {
+        self.progress_key(token).is_some_and(|key| self.progress.contains_key(&key))
+    }
+
+    fn forget_progress(&mut self, key: Option<ProgressKey>) {
+        let Some(key) = key else { return };
+        if let Some(count) = self.progress.get_mut(&key) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.progress.remove(&key);
+            }
+        }
     }
 
     /// Notes that the client no longer waits for `id`; its late answer may still pass, once. False if the id
@@ -140,7 +189,9 @@ impl InFlight {
         }
         self.expected = self.expected.saturating_sub(usize::from(is_expected(waiting)));
         waiting.cancelled = true;
+        let progress = waiting.progress.take();
         self.cancelled.push_back((key.into(), waiting.number));
+        self.forget_progress(progress);
         if self.cancelled.len() > MAX_CANCELLED
             && let Some((oldest, number)) = self.cancelled.pop_front()
             && self.waiting.get(&oldest).is_some_and(|waiting| waiting.number == number)
@@ -191,6 +242,7 @@ impl InFlight {
         let (key, waiting) = self.waiting.remove_entry(key)?;
         self.id_bytes = self.id_bytes.saturating_sub(cost(&key, &waiting));
         self.expected = self.expected.saturating_sub(usize::from(is_expected(&waiting)));
+        self.forget_progress(waiting.progress);
         Some(waiting)
     }
 }
@@ -222,5 +274,26 @@ mod tests {
         assert!(in_flight.settle(RequestId::again("1")).is_some(), "a late answer passes");
         assert!(in_flight.settle(RequestId::again("1")).is_none(), "once");
         assert_eq!(in_flight.id_bytes, ids[2..].iter().map(String::len).sum::<usize>());
+    }
+
+    #[test]
+    fn progress_is_that_of_a_request_that_someone_waits_for() {
+        let id = RequestId::again;
+        let mut in_flight = InFlight::default();
+        for (request, token) in [("1", "7"), ("2", "7"), ("3", "\"7\""), ("4", "\"\\u0037x\"")] {
+            in_flight.insert(id(request), Awaited::Other, false, 0);
+            let key = in_flight.progress_key(id(token)).expect("a key");
+            in_flight.expect_progress(id(request), key);
+        }
+        assert!(in_flight.is_progress(id("7.0")) && in_flight.is_progress(id("\"7x\"")));
+        assert!(!in_flight.is_progress(id("8")) && !in_flight.is_progress(id("\"7.0\"")));
+        in_flight.settle(id("1"));
+        assert!(in_flight.is_progress(id("7")), "request 2 has the same token");
+        in_flight.cancel(id("2"));
+        assert!(!in_flight.is_progress(id("7")) && in_flight.is_progress(id("\"7\"")));
+        in_flight.settle(id("2"));
+        in_flight.settle(id("3"));
+        in_flight.settle(id("4"));
+        assert!(in_flight.progress.is_empty(), "nothing is kept of what is over");
     }
 }

@@ -22,6 +22,8 @@ pub const CANCELLED: &str = "notifications/cancelled";
 pub const INITIALIZED: &str = "notifications/initialized";
 /// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#list-changed-notification>
 pub const LIST_CHANGED: &str = "notifications/tools/list_changed";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress>
+pub const PROGRESS: &str = "notifications/progress";
 /// A request of 2026-07-28 that stays open.
 pub const LISTEN: &str = "subscriptions/listen";
 
@@ -96,6 +98,12 @@ impl<'a> Params<'a> {
     #[must_use]
     pub fn is_modern(&self) -> bool {
         self.meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_some())
+    }
+
+    /// The token by which the server may report progress.
+    #[must_use]
+    pub fn progress_token(&self) -> Option<Value<'a>> {
+        self.meta?.member("progressToken")
     }
 
     /// `requestId` of a cancellation.

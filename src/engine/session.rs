@@ -8,7 +8,7 @@ use super::answer::{self, DecisionFacts};
 use super::decide::{self, Denial, Permit};
 use super::excerpt;
 use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
-use super::in_flight::{Awaited, InFlight, Waiting};
+use super::in_flight::{Awaited, InFlight, ProgressKey, Waiting};
 use super::json::{KeyRule, Reader, Scratch};
 use super::limits::{Now, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
@@ -58,6 +58,8 @@ pub struct Session {
     initialized: bool,
     /// When the client is to be told that its list of tools has changed, in milliseconds on the monotonic clock.
     announcement: Option<u64>,
+    /// How often the server has reported progress of a request in flight.
+    progress: u64,
     scratch: Scratch,
 }
 
@@ -79,6 +81,7 @@ impl Session {
             asked: HashSet::new(),
             initialized: false,
             announcement: None,
+            progress: 0,
             scratch: Scratch::default(),
         }
     }
@@ -130,7 +133,7 @@ impl Session {
         settled: Result<Settlement, StateUnavailable>,
         now: Now,
     ) -> Step {
-        let Pending { id, tool, modern, task, arguments, awaited, mut permit } = pending;
+        let Pending { id, tool, modern, task, arguments, awaited, progress, mut permit } = pending;
         let (denial, reservation) = permit.settle(settled);
         let text = |range| line.get(range).and_then(|bytes| str::from_utf8(bytes).ok());
         let (Some(id), Some(tool)) = (text(id), text(tool).and_then(mcp::tool_name)) else {
@@ -138,7 +141,7 @@ impl Session {
             let refusal = Refusal::of(frame::INVALID_REQUEST, "the call was lost", None);
             return Step { reservation, ..self.refuse(refusal) };
         };
-        let call = Call { id: RequestId::again(id), tool: &tool, modern, task };
+        let call = Call { id: RequestId::again(id), tool: &tool, modern, task, progress };
         let step = match denial {
             Some(denial) => self.deny(&call, &denial, permit.shadowed.as_deref(), arguments),
             None => self.let_out(&call, awaited, &permit, arguments, now),
@@ -162,6 +165,7 @@ impl Session {
             tool: &call.tool,
             modern: call.modern,
             task: call.task,
+            progress: None,
         };
         // It has been let out, but not a byte of it.
         self.in_flight.settle(head.id);
@@ -192,6 +196,12 @@ impl Session {
     #[must_use]
     pub fn expected_answers(&self) -> usize {
         self.in_flight.expected()
+    }
+
+    /// How many reports of progress of requests in flight have come (SPEC W9).
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.progress
     }
 
     /// Ends the session: one error answer for each request that someone waits for (SPEC W4), and a record for each
@@ -272,8 +282,15 @@ impl Session {
         if let Action::Forward = step.action {
             let awaited = awaited_of(method, params);
             self.in_flight.insert(id, awaited, seen.is_modern(), now.monotonic_ms);
+            if let Some(key) = self.progress_key(&seen) {
+                self.in_flight.expect_progress(id, key);
+            }
         }
         step
+    }
+
+    fn progress_key(&self, seen: &Params<'_>) -> Option<ProgressKey> {
+        self.in_flight.progress_key(RequestId::new(seen.progress_token()?)?)
     }
 
     fn tool_call(
@@ -287,6 +304,7 @@ impl Session {
             let message = frame::look_alike_message(key);
             return self.refuse(Refusal::of(frame::INVALID_REQUEST, message, Some(id)));
         }
+        let progress = self.progress_key(&seen);
         let call = match ToolCall::read(params, seen) {
             Ok(call) => call,
             Err(message) => {
@@ -294,7 +312,7 @@ impl Session {
             }
         };
         let free = self.open_states.redeem(&call);
-        let head = Call { id, tool: &call.name, modern: call.modern, task: call.task };
+        let head = Call { id, tool: &call.name, modern: call.modern, task: call.task, progress };
         let arguments = self.arguments_record(&call);
         let mut permit = match decide::decide(&self.policy, &call, self.settings.shadow) {
             Ok(permit) => permit,
@@ -312,6 +330,7 @@ impl Session {
                 task: call.task,
                 arguments,
                 awaited,
+                progress,
                 permit,
             })));
         }
@@ -361,6 +380,9 @@ impl Session {
         now: Now,
     ) -> Step {
         self.in_flight.insert(call.id, awaited, call.modern, now.monotonic_ms);
+        if let Some(key) = call.progress {
+            self.in_flight.expect_progress(call.id, key);
+        }
         let verdict = || Verdict {
             outcome: Verdict::ALLOWED,
             rule: permit.rule.as_str().to_owned(),
@@ -444,6 +466,12 @@ impl Session {
                     id.and_then(RequestId::new)
                         .into_iter()
                         .for_each(|id| self.in_flight.end_listen(id));
+                }
+                if method == mcp::PROGRESS {
+                    let token = frame.params.and_then(|params| params.member("progressToken"));
+                    let token = token.and_then(RequestId::new);
+                    let is_of_ours = token.is_some_and(|token| self.in_flight.is_progress(token));
+                    self.progress = self.progress.saturating_add(u64::from(is_of_ours));
                 }
                 let mut step = self.notification(Side::Server, &method);
                 let passes = matches!(step.action, Action::Forward) && step.record.is_none();

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::answer::{self, DecisionFacts};
 use super::decide::{Cause, Denial, Permit};
 use super::frame::RequestId;
-use super::in_flight::Awaited;
+use super::in_flight::{Awaited, ProgressKey};
 use super::limits::{Demand, Reservation};
 use super::record::{ArgumentsRecord, CallRecord, Record, Verdict};
 
@@ -48,6 +48,7 @@ pub struct Pending {
     pub(super) task: bool,
     pub(super) arguments: ArgumentsRecord,
     pub(super) awaited: Awaited,
+    pub(super) progress: Option<ProgressKey>,
     pub(super) permit: Permit,
 }
 
@@ -72,6 +73,8 @@ pub(super) struct Call<'a> {
     pub(super) tool: &'a str,
     pub(super) modern: bool,
     pub(super) task: bool,
+    /// By what the server's reports of its progress are known.
+    pub(super) progress: Option<ProgressKey>,
 }
 
 impl Call<'_> {

@@ -38,20 +38,27 @@ impl Descriptor {
         Ok(Descriptor { fd, is_socket: false })
     }
 
-    /// Opens `fd`, which others may share, for reading.
+    /// Opens `fd`, which others may share, for reading. If that takes a thread, the thread tells when nothing will
+    /// come that is not there already: nobody writes `fd` any more, or it is a regular file.
     ///
     /// # Errors
     /// The descriptor is closed, or no pipe or thread is to be had.
-    pub fn reading(fd: BorrowedFd<'_>) -> io::Result<Self> {
+    pub fn reading(fd: BorrowedFd<'_>) -> io::Result<(Self, Option<oneshot::Receiver<()>>)> {
         if let Some(descriptor) = Self::pollable(fd, OFlags::RDONLY)? {
-            return Ok(descriptor);
+            return Ok((descriptor, None));
         }
         let source = File::from(fd.try_clone_to_owned()?);
         let (ours, theirs) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&theirs, true)?;
+        let (last, no_more) = oneshot::channel();
+        let mut last = Some(last);
+        if source.metadata()?.is_file() {
+            tell(&mut last);
+        }
         // The thread ends with its source, or with the process.
-        let copy = move || copy(source, File::from(theirs));
+        let copy = move || copy(source, File::from(theirs), last);
         std::thread::Builder::new().name("stdin".to_owned()).spawn(copy)?;
-        Self::unshared(ours)
+        Ok((Self::unshared(ours)?, Some(no_more)))
     }
 
     /// Opens `fd`, which others may share, for writing. If that takes a thread, it is told how the thread has ended:
@@ -70,7 +77,7 @@ impl Descriptor {
         let (ended, end) = oneshot::channel();
         let copy = move || {
             // Nobody listens: the session is over.
-            let _ = ended.send(copy(File::from(theirs), sink));
+            let _ = ended.send(copy(File::from(theirs), sink, None));
         };
         std::thread::Builder::new().name("stdout".to_owned()).spawn(copy)?;
         Ok((Self::unshared(ours)?, Some(end)))
@@ -84,6 +91,12 @@ impl Descriptor {
             return Self::reopened(fd, OFlags::WRONLY | OFlags::NOCTTY);
         }
         Self::pollable(fd, OFlags::WRONLY).ok().flatten()
+    }
+
+    /// The file behind `fd`, opened once more, so that nothing can be read from it. `None` if it cannot be opened.
+    #[must_use]
+    pub fn for_writing_only(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+        Self::opened_anew(fd, OFlags::WRONLY | OFlags::NOCTTY)
     }
 
     /// A pipe or socket by itself; `None` for anything else.
@@ -100,10 +113,13 @@ impl Descriptor {
 
     /// The same file, opened once more and for us alone, so that it can be asked not to wait.
     fn reopened(fd: BorrowedFd<'_>, access: OFlags) -> Option<Self> {
-        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty()).ok()?;
+        let fd = Self::opened_anew(fd, access | OFlags::NONBLOCK)?;
         Some(Descriptor { fd, is_socket: false })
+    }
+
+    fn opened_anew(fd: BorrowedFd<'_>, flags: OFlags) -> Option<OwnedFd> {
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 
     /// Hands the descriptor to the reactor, which wakes its task when there is something to do.
@@ -164,8 +180,9 @@ impl AsRawFd for Descriptor {
 
 /// Copies to the end of `from`, or until nobody reads `to`. `io::copy` would splice: then the kernel holds the pipe
 /// as long as a terminal is stopped, and whoever closes its other end waits. Others may have made either descriptor
-/// nonblocking: then the thread waits all the same.
-fn copy(mut from: File, mut to: File) -> io::Result<()> {
+/// nonblocking: then the thread waits all the same. `last` is told once nobody writes `from` any more, though not all
+/// of it is read; `to` has to be nonblocking for that.
+fn copy(mut from: File, mut to: File, mut last: Option<oneshot::Sender<()>>) -> io::Result<()> {
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         wait_for(&from, PollFlags::IN, &to)?;
@@ -179,7 +196,7 @@ fn copy(mut from: File, mut to: File) -> io::Result<()> {
         while !rest.is_empty() {
             match to.write(rest) {
                 Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if is_passing(&error) => wait_for(&to, PollFlags::OUT, &to)?,
+                Err(error) if is_passing(&error) => wait_for_room(&to, &from, &mut last)?,
                 Err(error) => return Err(error),
             }
         }
@@ -195,14 +212,46 @@ fn is_passing(error: &io::Error) -> bool {
 /// # Errors
 /// Nobody reads `to` any more.
 fn wait_for(file: &File, wanted: PollFlags, to: &File) -> io::Result<()> {
-    let mut polled = [PollFd::new(file, wanted), PollFd::new(to, PollFlags::empty())];
-    match rustix::event::poll(&mut polled, None) {
+    poll_both(&mut [PollFd::new(file, wanted), PollFd::new(to, PollFlags::empty())]).map(|_| ())
+}
+
+/// Waits until `to` takes more, or `last` is told that nobody writes `from` any more.
+///
+/// # Errors
+/// Nobody reads `to` any more.
+fn wait_for_room(to: &File, from: &File, last: &mut Option<oneshot::Sender<()>>) -> io::Result<()> {
+    if last.is_none() {
+        // The end of `from` would be reported at once, and for ever.
+        return wait_for(to, PollFlags::OUT, to);
+    }
+    // Its end is reported unasked.
+    let mut polled = [PollFd::new(from, PollFlags::empty()), PollFd::new(to, PollFlags::OUT)];
+    let [from, _] = poll_both(&mut polled)?;
+    if from.intersects(PollFlags::ERR | PollFlags::HUP) {
+        tell(last);
+    }
+    Ok(())
+}
+
+fn tell(last: &mut Option<oneshot::Sender<()>>) {
+    if let Some(last) = last.take() {
+        // Nobody listens: the session is over.
+        let _ = last.send(());
+    }
+}
+
+/// Waits until one of two files is ready; the second is where the bytes go.
+///
+/// # Errors
+/// Nobody reads the second any more.
+fn poll_both(polled: &mut [PollFd<'_>; 2]) -> io::Result<[PollFlags; 2]> {
+    match rustix::event::poll(polled, None) {
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let [_, to] = polled;
-    if to.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+    let [first, to] = polled.each_ref().map(PollFd::revents);
+    if to.intersects(PollFlags::ERR | PollFlags::HUP) {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
-    Ok(())
+    Ok([first, to])
 }

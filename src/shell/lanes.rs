@@ -1,12 +1,15 @@
 //! One direction of a session, and one destination: what is read, what is on its way out, and how both are moved
 //! without waiting.
 
+use std::future::Future as _;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
+use tokio::sync::oneshot;
 
 use crate::engine::line::LineBuffer;
 
@@ -16,6 +19,10 @@ use super::descriptor::Descriptor;
 pub(super) struct Lane {
     /// `None` once it has ended.
     pub(super) source: Option<AsyncFd<Descriptor>>,
+    /// Where the source takes a thread: told when nothing will come that is not there already.
+    no_more: Option<oneshot::Receiver<()>>,
+    /// Something was announced and not read, nor is the announcement left that the reactor made.
+    announced: bool,
     pub(super) buffer: LineBuffer,
     /// `run.start <= run.end`, and what is before `run.start` is written.
     pub(super) run: Range<usize>,
@@ -26,12 +33,18 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
         let source = Some(source.watched(Interest::READABLE)?);
-        Ok(Lane { source, buffer: LineBuffer::new(max_frame), run: 0..0, moved: 0 })
+        Ok(Lane { source, buffer: LineBuffer::new(max_frame), ..Self::silent() })
+    }
+
+    /// With a thread that reads the source; see [`Descriptor::reading`].
+    pub(super) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
+        Lane { no_more, ..self }
     }
 
     /// A direction in which nothing comes.
     pub(super) fn silent() -> Self {
-        Lane { source: None, buffer: LineBuffer::new(0), run: 0..0, moved: 0 }
+        let buffer = LineBuffer::new(0);
+        Lane { source: None, no_more: None, announced: false, buffer, run: 0..0, moved: 0 }
     }
 
     /// True once the source has ended and nothing of it is left.
@@ -55,13 +68,17 @@ impl Lane {
     pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(source) = &self.source else { return false };
-            let Poll::Ready(ready) = source.poll_read_ready(cx) else {
-                if self.run.is_empty() {
-                    self.buffer.shrink();
+            let mut guard = match source.poll_read_ready(cx) {
+                Poll::Ready(Ok(guard)) => Some(guard),
+                Poll::Ready(Err(_)) => break,
+                Poll::Pending if self.announced => None,
+                Poll::Pending => {
+                    if self.run.is_empty() {
+                        self.buffer.shrink();
+                    }
+                    return false;
                 }
-                return false;
             };
-            let Ok(mut guard) = ready else { break };
             let buffer = if self.run.is_empty() {
                 self.buffer.spare()
             } else if let Some(buffer) = self.buffer.spare_behind() {
@@ -75,17 +92,45 @@ impl Lane {
                 Ok(count) => {
                     // A short read has emptied the pipe: the next byte will be announced.
                     if count < room {
-                        guard.clear_ready();
+                        self.announced = false;
+                        guard.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
                     }
                     self.moved = self.moved.saturating_add(count as u64);
                     return true;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.announced = false;
+                    guard.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
+                }
                 Err(_) => break,
             }
         }
         self.source = None;
         true
+    }
+
+    /// True once nothing will come that is not there already, though there is no room to read it. Wakes the task then.
+    pub(super) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(source) = &self.source else { return true };
+        if let Some(no_more) = &mut self.no_more
+            && Pin::new(no_more).poll(cx).is_ready()
+        {
+            // It can be asked once. From here on the end is that of the thread's pipe.
+            self.no_more = None;
+            return true;
+        }
+        // What is announced would hide the end, and keep us from being woken by it.
+        while let Poll::Ready(ready) = source.poll_read_ready(cx) {
+            match ready {
+                Ok(guard) if guard.ready().is_read_closed() => return true,
+                Ok(mut guard) => {
+                    self.announced = true;
+                    guard.clear_ready();
+                }
+                Err(_) => return true,
+            }
+        }
+        false
     }
 }
 

@@ -13,6 +13,7 @@ pub mod descriptor;
 pub mod file;
 pub mod ledger;
 pub mod notices;
+pub mod privacy;
 pub mod probe;
 pub mod record;
 mod retry;

@@ -105,6 +105,10 @@ pub struct Relay {
     exit_is_new: bool,
     /// When the last answer was relayed, or something else showed that there are more to come.
     answered: Instant,
+    /// When the server last reported progress of a request in flight.
+    progressed: Instant,
+    /// Once the client has closed its end: when something that it left behind was last read or handed over.
+    handed_over: Option<Instant>,
     /// The last signal, until it is heeded.
     signal: Option<u8>,
     /// A signal has come, at some time.
@@ -143,7 +147,7 @@ impl Relay {
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
-        let stdin = Descriptor::reading(io::stdin().as_fd())?;
+        let (stdin, no_more) = Descriptor::reading(io::stdin().as_fd())?;
         let (stdout, copied) = Descriptor::writing(io::stdout().as_fd())?;
         Ok(Relay {
             session,
@@ -152,7 +156,7 @@ impl Relay {
             watch,
             news,
             upstream,
-            client: Lane::new(stdin, settings.max_frame)?,
+            client: Lane::new(stdin, settings.max_frame)?.told(no_more),
             server: Lane::new(server_stdout, settings.max_frame)?,
             to_client: Outlet::new(stdout)?,
             to_server: Outlet::new(server_stdin)?,
@@ -165,6 +169,8 @@ impl Relay {
             exit: None,
             exit_is_new: false,
             answered: Instant::now(),
+            progressed: Instant::now(),
+            handed_over: None,
             signal: None,
             hurry: false,
             is_over: false,
@@ -235,7 +241,7 @@ impl Relay {
                     return Some(Event::ServerEnded);
                 }
                 if wanted == Wanted::Ends {
-                    return self.client.source.is_none().then_some(Event::ClientEnded);
+                    return self.client_has_ended(cx).then_some(Event::ClientEnded);
                 }
                 let settled = self.session.expected_answers() == 0 && sent && flushed;
                 settled.then_some(Event::Settled)
@@ -245,6 +251,16 @@ impl Relay {
             Wanted::Flushed if flushed || client_gone => Some(Event::Settled),
             Wanted::Flushed => self.signal.take().map(Event::Signalled),
         }
+    }
+
+    /// True once the client has closed its end, though a server that does not read holds up what it wrote (SPEC W9).
+    fn client_has_ended(&mut self, cx: &mut Context<'_>) -> bool {
+        // A lane that is not held up reads its end.
+        let is_held_up = !self.client.run.is_empty()
+            || self.held.is_some()
+            || self.waiting.is_some()
+            || !self.may_decide(Side::Client);
+        self.client.source.is_none() || is_held_up && self.client.poll_no_more(cx)
     }
 
     /// Takes in what has happened beside the lines.
@@ -339,9 +355,13 @@ impl Relay {
     fn flush(&mut self, cx: &mut Context<'_>) -> bool {
         let state = |outlet: &Outlet| (outlet.moved, outlet.is_open());
         let before = (state(&self.to_server), state(&self.to_client));
+        let moved = self.client.moved;
         self.to_server.flush(&mut self.client, cx);
         self.to_client.flush(&mut self.server, cx);
         self.settle_unsent();
+        if self.client.moved != moved {
+            self.handed_over = self.handed_over.map(|_| Instant::now());
+        }
         before != (state(&self.to_server), state(&self.to_client))
     }
 
@@ -382,9 +402,13 @@ impl Relay {
                         return moved;
                     }
                     let owed = self.session.expected_answers();
+                    let progress = self.session.progress();
                     self.decide(side, line, now, cx);
                     if self.session.expected_answers() < owed {
                         self.answered = instant;
+                    }
+                    if self.session.progress() > progress {
+                        self.progressed = instant;
                     }
                 }
                 // One read at a time: a side that floods us must not keep all else waiting.

@@ -1,7 +1,9 @@
 //! Another callgate that was stopped (SIGSTOP) in the microseconds in which it held a lock: it must not keep all others
 //! waiting. It is continued, goes on with its session, and lets the lock go.
 
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -59,10 +61,21 @@ fn is_stopped(pid: Pid) -> bool {
     state == Some("T")
 }
 
+/// A callgate hides its program from all but root, as it hides its memory, and of the user's own processes hardly
+/// anybody else does: where the program cannot be told, the name in brackets has to be ours.
 fn is_callgate(pid: Pid) -> bool {
-    let name = |exe: &str| Path::new(exe).canonicalize().ok()?.file_name().map(ToOwned::to_owned);
-    let theirs = name(&format!("/proc/{pid}/exe"));
-    theirs.is_some() && theirs == name("/proc/self/exe")
+    let program = |exe: &str| -> io::Result<Option<OsString>> {
+        Ok(Path::new(exe).canonicalize()?.file_name().map(ToOwned::to_owned))
+    };
+    match (program(&format!("/proc/{pid}/exe")), program("/proc/self/exe")) {
+        (Err(error), _) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let name = |pid: &str| fs::read(format!("/proc/{pid}/comm")).ok();
+            let theirs = name(&pid.to_string());
+            theirs.is_some() && theirs == name("self")
+        }
+        (Ok(theirs), Ok(ours)) => theirs.is_some() && theirs == ours,
+        (Err(_), _) | (_, Err(_)) => false,
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! The server: one child in a process group of its own, and how it is stopped.
+//! The server: one child in a session of its own, and how it is stopped.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -49,8 +50,8 @@ impl Exit {
 
 impl Upstream {
     /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
-    /// ours. It gets our environment without `CALLGATE_*`, and no other descriptors (SPEC W10). On Linux it is
-    /// killed with us (SPEC W9). Its exit becomes news.
+    /// ours. It gets our environment without `CALLGATE_*`, no other descriptors, and no terminal to ask at (SPEC
+    /// W10). On Linux it is killed with us (SPEC W9). Its exit becomes news.
     ///
     /// # Errors
     /// As the operating system says; see [`start_failure_code`].
@@ -60,7 +61,7 @@ impl Upstream {
     ) -> io::Result<(Self, Descriptor, Descriptor)> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut builder = Command::new(program);
-        builder.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        builder.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr());
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("CALLGATE_") {
                 builder.env_remove(name);
@@ -99,14 +100,24 @@ impl Upstream {
     }
 }
 
-/// Has the child, before it becomes the server, give up every descriptor but its standard streams, unblock all
-/// signals, and ask to be killed when the thread that starts it ends: that is the main thread, which lives as long
-/// as callgate.
-#[cfg(target_os = "linux")]
+/// Our stderr, for the server. A terminal is opened once more, for writing only: a process outside the terminal's
+/// session is not stopped when it reads there, and would get what a person types for somebody else (SPEC W10).
+fn stderr() -> Stdio {
+    let stderr = io::stderr();
+    let terminal = stderr.is_terminal().then(|| Descriptor::for_writing_only(stderr.as_fd()));
+    terminal.flatten().map_or_else(Stdio::inherit, Stdio::from)
+}
+
+/// Has the child, before it becomes the server, begin a session of its own, which has no terminal; give up every
+/// descriptor but its standard streams (on Linux), unblock all signals, and ask to be killed (on Linux) when the thread
+/// that starts it ends: that is the main thread, which lives as long as callgate. The session's one process group has
+/// the child's process id.
 #[expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
 fn isolate(command: &mut Command) {
     let parent = rustix::process::getpid();
     let prepare = move || {
+        rustix::process::setsid()?;
+        #[cfg(target_os = "linux")]
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if rustix::process::getppid() != Some(parent) {
             // We died before it could ask.
@@ -118,18 +129,18 @@ fn isolate(command: &mut Command) {
             libc::sigemptyset(mask.as_mut_ptr());
             libc::sigprocmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
         }
-        let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
-        // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then what we
-        // inherited is passed on.
-        let _ = unsafe { libc::close_range(3, libc::c_uint::MAX, cloexec) };
+        #[cfg(target_os = "linux")]
+        {
+            let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
+            // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then what we
+            // inherited is passed on.
+            let _ = unsafe { libc::close_range(3, libc::c_uint::MAX, cloexec) };
+        }
         Ok(())
     };
     // SAFETY: `prepare` makes system calls only; it takes no lock and allocates nothing.
     unsafe { command.pre_exec(prepare) };
 }
-
-#[cfg(not(target_os = "linux"))]
-fn isolate(_: &mut Command) {}
 
 /// The shell's codes for a command that could not be started (SPEC C2).
 #[must_use]

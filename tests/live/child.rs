@@ -75,13 +75,44 @@ fn the_signal_mask_is_empty() {
     assert_eq!(wrapped(launcher, server), ["SigBlk:\t0000000000000000"]);
 }
 
-/// SPEC W10: a process group of its own: what a terminal sends to callgate's is not for the server.
+/// SPEC W10: a session of its own, and in it a process group: what a terminal sends to callgate's is not for the server.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_server_leads_a_process_group() {
-    // The process id, the name, the state, the parent, the group.
-    let stat = r#"read pid name state parent group rest </proc/$$/stat; echo "$pid $group" >&2"#;
+fn the_server_leads_a_session() {
+    // The process id, the name, the state, the parent, the group, the session.
+    let stat = r#"read pid name state parent group session rest </proc/$$/stat; echo "$pid $group $session" >&2"#;
     let said = wrapped(["env"], ["sh", "-c", stat]);
-    let (pid, group) = said[0].split_once(' ').unwrap();
-    assert_eq!(pid, group);
+    let ids: Vec<&str> = said[0].split(' ').collect();
+    assert_eq!(ids, [ids[0]; 3]);
+}
+
+/// What a process tries to learn from another's `/proc/$PID`, and to write to its client: one word for each that works.
+#[cfg(target_os = "linux")]
+const PRY: &str = r"
+    grep -q SECRET= /proc/$PID/environ && echo environ
+    readlink /proc/$PID/fd/1 && echo link
+    true >>/proc/$PID/fd/1 && echo descriptor
+    head -c 1 /proc/$PID/maps && echo maps
+    true </proc/$PID/mem && echo memory";
+
+/// SPEC W10: callgate is closed to other processes of the user: the server finds neither the environment nor the way to
+/// the client. Itself it is as open as any program: who may look at it without callgate, may so behind it.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_server_cannot_look_into_callgate() {
+    let pry = |pid: &str| {
+        let pry = PRY.replace("$PID", pid);
+        ["sh".to_owned(), "-c".to_owned(), format!("{{ {pry}\n}} >&2 2>/dev/null; echo end >&2")]
+    };
+    let wrapped = Wrap::allow_all().without_privileges().env("SECRET", "x");
+    let End { code, stdout, stderr } = wrapped.run(pry("$PPID")).end();
+    assert_eq!((code, stdout.as_str()), (Some(0), ""), "{stderr}");
+    assert_eq!(stderr, "end\n");
+
+    let wrapped = Wrap::allow_all().without_privileges().env("SECRET", "x");
+    let End { code, stderr, .. } = wrapped.run(pry("$$")).end();
+    assert_eq!(code, Some(0), "{stderr}");
+    for word in ["environ", "link", "descriptor", "maps", "memory", "end"] {
+        assert!(stderr.lines().any(|line| line.ends_with(word)), "{word}: {stderr}");
+    }
 }

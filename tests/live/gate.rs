@@ -126,6 +126,16 @@ impl Wrap {
         self.launched_by(["env", "--default-signal"])
     }
 
+    /// Without what root may do beyond the permissions of files, and so the server; for anybody else nothing changes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn without_privileges(self) -> Self {
+        if rustix::process::geteuid().is_root() {
+            self.launched_by(["setpriv", "--bounding-set=-all", "--inh-caps=-all"])
+        } else {
+            self
+        }
+    }
+
     /// On these streams in place of pipes.
     pub(crate) fn on(mut self, streams: Streams) -> Self {
         self.streams = streams;
@@ -154,7 +164,7 @@ impl Wrap {
 }
 
 /// The command as the last words of a launcher's.
-fn launched(command: Command, launcher: &[OsString]) -> Command {
+pub(crate) fn launched(command: Command, launcher: &[OsString]) -> Command {
     let Some((program, arguments)) = launcher.split_first() else { return command };
     let mut launched = Command::new(program);
     launched.args(arguments).arg(command.get_program()).args(command.get_args());

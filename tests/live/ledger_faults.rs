@@ -291,11 +291,8 @@ fn a_state_that_is_read_only_denies_and_recovers() {
         let path = if file { state.path().join("state.db") } else { state.path().to_owned() };
         let mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         mode(if file { 0o400 } else { 0o500 });
-        let mut wrap = wrap(state.path());
-        if rustix::process::geteuid().is_root() {
-            // Even root has to heed permissions then.
-            wrap = wrap.launched_by(["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
-        }
+        // Even root has to heed permissions then.
+        let wrap = wrap(state.path()).without_privileges();
         let mut session = Session { gate: wrap.serve(&json!(["echo"])), state: temp_dir(), id: 0 };
         session.fails("Permission denied");
         mode(if file { 0o600 } else { 0o700 });

@@ -1,6 +1,6 @@
 //! `callgate scan` with files and servers as they are: what it leaves behind, and what its policies do.
 
-use super::gate::{Wrap, callgate, scripted_server, temp_dir};
+use super::gate::{Wrap, callgate, launched, scripted_server, temp_dir};
 use super::process::{End, Process};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -128,6 +128,24 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     assert_eq!(end.code, Some(2), "{end:?}");
     assert_eq!(end.stderr, "error: failed to write policy `policy.json`: File exists\n");
     assert_eq!(fs::read_to_string(path("policy.json")).unwrap(), before);
+}
+
+/// SPEC W10: nor can a server that is only asked for its tools look into callgate.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_is_scanned_cannot_look_into_callgate() {
+    let dir = temp_dir();
+    let pry = "cat /proc/$PPID/environ >&2; true </proc/$PPID/fd/1; cat /proc/$$/environ >&2";
+    let mut command = callgate(dir.path());
+    command.args(["scan", "--", "sh", "-c", pry]).env("SECRET", "word");
+    let is_root = rustix::process::geteuid().is_root();
+    let dropping = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let launcher = if is_root { &dropping[..] } else { &["env"] };
+    let launcher: Vec<OsString> = launcher.iter().map(OsString::from).collect();
+    let End { code, stderr, .. } = Process::spawn(&mut launched(command, &launcher)).end();
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(stderr.matches("Permission denied").count(), 2, "{stderr}");
+    assert_eq!(stderr.matches("SECRET=word").count(), 1, "its own it may read: {stderr}");
 }
 
 /// What a proposed policy does with a call of each class.

@@ -4,6 +4,7 @@ use super::gate::{Gate, Wrap, call, ok, stopped};
 use super::process::End;
 use super::streams::Streams;
 use rustix::process::Signal;
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -12,11 +13,58 @@ const END_OF_INPUT: &[u8] = b"\x04";
 const HOLD_OUTPUT: &[u8] = b"\x13";
 
 /// A callgate that leads the session of a terminal, as if a person's shell had been replaced by it.
+fn leading(terminal: Streams) -> Wrap {
+    Wrap::allow_all().launched_by(["setsid", "-c", "env", "--default-signal"]).on(terminal)
+}
+
 fn in_terminal(script: &Value) -> Gate {
-    Wrap::allow_all()
-        .launched_by(["setsid", "-c", "env", "--default-signal"])
-        .on(Streams::terminal())
-        .serve(script)
+    leading(Streams::terminal()).serve(script)
+}
+
+/// The same with stderr on the terminal, which stops whoever writes to it in the background (`stty tostop`).
+fn on_terminal_alone(server: &str) -> Gate {
+    let terminal = Streams::terminal();
+    let [stderr, _] = terminal.shared();
+    let mut modes = tcgetattr(&stderr).unwrap();
+    modes.local_modes.insert(LocalModes::TOSTOP);
+    tcsetattr(&stderr, OptionalActions::Now, &modes).unwrap();
+    leading(terminal).stderr(stderr).run(["sh", "-c", server])
+}
+
+/// SPEC W10: a server that asks at the terminal is told that there is none, and what is typed is the client's.
+#[test]
+fn a_server_that_asks_at_the_terminal_is_refused() {
+    for ask in ["read secret </dev/tty", "stty -echo </dev/tty", "echo Password: >/dev/tty"] {
+        let server = format!("{ask} || echo refused >&2; exec cat");
+        let mut gate = leading(Streams::terminal()).run(["sh", "-c", &server]);
+        let told = gate.error_line();
+        assert!(told.contains("/dev/tty"), "{ask}: {told}");
+        assert_eq!(gate.error_line(), "refused", "{ask}");
+        assert_eq!(gate.ask(call(1)), call(1), "{ask}");
+        gate.signal(Signal::TERM);
+        assert_eq!(gate.wait_for_stop().code, Some(128 + 15), "{ask}");
+    }
+}
+
+/// SPEC W10: nor does it get what is typed by way of its stderr.
+#[test]
+fn a_server_that_asks_at_its_stderr_is_refused() {
+    let server = "read secret <&2 2>/dev/null || echo refused >&2; exec cat";
+    let mut gate = on_terminal_alone(server);
+    assert_eq!(gate.recv(), "refused");
+    assert_eq!(gate.ask(call(1)), call(1));
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
+}
+
+/// SPEC W10: it may write there, whatever the terminal does to those in the background.
+#[test]
+fn a_server_that_writes_to_the_terminal_is_not_stopped() {
+    let mut gate = on_terminal_alone("echo word >&2; exec cat");
+    assert_eq!(gate.recv(), "word");
+    assert_eq!(gate.ask(call(1)), call(1));
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
 }
 
 /// What is typed is answered, and Ctrl-D at the beginning of a line is the end.

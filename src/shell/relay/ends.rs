@@ -29,6 +29,20 @@ const AFTERMATHS: u32 = 5;
 /// How long the client has for the last answers at a stop.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 
+/// How long callgate itself may hold a line back.
+const HOLD: Duration = Duration::from_secs(1);
+
+/// How many times `--drain` the server may only report progress.
+const PROGRESS_DRAINS: u32 = 10;
+
+/// A server that was stopped.
+struct Stopped {
+    /// Its exit code, if it ended by itself.
+    code: Option<u8>,
+    /// A request of the client was not answered by the server.
+    is_owing: bool,
+}
+
 impl Relay {
     /// Runs the session to its end; returns the exit code (SPEC C2).
     pub async fn run(mut self) -> ExitCode {
@@ -42,14 +56,13 @@ impl Relay {
                 128_u8.saturating_add(number)
             }
             Event::ServerEnded | Event::ServerExited => self.bury().await,
-            // The drain is over, and an answer is still owed.
-            Event::Deadline => {
-                let owing = self.session.expected_answers() > 0;
-                let code = self.stop().await.unwrap_or(0);
-                if owing { NOT_DONE } else { code }
-            }
+            // The drain is over; what is owed may still come while the server is being stopped.
+            Event::Deadline => match self.stop().await {
+                Stopped { is_owing: true, .. } => NOT_DONE,
+                stopped => stopped.code.unwrap_or(0),
+            },
             Event::ClientEnded | Event::ClientGone | Event::Settled => {
-                self.stop().await.unwrap_or(0)
+                self.stop().await.code.unwrap_or(0)
             }
         };
         let server_died = matches!(end, Event::ServerEnded | Event::ServerExited);
@@ -78,16 +91,36 @@ impl Relay {
     /// The client has closed its end: it is answered first, as long as answers come. Returns what ended that.
     async fn drain(&mut self) -> Event {
         self.answered = Instant::now();
+        self.handed_over = Some(self.answered);
         loop {
-            let last = self.answered;
-            let deadline = last.checked_add(self.settings.drain);
+            let deadline = self.drained_by();
             match self.relay_until(deadline, Wanted::Settled).await {
-                Event::Deadline if self.answered > last => {}
+                Event::Deadline if self.drained_by() > deadline => {}
                 Event::ClientEnded => {}
                 Event::ServerExited => return self.take_what_is_left(None).await,
                 end => return end,
             }
         }
+    }
+
+    /// When a client that has closed its end has waited long enough for the next answer (SPEC W9). A report of progress
+    /// counts as an answer does, but not for ever. A line that callgate itself holds back, for a store, the policy or in
+    /// lockstep, has a moment more to go out.
+    fn drained_by(&self) -> Option<Instant> {
+        // A server that still reads what the client left behind will come to it; there is an end of that.
+        let answered = self.handed_over.map_or(self.answered, |at| at.max(self.answered));
+        let last = answered.max(self.progressed);
+        let drains = self.settings.drain.checked_mul(PROGRESS_DRAINS);
+        let at_most = drains.and_then(|drains| answered.checked_add(drains));
+        let by = last.checked_add(self.settings.drain).into_iter().chain(at_most).min();
+        let by = by.map(|by| self.held_until.map_or(by, |held_until| by.max(held_until)));
+        let waits = self.held.is_some() || self.waiting.is_some();
+        let is_held = waits && self.client.run.is_empty();
+        let soon = Instant::now().checked_add(GLANCE).filter(|_| is_held);
+        let held_by = by
+            .and_then(|by| by.checked_add(HOLD))
+            .and_then(|latest| soon.map(|soon| soon.min(latest)));
+        by.max(held_by)
     }
 
     /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
@@ -121,13 +154,18 @@ impl Relay {
         code
     }
 
-    /// Stops the server. Returns its exit code if it ended by itself.
-    async fn stop(&mut self) -> Option<u8> {
+    /// Stops the server.
+    async fn stop(&mut self) -> Stopped {
         let latest = Instant::now().checked_add(STOP);
         let (exit, forced) = self.end_server().await;
         self.end_group(latest).await;
+        // There may be requests in what was not read.
+        let is_owing = self.session.expected_answers() > 0
+            || self.held.is_some()
+            || self.waiting.is_some()
+            || !self.client.is_done();
         self.abandon("callgate stopped");
-        (!forced).then_some(exit.code)
+        Stopped { code: (!forced).then_some(exit.code), is_owing }
     }
 
     /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
