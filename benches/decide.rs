@@ -1,26 +1,37 @@
 //! What one decision costs: a frame in, an action out, one limit, the in-memory ledger.
 //!
-//! `cargo bench --bench decide`
+//! `cargo bench --bench decide [-- [--against COMMIT] [--rounds N] [NAME]...]`; without `--against` the words are
+//! criterion's. With it the same bench of that commit, with its own library, and this one are run by turns.
 
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     missing_docs,
+    unreachable_pub,
     reason = "a benchmark that meets the unexpected stops"
 )]
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, Result, ensure};
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::line::Side;
 use callgate::engine::session::{Action, Session, Settings};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
+
+#[path = "against/mod.rs"]
+mod against;
+
+use against::Commit;
 
 /// Calls that are timed together; their answers settle them untimed.
 const BATCH: usize = 64;
@@ -215,4 +226,67 @@ criterion_group! {
     config = Criterion::default().sample_size(50);
     targets = decisions, reading
 }
-criterion_main!(benches);
+
+fn main() -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (name, words) = against::taken_from(&words)?;
+    if let Some(name) = name {
+        return compare_with(&Commit::find(&name)?, &words);
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Rounds, unless `--rounds` says otherwise.
+const ROUNDS: usize = 7;
+
+fn compare_with(commit: &Commit, words: &[String]) -> Result<ExitCode> {
+    let (mut rounds, mut names) = (ROUNDS, Vec::new());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--bench" => {}
+            "--rounds" => rounds = words.next().context("--rounds takes a number")?.parse()?,
+            name => names.push(name),
+        }
+    }
+    ensure!(rounds > 0, "at least one round");
+    let theirs = commit.built("decide", &["bench", "--bench", "decide", "--no-run"])?;
+    let ours = std::env::current_exe()?;
+    let listed = Command::new(&ours).args(["--bench", "--list"]).output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let wanted = |name: &&str| names.is_empty() || names.iter().any(|part| name.contains(part));
+    let rows: Vec<&str> =
+        listed.lines().filter_map(|line| line.strip_suffix(": benchmark")).filter(wanted).collect();
+    ensure!(!rows.is_empty(), "no benchmark has this name");
+    against::head(commit, rounds);
+    let mut none_worse = true;
+    for row in rows {
+        let mut figures = Vec::new();
+        for _ in 0..rounds {
+            // A row that the other commit does not know is no comparison.
+            let Some(theirs) = figure(&theirs, row)? else { break };
+            figures.push((theirs, figure(&ours, row)?.context("no figure of our own")?));
+        }
+        if figures.is_empty() {
+            println!("{row}: commit {} does not know it", commit.short());
+        } else {
+            none_worse &= against::row(&format!("{row}, ns"), &figures, false);
+        }
+    }
+    Ok(if none_worse { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The nanoseconds that one row takes in this program; `None` if it has no such row.
+fn figure(program: &Path, row: &str) -> Result<Option<f64>> {
+    let words = ["--bench", "--output-format", "bencher", "--sample-size", "10"];
+    let times = ["--warm-up-time", "0.1", "--measurement-time", "0.3", "--exact", row];
+    let run = Command::new(program).args(words).args(times).output()?;
+    ensure!(run.status.success(), "`{row}`: {}", String::from_utf8_lossy(&run.stderr));
+    let said = String::from_utf8(run.stdout)?;
+    let line = said.lines().find_map(|line| line.split_once(" bench: "));
+    let Some((_, behind)) = line else { return Ok(None) };
+    let number = behind.trim_start().split(' ').next().unwrap_or_default().replace(',', "");
+    Ok(Some(number.parse().with_context(|| format!("`{row}`: no figure in `{said}`"))?))
+}

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -28,7 +28,12 @@ pub enum Contestant {
     BytePipe,
     /// `callgate wrap`, with this policy and these books.
     Callgate(Policy, Books),
+    /// The same of the other commit.
+    Other(Policy, Books),
 }
+
+/// The callgate of the other commit.
+pub static OTHER: OnceLock<PathBuf> = OnceLock::new();
 
 /// What callgate keeps of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,10 +157,12 @@ impl Session {
                 command.arg("byte-pipe").arg(&this);
                 command
             }
-            Contestant::Callgate(rules, books) => {
+            Contestant::Callgate(rules, books) | Contestant::Other(rules, books) => {
                 let file = files.path().join("policy.json");
                 fs::write(&file, rules.text())?;
-                let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+                let ours = Path::new(env!("CARGO_BIN_EXE_callgate"));
+                let other = OTHER.get().filter(|_| matches!(contestant, Contestant::Other(..)));
+                let mut command = Command::new(other.map_or(ours, PathBuf::as_path));
                 for name in ["POLICY", "GRANT", "STATE"] {
                     command.env_remove(format!("CALLGATE_{name}"));
                 }

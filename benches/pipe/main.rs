@@ -1,7 +1,8 @@
 //! What callgate costs: the server alone, a bare byte pipe around it, and `callgate wrap` around it, in one
 //! interleaved run. All that counts are ratios inside a round; the machine may do what it likes between rounds.
 //!
-//! `cargo bench --bench pipe [-- [--rounds N] [--list] [NAME]...]`, where NAME is a part of a measure's name.
+//! `cargo bench --bench pipe [-- [--against COMMIT] [--rounds N] [--list] [NAME]...]`, where NAME is a part of a
+//! measure's name. With `--against` the callgate of that commit and ours are measured by turns, and nobody else.
 //!
 //! ```text
 //! driver ══► server                          direct
@@ -31,6 +32,9 @@
 mod measures;
 mod report;
 
+#[path = "../against/mod.rs"]
+mod against;
+
 mod contestant;
 mod load;
 
@@ -47,6 +51,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use against::Commit;
+use contestant::OTHER;
 use measures::{Measure, measures};
 
 fn main() -> Result<ExitCode> {
@@ -54,17 +60,18 @@ fn main() -> Result<ExitCode> {
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["server", answers] => server::run(answers).map(|()| ExitCode::SUCCESS),
         ["byte-pipe", command @ ..] => byte_pipe::run(command),
-        options => compare(options),
+        _ => compare(&words),
     }
 }
 
 /// Rounds, unless `--rounds` says otherwise.
 const ROUNDS: usize = 7;
 
-fn compare(options: &[&str]) -> Result<ExitCode> {
+fn compare(words: &[String]) -> Result<ExitCode> {
+    let (other, options) = against::taken_from(words)?;
     let mut rounds = ROUNDS;
     let mut names = Vec::new();
-    let mut options = options.iter().copied();
+    let mut options = options.iter().map(String::as_str);
     while let Some(option) = options.next() {
         match option {
             // `cargo bench` says so.
@@ -83,6 +90,9 @@ fn compare(options: &[&str]) -> Result<ExitCode> {
     };
     let measures: Vec<Measure> = measures().into_iter().filter(wanted).collect();
     ensure!(!measures.is_empty(), "no measure has this name; see --list");
+    if let Some(name) = other {
+        return compare_with(&Commit::find(&name)?, &measures, rounds);
+    }
     report::head(rounds);
     let mut all_met = true;
     let progress = watch_over();
@@ -92,6 +102,24 @@ fn compare(options: &[&str]) -> Result<ExitCode> {
         all_met &= report::row(measure, &taken);
     }
     Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Ours and that commit's callgate by turns.
+fn compare_with(commit: &Commit, measures: &[Measure], rounds: usize) -> Result<ExitCode> {
+    let program = commit.built("callgate", &["build", "--release", "--bin", "callgate"])?;
+    OTHER.get_or_init(|| program);
+    against::head(commit, rounds);
+    let progress = watch_over();
+    let mut none_worse = true;
+    for measure in measures {
+        progress.store(0, Ordering::Relaxed);
+        let taken = measure.take_against(rounds);
+        if let Some(rounds) = taken.with_context(|| format!("`{}`", measure.name))? {
+            let name = format!("{}, {}", measure.name, measure.unit);
+            none_worse &= against::row(&name, &rounds, measure.more_is_better());
+        }
+    }
+    Ok(if none_worse { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A contestant that hangs must not hang the run: ends it when one measure takes longer than any should. The measure

@@ -72,6 +72,30 @@ impl Measure {
     }
 }
 
+impl Measure {
+    /// Takes turns with the other commit; `None` if callgate has no part in it.
+    pub fn take_against(&self, rounds: usize) -> Result<Option<Vec<(f64, f64)>>> {
+        let Contestant::Callgate(policy, books) = self.subject.contestant else { return Ok(None) };
+        let load = self.subject.load;
+        let round = |nth| {
+            let other = || load.put_on(Contestant::Other(policy, books));
+            // Who comes first changes.
+            if nth % 2 == 0 {
+                Ok((other()?, load.put_on(self.subject.contestant)?))
+            } else {
+                let ours = load.put_on(self.subject.contestant)?;
+                Ok((other()?, ours))
+            }
+        };
+        (0..rounds).map(round).collect::<Result<_>>().map(Some)
+    }
+
+    /// True for a rate, false for a time or a size.
+    pub fn more_is_better(&self) -> bool {
+        self.unit.ends_with("/s")
+    }
+}
+
 const CALLGATE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Memory);
 const DURABLE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Durable);
 const AGED: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Aged);
