@@ -25,7 +25,7 @@ pub(super) fn peers() -> &'static Path {
         let lock = File::create(dir.join("lock")).unwrap();
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
         let mut install = Command::new(root.join("tests/real/install"));
-        let end = Process::spawn(install.arg(&dir)).with_patience(60).end();
+        let end = Process::spawn(install.arg(&dir)).with_patience(20).end();
         assert_eq!(
             end.code,
             Some(0),

@@ -353,7 +353,8 @@ fn a_watch_in_a_terminal_gives_it_back() {
     command.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
     command.env("TERM", "xterm").env("NO_COLOR", "1").args(["-c", "sh", "-c"]);
     command.arg("trap : INT; \"$CALLGATE\" status --watch --state state; echo \"ended: $?\"");
-    let mut watch = Process::spawn_on(&mut command, Streams::terminal(), Stdio::piped());
+    let terminal = Streams::terminal().showing_all();
+    let mut watch = Process::spawn_on(&mut command, terminal, Stdio::piped());
     let mut seen = String::new();
     while seen.matches("\x1b[H").count() < 2 {
         seen += &String::from_utf8(watch.line().unwrap()).unwrap();

@@ -74,6 +74,18 @@ impl Streams {
         }
     }
 
+    /// A terminal that shows everything: others throw away at Ctrl-C what they have not shown yet, which on a busy
+    /// machine may be anything, half a character included.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn showing_all(self) -> Self {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+
+        let mut modes = tcgetattr(&self.stdin).unwrap();
+        modes.local_modes.insert(LocalModes::NOFLSH);
+        tcsetattr(&self.stdin, OptionalActions::Now, &modes).unwrap();
+        self
+    }
+
     /// With a client that reads nothing until it is told how many bytes to read at once.
     pub(crate) fn unread(self) -> (Self, Sender<usize>) {
         let (read_on, told) = mpsc::channel();
