@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use callgate::cli::{Cli, Command};
+use callgate::command::NOT_DONE;
 use callgate::command::check::check;
 use callgate::command::completions::completions;
 use callgate::command::explain::explain;
@@ -15,10 +16,17 @@ use callgate::command::schema::schema;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
-use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Whoever left before the end of a help text has read enough.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NOT_DONE));
+        }
+    };
+    let done = match cli.command {
         Command::Wrap(args) => wrap(&args),
         Command::Scan(args) => scan(&args),
         Command::Check(args) => check(&args),
