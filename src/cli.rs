@@ -6,6 +6,7 @@ mod explain;
 mod import;
 mod log;
 mod parse;
+mod place;
 mod replay;
 mod scan;
 mod schema;
@@ -13,7 +14,12 @@ mod state;
 mod status;
 mod wrap;
 
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::engine::visible::escape_line;
 
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
@@ -34,6 +40,7 @@ pub use wrap::WrapArgs;
 #[derive(Debug, Parser)]
 #[command(
     name = "callgate",
+    bin_name = "callgate",
     version,
     max_term_width = 100,
     disable_help_subcommand = true,
@@ -43,6 +50,46 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (SPEC C1).
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(line).map_err(escaped)
+    }
+}
+
+/// An error in which everything that may hold an argument is escaped.
+fn escaped(mut error: clap::Error) -> clap::Error {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return error;
+    }
+    let escape = |text: &String| escape_line(text).into_owned();
+    let context: Vec<(ContextKind, ContextValue)> = error
+        .context()
+        .filter_map(|(kind, value)| {
+            let value = match value {
+                ContextValue::String(text) => ContextValue::String(escape(text)),
+                ContextValue::Strings(texts) => {
+                    ContextValue::Strings(texts.iter().map(escape).collect())
+                }
+                ContextValue::StyledStrs(texts) => {
+                    let texts = texts.iter().map(|text| escape(&text.to_string()).into());
+                    ContextValue::StyledStrs(texts.collect())
+                }
+                // The usage, and numbers: they hold nothing that was typed.
+                _ => return None,
+            };
+            Some((kind, value))
+        })
+        .collect();
+    for (kind, value) in context {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// The verbs. Only the options of the one that is typed are put together.

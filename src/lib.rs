@@ -19,7 +19,7 @@
 //!      └──► answer, listing       what callgate writes itself, what it cuts
 //!   compile ► source, policy      nobody in the engine imports compile
 //!   recording ► line              what replay reads and `--record` writes
-//!   inquiry ► mcp, answer         how a server is asked for its tools; shell::probe holds the pipes
+//!   inquiry ► mcp, answer, tool_list      how a server is asked for its tools; shell::probe holds the pipes
 //!
 //!   example ► explain ► decide    tests in a policy; why a call is decided as it is
 //!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server
@@ -52,6 +52,8 @@
 //!
 //! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
 //! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
+//!
+//! Text of others is escaped by [`engine::visible`], wherever it is printed.
 //!
 //! A policy is taken if it compiles and its own tests pass ([`engine::example`]); [`command::policy_file`] puts that
 //! together, and [`command::diagnostics`] shows what is wrong. [`engine::explain`] watches the judge at its work: there

@@ -17,7 +17,6 @@ use callgate::command::status::status;
 use callgate::command::wrap::wrap;
 use callgate::shell::notices::prose;
 use callgate::shell::privacy;
-use clap::Parser as _;
 
 fn main() -> ExitCode {
     // Before anything else: the environment is there from the first moment.
@@ -26,7 +25,15 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "{what}: {error}");
         return ExitCode::from(NOT_DONE);
     }
-    let done = match Cli::parse().command {
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Whoever left before the end of a help text has read enough.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(NOT_DONE));
+        }
+    };
+    let done = match cli.command {
         Command::Wrap(args) => wrap(&args),
         Command::Scan(args) => scan(&args),
         Command::Check(args) => check(&args),

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 39] = [
-    ("answer", &["frame"]),
+const ENGINE: [(&str, &[&str]); 40] = [
+    ("answer", &["frame", "visible"]),
     ("class", &[]),
-    ("classify", &["class", "name", "words"]),
+    ("classify", &["class", "name", "tool_list", "words"]),
     (
         "compile",
         &[
@@ -26,15 +26,15 @@ const ENGINE: [(&str, &[&str]); 39] = [
     ),
     ("condition", &["decimal", "path", "value"]),
     ("contradiction", &["condition", "decimal", "value"]),
-    ("decide", &["condition", "decimal", "frame", "limits", "mcp", "path", "policy", "value"]),
+    ("decide", &["condition", "decimal", "limits", "mcp", "path", "policy", "value", "visible"]),
     ("decimal", &[]),
     ("excerpt", &["path", "value"]),
     ("example", &["decide", "explain", "limits", "mcp", "path", "policy"]),
     ("extend", &["json", "proposal", "value"]),
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy"]),
-    ("frame", &["json", "value"]),
+    ("frame", &["json", "value", "visible"]),
     ("in_flight", &["frame"]),
-    ("inquiry", &["answer", "frame", "json", "mcp"]),
+    ("inquiry", &["answer", "frame", "json", "mcp", "tool_list"]),
     ("json", &["keys", "scan", "value"]),
     ("keys", &["value"]),
     ("limits", &[]),
@@ -62,7 +62,7 @@ const ENGINE: [(&str, &[&str]); 39] = [
     ("policy", &["condition", "limits", "name", "path"]),
     ("proposal", &["class", "classify", "name", "policy", "visible"]),
     ("record", &["line"]),
-    ("recording", &["line"]),
+    ("recording", &["frame", "json", "line"]),
     ("retry", &["in_flight", "mcp", "value"]),
     (
         "session",
@@ -82,11 +82,13 @@ const ENGINE: [(&str, &[&str]); 39] = [
             "retry",
             "step",
             "value",
+            "visible",
         ],
     ),
     ("source", &["name", "value"]),
     ("step", &["answer", "decide", "frame", "in_flight", "limits", "record"]),
     ("scan", &[]),
+    ("tool_list", &[]),
     ("value", &["decimal", "name", "scan"]),
     ("visible", &[]),
     ("words", &["class"]),

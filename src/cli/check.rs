@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Format;
+use super::{Format, place};
 
 /// Options of `callgate check`.
 #[derive(Debug, Args)]
@@ -14,7 +14,7 @@ use super::Format;
 )]
 pub struct CheckArgs {
     /// Policy files
-    #[arg(value_name = "FILE", required = true)]
+    #[arg(value_name = "FILE", required = true, value_parser = place::file())]
     pub files: Vec<PathBuf>,
 
     /// End with 1 if there is a warning

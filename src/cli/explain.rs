@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Format;
 use super::parse::parse_seconds;
 use super::state::{State, parse_state};
+use super::{Format, place};
 
 /// Options of `callgate explain`.
 #[derive(Debug, Args)]
@@ -18,7 +18,7 @@ use super::state::{State, parse_state};
 )]
 pub struct ExplainArgs {
     /// The policy file
-    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
+    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY", hide_env_values = true, value_parser = place::path())]
     pub policy: PathBuf,
 
     /// The tool that is called
@@ -30,7 +30,7 @@ pub struct ExplainArgs {
     pub arguments: String,
 
     /// Put the policy beside all tools that a server lists: in this recorded session, or when it is asked
-    #[arg(long, value_name = "SESSION", num_args = 0..=1, conflicts_with = "tool")]
+    #[arg(long, value_name = "SESSION", num_args = 0..=1, conflicts_with = "tool", value_parser = place::path())]
     pub matrix: Option<Option<PathBuf>>,
 
     /// The server to ask for its tools: its command and arguments
@@ -46,7 +46,13 @@ pub struct ExplainArgs {
     pub server: Option<String>,
 
     /// The identity whose counters these are
-    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "CALLGATE_GRANT",
+        hide_env_values = true,
+        default_value = "default"
+    )]
     pub grant: String,
 
     /// Where they are kept: a directory, or `redis://…` [default: as for `wrap`]

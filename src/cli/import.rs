@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Format;
+use super::{Format, place};
 
 /// Options of `callgate import`.
 #[derive(Debug, Args)]
@@ -14,11 +14,11 @@ use super::Format;
 )]
 pub struct ImportArgs {
     /// A policy of Intercept, in YAML
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = place::file())]
     pub file: PathBuf,
 
     /// Write the policy to this new file [default: stdout]; `-` is stdout
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = place::path())]
     pub output: Option<PathBuf>,
 
     /// How the result is printed: with `json`, notes and errors stand beside the policy on stdout

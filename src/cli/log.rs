@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use crate::shell::audit::link::Hash;
 
 use super::parse::{Since, parse_hash, parse_limit, parse_since};
-use super::{Format, StateArgs};
+use super::{Format, StateArgs, place};
 
 /// Options of `callgate log`.
 #[derive(Debug, Args)]
@@ -86,11 +86,11 @@ pub struct VerifyArgs {
 #[derive(Debug, Args)]
 pub struct LogFiles {
     /// Logs that lie elsewhere [default: all in the state directory]
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = place::file())]
     pub files: Vec<PathBuf>,
 
     /// The same, as it is said to `wrap`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub audit: Vec<PathBuf>,
 
     /// Where they are.

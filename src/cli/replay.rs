@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Format;
+use super::{Format, place};
 
 /// Options of `callgate replay`.
 #[derive(Debug, Args)]
@@ -13,11 +13,11 @@ use super::Format;
 )]
 pub struct ReplayArgs {
     /// The policy file
-    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
+    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY", hide_env_values = true, value_parser = place::path())]
     pub policy: PathBuf,
 
     /// Show only the calls that this policy decides otherwise
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub against: Option<PathBuf>,
 
     /// End with 1 if a call is not allowed, or decided otherwise than by `--against`
@@ -33,7 +33,7 @@ pub struct ReplayArgs {
     pub format: Format,
 
     /// The recording: of `wrap --record`, or a client's own lines; `-` is stdin
-    #[arg(value_name = "SESSION", default_value = "-")]
+    #[arg(value_name = "SESSION", default_value = "-", value_parser = place::file())]
     pub session: PathBuf,
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Format;
 use super::parse::parse_seconds;
+use super::{Format, place};
 
 /// Options of `callgate scan`.
 #[derive(Debug, Args)]
@@ -17,15 +17,15 @@ use super::parse::parse_seconds;
 )]
 pub struct ScanArgs {
     /// Write the policy to this new file [default: stdout, or the file of `--update`]; `-` is stdout
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = place::path())]
     pub output: Option<PathBuf>,
 
     /// Add the tools that this policy does not name yet, and touch nothing else of it
-    #[arg(long, value_name = "POLICY")]
+    #[arg(long, value_name = "POLICY", value_parser = place::path())]
     pub update: Option<PathBuf>,
 
     /// Permit what was called in these recordings, and not much more of it; `-` is stdin
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "command")]
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "command", value_parser = place::path())]
     pub sessions: Vec<PathBuf>,
 
     /// How long the server has for each answer

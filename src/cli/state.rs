@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::place::unexpanded;
+
 /// The option `--state`.
 #[derive(Debug, Args)]
 pub struct StateArgs {
@@ -36,9 +38,13 @@ pub enum State {
 
 impl State {
     /// The place that the environment names, or the default one.
-    #[must_use]
-    pub fn of_environment() -> Self {
-        std::env::var("CALLGATE_STATE").map_or(State::Default, |text| State::of(&text))
+    ///
+    /// # Errors
+    /// The variable holds no path and no URL (SPEC C3).
+    pub fn of_environment() -> Result<Self, String> {
+        let Some(value) = std::env::var_os("CALLGATE_STATE") else { return Ok(State::Default) };
+        let read = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(parse_state);
+        read.map_err(|why| format!("failed to read `CALLGATE_STATE`: {why}"))
     }
 
     fn of(text: &str) -> Self {
@@ -61,10 +67,15 @@ fn is_url(text: &str) -> bool {
     is_known || rest.starts_with("//") && !scheme.is_empty() && scheme.chars().all(is_letter)
 }
 
-/// Nothing that can be typed is wrong, as a path; what is wrong with a URL is said by who opens it.
-#[expect(clippy::unnecessary_wraps, reason = "a value parser may fail")]
+/// A path that no shell has expanded is refused; what is wrong with a URL is said by who opens it.
 pub(super) fn parse_state(text: &str) -> Result<State, String> {
-    Ok(State::of(text))
+    match State::of(text) {
+        State::Directory(path) => match unexpanded(path.as_os_str()) {
+            Some(why) => Err(why),
+            None => Ok(State::Directory(path)),
+        },
+        other => Ok(other),
+    }
 }
 
 #[cfg(test)]

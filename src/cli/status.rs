@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
-use super::{Format, StateArgs};
+use super::{Format, StateArgs, place};
 
 /// Options of `callgate status`.
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ pub struct WhoseArgs {
     pub state: StateArgs,
 
     /// An audit log that lies elsewhere, as it is said to `wrap`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub audit: Vec<PathBuf>,
 
     /// For people or for programs

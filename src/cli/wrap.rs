@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::parse::{parse_large_size, parse_seconds, parse_size};
+use super::place;
 use super::state::StateArgs;
 
 /// Options of `callgate wrap`.
@@ -19,7 +20,7 @@ use super::state::StateArgs;
 )]
 pub struct WrapArgs {
     /// The policy file
-    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
+    #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY", hide_env_values = true, value_parser = place::path())]
     pub policy: PathBuf,
 
     /// The server's name in counters and records [default: taken from the command]
@@ -27,7 +28,7 @@ pub struct WrapArgs {
     pub server: Option<String>,
 
     /// The identity that counters are kept for
-    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", hide_env_values = true, default_value = "default", value_parser = NonEmptyStringValueParser::new())]
     pub grant: String,
 
     /// Where counters are kept.
@@ -35,7 +36,7 @@ pub struct WrapArgs {
     pub state: StateArgs,
 
     /// The audit log [default: `audit/SERVER.jsonl` in the state directory]
-    #[arg(long, value_name = "FILE", conflicts_with = "no_audit")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_audit", value_parser = place::path())]
     pub audit: Option<PathBuf>,
 
     /// Keep no audit log
@@ -51,7 +52,7 @@ pub struct WrapArgs {
     pub audit_keep: u64,
 
     /// Record the session, line by line, for `callgate replay`
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub record: Option<PathBuf>,
 
     /// Decide and report, but never block

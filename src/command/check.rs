@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::diagnostics::{JsonDiagnostic, Severity, SourceFile, visible};
+use super::diagnostics::{JsonDiagnostic, Severity, SourceFile};
 use super::policy_file::{self, Findings};
 use super::{Failure, NO, NOT_DONE, print};
 use crate::cli::{CheckArgs, Format};
-use crate::engine::visible::escape_json;
+use crate::engine::visible::{escape_json, escape_line};
 use crate::shell::file;
 use crate::shell::notices::prose;
 
@@ -74,7 +74,7 @@ fn show(
         (count, 0) => facts.push(format!("{} passed", counted(count, "test"))),
         (count, failed) => facts.push(format!("{failed} of {} failed", counted(count, "test"))),
     }
-    writeln!(out, "policy `{}`: {}", visible(&path), facts.join(", "))?;
+    writeln!(out, "policy `{}`: {}", escape_line(&path), facts.join(", "))?;
     Ok(())
 }
 

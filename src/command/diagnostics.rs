@@ -11,7 +11,7 @@ use super::trace;
 use crate::engine::example::Failure;
 use crate::engine::lint::Warning;
 use crate::engine::source::{Place, Problem, token_at};
-use crate::engine::visible::{escape_text, is_hidden};
+use crate::engine::visible::{escape_line, is_hidden, push_escaped};
 
 /// What the frame around a line of the file takes of a terminal's columns.
 const FRAME_COLUMNS: usize = 12;
@@ -123,7 +123,7 @@ impl<'f> SourceFile<'f> {
     pub fn new(path: &Path, content: &'f [u8]) -> Self {
         // What is no UTF-8 is only ever complained of at its first bad byte, and nothing before that moves.
         let text = String::from_utf8_lossy(content);
-        SourceFile { path: visible(&path.display().to_string()).into_owned(), text }
+        SourceFile { path: escape_line(&path.display().to_string()).into_owned(), text }
     }
 
     /// A diagnostic as rustc would show it, in so many columns; without a line end behind it.
@@ -137,7 +137,7 @@ impl<'f> SourceFile<'f> {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let mut title = level.primary_title(visible(message));
+        let mut title = level.primary_title(escape_line(message));
         if let Some(code) = code {
             title = title.id(*code);
         }
@@ -146,14 +146,14 @@ impl<'f> SourceFile<'f> {
         let snippet = Snippet::source(line).line_start(place.line).fold(false).annotation(mark);
         let mut group: Group<'_> = title.element(origin).element(snippet);
         if !pointer.is_empty() {
-            group = group.element(Level::NOTE.with_name("at").message(visible(pointer)));
+            group = group.element(Level::NOTE.with_name("at").message(escape_line(pointer)));
         }
         if !notes.is_empty() {
-            let notes: Vec<Cow<'_, str>> = notes.iter().map(|note| visible(note)).collect();
+            let notes: Vec<Cow<'_, str>> = notes.iter().map(|note| escape_line(note)).collect();
             group = group.element(Level::NOTE.message(notes.join("\n")));
         }
         if let Some(help) = help {
-            group = group.element(Level::HELP.message(visible(help)));
+            group = group.element(Level::HELP.message(escape_line(help)));
         }
         let renderer = if in_colour { Renderer::styled() } else { Renderer::plain() };
         // The line has been cut already.
@@ -261,15 +261,7 @@ fn fitting_tail(text: &str, width: usize) -> &str {
     over.map_or(text, |(at, c)| text.get(at.saturating_add(c.len_utf8())..).unwrap_or_default())
 }
 
+/// A tab is white space of the file.
 fn push_visible(line: &mut String, c: char) {
-    if c != '\t' && is_hidden(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
-}
-
-/// Text of others in one line, with everything spelt out that a terminal could obey or a person not see.
-#[must_use]
-pub fn visible(text: &str) -> Cow<'_, str> {
-    if text.contains('\n') {
-        return Cow::Owned(escape_text(&text.replace('\n', "\\n")).into_owned());
-    }
-    escape_text(text)
+    if c == '\t' { line.push(c) } else { push_escaped(line, c) }
 }

@@ -1,23 +1,22 @@
 //! `callgate explain`: what a policy makes of a call, and why.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::diagnostics::visible;
 use super::{Failure, NO, matrix, places, policy_file, print, server, trace};
 use crate::cli::{ExplainArgs, Format, State};
 use crate::engine::explain::{self, Explanation};
-use crate::engine::inquiry::names;
+use crate::engine::inquiry::Listed;
 use crate::engine::limits::{CounterKey, MemoryLedger, Now, Scope};
 use crate::engine::mcp::ToolCall;
 use crate::engine::path::Arguments;
 use crate::engine::policy::{Mode, Policy};
-use crate::engine::visible::escape_json;
+use crate::engine::visible::{escape_json, escape_line};
 use crate::shell::clock::moment;
 use crate::shell::file;
 
@@ -54,7 +53,14 @@ fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>,
             Err(anyhow!("`--matrix` takes a recorded session or a server's command, not both")
                 .into())
         }
-        (None, command) => Ok(names(&server::tools(command, args.timeout)?)),
+        (None, command) => {
+            let Listed { tools, unfinished } = server::tools(command, args.timeout)?;
+            if let Some(why) = unfinished {
+                // Nobody has to read stderr.
+                let _ = writeln!(io::stderr(), "warning: {}", escape_line(&why));
+            }
+            Ok(tools.names())
+        }
     }
 }
 
@@ -64,7 +70,10 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
     if args.state.is_none() && args.server.is_none() {
         return Ok((ledger, Now::default()));
     }
-    let state = args.state.clone().unwrap_or_else(State::of_environment);
+    let state = match &args.state {
+        Some(state) => state.clone(),
+        None => State::of_environment().map_err(anyhow::Error::msg)?,
+    };
     let mut now = moment();
     let rows = places::counters(&state, now)?;
     let servers: BTreeSet<String> = rows.iter().map(|row| row.server.clone()).collect();
@@ -123,12 +132,18 @@ fn explain_call(
 
 fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::Result<()> {
     let Explanation { ruling, shadowed, .. } = explanation;
-    writeln!(out, "`{}`: {} by {}", visible(tool), ruling.word(), visible(ruling.rule.as_str()))?;
+    writeln!(
+        out,
+        "`{}`: {} by {}",
+        escape_line(tool),
+        ruling.word(),
+        escape_line(ruling.rule.as_str())
+    )?;
     if let Some(message) = &ruling.message {
-        writeln!(out, "{}", visible(message))?;
+        writeln!(out, "{}", escape_line(message))?;
     }
     if let Some(shadowed) = shadowed {
-        let rule = visible(shadowed.rule.as_str());
+        let rule = escape_line(shadowed.rule.as_str());
         writeln!(out, "in shadow mode: {} by {rule}", shadowed.word())?;
     }
     writeln!(out)?;

@@ -15,7 +15,6 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -27,7 +26,7 @@ use super::policy_file::{self, POLICY};
 use super::{Failure, NO, layout, print};
 use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
-use crate::engine::visible::escape_json;
+use crate::engine::visible::{escape_json, escape_line};
 use crate::shell::file;
 
 pub use self::translate::Note;
@@ -60,15 +59,15 @@ pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     }
     let Imported { policy, notes } = imported.map_err(|problems| {
         let summary = format!("failed to import `{}`", args.file.display());
-        let report = policy_file::report(&summary, &args.file, &content, &problems);
-        Failure { error: anyhow!(report), exit_code: NO }
+        let error = policy_file::report(&summary, &args.file, &content, &problems);
+        Failure { error, exit_code: NO }
     })?;
     if new_file.is_none() {
         print::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
     }
     for note in notes {
         // Nobody reads stderr: the policy is there all the same.
-        let _ = writeln!(std::io::stderr(), "note: {note}");
+        let _ = writeln!(std::io::stderr(), "note: {}", escape_line(&note.to_string()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,20 +1,20 @@
 //! `callgate explain --matrix`: a policy beside all tools of a server.
 
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write};
+use std::collections::HashSet;
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::diagnostics::visible;
 use super::print;
+use super::recording::Recording;
 use crate::cli::Format;
 use crate::engine::inquiry;
 use crate::engine::matrix::{Matrix, Row, Stray};
 use crate::engine::policy::{Effect, Policy};
-use crate::engine::recording;
-use crate::engine::visible::escape_json;
+use crate::engine::tool_list::MAX_TOOLS;
+use crate::engine::visible::{escape_json, escape_line};
 
 /// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
 /// read says nothing of them.
@@ -22,22 +22,22 @@ use crate::engine::visible::escape_json;
 /// # Errors
 /// The file cannot be read, or has no list of tools.
 pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
-    let name = session.display();
-    let read = || format!("failed to read session `{name}`");
-    let mut recording = recording::Reader::default();
-    let mut tools = Vec::new();
+    let mut recording = Recording::open(session)?;
+    let mut seen = HashSet::new();
+    let mut names = Vec::new();
     let mut is_listed = false;
-    for line in BufReader::new(File::open(session).with_context(read)?).split(b'\n') {
-        let line = line.with_context(read)?;
-        let Ok(Some(entry)) = recording.read(&line) else { continue };
+    while let Some(entry) = recording.next_readable()? {
         let Some(list) = inquiry::listed_in(&entry.line) else { continue };
         is_listed = true;
-        tools.extend(list);
+        names.extend(list.names().into_iter().filter(|name| seen.insert(name.clone())));
+        if names.len() > MAX_TOOLS {
+            return Err(anyhow!("session `{}` lists over {MAX_TOOLS} tools", session.display()));
+        }
     }
     if is_listed {
-        Ok(inquiry::names(&tools))
+        Ok(names)
     } else {
-        Err(anyhow!("no list of tools is in session `{name}`"))
+        Err(anyhow!("no list of tools is in session `{}`", session.display()))
     }
 }
 
@@ -54,13 +54,13 @@ pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Resul
 }
 
 fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result<()> {
-    let widest = matrix.rows.iter().map(|row| visible(&row.tool).chars().count()).max();
+    let widest = matrix.rows.iter().map(|row| escape_line(&row.tool).chars().count()).max();
     let width = widest.unwrap_or_default().min(40);
     let default =
         if policy.default == Effect::Allow { "(default allow)" } else { "(default deny)" };
     for Row { tool, standing, entries } in &matrix.rows {
         let entries = if entries.is_empty() { default.to_owned() } else { entries.join(" ") };
-        let (tool, entries) = (visible(tool), visible(&entries));
+        let (tool, entries) = (escape_line(tool), escape_line(&entries));
         writeln!(out, "{tool:width$}  {:11}  {entries}", standing.word())?;
     }
     if policy.all_tools.is_some() {
@@ -75,7 +75,7 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
         writeln!(out)?;
     }
     for stray in &matrix.strays {
-        writeln!(out, "{}", visible(&stray_text(stray)))?;
+        writeln!(out, "{}", escape_line(&stray_text(stray)))?;
     }
     Ok(())
 }

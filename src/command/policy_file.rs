@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
-
 use super::diagnostics::{Diagnostic, Severity, SourceFile};
 use super::places;
 use crate::engine::compile::compile_with_tests;
@@ -13,6 +11,7 @@ use crate::engine::policy::Policy;
 use crate::engine::source::{MAX_PROBLEMS, Problem};
 use crate::shell::audit::chain;
 use crate::shell::news::LoadedPolicy;
+use crate::shell::notices::Report;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";
@@ -79,7 +78,7 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
         Some(policy) if diagnostics.is_empty() => {
             Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
         }
-        _ => Err(anyhow!(not_valid(path, content, &diagnostics))),
+        _ => Err(not_valid(path, content, &diagnostics)),
     }
 }
 
@@ -90,7 +89,7 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
 pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
     compile_with_tests(content)
         .map(|(policy, _)| policy)
-        .map_err(|problems| anyhow!(not_valid(path, content, &told(content, problems))))
+        .map_err(|problems| not_valid(path, content, &told(content, problems)))
 }
 
 /// The problems of a file, as they are told.
@@ -132,7 +131,7 @@ pub fn dangers(path: &Path) -> Vec<String> {
     places::open_to_others(paths, "they can change the policy")
 }
 
-fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> String {
+fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> anyhow::Error {
     report(&format!("policy `{}` is not valid", path.display()), path, file, diagnostics)
 }
 
@@ -142,7 +141,7 @@ pub(super) fn report(
     path: &Path,
     file: &[u8],
     diagnostics: &[Diagnostic],
-) -> String {
+) -> anyhow::Error {
     let how_many = match diagnostics.len() {
         1 => "1 problem".to_owned(),
         count @ MAX_PROBLEMS.. => format!("the first {count} problems"),
@@ -150,5 +149,6 @@ pub(super) fn report(
     };
     let source = SourceFile::new(path, file);
     let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
-    format!("{summary}: {how_many}\n{}", shown.collect::<Vec<_>>().join("\n\n"))
+    let below = shown.collect::<Vec<_>>().join("\n\n");
+    Report { summary: format!("{summary}: {how_many}"), below }.into()
 }

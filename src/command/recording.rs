@@ -1,15 +1,14 @@
 //! A recorded session, read line by line; nothing of it is kept.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::engine::recording::{Entry, Reader};
-
-/// The longest line of a recording. One that callgate wrote holds a message of at most 2 GiB, mostly far less.
-const MAX_LINE: u64 = 2 * 1024 * 1024 * 1024;
+use crate::engine::recording::{Entry, MAX_LINE, Reader, is_frame};
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
@@ -22,26 +21,38 @@ pub struct Recording {
     line: Vec<u8>,
     number: u64,
     is_torn: bool,
+    /// A line of it could be read as a message.
+    has_frame: bool,
 }
 
 impl Recording {
     /// Opens a recording; `-` is stdin.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or is neither a regular file nor a pipe: a device may have no end (SPEC S5).
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("failed to read recording `{}`", path.display());
         let file: Box<dyn BufRead> = if path == Path::new("-") {
-            Box::new(io::stdin().lock())
+            let stdin = io::stdin().lock();
+            let file = File::from(stdin.as_fd().try_clone_to_owned().with_context(what)?);
+            has_end(&file.metadata().with_context(what)?).with_context(what)?;
+            Box::new(stdin)
         } else {
+            // Only to open some devices does something already.
+            has_end(&std::fs::metadata(path).with_context(what)?).with_context(what)?;
             let file = File::open(path).with_context(what)?;
-            if file.metadata().with_context(what)?.is_dir() {
-                return Err(anyhow!("it is a directory").context(what()));
-            }
+            has_end(&file.metadata().with_context(what)?).with_context(what)?;
             Box::new(BufReader::with_capacity(BUFFER, file))
         };
-        let (reader, line) = (Reader::default(), Vec::new());
-        Ok(Recording { path: path.to_owned(), file, reader, line, number: 0, is_torn: false })
+        Ok(Recording {
+            path: path.to_owned(),
+            file,
+            reader: Reader::default(),
+            line: Vec::new(),
+            number: 0,
+            is_torn: false,
+            has_frame: false,
+        })
     }
 
     /// The next entry, with the number of its line; `None` at the end.
@@ -49,21 +60,14 @@ impl Recording {
     /// # Errors
     /// The file cannot be read, or is no recording.
     pub fn next_entry(&mut self) -> anyhow::Result<Option<(u64, Entry<'_>)>> {
-        let what = || format!("failed to read recording `{}`", self.path.display());
-        let mut is_whole = true;
-        self.line.clear();
-        while self.line.iter().all(u8::is_ascii_whitespace) {
-            self.line.clear();
-            let read = (&mut self.file).take(MAX_LINE).read_until(b'\n', &mut self.line);
-            if read.with_context(what)? == 0 {
-                return Ok(None);
-            }
-            self.number = self.number.saturating_add(1);
-            is_whole = self.line.pop_if(|last| *last == b'\n').is_some();
-            self.line.pop_if(|last| *last == b'\r');
-        }
+        let Some(is_whole) = self.next_line()? else { return Ok(None) };
         match self.reader.read(&self.line) {
-            Ok(entry) => Ok(entry.map(|entry| (self.number, entry))),
+            Ok(entry) => {
+                if let Some(entry) = entry.as_ref().filter(|_| !self.has_frame) {
+                    self.has_frame = is_frame(entry);
+                }
+                Ok(entry.map(|entry| (self.number, entry)))
+            }
             Err(_) if !is_whole => {
                 self.is_torn = true;
                 Ok(None)
@@ -75,9 +79,83 @@ impl Recording {
         }
     }
 
+    /// The next entry; a line that is none is passed over. `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn next_readable(&mut self) -> anyhow::Result<Option<Entry<'_>>> {
+        loop {
+            if self.next_line()?.is_none() {
+                return Ok(None);
+            }
+            // A second look, since what was borrowed in a loop cannot be returned from it.
+            if matches!(self.reader.read(&self.line), Ok(Some(_))) {
+                break;
+            }
+        }
+        Ok(self.reader.read(&self.line).ok().flatten())
+    }
+
+    /// Reads the next line that is not blank. False if its end is missing, `None` if there is none.
+    fn next_line(&mut self) -> anyhow::Result<Option<bool>> {
+        let what = || format!("failed to read recording `{}`", self.path.display());
+        let mut is_whole = true;
+        self.line.clear();
+        while self.line.iter().all(u8::is_ascii_whitespace) {
+            self.line.clear();
+            let most = MAX_LINE.saturating_add(1);
+            let read = (&mut self.file).take(most).read_until(b'\n', &mut self.line);
+            if read.with_context(what)? == 0 {
+                return Ok(None);
+            }
+            self.number = self.number.saturating_add(1);
+            if self.line.len() as u64 > MAX_LINE && self.line.last() != Some(&b'\n') {
+                let (number, mib) = (self.number, MAX_LINE / (1024 * 1024));
+                return Err(anyhow!("line {number} is longer than {mib} MiB").context(what()));
+            }
+            is_whole = self.line.pop_if(|last| *last == b'\n').is_some();
+            self.line.pop_if(|last| *last == b'\r');
+        }
+        Ok(Some(is_whole))
+    }
+
+    /// True once a line was read that is a message.
+    #[must_use]
+    pub fn has_frame(&self) -> bool {
+        self.has_frame
+    }
+
+    /// Says at the end whether it was a recording at all.
+    ///
+    /// # Errors
+    /// No line of it is a message (SPEC C2).
+    pub fn prove(&self) -> anyhow::Result<()> {
+        if self.has_frame {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(match self.number {
+            0 => anyhow!("`{path}` is no recording: it is empty"),
+            _ => anyhow!("`{path}` is no recording: no line of it is a JSON-RPC message"),
+        })
+    }
+
     /// The number of the last line, if it was cut off while it was written.
     #[must_use]
     pub fn torn(&self) -> Option<u64> {
         self.is_torn.then_some(self.number)
     }
+}
+
+/// Refuses what is neither a regular file nor a pipe; some programs give their children sockets for pipes.
+fn has_end(metadata: &Metadata) -> anyhow::Result<()> {
+    let kind = metadata.file_type();
+    if kind.is_file() || kind.is_fifo() || kind.is_socket() {
+        return Ok(());
+    }
+    Err(anyhow!(if kind.is_dir() {
+        "it is a directory"
+    } else {
+        "neither a regular file nor a pipe"
+    }))
 }

@@ -18,16 +18,19 @@ use super::policy_file::{self, POLICY};
 use super::recording::Recording;
 use super::{Failure, print};
 
-use judge::Judge;
+use judge::{Judge, Ruling};
 use report::{Report, Row};
 
 /// The exit code for "no" (SPEC C2).
 const NO: u8 = 1;
 
+/// How much is held back of what is printed, in bytes.
+const MAX_HELD: usize = 1024 * 1024;
+
 /// Decides every call of a recording.
 ///
 /// # Errors
-/// A policy or the recording cannot be read, or stdout not be written.
+/// A policy or the recording cannot be read, no line of the recording is a message, or stdout cannot be written.
 pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     if args.fail_on == Some(FailOn::Change) && args.against.is_none() {
         return Err(
@@ -40,7 +43,13 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let mut recording = Recording::open(&args.session)?;
     let mut report = Report::new(args.format, other.is_some());
     print::result(|out| {
-        decide_all(&mut recording, judge, other, &mut report, out)?;
+        let mut held = Held { rows: Vec::new(), out };
+        let decided = decide_all(&mut recording, judge, other, &mut report, &mut held);
+        if recording.has_frame() || decided.is_err() {
+            held.let_go()?;
+        }
+        decided?;
+        recording.prove()?;
         report.totals(out)
     })?;
     let is_no = match args.fail_on {
@@ -56,22 +65,47 @@ fn load(path: &Path) -> anyhow::Result<Arc<Policy>> {
     Ok(Arc::new(policy_file::load(path, &content)?.policy))
 }
 
+/// Rows about lines that were refused, held back until a call shows that this is a recording: of any other file each
+/// line would be one.
+struct Held<'o> {
+    rows: Vec<u8>,
+    out: &'o mut dyn Write,
+}
+
+impl Held<'_> {
+    /// Takes a row; what is too much to hold is printed.
+    fn take(
+        &mut self,
+        row: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        row(&mut self.rows)?;
+        if self.rows.len() > MAX_HELD { self.let_go() } else { Ok(()) }
+    }
+
+    fn let_go(&mut self) -> anyhow::Result<()> {
+        Ok(self.out.write_all(&std::mem::take(&mut self.rows))?)
+    }
+}
+
 /// Goes through a recording line by line.
 fn decide_all(
     recording: &mut Recording,
     mut judge: Judge,
     mut other: Option<Judge>,
     report: &mut Report,
-    out: &mut dyn Write,
+    held: &mut Held<'_>,
 ) -> anyhow::Result<()> {
     while let Some((number, entry)) = recording.next_entry()? {
         let ruling = judge.hear(&entry);
         let before = other.as_mut().map(|other| other.hear(&entry));
         let (Some(ruling), before) = (ruling, before.flatten()) else { continue };
-        report.row(
-            &Row { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() },
-            out,
-        )?;
+        let row = Row { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() };
+        if matches!(ruling, Ruling::Call(_)) {
+            held.let_go()?;
+            report.row(&row, held.out)?;
+        } else {
+            held.take(|out| report.row(&row, out))?;
+        }
     }
     if let Some(number) = recording.torn() {
         report.note_torn(number);

@@ -13,9 +13,11 @@ use super::{Failure, NO, print, server};
 use crate::cli::{Format, ScanArgs};
 use crate::engine::classify::ListedTool;
 use crate::engine::extend::extend;
+use crate::engine::inquiry::Listed;
 use crate::engine::matrix::{Matrix, Stray};
 use crate::engine::policy::Policy;
 use crate::engine::proposal::Proposals;
+use crate::engine::visible::escape_json;
 use crate::shell::file;
 
 use report::Report;
@@ -32,12 +34,11 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let old = args.update.as_deref().map(Old::read).transpose()?;
     let known = old.as_ref().map(|old| &old.policy);
     let (proposals, strays, notes, description) = if args.sessions.is_empty() {
-        let tools: Vec<ListedTool> = server::tools(&args.command, args.timeout)?
-            .iter()
-            .filter_map(ListedTool::read)
-            .collect();
+        let Listed { tools, unfinished } = server::tools(&args.command, args.timeout)?;
+        let tools: Vec<ListedTool> = tools.iter().filter_map(ListedTool::of).collect();
+        let notes = unfinished.map(|why| format!("warning: {why}")).into_iter().collect();
         let strays = known.map(|policy| strays(policy, &tools)).unwrap_or_default();
-        (Proposals::for_list(&tools, known), strays, Vec::new(), OF_LIST.to_owned())
+        (Proposals::for_list(&tools, known), strays, notes, OF_LIST.to_owned())
     } else {
         let (proposals, notes) = learn::learn(&args.sessions, known)?;
         (proposals, Vec::new(), notes, learn::description(args.sessions.len()))
@@ -136,7 +137,9 @@ impl Target {
             }
             (Target::Old(_), _) => Ok(()),
             (Target::Stdout, _) if format == Format::Json => Ok(()),
-            (Target::Stdout, _) => print::result(|out| Ok(out.write_all(text.as_bytes())?)),
+            (Target::Stdout, _) => {
+                print::result(|out| Ok(out.write_all(escape_json(text).as_bytes())?))
+            }
         }
     }
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use serde_json::Value;
 
 use super::Failure;
-use crate::shell::probe::{self, ProbeError};
+use crate::engine::inquiry::Listed;
+use crate::shell::probe::{self, ProbeError, TimeLimits};
 use crate::shell::upstream::start_failure_code;
 
 /// The server's program. Its arguments may hold secrets, and are shown nowhere.
@@ -25,13 +25,17 @@ pub fn not_started(command: &[OsString], error: io::Error) -> Failure {
     Failure { error: anyhow::Error::new(error).context(what), exit_code }
 }
 
+/// How long a server may take for all of its list (SPEC S5).
+const LONGEST: Duration = Duration::from_mins(10);
+
 /// Starts a server, reads its list of tools, and stops it. `patience` is how long it has for each answer.
 ///
 /// # Errors
 /// The server cannot be started, does not answer, or callgate is told to stop meanwhile.
-pub fn tools(command: &[OsString], patience: Duration) -> Result<Vec<Value>, Failure> {
+pub fn tools(command: &[OsString], patience: Duration) -> Result<Listed, Failure> {
     let what = || format!("failed to list the tools of server `{}`", program(command));
-    probe::tools(command, patience).map_err(|error| match error {
+    let limits = TimeLimits { each: patience, all: LONGEST };
+    probe::tools(command, limits).map_err(|error| match error {
         ProbeError::NotStarted(error) => not_started(command, error),
         ProbeError::Signalled(number) => Failure {
             error: anyhow!("stopped by signal {number}").context(what()),

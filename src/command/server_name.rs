@@ -1,151 +1,146 @@
 //! The name a server goes by in counters and records, taken from its command (SPEC C4).
+//!
+//! ```text
+//! command ─► subject: runners and wrappers are looked through ─► package, file, command, URL ─► name
+//! ```
+//!
+//! Two servers that have nothing to do with each other never get one name, and one server keeps its name however its
+//! path is spelt. So a name that comes from a path ends with six digits of a SHA-256: that of the absolute path, in
+//! which `.` and `..` are resolved by name. Symbolic links are not followed, so that an update that moves one changes
+//! no name.
+
+mod older;
+mod package;
+mod runner;
+mod subject;
+mod tools;
+mod words;
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::shell::audit::chain;
+
+pub use older::older_name;
+
+use subject::{Base, Subject};
 
 /// The longest name in bytes.
 const MAX_BYTES: usize = 64;
-
-/// Programs that run the server named in their arguments.
-const RUNNERS: [&str; 26] = [
-    "npx", "npm", "pnpm", "pnpx", "yarn", "bun", "bunx", "deno", "node", "tsx", "ts-node", "uvx",
-    "uv", "pipx", "python", "python3", "py", "docker", "podman", "sh", "bash", "cmd", "env",
-    "sudo", "cargo", "npx.cmd",
-];
-
-/// Words that runners take before the server: `docker run`, `npm exec`, `uv tool run` …
-const RUNNER_VERBS: [&str; 7] = ["run", "exec", "dlx", "tool", "x", "container", "create"];
-
-/// Flags of runners that take their value from the next argument.
-const FLAGS_WITH_VALUE: [&str; 34] = [
-    "-p",
-    "--package",
-    "-c",
-    "--call",
-    "-e",
-    "--env",
-    "--env-file",
-    "-v",
-    "--volume",
-    "--mount",
-    "--name",
-    "--network",
-    "-u",
-    "--user",
-    "-w",
-    "--workdir",
-    "--from",
-    "--with",
-    "--python",
-    "--directory",
-    "--project",
-    "--index-url",
-    "--entrypoint",
-    "--platform",
-    "-r",
-    "--require",
-    "--import",
-    "--loader",
-    "-X",
-    "-W",
-    "-h",
-    "--hostname",
-    "--registry",
-    "--cwd",
-];
+/// How many digits of a digest stand in a name.
+const DIGITS: usize = 6;
 
 /// Names that say nothing without the directory they are in.
-const VAGUE: [&str; 5] = ["index", "main", "server", "cli", "app"];
+const VAGUE: [&str; 9] =
+    ["index", "main", "server", "cli", "app", "build", "dist", "src", "__main__"];
 
-/// The server's name.
+/// Ends of file names that say nothing.
+const EXTENSIONS: [&str; 24] = [
+    ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".py", ".pyz", ".exe", ".cmd",
+    ".bat", ".ps1", ".sh", ".bash", ".rb", ".pl", ".php", ".jar", ".dll", ".go", ".java", ".lua",
+];
+
+/// A name, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName {
+    /// At most 64 bytes of `[A-Za-z0-9._-]`.
+    pub name: String,
+    /// True if it depends on where things are on this machine.
+    pub is_local: bool,
+}
+
+/// The name of the server that a command starts in a directory.
 #[must_use]
-pub fn server_name(command: &[OsString]) -> String {
+pub fn server_name(command: &[OsString], directory: &Path) -> ServerName {
     let words: Vec<String> =
         command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let subject = subject(&words).unwrap_or_default();
-    let mut parts = subject.rsplit(['/', '\\']).filter(|part| !part.is_empty());
-    let mut name = bare(parts.next().unwrap_or_default()).to_owned();
-    if VAGUE.contains(&name.as_str())
-        && let Some(parent) = parts.find(|part| !matches!(*part, "." | ".."))
-    {
-        name = format!("{}-{name}", bare(parent));
-    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let base = Base::local(&absolute(directory, ""));
+    let subject = subject::of(&words, &base);
+    ServerName { name: name(&subject), is_local: subject.is_local }
+}
+
+fn name(subject: &Subject) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let safe: String =
-        name.chars().map(|c| if is_safe(c) { c } else { '_' }).take(MAX_BYTES).collect();
-    if safe.is_empty() { "server".to_owned() } else { safe }
-}
-
-/// The first argument that is not a runner, one of its verbs or flags, or such a flag's value.
-fn subject(words: &[String]) -> Option<&str> {
-    let mut words = words.iter().map(String::as_str);
-    let mut runner = None;
-    while let Some(word) = words.next() {
-        let program = word.rsplit(['/', '\\']).next().unwrap_or(word);
-        let program = program.strip_suffix(".exe").unwrap_or(program);
-        if runner.is_some() && FLAGS_WITH_VALUE.contains(&word) {
-            words.next();
-        } else if RUNNERS.contains(&program) || is_python(program) {
-            runner = Some(program);
-        } else if word.starts_with('-') || (runner.is_some() && RUNNER_VERBS.contains(&word)) {
-            // `-m module`, `-y` and the like: the next word is looked at by itself.
-        } else if runner == Some("env") && word.contains('=') {
-            // `env NAME=value`
-        } else {
-            return Some(word);
-        }
-    }
-    None
-}
-
-fn is_python(program: &str) -> bool {
-    let version = program.strip_prefix("python");
-    version.is_some_and(|version| version.chars().all(|c| c.is_ascii_digit() || c == '.'))
-}
-
-/// A name without `@version`, `:tag` and extension.
-fn bare(name: &str) -> &str {
-    const EXTENSIONS: [&str; 9] =
-        [".js", ".mjs", ".cjs", ".ts", ".mts", ".py", ".exe", ".cmd", ".sh"];
-    let name = match name.char_indices().skip(1).find(|&(_, c)| c == '@' || c == ':') {
-        Some((at, _)) => name.get(..at).unwrap_or(name),
-        None => name,
+    let whole = subject.words.join("-");
+    let safe: String = whole.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
+    // What is replaced or cut off could have told two servers apart.
+    let is_lossy = subject.is_lossy || safe != whole || safe.len() > MAX_BYTES;
+    let identity = subject.identity.as_deref().or_else(|| is_lossy.then_some(whole.as_str()));
+    let Some(identity) = identity else {
+        return if safe.is_empty() { "server".to_owned() } else { safe };
     };
+    let digest = chain::hash(identity.as_bytes());
+    let room = MAX_BYTES.saturating_sub(DIGITS).saturating_sub(1);
+    let readable = safe.get(..safe.len().min(room)).unwrap_or_default();
+    format!("{readable}-{}", digest.get(..DIGITS).unwrap_or_default())
+}
+
+/// The words that a path gives a name: its last part, and those before it while that says nothing.
+fn words_of_path(path: &str) -> Vec<String> {
+    let mut parts =
+        path.rsplit(['/', '\\']).filter(|part| !matches!(*part, "" | "~") && !part.ends_with(':'));
+    let last = parts.next().unwrap_or_default();
+    let mut words = vec![stem(last).to_owned()];
+    while words.first().is_some_and(|first| VAGUE.contains(&first.as_str()))
+        && let Some(parent) = parts.next()
+    {
+        words.insert(0, parent.to_owned());
+    }
+    words
+}
+
+/// A file's name without its extension.
+fn stem(name: &str) -> &str {
     let stem = EXTENSIONS.iter().find_map(|extension| name.strip_suffix(extension));
     stem.filter(|stem| !stem.is_empty()).unwrap_or(name)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::ffi::OsString;
+/// True if a word names a file or directory by where it is.
+fn is_path(word: &str) -> bool {
+    word.contains(['/', '\\']) || matches!(word, "." | "..")
+}
 
-    use super::server_name;
-
-    /// SPEC C4
-    #[test]
-    fn servers_are_named_after_what_runs() {
-        let rows = [
-            ("npx -y @modelcontextprotocol/server-everything", "server-everything"),
-            ("npx -y @modelcontextprotocol/server-filesystem@2026.8.31 /tmp", "server-filesystem"),
-            ("npx -p some-package -y the-server", "the-server"),
-            ("uvx mcp-server-time --local-timezone UTC", "mcp-server-time"),
-            ("uvx --from git mcp-server-git==1", "mcp-server-git__1"),
-            ("python3.12 -m mcp_server_fetch", "mcp_server_fetch"),
-            ("/usr/bin/node /opt/weather/index.js", "weather-index"),
-            ("node dist/../server.mjs", "dist-server"),
-            (
-                "docker run -i --rm -e KEY=1 ghcr.io/github/github-mcp-server:v1.2",
-                "github-mcp-server",
-            ),
-            ("./my server", "my"),
-            ("env A=b /opt/thing/run.sh", "run"),
-            ("C:\\tools\\Server.exe", "Server"),
-            ("node", "server"),
-            ("日本", "__"),
-        ];
-        for (command, name) in rows {
-            let words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
-            assert_eq!(server_name(&words), name, "{command}");
-        }
-        assert_eq!(server_name(&[OsString::from("a".repeat(300))]).len(), 64);
+/// A path from a directory on, with `.` and `..` resolved by name; behind a symbolic link `..` stays, since it leads
+/// elsewhere.
+fn absolute(directory: &Path, path: &str) -> String {
+    if is_of_windows(path) {
+        return resolved(&path.replace('\\', "/"), "", |_| false);
     }
+    let whole = directory.join(path);
+    let whole = std::path::absolute(&whole).unwrap_or(whole);
+    resolved(&whole.to_string_lossy(), "/", |path| Path::new(path).is_symlink())
+}
+
+/// True for `C:\…`, wherever callgate runs.
+fn is_of_windows(path: &str) -> bool {
+    let mut bytes = path.bytes();
+    let drive = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    drive && bytes.next() == Some(b':') && matches!(bytes.next(), Some(b'/' | b'\\'))
+}
+
+/// A path without `.`, `..` and doubled slashes.
+fn resolved(path: &str, root: &str, is_link: impl Fn(&str) -> bool) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match (part, parts.last()) {
+            ("" | ".", _) => {}
+            ("..", None) if root == "/" => {}
+            ("..", Some(last)) if *last != ".." => {
+                if is_link(&[root, &parts.join("/")].concat()) {
+                    parts.push("..");
+                } else {
+                    parts.pop();
+                }
+            }
+            _ => parts.push(part),
+        }
+    }
+    [root, &parts.join("/")].concat()
+}
+
+/// The directory that callgate runs in, which is its server's as well.
+#[must_use]
+pub fn working_directory() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::diagnostics::visible;
 use crate::engine::condition::Truth;
 use crate::engine::decide::ClauseList;
 use crate::engine::explain::{
     ClauseLook, ConditionLook, Explanation, LimitLook, Look, Ruling, Sighting,
 };
 use crate::engine::policy::{ActionKind, Effect};
+use crate::engine::visible::escape_line;
 
 /// What was looked at, line by line; conditions stand below their entry.
 #[must_use]
@@ -49,7 +49,7 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
             Look::Limit(limit) => lines.push(format!("{}{verdict}", limit_line(limit))),
         }
     }
-    lines.iter().map(|line| visible(line).into_owned()).collect()
+    lines.iter().map(|line| escape_line(line).into_owned()).collect()
 }
 
 /// What a look can say against a call.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
@@ -26,10 +26,11 @@ use crate::shell::signals;
 use crate::shell::upstream::Upstream;
 use crate::shell::watch::Watch;
 
+mod naming;
+
 use super::places;
 use super::policy_file;
 use super::server;
-use super::server_name::server_name;
 use super::{Failure, NOT_DONE};
 
 /// Runs the server; returns what callgate is to end with.
@@ -58,13 +59,15 @@ fn start(
         (_, true) => Verbosity::Verbose,
         _ => Verbosity::Normal,
     });
-    let server_name = args.server.clone().unwrap_or_else(|| server_name(&args.command));
+    let server_name = naming::name(args)?;
     let identity = Identity { server: server_name, grant: args.grant.clone(), session: new_run() };
     let directory = state_directory(args)?;
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
     let ledger = open_ledger(args, directory.as_deref(), &identity)?;
-    let recorder = args.record.as_deref().map(Recorder::open).transpose()?;
+    let log = directory.as_deref().filter(|_| audit.is_some());
+    let log = log.map(|directory| audit_log(args, directory, &identity.server));
+    let recorder = open_recorder(args, log.as_deref())?;
     let (news, heard) = news::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
@@ -79,6 +82,9 @@ fn start(
         dangers.into_iter().chain(directory.as_deref().map(places::dangers).into_iter().flatten())
     {
         notices.say(Verbosity::Normal, &danger);
+    }
+    if let Some(hint) = naming::hint(args, &identity.server) {
+        notices.say(Verbosity::Normal, &hint);
     }
     let session = session::Settings {
         shadow: args.shadow,
@@ -148,6 +154,20 @@ fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
     let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
     needed.then(|| places::directory(&args.state.state)).transpose()
+}
+
+/// Opens the recording. The other files of the session may still be empty, and are none.
+fn open_recorder(args: &WrapArgs, log: Option<&Path>) -> anyhow::Result<Option<Recorder>> {
+    let Some(path) = &args.record else { return Ok(None) };
+    let recorder = Recorder::open(path)?;
+    for (what, other) in [("audit log", log), ("policy", Some(args.policy.as_path()))] {
+        if other.is_some_and(|other| recorder.is_at(other)) {
+            let what = format!("it is the {what} of this session");
+            let path = path.display();
+            return Err(anyhow!(what).context(format!("failed to open recording `{path}`")));
+        }
+    }
+    Ok(Some(recorder))
 }
 
 fn open_ledger(

@@ -1,6 +1,7 @@
 //! Messages that callgate writes itself: denials and errors (SPEC W2–W4). Each is one line with its line feed.
 
 use super::frame::{Refusal, RefusalAnswer};
+use super::visible::json_string;
 
 /// JSON-RPC error code of a denial where a tool result cannot be the answer.
 pub const FORBIDDEN: i32 = 403;
@@ -101,8 +102,7 @@ impl Line {
 
     /// Adds a text as a JSON string.
     fn json(mut self, text: &str) -> Self {
-        // Neither a string nor a vector has a way to fail.
-        let _ = serde_json::to_writer(&mut self.bytes, text);
+        self.bytes.extend_from_slice(json_string(text).as_bytes());
         self
     }
 

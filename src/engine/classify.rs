@@ -13,9 +13,11 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::class::{Class, Risk};
 use super::name;
+use super::tool_list::{member, members, name_of, text};
 use super::words::{
     self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, FILLERS,
     Kind, MONEY, Meaning, OUTPUT_ARGUMENTS, PAYMENT_ARGUMENTS, RUNS, SECRETS, WHOLES, is_one_of,
@@ -50,24 +52,42 @@ impl ListedTool {
     /// Reads an element of `tools/list`. `None` if it has no name.
     #[must_use]
     pub fn read(tool: &Value) -> Option<Self> {
-        let text = |value: &Value, key: &str| -> Option<String> {
-            let text = value.get(key)?.as_str()?;
-            Some(text.get(..text.floor_char_boundary(MAX_LOOKED_AT))?.to_owned())
-        };
-        let name = tool.get("name")?.as_str()?.to_owned();
-        let hints = tool.get("annotations").unwrap_or(&Value::Null);
-        let hint = |key| hints.get(key).and_then(Value::as_bool);
-        let properties = tool.pointer("/inputSchema/properties").and_then(Value::as_object);
-        let keys = properties.into_iter().flat_map(|properties| properties.keys());
-        Some(ListedTool {
-            name,
-            title: text(tool, "title").or_else(|| text(hints, "title")).unwrap_or_default(),
-            description: text(tool, "description").unwrap_or_default(),
-            read_only: hint("readOnlyHint"),
-            destructive: hint("destructiveHint"),
-            open_world: hint("openWorldHint"),
-            arguments: keys.take(MAX_LOOKED_AT).cloned().collect(),
-        })
+        Self::of(&tool.to_string())
+    }
+
+    /// Reads the text of one, and keeps no more of it than is looked at.
+    #[must_use]
+    pub fn of(tool: &str) -> Option<Self> {
+        let name = name_of(tool)?.into_owned();
+        let mut listed = ListedTool { name, ..ListedTool::default() };
+        let mut title_of_hints = None;
+        members(tool, |key, value| match key {
+            "title" => listed.title = beginning(value),
+            "description" => listed.description = beginning(value),
+            "annotations" => title_of_hints = listed.hints(value.get()),
+            "inputSchema" => listed.arguments = argument_names(value.get()),
+            _ => {}
+        })?;
+        if listed.title.is_empty() {
+            listed.title = title_of_hints.unwrap_or_default();
+        }
+        Some(listed)
+    }
+
+    /// Takes its hints over; returns the title among them.
+    fn hints(&mut self, hints: &str) -> Option<String> {
+        let mut title = None;
+        members(hints, |key, value| {
+            let hint = serde_json::from_str::<bool>(value.get()).ok();
+            match key {
+                "readOnlyHint" => self.read_only = hint,
+                "destructiveHint" => self.destructive = hint,
+                "openWorldHint" => self.open_world = hint,
+                "title" => title = Some(beginning(value)),
+                _ => {}
+            }
+        })?;
+        title
     }
 
     /// A tool of which nothing is known but its name.
@@ -75,6 +95,32 @@ impl ListedTool {
     pub fn named(name: &str) -> Self {
         ListedTool { name: name.to_owned(), ..ListedTool::default() }
     }
+}
+
+/// The beginning of a text; nothing of anything else.
+fn beginning(value: &RawValue) -> String {
+    let whole = text(value).unwrap_or_default();
+    whole.get(..whole.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default().to_owned()
+}
+
+/// The names of the arguments in an input schema, in the order of the alphabet.
+fn argument_names(schema: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    let Some(properties) = member(schema, "properties") else { return names };
+    let shorten = |names: &mut Vec<String>| {
+        names.sort_unstable();
+        names.dedup();
+        names.truncate(MAX_LOOKED_AT);
+    };
+    members(properties.get(), |name, _| {
+        names.push(name.to_owned());
+        // Sorted now and then, so that a million of them take no more room than a few.
+        if names.len() >= 2 * MAX_LOOKED_AT {
+            shorten(&mut names);
+        }
+    });
+    shorten(&mut names);
+    names
 }
 
 /// What a tool was judged to be.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::condition::{Condition, Truth};
 use super::decimal::Decimal;
-use super::frame::name_for_people;
 use super::limits::{
     AMOUNT_PLACES, Amount, Demand, Few, Reservation, Settlement, StateUnavailable,
 };
@@ -15,6 +14,7 @@ use super::policy::{
     Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId,
 };
 use super::value::Kind;
+use super::visible::short_name;
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -485,7 +485,7 @@ impl Denial {
     /// What the agent reads, without the mark before it (SPEC W2).
     #[must_use]
     pub fn message(&self, tool: &str) -> String {
-        let tool = name_for_people(tool);
+        let tool = short_name(tool);
         let about = |rest: &str| ["Tool `", &tool, "` ", rest].concat();
         let own = |rest: &str| self.words.clone().unwrap_or_else(|| about(rest));
         match &self.cause {

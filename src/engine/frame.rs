@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::value::{Kind, Str, Value};
+use super::visible::short_name;
 
 /// Not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;
@@ -335,7 +336,7 @@ impl<'a> Seen<'a> {
 #[must_use]
 pub fn look_alike_message(key: Str<'_>) -> String {
     let key = key.decode_lossy();
-    format!("the key `{}` differs from a reserved one only by case", name_for_people(&key))
+    format!("the key `{}` differs from a reserved one only by case", short_name(&key))
 }
 
 fn refuse_json(error: JsonError, id: Option<RequestId<'_>>) -> Refusal {
@@ -417,18 +418,7 @@ pub fn id_at_top(line: &[u8]) -> Option<String> {
 /// The key whose opening quote is at `at`, for a message.
 fn key_at(text: &str, at: usize) -> Cow<'_, str> {
     let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
-    name_for_people(rest.split('"').next().unwrap_or_default())
-}
-
-/// A name as messages show it: at most 128 bytes (SPEC W2).
-#[must_use]
-pub fn name_for_people(name: &str) -> Cow<'_, str> {
-    const MAX: usize = 128;
-    if name.len() <= MAX {
-        return Cow::Borrowed(name);
-    }
-    let end = name.floor_char_boundary(MAX);
-    Cow::Owned(format!("{}…", name.get(..end).unwrap_or_default()))
+    short_name(rest.split('"').next().unwrap_or_default())
 }
 
 /// Finds the `id` at the top of a line that is no JSON, or too long to keep, as well as can be: it follows

@@ -6,16 +6,19 @@
 //!        └─ error ─► tools/list with the `_meta` of 2026-07-28 ──────┘
 //! ```
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer;
 use super::frame::{self, Frame, FrameKind};
 use super::json::Scratch;
 use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ResultMembers, TOOLS_LIST};
+use super::tool_list::{MAX_TOOLS, Page, ToolList, member};
 
 /// The revision that a handshake asks for: the last one that has any.
 const LEGACY: &str = "2025-11-25";
@@ -27,12 +30,14 @@ const UNSUPPORTED_VERSION: i64 = -32022;
 /// JSON-RPC's error for a method that is not there.
 const NO_SUCH_METHOD: i32 = -32601;
 
-/// How many bytes the answers may have in all: a server's pages might never end.
+/// How many bytes a server may write in all: its pages might never end (SPEC S5).
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How many pages there may be.
 const MAX_PAGES: usize = 10_000;
 /// How much of a server's own words is shown, in characters.
 const SHOWN: usize = 256;
+/// How long the list of revisions that a server speaks may be, in bytes.
+const MAX_REVISIONS: usize = 64 * 1024;
 
 /// What is to be done after a line of the server.
 #[derive(Debug)]
@@ -43,10 +48,19 @@ pub enum Turn {
     Reply(Vec<u8>),
     /// The server has answered: send it these lines, and wait for the next answer.
     Ask(Vec<u8>),
-    /// The elements of the list, on all pages, as the server sends them; each is an object with a name.
-    Done(Vec<Value>),
+    /// This is the list.
+    Done(Listed),
     /// There will be no list, and this is why.
     Fail(String),
+}
+
+/// What a server has listed.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Its tools, on all pages.
+    pub tools: ToolList,
+    /// Why it was not asked for more, if there may be more.
+    pub unfinished: Option<String>,
 }
 
 /// The conversation.
@@ -55,10 +69,12 @@ pub struct Inquiry {
     /// The id of the request that awaits its answer.
     id: u64,
     stage: Stage,
-    tools: Vec<Value>,
+    tools: ToolList,
     cursors: HashSet<String>,
-    /// How many bytes of answers are still taken.
+    /// How many bytes are still taken.
     room: usize,
+    /// True once a page has come.
+    has_page: bool,
 }
 
 /// What is awaited.
@@ -79,9 +95,10 @@ impl Inquiry {
         let inquiry = Inquiry {
             id: 1,
             stage: Stage::Handshake,
-            tools: Vec::new(),
+            tools: ToolList::default(),
             cursors: HashSet::new(),
             room: MAX_BYTES,
+            has_page: false,
         };
         let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": us() });
         let hello = inquiry.request(&params);
@@ -99,6 +116,10 @@ impl Inquiry {
 
     /// Heeds a line of the server. Noise, notifications and answers to nobody are passed over.
     pub fn handle(&mut self, line: &[u8]) -> Turn {
+        match self.room.checked_sub(line.len()) {
+            Some(room) => self.room = room,
+            None => return self.stop(&format!("it wrote over {} MiB", MAX_BYTES / (1024 * 1024))),
+        }
         match Message::read(line) {
             Some(Message::Request { id, is_ping: true }) => {
                 Turn::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
@@ -107,16 +128,10 @@ impl Inquiry {
                 let refusal = "this client answers nothing but ping";
                 Turn::Reply(answer::error(Some(&id), NO_SUCH_METHOD, refusal))
             }
-            Some(Message::Answer { id, reply }) if id == self.id.to_string() => {
-                match self.room.checked_sub(line.len()) {
-                    Some(room) => self.room = room,
-                    None => return endless(&format!("it has over {MAX_BYTES} bytes")),
-                }
-                match reply {
-                    Some(reply) => self.answered(reply),
-                    None => self.unreadable(),
-                }
-            }
+            Some(Message::Answer { id, reply }) if id == self.id.to_string() => match reply {
+                Some(reply) => self.answered(reply),
+                None => self.unreadable(),
+            },
             Some(Message::Answer { .. }) | None => Turn::Wait,
         }
     }
@@ -131,10 +146,11 @@ impl Inquiry {
         Turn::Fail(format!("server sent an unreadable answer to `{}`", self.awaits()))
     }
 
-    fn answered(&mut self, reply: Reply) -> Turn {
+    fn answered(&mut self, reply: Reply<'_>) -> Turn {
         match (&self.stage, reply) {
             (Stage::Handshake, Ok(welcome)) => {
-                let declares_tools = welcome.pointer("/capabilities/tools").is_some();
+                let capabilities = member(welcome, "capabilities").map(RawValue::get);
+                let declares_tools = capabilities.and_then(|all| member(all, "tools")).is_some();
                 self.stage = Stage::Legacy { declares_tools };
                 let mut lines = line(&json!({ "jsonrpc": "2.0", "method": INITIALIZED }));
                 lines.extend(self.next_page(json!({})));
@@ -143,7 +159,7 @@ impl Inquiry {
             // It may know no handshake: then each request says what the handshake would have said.
             (Stage::Handshake, Err(error)) => {
                 let meta = json!({
-                    PROTOCOL_VERSION: error.supported_version().unwrap_or(MODERN),
+                    PROTOCOL_VERSION: error.supported_version().as_deref().unwrap_or(MODERN),
                     "io.modelcontextprotocol/clientCapabilities": {},
                     "io.modelcontextprotocol/clientInfo": us(),
                 });
@@ -151,7 +167,7 @@ impl Inquiry {
                 Turn::Ask(self.next_page(json!({})))
             }
             (Stage::Legacy { .. } | Stage::Modern { .. }, Ok(result)) => self.take(result),
-            (Stage::Legacy { declares_tools: false }, Err(_)) => Turn::Done(Vec::new()),
+            (Stage::Legacy { declares_tools: false }, Err(_)) => Turn::Done(self.listed(None)),
             (Stage::Legacy { declares_tools: true }, Err(error)) => {
                 Turn::Fail(format!("server answered `{TOOLS_LIST}` with {error}"))
             }
@@ -162,22 +178,39 @@ impl Inquiry {
     }
 
     /// Takes a page.
-    fn take(&mut self, result: Value) -> Turn {
-        let Some(page) = Page::read(result) else {
+    fn take(&mut self, result: &str) -> Turn {
+        let Some(page) = Page::read(result, &mut self.tools) else {
             return Turn::Fail(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
         };
-        self.tools.extend(page.tools);
-        let Some(cursor) = page.next_cursor else {
-            return Turn::Done(std::mem::take(&mut self.tools));
-        };
+        self.has_page = true;
+        if !page.is_whole {
+            return self.stop(&format!("it has over {MAX_TOOLS} tools"));
+        }
+        let Some(cursor) = page.next_cursor else { return Turn::Done(self.listed(None)) };
         let params = json!({ "cursor": cursor });
         if !self.cursors.insert(cursor) {
-            return endless("it gave the same cursor twice");
+            return self.stop("it gave the same cursor twice");
         }
         if self.cursors.len() >= MAX_PAGES {
-            return endless(&format!("it has over {MAX_PAGES} pages"));
+            return self.stop(&format!("it has over {MAX_PAGES} pages"));
         }
         Turn::Ask(self.next_page(params))
+    }
+
+    /// Ends the conversation with what the server has listed by now, if it has listed anything.
+    pub fn stop(&mut self, why: &str) -> Turn {
+        if self.has_page {
+            return Turn::Done(self.listed(Some(why)));
+        }
+        Turn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
+    }
+
+    fn listed(&mut self, why: Option<&str>) -> Listed {
+        let unfinished = why.map(|why| {
+            let count = self.tools.len();
+            format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+        });
+        Listed { tools: std::mem::take(&mut self.tools), unfinished }
     }
 
     fn next_page(&mut self, mut params: Value) -> Vec<u8> {
@@ -193,19 +226,13 @@ impl Inquiry {
     }
 }
 
-/// The names of tools, each once, in their order.
-#[must_use]
-pub fn names(tools: &[Value]) -> Vec<String> {
-    let mut seen = HashSet::new();
-    let names = tools.iter().filter_map(|tool| tool.get("name")?.as_str());
-    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
-}
-
 /// The tools in an answer to `tools/list`, if `line` is one. What `wrap` would not relay is none.
 #[must_use]
-pub fn listed_in(line: &[u8]) -> Option<Vec<Value>> {
+pub fn listed_in(line: &[u8]) -> Option<ToolList> {
     let Some(Message::Answer { reply, .. }) = Message::read(line) else { return None };
-    Some(Page::read(reply?.ok()?)?.tools)
+    let mut tools = ToolList::default();
+    Page::read(reply?.ok()?, &mut tools)?;
+    Some(tools)
 }
 
 /// How callgate calls itself.
@@ -217,24 +244,20 @@ fn line(message: &Value) -> Vec<u8> {
     format!("{message}\n").into_bytes()
 }
 
-fn endless(why: &str) -> Turn {
-    Turn::Fail(format!("server's list of tools has no end: {why}"))
-}
-
 /// A message of the server, read as strictly as `wrap` reads it.
-enum Message {
+enum Message<'a> {
     /// It asks for something itself; its id as it was spelt.
     Request { id: String, is_ping: bool },
     /// It answers; the request's id as it was spelt. `None` if what stands beside the id cannot be read.
-    Answer { id: String, reply: Option<Reply> },
+    Answer { id: String, reply: Option<Reply<'a>> },
 }
 
 /// A result, or an error.
-type Reply = Result<Value, RpcError>;
+type Reply<'a> = Result<&'a str, RpcError<'a>>;
 
-impl Message {
+impl<'a> Message<'a> {
     /// Reads a line. `None` for one that means nothing here.
-    fn read(line: &[u8]) -> Option<Self> {
+    fn read(line: &'a [u8]) -> Option<Self> {
         let mut members = ResultMembers::default();
         let mut scratch = Scratch::default();
         let read = frame::read_server(line, &mut scratch, |reader, key| members.read(reader, key));
@@ -246,7 +269,8 @@ impl Message {
                 Some(Message::Request { id: id.raw().to_owned(), is_ping: method == "ping" })
             }
             FrameKind::Response { id: Some(id) } => {
-                let reply = serde_json::from_slice::<Envelope>(line).ok().and_then(Envelope::reply);
+                let reply =
+                    serde_json::from_slice::<Envelope<'_>>(line).ok().and_then(Envelope::reply);
                 Some(Message::Answer { id: id.raw().to_owned(), reply })
             }
             FrameKind::Response { id: None }
@@ -257,59 +281,44 @@ impl Message {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
-    result: Option<Value>,
-    error: Option<RpcError>,
+struct Envelope<'a> {
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<RpcError<'a>>,
 }
 
-impl Envelope {
-    fn reply(self) -> Option<Reply> {
-        self.error.map(Err).or(self.result.map(Ok))
-    }
-}
-
-/// A page of the list.
-struct Page {
-    tools: Vec<Value>,
-    next_cursor: Option<String>,
-}
-
-impl Page {
-    /// Reads a result. Whatever is no object with a name is no tool: `wrap` cuts it from the list too.
-    fn read(mut result: Value) -> Option<Self> {
-        let is_tool = |tool: &Value| tool.get("name").is_some_and(Value::is_string);
-        let Value::Array(mut tools) = result.get_mut("tools")?.take() else { return None };
-        tools.retain(is_tool);
-        let next_cursor = match result.get_mut("nextCursor").map(Value::take) {
-            None | Some(Value::Null) => None,
-            Some(Value::String(cursor)) => Some(cursor),
-            Some(_) => return None,
-        };
-        Some(Page { tools, next_cursor })
+impl<'a> Envelope<'a> {
+    fn reply(self) -> Option<Reply<'a>> {
+        self.error.map(Err).or(self.result.map(|result| Ok(result.get())))
     }
 }
 
 /// An error as JSON-RPC has it.
 #[derive(Deserialize)]
-struct RpcError {
+struct RpcError<'a> {
     code: i64,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    data: Value,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
 }
 
-impl RpcError {
+impl RpcError<'_> {
     /// The newest revision that the server says it speaks, if this is the error that says so.
-    fn supported_version(&self) -> Option<&str> {
-        let is_said = self.code == UNSUPPORTED_VERSION;
-        let supported = is_said.then(|| self.data.get("supported")?.as_array())??;
+    fn supported_version(&self) -> Option<String> {
+        if self.code != UNSUPPORTED_VERSION {
+            return None;
+        }
+        let supported = member(self.data?.get(), "supported")?.get();
+        let is_short = supported.len() <= MAX_REVISIONS;
+        let supported: Vec<Value> = serde_json::from_str(supported).ok().filter(|_| is_short)?;
         // Dates: the latest is the greatest.
-        supported.iter().filter_map(Value::as_str).max()
+        supported.iter().filter_map(Value::as_str).max().map(str::to_owned)
     }
 }
 
-impl fmt::Display for RpcError {
+impl fmt::Display for RpcError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let message: String = self.message.chars().take(SHOWN).collect();
         write!(f, "error {} `{message}`", self.code)

@@ -37,6 +37,7 @@ pub mod record;
 pub mod recording;
 pub mod retry;
 pub mod step;
+pub mod tool_list;
 
 pub mod decimal;
 pub mod frame;

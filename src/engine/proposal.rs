@@ -7,7 +7,7 @@ use super::class::Class;
 use super::classify::{ListedTool, Verdict, classify};
 use super::name;
 use super::policy::Policy;
-use super::visible::{escape_json, is_hidden};
+use super::visible::{is_hidden, json_string};
 
 /// The longest name that a policy can hold, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -287,8 +287,7 @@ impl Layout<'_> {
 /// A text as JSON.
 #[must_use]
 pub fn string(text: &str) -> String {
-    // Nothing in a string can fail to be JSON.
-    escape_json(&serde_json::to_string(text).unwrap_or_default()).into_owned()
+    json_string(text)
 }
 
 /// Why a policy cannot name a tool, or nobody could read the name in it.

@@ -17,7 +17,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::frame::{self, FrameKind};
+use super::json::{self, KeyRule, Scratch};
 use super::line::Side;
+
+/// The longest line of a recording, in bytes: three times the default of `--max-frame` (SPEC S5).
+pub const MAX_LINE: u64 = 3 * 64 * 1024 * 1024;
 
 /// What a recording holds in each of its lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +95,25 @@ impl Reader {
             }
             (Ok(_), _) => Err(no_entry("it has no sender or no text")),
             (Err(error), _) => Err(no_entry(format!("not a line of a recording: {error}"))),
+        }
+    }
+}
+
+/// True if the line that was sent is a message that `wrap` would not refuse or divert as unreadable.
+#[must_use]
+pub fn is_frame(entry: &Entry<'_>) -> bool {
+    let mut scratch = Scratch::default();
+    match entry.from {
+        Side::Client => {
+            let member =
+                |reader: &mut json::Reader<'_, '_>, _| reader.value(KeyRule::Unique).map(drop);
+            frame::read_client(&entry.line, &mut scratch, member).is_ok()
+        }
+        Side::Server => {
+            let member =
+                |reader: &mut json::Reader<'_, '_>, _| reader.value(KeyRule::Any).map(drop);
+            let read = frame::read_server(&entry.line, &mut scratch, member);
+            read.is_ok_and(|frame| !matches!(frame.kind, FrameKind::Other { .. }))
         }
     }
 }

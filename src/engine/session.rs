@@ -19,6 +19,7 @@ use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
 use super::step::Call;
 use super::value::Value;
+use super::visible::short_name;
 
 pub use super::step::{Action, Pending, Step};
 
@@ -660,8 +661,7 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
 }
 
 fn method_denied(id: &str, method: &str, rule: &MethodRule) -> Vec<u8> {
-    let message =
-        format!("[POLICY DENIED] Method `{}` is denied by policy.", frame::name_for_people(method));
+    let message = format!("[POLICY DENIED] Method `{}` is denied by policy.", short_name(method));
     let facts = DecisionFacts { outcome: "denied", rule: &rule.pointer, retry_after_ms: None };
     answer::denial_error(id, answer::FORBIDDEN, &message, &facts)
 }

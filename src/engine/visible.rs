@@ -1,38 +1,108 @@
-//! Text from elsewhere on its way to people: what a terminal could obey, or a person not see, is spelt out.
+//! Text from elsewhere on its way to people and programs: the one definition of what is safe to show (SPEC C1).
+//!
+//! Whatever callgate prints that it did not write itself goes through here: [`escape_line`] for people, who then see
+//! one line without a hidden character, and [`escape_json`] for programs, who read the same value.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
+/// The longest name in a message, in bytes (SPEC W2).
+const MAX_NAME_BYTES: usize = 128;
+
+/// Marks what was cut.
+const CUT: char = '…';
+
 /// True for a character that a terminal could obey or a person not see: controls, line separators, marks that turn
-/// the direction of writing, and everything that has no shape of its own.
+/// the direction of writing, and everything that has no shape of its own, letters such as U+3164 included.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
     }
+    // The format controls of Egyptian hieroglyphs and interlinear annotations are not among the ignorable ones.
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}' | '\u{13430}'..='\u{1343F}')
         || CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// A JSON text in which every such character is escaped. They stand in strings only.
+/// A text in one line: every hidden character, a line feed as well, is written as Rust does it, `\u{1b}`.
+#[must_use]
+pub fn escape_line(text: &str) -> Cow<'_, str> {
+    if is_plain(text) || !text.contains(is_hidden) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len().saturating_add(32));
+    text.chars().for_each(|c| push_escaped(&mut escaped, c));
+    Cow::Owned(escaped)
+}
+
+/// Adds a character as [`escape_line`] shows it.
+pub fn push_escaped(line: &mut String, c: char) {
+    if is_hidden(c) { line.extend(c.escape_unicode()) } else { line.push(c) }
+}
+
+/// Bytes that may be no text, as [`escape_line`] shows text; bytes that are not UTF-8 are written as `\xff`. At most
+/// `max` bytes; `…` ends what was cut.
+#[must_use]
+pub fn escape_bytes(bytes: &[u8], max: usize) -> String {
+    let mut line = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let whole = line.len();
+            push_escaped(&mut line, c);
+            if is_over(&mut line, whole, max) {
+                return line;
+            }
+        }
+        for byte in chunk.invalid() {
+            let whole = line.len();
+            let _ = write!(line, "\\x{byte:02x}");
+            if is_over(&mut line, whole, max) {
+                return line;
+            }
+        }
+    }
+    line
+}
+
+/// Ends a line at `whole`, if it has no room for more than `…`.
+fn is_over(line: &mut String, whole: usize, max: usize) -> bool {
+    let is_over = line.len().saturating_add(CUT.len_utf8()) > max;
+    if is_over {
+        line.truncate(whole);
+        line.push(CUT);
+    }
+    is_over
+}
+
+/// A name as messages quote it: cut where it has over 128 bytes (SPEC W2). A message is escaped where it is shown.
+#[must_use]
+pub fn short_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_NAME_BYTES {
+        return Cow::Borrowed(name);
+    }
+    let end = name.floor_char_boundary(MAX_NAME_BYTES);
+    let mut short = name.get(..end).unwrap_or_default().to_owned();
+    short.push(CUT);
+    Cow::Owned(short)
+}
+
+/// A JSON text in which every hidden character is written as `\uXXXX`. They stand in strings only, but for the
+/// white space between tokens, which stays.
 #[must_use]
 pub fn escape_json(json: &str) -> Cow<'_, str> {
-    let plain = json.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if plain || !json.chars().any(is_hidden) {
+    let is_out = |c: char| is_hidden(c) && !matches!(c, '\t' | '\n' | '\r');
+    if is_plain(json) || !json.contains(is_out) {
         return Cow::Borrowed(json);
     }
     let mut escaped = String::with_capacity(json.len().saturating_add(64));
     for c in json.chars() {
-        if is_hidden(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                escaped.push_str("\\u");
-                // Four digits, from the highest.
-                let digit = |shift: u32| char::from_digit(u32::from(*unit >> shift) & 15, 16);
-                escaped.extend([12, 8, 4, 0].into_iter().filter_map(digit));
+        if is_out(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
             }
         } else {
             escaped.push(c);
@@ -41,35 +111,109 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// A text in which every such character but the line feed is escaped as Rust does it: `\u{1b}`.
+/// A text as a JSON string, with its quotes.
 #[must_use]
-pub fn escape_text(text: &str) -> Cow<'_, str> {
-    let hidden = |c: char| c != '\n' && is_hidden(c);
-    if !text.contains(hidden) {
-        return Cow::Borrowed(text);
+pub fn json_string(text: &str) -> String {
+    // A string always becomes JSON.
+    let json = serde_json::to_string(text).unwrap_or_default();
+    match escape_json(&json) {
+        Cow::Borrowed(_) => json,
+        Cow::Owned(escaped) => escaped,
     }
-    let spelt = text.chars().fold(String::new(), |mut spelt, c| {
-        if hidden(c) {
-            spelt.extend(c.escape_unicode());
-        } else {
-            spelt.push(c);
-        }
-        spelt
-    });
-    Cow::Owned(spelt)
+}
+
+/// True for printable ASCII, which most of what comes here is.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// The beginning of a text that is escaped already, in at most `columns` characters.
+#[must_use]
+pub fn cut(text: &str, columns: usize) -> String {
+    match text.char_indices().nth(columns) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(columns.saturating_sub(1)).chain([CUT]).collect(),
+    }
+}
+
+/// A text that is escaped already, in at most `columns` characters: its middle gives way, since names differ at
+/// their ends.
+#[must_use]
+pub fn shorten(text: &str, columns: usize) -> String {
+    let length = text.chars().count();
+    if length <= columns {
+        return text.to_owned();
+    }
+    let kept = columns.saturating_sub(1);
+    let behind = kept.div_ceil(2);
+    let before = kept.saturating_sub(behind);
+    let head = text.chars().take(before);
+    head.chain([CUT]).chain(text.chars().skip(length.saturating_sub(behind))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{escape_json, escape_text};
+    use super::{
+        cut, escape_bytes, escape_json, escape_line, is_hidden, json_string, short_name, shorten,
+    };
+
+    /// SPEC C1: a row for each kind, and its twin that is seen.
+    #[test]
+    fn what_nobody_sees_is_hidden_and_what_people_write_is_not() {
+        let hidden = [
+            "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}",
+            "\u{2028}\u{2029}",
+            "\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}",
+            "\u{ad}\u{34f}\u{180e}\u{200b}\u{200c}\u{200d}\u{2060}\u{feff}",
+            "\u{115f}\u{1160}\u{17b4}\u{3164}\u{ffa0}",
+            "\u{180b}\u{fe00}\u{fe0f}\u{e0100}",
+            "\u{e0001}\u{e0041}\u{e007f}\u{e0fff}",
+            "\u{fff9}\u{fffb}\u{13430}\u{1343f}\u{1bca0}\u{1d173}",
+        ];
+        for c in hidden.concat().chars() {
+            assert!(is_hidden(c), "{c:?}");
+        }
+        for c in " ~aéßжあ漢한كहି\u{301}😀…—`\"\\\u{a0}\u{3000}\u{1342f}\u{13440}".chars()
+        {
+            assert!(!is_hidden(c), "{c:?}");
+        }
+    }
 
     #[test]
-    fn what_nobody_sees_is_spelt_out() {
+    fn a_text_for_people_is_one_line() {
+        assert_eq!(escape_line("a\u{1b}[2J\nb\u{200B}\t"), "a\\u{1b}[2J\\u{a}b\\u{200b}\\u{9}");
+        assert_eq!(escape_line("plain ü `x` \\n"), "plain ü `x` \\n");
+        assert_eq!(escape_bytes("a b\u{1b}é\u{202E}\\".as_bytes(), 99), "a b\\u{1b}é\\u{202e}\\");
+        assert_eq!(escape_bytes(b"\xFFa\r", 99), "\\xffa\\u{d}");
+        assert_eq!(escape_bytes(&[b'a'; 100], 20), format!("{}…", "a".repeat(17)));
+        assert_eq!(escape_bytes(&[0xFF; 100], 20), format!("{}…", "\\xff".repeat(4)));
+    }
+
+    #[test]
+    fn names_are_cut_in_messages() {
+        assert_eq!(short_name(&"é".repeat(64)), "é".repeat(64));
+        assert_eq!(short_name(&format!("a{}", "é".repeat(64))), format!("a{}…", "é".repeat(63)));
+    }
+
+    #[test]
+    fn a_text_for_programs_keeps_its_value() {
         assert_eq!(
-            escape_json("{\"a\":\"é\u{202E}\u{7f}\u{E0041}\"}"),
-            r#"{"a":"é\u202e\u007f\udb40\udc41"}"#
+            escape_json("{\n\t\"a\":\"é\u{202E}\u{7f}\u{E0041}\"}"),
+            "{\n\t\"a\":\"é\\u202e\\u007f\\udb40\\udc41\"}"
         );
-        assert_eq!(escape_text("a\u{1b}[2J\nb\u{200B}"), "a\\u{1b}[2J\nb\\u{200b}");
-        assert_eq!(escape_text("plain ü"), "plain ü");
+        assert_eq!(json_string("a\"\u{ad}"), r#""a\"\u00ad""#);
+        for c in ['\u{ad}', '\u{2028}', '\u{e0041}', '\u{7f}', '\n', '"', '\\'] {
+            let text = format!("a{c}b");
+            assert_eq!(serde_json::from_str::<String>(&json_string(&text)).ok(), Some(text));
+        }
+    }
+
+    #[test]
+    fn long_names_give_way_in_the_middle() {
+        assert_eq!(shorten("image_generate_rate", 9), "imag…rate");
+        assert_eq!(shorten("ünïcödé", 4), "ü…dé");
+        assert_eq!(shorten("short", 5), "short");
+        assert_eq!(cut("too long", 5), "too …");
+        assert_eq!(cut("short", 5), "short");
     }
 }

@@ -1,13 +1,14 @@
 //! Lines for people on stderr, while the session runs. Nobody waits for stderr: what it does not take at once
 //! is dropped and counted (SPEC W6).
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::io;
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::descriptor::Descriptor;
+use crate::engine::visible::{escape_bytes, escape_line};
 
 /// The longest notice in bytes; a pipe that is ready takes as much at once.
 const MAX_BYTES: usize = 4096;
@@ -55,9 +56,7 @@ impl Notices {
     /// Tells an error in full, however little is wanted.
     pub fn complain(&mut self, error: &anyhow::Error) {
         for line in prose(error).lines() {
-            let mut line = format!("callgate: {line}").trim_end().to_owned();
-            line.truncate(line.floor_char_boundary(MAX_BYTES.saturating_sub(8)));
-            self.write_text(line);
+            self.write_line("callgate: ", line.as_bytes());
         }
     }
 
@@ -69,9 +68,9 @@ impl Notices {
     }
 
     fn write_line(&mut self, mark: &str, text: &[u8]) {
-        let mut line = mark.to_owned();
-        push_visible(&mut line, text, MAX_BYTES.saturating_sub(8));
-        self.write_text(line);
+        let room = MAX_BYTES.saturating_sub(mark.len()).saturating_sub(1);
+        let line = [mark, &escape_bytes(text, room)].concat();
+        self.write_text(line.trim_end().to_owned());
     }
 
     /// Writes a line; or counts it, if stderr does not take it at once.
@@ -99,31 +98,38 @@ impl Notices {
     }
 }
 
-/// An error and its causes, for people (SPEC C3). The operating system's own number helps nobody.
-#[must_use]
-pub fn prose(error: &anyhow::Error) -> String {
-    let causes = error.chain().map(|cause| {
-        let text = cause.to_string();
-        let number = text.rfind(" (os error ").filter(|_| cause.is::<io::Error>());
-        number.and_then(|at| text.get(..at)).map_or_else(|| text.clone(), str::to_owned)
-    });
-    visible(&causes.collect::<Vec<_>>().join(": "))
+/// An error that takes several lines to tell: what came of it, and what was found, with the place.
+#[derive(Debug)]
+pub struct Report {
+    /// In one line.
+    pub summary: String,
+    /// The lines below. Whoever puts them together escapes what is quoted in them, so that none is forged.
+    pub below: String,
 }
 
-/// User text is part of it: what a terminal could obey, or a person not see, is spelt out.
-fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        c != '\n' && c.is_control()
-            || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
-    };
-    text.chars().fold(String::new(), |mut line, c| {
-        if hidden(c) {
-            line.extend(c.escape_unicode());
-        } else {
-            line.push(c);
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n{}", self.summary, self.below)
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// An error and its causes, for people (SPEC C3): in one line, but for what stands below a [`Report`]. The operating
+/// system's own number helps nobody.
+#[must_use]
+pub fn prose(error: &anyhow::Error) -> String {
+    let mut causes = error.chain().map(|cause| {
+        if let Some(Report { summary, below }) = cause.downcast_ref() {
+            let below: Vec<_> = below.split('\n').map(escape_line).collect();
+            return format!("{}\n{}", escape_line(summary), below.join("\n"));
         }
-        line
-    })
+        let text = cause.to_string();
+        let number = text.rfind(" (os error ").filter(|_| cause.is::<io::Error>());
+        escape_line(number.and_then(|at| text.get(..at)).unwrap_or(&text)).into_owned()
+    });
+    let first = causes.next().unwrap_or_default();
+    causes.fold(first, |told, cause| [told.as_str(), ": ", &cause].concat())
 }
 
 /// True if stderr takes bytes now.
@@ -134,52 +140,24 @@ fn is_ready() -> bool {
     matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(1))
 }
 
-/// Adds `text` with everything that a terminal could obey, or a person not see, spelt out. Stops before `line`
-/// is longer than `max`.
-fn push_visible(line: &mut String, text: &[u8], max: usize) {
-    for chunk in text.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            if line.len().saturating_add(12) > max {
-                line.push('…');
-                return;
-            }
-            if c == ' ' || (c.is_ascii_graphic() && c != '\\') || is_plain(c) {
-                line.push(c);
-            } else {
-                line.extend(c.escape_default());
-            }
-        }
-        for byte in chunk.invalid() {
-            if line.len().saturating_add(12) > max {
-                line.push('…');
-                return;
-            }
-            let _ = write!(line, "\\x{byte:02x}");
-        }
-    }
-}
-
-/// Letters, digits and marks of any script; not the invisible or direction-changing rest.
-fn is_plain(c: char) -> bool {
-    !c.is_ascii() && c.is_alphanumeric()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::push_visible;
+    use std::io;
 
+    use anyhow::{Context as _, anyhow};
+
+    use super::{Report, prose};
+
+    /// SPEC C1: only callgate itself begins a line.
     #[test]
-    fn nothing_invisible_reaches_a_terminal() {
-        let shown = |text: &[u8], max| {
-            let mut line = String::new();
-            push_visible(&mut line, text, max);
-            line
-        };
-        assert_eq!(
-            shown("a b\u{1b}[2J\té\u{202E}x\\".as_bytes(), 400),
-            r"a b\u{1b}[2J\té\u{202e}x\\"
-        );
-        assert_eq!(shown(b"\xFFa\r", 400), r"\xffa\r");
-        assert_eq!(shown(&[b'a'; 100], 20), format!("{}…", "a".repeat(9)));
+    fn no_cause_forges_a_line() {
+        let io = io::Error::other("a\u{1b}b\nerror: c");
+        let error = Err::<(), _>(io).with_context(|| "failed to read `x\ny`").expect_err("fails");
+        assert_eq!(prose(&error), r"failed to read `x\u{a}y`: a\u{1b}b\u{a}error: c");
+        let removed = io::Error::from_raw_os_error(2);
+        assert_eq!(prose(&anyhow!(removed)), "No such file or directory");
+        let report = Report { summary: "p\u{2028}q\nr".into(), below: "1\u{ad}\n2".into() };
+        let error = anyhow::Error::new(report).context("failed");
+        assert_eq!(prose(&error), "failed: p\\u{2028}q\\u{a}r\n1\\u{ad}\n2");
     }
 }

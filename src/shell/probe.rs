@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Signal, getpid, kill_process};
-use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::inquiry::{Inquiry, Turn};
+use crate::engine::inquiry::{Inquiry, Listed, Turn};
 use crate::engine::line::Line;
 
 use super::lanes::{Lane, Outlet};
-use super::news::{self, News, NewsReceiver};
+use super::news::{self, News, NewsReceiver, NewsSender};
 use super::signals;
 use super::upstream::{AFTERMATH, Exit, GLANCE, MERCY, PATIENCE, Upstream};
 
@@ -41,38 +40,60 @@ impl From<anyhow::Error> for ProbeError {
     }
 }
 
-/// The elements of a server's list of tools, on all pages, as it sends them; each is an object with a name.
-/// `patience` is how long the server has for each of its answers; what it says on stderr is seen.
+/// How long a server is listened to.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimits {
+    /// For each of its answers.
+    pub each: Duration,
+    /// For all of them.
+    pub all: Duration,
+}
+
+/// What a server lists as its tools, on all pages. What it says on stderr is seen.
 ///
 /// # Errors
 /// As [`ProbeError`] says. Whatever happens, a server that was started is stopped.
-pub fn tools(command: &[OsString], patience: Duration) -> Result<Vec<Value>, ProbeError> {
+pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
     runtime.block_on(async {
         let (news, heard) = news::channel();
         signals::take_over(&news).context("failed to take signals over")?;
-        let (upstream, stdin, stdout) =
-            Upstream::spawn(command, news).map_err(ProbeError::NotStarted)?;
-        let open = || "failed to open the server's pipes";
-        let mut probe = Probe {
-            upstream,
-            news: heard,
-            silent: Lane::silent(),
-            to_server: Outlet::new(stdin).with_context(open)?,
-            server: Lane::new(stdout, MAX_FRAME).with_context(open)?,
-            exit: None,
-            signal: None,
-            patience,
-            latest: Instant::now(),
-        };
-        let listed = probe.list().await;
-        probe.stop().await;
-        match probe.signal {
-            Some(number) => Err(ProbeError::Signalled(number)),
-            None => Ok(listed?),
-        }
+        ask(command, limits, news, heard).await
     })
+}
+
+/// The same for a caller that has an event loop, and hears signals if it wants to.
+///
+/// # Errors
+/// As for [`tools`].
+pub async fn ask(
+    command: &[OsString],
+    limits: TimeLimits,
+    news: NewsSender,
+    heard: NewsReceiver,
+) -> Result<Listed, ProbeError> {
+    let (upstream, stdin, stdout) =
+        Upstream::spawn(command, news).map_err(ProbeError::NotStarted)?;
+    let open = || "failed to open the server's pipes";
+    let mut probe = Probe {
+        upstream,
+        news: heard,
+        silent: Lane::silent(),
+        to_server: Outlet::new(stdin).with_context(open)?,
+        server: Lane::new(stdout, MAX_FRAME).with_context(open)?,
+        exit: None,
+        signal: None,
+        limits,
+        latest: Instant::now(),
+        end: after(limits.all),
+    };
+    let listed = probe.list().await;
+    probe.stop().await;
+    match probe.signal {
+        Some(number) => Err(ProbeError::Signalled(number)),
+        None => Ok(listed?),
+    }
 }
 
 /// A server that is being asked.
@@ -86,9 +107,11 @@ struct Probe {
     exit: Option<Exit>,
     /// The signal that told callgate to stop.
     signal: Option<u8>,
-    patience: Duration,
-    /// When the server's time is up.
+    limits: TimeLimits,
+    /// When the server's time for its next answer is up.
     latest: Instant,
+    /// When its time is up for good.
+    end: Instant,
 }
 
 /// Why nothing more will come.
@@ -103,7 +126,7 @@ enum Silence {
 
 impl Probe {
     /// Leads the conversation to its end.
-    async fn list(&mut self) -> anyhow::Result<Vec<Value>> {
+    async fn list(&mut self) -> anyhow::Result<Listed> {
         let (mut inquiry, hello) = Inquiry::begin();
         self.ask(hello);
         loop {
@@ -123,15 +146,22 @@ impl Probe {
                         }
                     }
                     Turn::Ask(lines) => self.ask(lines),
-                    Turn::Done(tools) => return Ok(tools),
+                    Turn::Done(listed) => return Ok(listed),
                     Turn::Fail(why) => return Err(anyhow!(why)),
                 }
             }
             let method = inquiry.awaits();
             match self.wait().await {
                 None => {}
+                Some(Silence::Late) if Instant::now() >= self.end => {
+                    let why = format!("it took over {} s", self.limits.all.as_secs_f64());
+                    return match inquiry.stop(&why) {
+                        Turn::Done(listed) => Ok(listed),
+                        _ => Err(anyhow!("server did not answer `{method}`: {why}")),
+                    };
+                }
                 Some(Silence::Late) => {
-                    let seconds = self.patience.as_secs_f64();
+                    let seconds = self.limits.each.as_secs_f64();
                     bail!("server did not answer `{method}` within {seconds} s");
                 }
                 Some(Silence::Ended) => {
@@ -147,8 +177,7 @@ impl Probe {
     /// Puts a request on its way; the server's time runs from here.
     fn ask(&mut self, lines: Vec<u8>) {
         self.to_server.queue.extend(lines);
-        let now = Instant::now();
-        self.latest = now.checked_add(self.patience).unwrap_or(now);
+        self.latest = after(self.limits.each).min(self.end);
     }
 
     /// The next line of the server, or what is left of it at its end.
@@ -223,4 +252,9 @@ impl Probe {
             let _ = timeout(GLANCE, self.something()).await;
         }
     }
+}
+
+fn after(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(time).unwrap_or(now)
 }

@@ -2,15 +2,15 @@
 //! is decided. What callgate answered itself follows from it, and is not in it.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use rustix::fs::OFlags;
 
 use crate::engine::line::Side;
-use crate::engine::recording;
+use crate::engine::recording::{self, Form, MAX_LINE, Reader};
 
 /// A recording in the making.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ impl Recorder {
     /// Opens a recording, for its owner alone; one that is there goes on. Only a regular file never makes us wait.
     ///
     /// # Errors
-    /// It cannot be opened for writing.
+    /// It cannot be opened for writing, or holds anything else than a recording (SPEC S5).
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("failed to open recording `{}`", path.display());
         let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
@@ -34,12 +34,21 @@ impl Recorder {
         if !file.metadata().with_context(what)?.is_file() {
             return Err(anyhow!("not a regular file").context(what()));
         }
+        continues(&file).with_context(what)?;
         // Whoever was killed in the midst of a line is not to spoil ours.
         let mut last = [0];
         if file.seek(SeekFrom::End(-1)).is_ok() && file.read(&mut last).is_ok() && last != *b"\n" {
             file.write_all(b"\n").with_context(what)?;
         }
         Ok(Recorder { path: path.to_owned(), file: Some(file) })
+    }
+
+    /// True if it is written to the file at `path`.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let ours = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let theirs = std::fs::metadata(path).ok();
+        ours.zip(theirs).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
     }
 
     /// Writes down a line that `from` has sent, in one write.
@@ -61,4 +70,25 @@ impl Recorder {
         }
         Ok(())
     }
+}
+
+/// Proves that a file is empty or a recording: its first line that is not blank is an entry.
+fn continues(file: &File) -> anyhow::Result<()> {
+    let mut lines = BufReader::new(file);
+    let mut reader = Reader::default();
+    let mut line = Vec::new();
+    while reader.form().is_none() {
+        line.clear();
+        if (&mut lines).take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(());
+        }
+        line.pop_if(|last| *last == b'\n');
+        if reader.read(&line).is_err() {
+            break;
+        }
+    }
+    if reader.form() == Some(Form::Entries) {
+        return Ok(());
+    }
+    Err(anyhow!("it is not empty, and no recording of `--record`"))
 }

@@ -1,6 +1,7 @@
 //! What `callgate` says and ends with when it is used by hand: the transcripts of this folder (SPEC C1–C4).
 
 mod help;
+mod server_names;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -21,6 +21,7 @@ mod death;
 mod denials;
 mod descriptors;
 mod drain;
+mod foreign_text;
 mod huge;
 mod ids;
 mod iteratools;
@@ -51,3 +52,4 @@ mod status;
 mod stops;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod typed_paths;

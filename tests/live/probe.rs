@@ -2,8 +2,12 @@
 
 use super::gate::{callgate, scripted_server, temp_dir};
 use super::process::{End, Process};
+use callgate::engine::inquiry::Listed;
+use callgate::shell::news;
+use callgate::shell::probe::{self, ProbeError, TimeLimits};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -144,8 +148,8 @@ fn a_server_that_does_not_list_its_tools_is_told_of() {
         ),
         (json!(["hold"]), "server did not answer `initialize` within 2 s"),
         (
-            json!([{ "recv": 1 }, refusal(1, "first"), { "recv": 1 }, refusal(2, "then"), "hold"]),
-            "server answered `initialize` with error -32600 `first`, `tools/list` with error -32600 `then`",
+            json!([{ "recv": 1 }, refusal(1, "fir\\u001bst\\n"), { "recv": 1 }, refusal(2, "then\\u2028error: x"), "hold"]),
+            "server answered `initialize` with error -32600 `fir\\u{1b}st\\u{a}`, `tools/list` with error -32600 `then\\u{2028}error: x`",
         ),
         (
             welcomed(json!({ "answer": r#"{"tools":[],"tools":[{"name":"a"}]}"# })),
@@ -159,13 +163,55 @@ fn a_server_that_does_not_list_its_tools_is_told_of() {
             welcomed(json!({ "answer": r#"{"tools":[],"nextCursor":7}"# })),
             "server's answer to `tools/list` is no list of tools",
         ),
-        (
-            json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, page(&["a"], Some("x")), { "recv": 1 }, page(&["b"], Some("x")), "hold"]),
-            "server's list of tools has no end: it gave the same cursor twice",
-        ),
     ] {
         assert_eq!(failure(&script), says, "{script}");
     }
+}
+
+/// SPEC S5: what a server has listed is kept, where its list has no end.
+#[test]
+fn a_list_without_end_is_kept_as_far_as_it_came() {
+    let script = |second: &str| json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, page(&["a"], Some("x")), { "recv": 1 }, page(&["b"], Some(second)), "hold"]);
+    assert_eq!(tools_of(&script("")), ["a", "b"], "an empty cursor is the end");
+    let warning = "warning: the server's list of tools has no end: it gave the same cursor twice; only the first 2 elements count\n";
+    let (end, _) = ask(&script("x"));
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), warning), "{end:?}");
+    assert!(end.stdout.starts_with("a "), "{end:?}");
+
+    let dir = temp_dir();
+    let mut scan = callgate(dir.path());
+    scan.args(["scan", "--timeout", "9", "-o", "p.json", "--"]).current_dir(dir.path());
+    let server = scripted_server(dir.path(), &script("x"));
+    let end = Process::spawn(scan.args(server)).end();
+    assert_eq!((end.code, end.stdout.as_str()), (Some(0), ""), "{end:?}");
+    assert!(end.stderr.contains(warning), "{end:?}");
+    let policy = fs::read_to_string(dir.path().join("p.json")).unwrap();
+    assert!(policy.contains("\"b\""), "{policy}");
+}
+
+/// Asks a server in this process, whose signals stay its own.
+fn ask_here(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (news, heard) = news::channel();
+    runtime.block_on(probe::ask(command, limits, news, heard))
+}
+
+/// The whole of a list has its time as well.
+#[test]
+fn a_list_has_its_time() {
+    let endless = "read a; echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"capabilities\":{\"tools\":{}}}}'; \
+        read b; read c; echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"tools\":[{\"name\":\"a\"}],\"nextCursor\":\"x\"}}'; \
+        while :; do sleep 0.1; done";
+    let command: Vec<OsString> = ["sh", "-c", endless].map(OsString::from).to_vec();
+    let limits = TimeLimits { each: Duration::from_mins(1), all: Duration::from_millis(700) };
+    let listed = ask_here(&command, limits).unwrap();
+    assert_eq!(listed.tools.names(), ["a"]);
+    let why = listed.unfinished.unwrap();
+    assert!(why.contains("it took over 0.7 s"), "{why}");
+    let silent = ["sh", "-c", "while :; do sleep 0.1; done"].map(OsString::from);
+    let error = ask_here(&silent, limits).unwrap_err();
+    let ProbeError::Unanswered(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.to_string(), "server did not answer `initialize`: it took over 0.7 s");
 }
 
 /// A server that never comes to an end of anything ends with the time that it is given.

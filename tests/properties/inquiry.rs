@@ -1,10 +1,14 @@
-//! A server whose list of tools never ends is not asked for ever.
+//! A server whose list of tools never ends is not asked for ever, and what it had listed is kept.
 
-use callgate::engine::inquiry::{Inquiry, Turn, names};
+use callgate::engine::inquiry::{Inquiry, Turn};
+use callgate::engine::tool_list::MAX_TOOLS;
 use serde_json::{Value, json};
 
+/// What came of a list: the names of its tools, and why there may be more.
+type Names = (Vec<String>, Option<String>);
+
 /// Sends the answers to the pages of a list; returns how many were asked for, and why it is over.
-fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Vec<String>, String>) {
+fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Names, String>) {
     let (mut inquiry, hello) = Inquiry::begin();
     let mut asked = hello;
     for page in 0.. {
@@ -15,7 +19,7 @@ fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Vec<String>, Str
         let line = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request["id"]);
         match inquiry.handle(line.as_bytes()) {
             Turn::Ask(next) => asked = next,
-            Turn::Done(tools) => return (page, Ok(names(&tools))),
+            Turn::Done(listed) => return (page, Ok((listed.tools.names(), listed.unfinished))),
             Turn::Fail(why) => return (page, Err(why)),
             turn @ (Turn::Wait | Turn::Reply(_)) => panic!("{turn:?} after {line}"),
         }
@@ -23,25 +27,61 @@ fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Vec<String>, Str
     unreachable!("pages go on for ever");
 }
 
+fn cut(why: &str, count: usize) -> String {
+    format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+}
+
 #[test]
 fn ten_thousand_pages_are_enough() {
-    let page = |number: u64| json!({ "tools": [], "nextCursor": number.to_string() }).to_string();
+    let page = |number: u64| {
+        json!({ "tools": [{ "name": "a" }], "nextCursor": number.to_string() }).to_string()
+    };
     let (asked, end) = pages(page);
-    assert_eq!(end, Err("server's list of tools has no end: it has over 10000 pages".to_owned()));
+    assert_eq!(end, Ok((vec!["a".to_owned()], Some(cut("it has over 10000 pages", 10_000)))));
     assert_eq!(asked, 10_000);
     let last = |number| if number < 10_000 { page(number) } else { r#"{"tools":[]}"#.to_owned() };
-    assert_eq!(pages(last), (10_000, Ok(Vec::new())));
+    assert_eq!(pages(last), (10_000, Ok((vec!["a".to_owned()], None))));
 }
 
 #[test]
 fn sixty_four_mebibytes_are_enough() {
     let blank = " ".repeat(20 * 1024 * 1024);
-    let (asked, end) = pages(|number| format!(r#"{{"tools":[],{blank}"nextCursor":"{number}"}}"#));
-    assert_eq!(
-        end,
-        Err("server's list of tools has no end: it has over 67108864 bytes".to_owned())
-    );
+    let page =
+        |number| format!(r#"{{"tools":[{{"name":"t{number}"}}],{blank}"nextCursor":"{number}"}}"#);
+    let (asked, end) = pages(page);
+    let names = ["t1", "t2", "t3"].map(str::to_owned).to_vec();
+    assert_eq!(end, Ok((names, Some(cut("it wrote over 64 MiB", 3)))));
     assert_eq!(asked, 4);
+}
+
+/// Noise counts as well; before a page has come there is nothing to keep.
+#[test]
+fn noise_counts_as_well() {
+    let (mut inquiry, _) = Inquiry::begin();
+    let noise = vec![b'x'; 40 * 1024 * 1024];
+    assert!(matches!(inquiry.handle(&noise), Turn::Wait));
+    let Turn::Fail(why) = inquiry.handle(&noise) else { panic!("it goes on") };
+    assert_eq!(why, "server did not answer `initialize`: it wrote over 64 MiB");
+}
+
+#[test]
+fn so_many_tools_are_enough() {
+    let tools = vec![r#"{"name":"a"}"#; MAX_TOOLS + 1].join(",");
+    let (_, end) = pages(|_| format!(r#"{{"tools":[{tools}]}}"#));
+    assert_eq!(end, Ok((vec!["a".to_owned()], Some(cut("it has over 20000 tools", MAX_TOOLS)))));
+}
+
+/// A list ends where there is no cursor, where it is null, and where it is empty; a cursor that repeats has no end.
+#[test]
+fn a_list_ends_where_its_cursor_does() {
+    for end in ["", r#","nextCursor":null"#, r#","nextCursor":"""#] {
+        let (asked, end) = pages(|_| format!(r#"{{"tools":[{{"name":"a"}}]{end}}}"#));
+        assert_eq!((asked, end), (1, Ok((vec!["a".to_owned()], None))));
+    }
+    let (asked, end) =
+        pages(|number| format!(r#"{{"tools":[{{"name":"t{number}"}}],"nextCursor":"x"}}"#));
+    let names = ["t1", "t2"].map(str::to_owned).to_vec();
+    assert_eq!((asked, end), (2, Ok((names, Some(cut("it gave the same cursor twice", 2))))));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::command::print;
-use crate::engine::visible::escape_text;
+use crate::engine::visible::{cut, escape_line};
 use crate::shell::audit::entry::{Entry, EntryTotals};
 
 use super::merge::Shown;
@@ -57,7 +57,7 @@ impl Table {
         let entry = shown.entry.as_ref().unwrap_or(&unreadable);
         let row = if shown.entry.is_some() { Row::of(entry) } else { Row::unreadable(shown) };
         let time = entry.time.get(..TIME).unwrap_or(&entry.time).replacen('T', " ", 1);
-        let server = cut(&visible(&entry.server), self.server);
+        let server = cut(&show(&entry.server), self.server);
         let Row { event, what, decision, rest } = row;
         let mut line = format!("{time:TIME$} {server:0$} {event:EVENT$} ", self.server);
         let indent = TIME.saturating_add(1);
@@ -88,23 +88,22 @@ impl Table {
 
 impl Row {
     fn of(entry: &Entry) -> Self {
-        let sender = || format!("from {}", visible(&entry.from));
+        let sender = || format!("from {}", show(&entry.from));
         let decided = |decision: &str| match decision {
             "approval_required" => "approval".to_owned(),
-            other => visible(other),
+            other => show(other),
         };
-        let row =
-            |event, what, rest: &str| Row { event, what, rest: visible(rest), ..Row::default() };
-        let id = || entry.id.as_ref().map(|id| visible(id.get())).unwrap_or_default();
+        let row = |event, what, rest: &str| Row { event, what, rest: show(rest), ..Row::default() };
+        let id = || entry.id.as_ref().map(|id| show(id.get())).unwrap_or_default();
         match entry.event.as_str() {
             "call" => Row {
                 event: "call",
-                what: visible(&entry.tool),
+                what: show(&entry.tool),
                 decision: decided(&entry.decision),
-                rest: visible(&verdict(entry)),
+                rest: show(&verdict(entry)),
             },
             "answer" => Row {
-                decision: visible(&entry.outcome),
+                decision: show(&entry.outcome),
                 ..row("answer", format!("id {}", id()), &format!("{} ms", entry.latency_ms))
             },
             "frame_refused" => {
@@ -116,7 +115,7 @@ impl Row {
             "method_denied" => {
                 let how = if entry.is_denial() { "denied" } else { "shadow" };
                 let rest = format!("{}: from {}", entry.rule, entry.from);
-                Row { decision: how.to_owned(), ..row("method", visible(&entry.method), &rest) }
+                Row { decision: how.to_owned(), ..row("method", show(&entry.method), &rest) }
             }
             "session_start" => {
                 let Entry { grant, pid, version, command, policy, .. } = entry;
@@ -170,7 +169,7 @@ impl Row {
         let cut = if text.len() as u64 >= bytes { "" } else { "…" };
         let rest =
             format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
-        Row { event: "UNREADABLE", rest: visible(&rest), ..Row::default() }
+        Row { event: "UNREADABLE", rest: show(&rest), ..Row::default() }
     }
 }
 
@@ -191,16 +190,8 @@ fn verdict(entry: &Entry) -> String {
     text
 }
 
-/// In one line, with nothing that a terminal could obey or a person not see.
-fn visible(text: &str) -> String {
-    escape_text(text).replace('\n', "\\n")
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+fn show(text: &str) -> String {
+    escape_line(text).into_owned()
 }
 
 /// A number of things.

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::cli::{Format, VerifyArgs};
 use crate::command::{Failure, places, print};
-use crate::engine::visible::escape_text;
+use crate::engine::visible::{escape_json, escape_line};
 use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
 
 use super::text::many;
@@ -35,7 +35,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let is_found = reports.iter().any(|report| report.found);
     print::result(|out| {
         if args.logs.format == Format::Json {
-            return Ok(writeln!(out, "{}", serde_json::to_string(&reports)?)?);
+            return Ok(writeln!(out, "{}", escape_json(&serde_json::to_string(&reports)?))?);
         }
         reports.iter().try_for_each(|report| text(out, report))?;
         if are_intact && !is_found {
@@ -63,7 +63,7 @@ fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
         let [lines, files] =
             [(lines, "line"), (files, "file")].map(|(count, what)| many(*count, what));
         let range = if report.lines > 0 { format!(", {from} to {to}") } else { String::new() };
-        writeln!(out, "{}: intact: {lines} in {files}{range}", escape_text(&log))?;
+        writeln!(out, "{}: intact: {lines} in {files}{range}", escape_line(&log))?;
         writeln!(out, "  head {head}")?;
     }
     for note in &report.notes {
@@ -74,5 +74,5 @@ fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
 
 fn finding(Finding { file, line, what }: &Finding) -> String {
     let line = line.map(|line| format!(":{line}")).unwrap_or_default();
-    escape_text(&format!("{}{line}: {what}", file.display())).into_owned()
+    escape_line(&format!("{}{line}: {what}", file.display())).into_owned()
 }

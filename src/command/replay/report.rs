@@ -8,7 +8,7 @@ use crate::cli::Format;
 use crate::command::print;
 use crate::engine::record::{CallRecord, Verdict};
 use crate::engine::recording;
-use crate::engine::visible::{escape_json, escape_text};
+use crate::engine::visible::{cut, escape_json, escape_line};
 
 use super::judge::Ruling;
 
@@ -114,11 +114,11 @@ impl Report {
             Ruling::Refused(_) => ("-", FRAME),
         };
         let verdict = word(outcome(row.ruling));
-        let tool = cut(&one_line(tool), 24);
-        let line = format!("{when:<12}  {verdict:<8}  {tool:<24}  {}", one_line(rule));
+        let tool = cut(&escape_line(tool), 24);
+        let line = format!("{when:<12}  {verdict:<8}  {tool:<24}  {}", escape_line(rule));
         writeln!(out, "{}", cut(&line, self.columns))?;
         let mut note = |text: &str| {
-            writeln!(out, "{}", cut(&format!("{:14}{}", "", one_line(text)), self.columns))
+            writeln!(out, "{}", cut(&format!("{:14}{}", "", escape_line(text)), self.columns))
         };
         if self.compares {
             match row.before {
@@ -249,17 +249,4 @@ fn shadowed(ruling: &Ruling) -> Option<&Verdict> {
 /// An outcome in a narrow column.
 fn word(outcome: &'static str) -> &'static str {
     if outcome == "approval_required" { "approval" } else { outcome }
-}
-
-/// Text from elsewhere in a line of a table.
-fn one_line(text: &str) -> String {
-    escape_text(text).replace('\n', "\\n")
-}
-
-/// At most so many characters.
-fn cut(text: &str, columns: usize) -> String {
-    match text.char_indices().nth(columns) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
-    }
 }

@@ -25,7 +25,7 @@ const CHARGES_ALL: &str = r#"{"version":"1","default":"allow","all_tools":{"limi
 /// what was left out of them.
 ///
 /// # Errors
-/// One of them cannot be read.
+/// One of them cannot be read, or is no recording.
 pub(super) fn learn(
     paths: &[PathBuf],
     known: Option<&Policy>,
@@ -56,6 +56,9 @@ pub(super) fn learn(
             next.push(Reverse((call.at_ms, place, call.tool)));
         }
     }
+    for source in &sources {
+        source.recording.prove()?;
+    }
     let torn = paths.iter().zip(&sources).filter_map(|(path, source)| {
         let (path, number) = (path.display(), source.recording.torn()?);
         Some(format!("line {number} of `{path}`, the last, is not whole and was left out"))
@@ -85,7 +88,7 @@ impl Learned {
         if memchr::memmem::find(line, b"\"tools\"").is_none() {
             return;
         }
-        for tool in listed_in(line).unwrap_or_default().iter().filter_map(ListedTool::read) {
+        for tool in listed_in(line).unwrap_or_default().iter().filter_map(ListedTool::of) {
             let verdict = classify(&tool);
             match self.listed.get_mut(&tool.name) {
                 Some(before) if (verdict.class, verdict.risk) <= (before.class, before.risk) => {}

@@ -8,14 +8,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::command::diagnostics::visible;
 use crate::command::layout;
 use crate::command::matrix::{stray_json, stray_text};
 use crate::command::print;
 use crate::engine::class::Class;
 use crate::engine::matrix::Stray;
 use crate::engine::proposal::{Proposal, Proposals};
-use crate::engine::visible::escape_json;
+use crate::engine::visible::{escape_json, escape_line};
 
 /// The widest column of names.
 const WIDEST: usize = 32;
@@ -26,7 +25,7 @@ const INDENT: usize = 4;
 pub(super) struct Report<'r> {
     pub(super) proposals: &'r Proposals,
     pub(super) strays: &'r [Stray],
-    /// What was left out of recordings.
+    /// What was left out, and why.
     pub(super) notes: &'r [String],
     /// From recordings, and not from a server's list.
     pub(super) is_learned: bool,
@@ -44,27 +43,32 @@ impl Report<'_> {
     fn text(&self, out: &mut dyn Write, target: &Target, is_new: bool) -> io::Result<()> {
         let columns = print::error_columns();
         let Proposals { entries, unnamed, known } = self.proposals;
-        let width = entries.iter().map(|entry| visible(&entry.tool).chars().count()).max();
+        let width = entries.iter().map(|entry| escape_line(&entry.tool).chars().count()).max();
         let width = width.unwrap_or_default().clamp(4, WIDEST);
         if !entries.is_empty() {
             writeln!(out, "{:width$}  {:11}  {:8}  rule", "tool", "class", "risk")?;
         }
         for Proposal { tool, verdict, treatment, evidence } in entries {
             let (class, risk) = (verdict.class.word(), verdict.risk.word());
-            writeln!(out, "{:width$}  {class:11}  {risk:8}  {}", visible(tool), treatment.words())?;
+            writeln!(
+                out,
+                "{:width$}  {class:11}  {risk:8}  {}",
+                escape_line(tool),
+                treatment.words()
+            )?;
             wrapped(out, &verdict.reason, columns)?;
             if let Some(evidence) = evidence {
                 wrapped(out, evidence, columns)?;
             }
         }
         for (tool, why) in unnamed {
-            writeln!(out, "`{}` is left to the default: {}", visible(tool), why.reason())?;
+            writeln!(out, "`{}` is left to the default: {}", escape_line(tool), why.reason())?;
         }
         for stray in self.strays {
-            writeln!(out, "{}", visible(&stray_text(stray)))?;
+            writeln!(out, "{}", escape_line(&stray_text(stray)))?;
         }
         for note in self.notes {
-            writeln!(out, "{}", visible(note))?;
+            writeln!(out, "{}", escape_line(note))?;
         }
         let others = [unnamed.len(), self.strays.len(), self.notes.len()];
         if !entries.is_empty() || others != [0; 3] {
@@ -74,7 +78,7 @@ impl Report<'_> {
         if let Target::New(path) | Target::Old(path) = target {
             let path = path.display().to_string();
             let done = if is_new { "written" } else { "left as it was" };
-            writeln!(out, "policy `{}`: {done}", visible(&path))?;
+            writeln!(out, "policy `{}`: {done}", escape_line(&path))?;
         }
         if entries.is_empty() {
             return Ok(());
@@ -177,7 +181,7 @@ struct Json<'r> {
 
 /// Prints a text further in, on as many lines as it takes.
 fn wrapped(out: &mut dyn Write, text: &str, columns: usize) -> io::Result<()> {
-    let text = visible(text);
+    let text = escape_line(text);
     for line in lines(&text, columns.saturating_sub(INDENT)) {
         writeln!(out, "{:INDENT$}{line}", "")?;
     }

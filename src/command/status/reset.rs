@@ -12,7 +12,7 @@ use crate::cli::{Format, ResetArgs, State};
 use crate::command::log::real;
 use crate::command::{Failure, places, print};
 use crate::engine::limits::Scope;
-use crate::engine::visible::{escape_json, escape_text};
+use crate::engine::visible::{escape_json, escape_line};
 use crate::shell::audit::Audit;
 use crate::shell::audit::lines::{Event, Identity};
 use crate::shell::clock::moment;
@@ -51,7 +51,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
     print::result(|out| {
         for row in &meant {
             let line = match args.whose.format {
-                Format::Text => escape_text(&told(row)).replace('\n', "\\n"),
+                Format::Text => escape_line(&told(row)).into_owned(),
                 Format::Json => escape_json(&as_json(row)).into_owned(),
             };
             writeln!(out, "{line}")?;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::engine::limits::Window;
-use crate::engine::visible::escape_text;
+use crate::engine::visible::{cut, escape_line, shorten};
 
 use super::overview::{Account, Gauge, Overview};
 use super::tally::{Counts, Denial};
@@ -95,7 +95,7 @@ pub(super) fn lines(overview: &Overview, columns: usize) -> Vec<Line> {
         lines.push(Line::default());
     }
     for problem in &overview.problems {
-        lines.push(Line::default().and(Look::Red, "problem: ").and(Look::Plain, visible(problem)));
+        lines.push(Line::default().and(Look::Red, "problem: ").and(Look::Plain, show(problem)));
     }
     lines
 }
@@ -104,12 +104,12 @@ pub(super) fn lines(overview: &Overview, columns: usize) -> Vec<Line> {
 fn nothing(overview: &Overview) -> Vec<String> {
     let Overview { directory, state, wanted, servers, .. } = overview;
     let elsewhere = if state == directory { String::new() } else { format!(", nor in `{state}`") };
-    let place = visible(&format!("`{directory}`{elsewhere}"));
+    let place = show(&format!("`{directory}`{elsewhere}"));
     if let Some(wanted) = wanted {
         let known: Vec<String> = servers.iter().map(|server| format!("`{server}`")).collect();
         let known =
             if known.is_empty() { String::new() } else { format!(", but of {}", known.join(", ")) };
-        return vec![visible(&format!("nothing of {wanted} in {place}{known}"))];
+        return vec![show(&format!("nothing of {wanted} in {place}{known}"))];
     }
     vec![
         format!("no session runs, no counter was charged, and nothing was logged in {place}"),
@@ -120,10 +120,10 @@ fn nothing(overview: &Overview) -> Vec<String> {
 
 fn show_grant(lines: &mut Vec<Line>, grant: &Account, overview: &Overview, columns: usize) {
     let whose = match &grant.grant {
-        Some(name) => format!(", grant {}", visible(name)),
+        Some(name) => format!(", grant {}", show(name)),
         None => ", all grants".to_owned(),
     };
-    let server = visible(&grant.server);
+    let server = show(&grant.server);
     lines.push(Line::default().and(Look::Bold, server).and(Look::Plain, whose));
     for session in &grant.sessions {
         show_session(lines, session, overview, columns);
@@ -147,7 +147,7 @@ fn show_grant(lines: &mut Vec<Line>, grant: &Account, overview: &Overview, colum
     for rule in grant.denying_rules.iter().take(SHOWN) {
         let count = format!("{:>8}", rule.denials);
         let room = columns.saturating_sub(count.len()).saturating_sub(2);
-        let name = shorten(&visible(&rule.rule), room);
+        let name = shorten(&show(&rule.rule), room);
         lines.push(Line::plain(format!("{count}  {name}")));
     }
     if !grant.last_denials.is_empty() {
@@ -167,12 +167,12 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
         .and(Look::Green, format!("pid {pid}"))
         .and(Look::Plain, format!(" since {}{age}{mode}", time(since)));
     if session.state != overview.state {
-        line = line.and(Look::Yellow, format!(", counters in {}", visible(&session.state)));
+        line = line.and(Look::Yellow, format!(", counters in {}", show(&session.state)));
     }
     lines.push(line);
     let loaded = format!(", loaded {}", time(policy_loaded));
     let room = columns.saturating_sub(loaded.len()).saturating_sub("    policy ".len());
-    let policy = shorten(&visible(policy), room.max(SHORTEST_NAME));
+    let policy = shorten(&show(policy), room.max(SHORTEST_NAME));
     lines.push(Line::plain(format!("    policy {policy}{loaded}")));
     if let Some(rejected) = policy_rejected {
         let what = format!("    a later version was rejected {}", time(rejected));
@@ -184,15 +184,15 @@ fn show_denial(lines: &mut Vec<Line>, denial: &Denial, columns: usize) {
     let Denial { time: when, event, what, rule, message, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
-        _ => shorten(&visible(what), TOOL),
+        _ => shorten(&show(what), TOOL),
     };
     let begun = format!("    {}  {what}", time(when));
     let room = columns.saturating_sub(begun.chars().count()).saturating_sub(2);
-    let rule = shorten(&visible(rule), room.max(SHORTEST_NAME));
+    let rule = shorten(&show(rule), room.max(SHORTEST_NAME));
     lines.push(Line::plain(begun).and(Look::Red, format!("  {rule}")));
     if !message.is_empty() {
         let room = columns.saturating_sub(6);
-        lines.push(Line::plain("      ").and(Look::Faint, cut(&visible(message), room)));
+        lines.push(Line::plain("      ").and(Look::Faint, cut(&show(message), room)));
     }
 }
 
@@ -289,7 +289,7 @@ impl Row {
         };
         let pid = counter.pid.filter(|_| several).map(|pid| format!(" (pid {pid})"));
         Row {
-            name: visible(&counter.counter) + &pid.unwrap_or_default(),
+            name: show(&counter.counter) + &pid.unwrap_or_default(),
             window,
             used: counter.used.to_string(),
             max: counter.max.to_string(),
@@ -347,37 +347,16 @@ fn milliseconds(time: &str) -> Option<u64> {
 
 /// A time as people read it, in UTC.
 fn time(rfc3339: &str) -> String {
-    visible(rfc3339.get(..TIME).unwrap_or(rfc3339)).replacen('T', " ", 1)
+    show(rfc3339.get(..TIME).unwrap_or(rfc3339)).replacen('T', " ", 1)
 }
 
-/// In one line, with nothing that a terminal could obey or a person not see.
-fn visible(text: &str) -> String {
-    escape_text(text).replace('\n', "\\n")
-}
-
-/// A text whose middle gives way: names differ at their ends.
-fn shorten(text: &str, width: usize) -> String {
-    let length = text.chars().count();
-    if length <= width {
-        return text.to_owned();
-    }
-    let kept = width.saturating_sub(1);
-    let behind = kept.div_ceil(2);
-    let before = kept.saturating_sub(behind);
-    let head = text.chars().take(before);
-    head.chain(['…']).chain(text.chars().skip(length.saturating_sub(behind))).collect()
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+fn show(text: &str) -> String {
+    escape_line(text).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, shorten, span};
+    use super::span;
 
     #[test]
     fn times_are_told_in_two_units() {
@@ -386,13 +365,5 @@ mod tests {
         let expected =
             ["0 s", "1 s", "1 s", "1 min", "1 min 1 s", "1 h", "2 h 1 min", "1 d 1 h", "1 d"];
         assert_eq!(told, expected);
-    }
-
-    #[test]
-    fn long_names_give_way_in_the_middle() {
-        assert_eq!(shorten("image_generate_rate", 9), "imag…rate");
-        assert_eq!(shorten("ünïcödé", 4), "ü…dé");
-        assert_eq!(shorten("short", 5), "short");
-        assert_eq!(cut("too long", 5), "too …");
     }
 }

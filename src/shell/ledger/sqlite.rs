@@ -285,6 +285,13 @@ pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     shown::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
 }
 
+/// Whether there are counters of each of these servers. What cannot be read at once has none.
+#[must_use]
+pub fn has_counters(directory: &Path, servers: [&str; 2]) -> [bool; 2] {
+    let path = file(directory);
+    if path.exists() { shown::has_counters(&path, servers).unwrap_or_default() } else { [false; 2] }
+}
+
 /// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
 ///
 /// # Errors

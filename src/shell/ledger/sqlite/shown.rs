@@ -50,6 +50,15 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     Ok(counters)
 }
 
+/// Whether there are counters of each of these servers; reads no more than one row of each, and waits for nobody.
+pub(super) fn has_counters(path: &Path, servers: [&str; 2]) -> rusqlite::Result<[bool; 2]> {
+    let connection = open(path)?;
+    let mut select = connection.prepare("SELECT 1 FROM counter WHERE server = ?1 LIMIT 1")?;
+    let mut has = |server: &str| select.exists([server]);
+    let [one, other] = servers;
+    Ok([has(one)?, has(other)?])
+}
+
 /// Without a write-ahead log nobody has the database open, and the file is all there is: to open it in the common way
 /// would make a log.
 fn open(path: &Path) -> rusqlite::Result<Connection> {

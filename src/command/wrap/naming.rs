@@ -1,0 +1,43 @@
+//! The name that a server goes by in this run (SPEC C4), and what is said of it.
+
+use anyhow::anyhow;
+
+use crate::cli::{State, WrapArgs};
+use crate::command::places;
+use crate::command::server_name::{ServerName, older_name, server_name, working_directory};
+use crate::shell::ledger::sqlite;
+
+/// The name that was typed, or the one of the command.
+///
+/// # Errors
+/// The name would come from a path, and the counters are shared by machines: there it could be another.
+pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
+    if let Some(name) = &args.server {
+        return Ok(name.clone());
+    }
+    let ServerName { name, is_local } = server_name(&args.command, &working_directory());
+    if is_local && matches!(args.state.state, State::Redis(_)) {
+        let what = format!(
+            "it would come from a path, as `{name}`, which is another on each machine; say `--server NAME`"
+        );
+        return Err(anyhow!(what).context("failed to name the server for counters in Redis"));
+    }
+    Ok(name)
+}
+
+/// What is said if counters lie under the name that an older callgate gave the server, and none under its own: how to
+/// go on with them.
+pub(super) fn hint(args: &WrapArgs, name: &str) -> Option<String> {
+    if args.server.is_some() || !matches!(args.state.state, State::Default | State::Directory(_)) {
+        return None;
+    }
+    let older = older_name(&args.command);
+    if older == name {
+        return None;
+    }
+    let directory = places::directory(&args.state.state).ok()?;
+    let [has_older, has_own] = sqlite::has_counters(&directory, [&older, name]);
+    (has_older && !has_own).then(|| {
+        format!("counters of an older callgate lie under the name `{older}`, and this server is now `{name}`: `--server {older}` goes on with them")
+    })
+}
