@@ -156,23 +156,33 @@ const MAKING: &str = "callgate-new";
 /// How often a file is made that others take for one that was left behind.
 const ATTEMPTS: usize = 8;
 
-/// A name in the same directory that nobody else takes. What others left under such names when they were killed is
-/// removed: nobody has locked it.
+/// A name in the same directory that nobody else takes.
 fn beside(path: &Path) -> PathBuf {
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    clear_beside(path);
+    let (begin, end) = made_names(path);
+    let nth = MADE.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!("{begin}{}-{nth}{end}", std::process::id()))
+}
+
+/// How the names of files begin and end that are to come to `path`.
+fn made_names(path: &Path) -> (String, String) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (begin, end) = (format!(".{name}."), format!(".{MAKING}"));
+    (format!(".{name}."), format!(".{MAKING}"))
+}
+
+/// Removes what others who wrote the file at `path` left beside it when they were killed: nobody has locked it.
+pub(super) fn clear_beside(path: &Path) {
+    let (begin, end) = made_names(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    for entry in std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten()
-    {
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
+    for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with(&begin) && name.ends_with(&end) {
             clear_unfinished(&entry.path());
         }
     }
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    let nth = MADE.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!("{begin}{}-{nth}{end}", std::process::id()))
 }
 
 fn clear_unfinished(path: &Path) {

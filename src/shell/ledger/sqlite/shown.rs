@@ -7,22 +7,54 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::engine::limits::{Counter, LimitClock, Now};
 
+use super::files::Found;
 use super::row::Row;
-use super::store::{boot, scope, seen, transact, window};
+use super::store::{boot, scope, transact, window};
 use super::{Trouble, files, schema};
+use crate::shell::clock::moment;
 use crate::shell::ledger::CounterRow;
+
+/// How often it is tried to read a file that others begin to write in just that moment.
+const ATTEMPTS: usize = 100;
 
 /// Reads all counters, and writes nothing.
 pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    schema::verify(path).map_err(told)?;
-    let connection = open(path)?;
-    connection.busy_timeout(schema::PATIENCE)?;
+    for _ in 0..ATTEMPTS {
+        if let Some(counters) = read_once(path, now)? {
+            return Ok(counters);
+        }
+        std::thread::yield_now();
+    }
+    Err(anyhow!("other processes open and close it all the time"))
+}
+
+/// `None` if others have begun to use the database meanwhile.
+fn read_once(path: &Path, now: Now) -> anyhow::Result<Option<Vec<CounterRow>>> {
+    if files::log(path).exists() {
+        schema::verify(path).map_err(told)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(schema::PATIENCE)?;
+        return rows(&connection, now).map(Some);
+    }
+    // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What
+    // is read of it counts if it is still so when all is read.
+    let before = Found::at(path)?;
+    let counters =
+        schema::verify(path).map_err(told).and_then(|()| rows(&schema::open_alone(path)?, now));
+    if files::log(path).exists() || Found::at(path)? != before {
+        return Ok(None);
+    }
+    counters.map(Some)
+}
+
+fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     let mut select = connection.prepare(
         "SELECT server, scope, holder, name, window, calendar, id, row
          FROM counter JOIN charged USING (id)
          ORDER BY server, scope, holder, name, window, calendar",
     )?;
-    let boot = boot();
+    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
     let mut rows = select.query([])?;
     let mut counters = Vec::new();
     while let Some(found) = rows.next()? {
@@ -31,9 +63,7 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
         let row = Row::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?);
         let is_damaged = row.is_err();
         let row = row.unwrap_or_else(|_| Row::new(window));
-        let mut clock = LimitClock::default();
-        clock.heed(seen(&row, boot, now));
-        let at_ms = clock.observe(now);
+        let at_ms = row.time_ms(boot, own_ms, now);
         counters.push(CounterRow {
             server: found.get(0)?,
             scope: scope(&found.get::<_, String>(1)?).context("a scope is unknown")?,
@@ -50,16 +80,6 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     Ok(counters)
 }
 
-/// Without a write-ahead log nobody has the database open, and the file is all there is: to open it in the common way
-/// would make a log.
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    if !files::log(path).exists() {
-        return schema::open_alone(path);
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
-}
-
 /// Sets counters back to nothing; see [`super::reset`].
 pub(super) fn reset(
     path: &Path,
@@ -68,6 +88,8 @@ pub(super) fn reset(
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
     let connection = schema::open(path, false).map_err(told)?;
+    let now = moment();
+    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
     let servers = transact(&connection, |connection| {
         let mut select = connection.prepare(
             "SELECT id, server, window, calendar, row FROM counter JOIN charged USING (id)
@@ -83,7 +105,12 @@ pub(super) fn reset(
             servers.push(row.get(1)?);
             let counter = Counter::new(window);
             // One that was damaged is as new.
-            let row = Row::decode(id, window, &bytes).unwrap_or_else(|_| Row::new(window));
+            let mut row = Row::decode(id, window, &bytes).unwrap_or_else(|_| Row::new(window));
+            if row.seen.wall_ms > own_ms {
+                // It was charged under a clock that was wrong: it need not go on from there.
+                row.boot = boot;
+                row.seen = Now { wall_ms: own_ms, ..now };
+            }
             Row { counter, ..row }.encode(id, &mut bytes);
             update.execute(params![id, bytes])?;
         }
