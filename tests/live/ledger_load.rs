@@ -121,6 +121,7 @@ fn page_count(first_page: &[u8]) -> u32 {
 
 /// Ten thousand counters, each used in turn and then again, while the log is carried over into a file that grows.
 #[test]
+#[expect(clippy::print_stdout, reason = "a long load tells how far it is")]
 fn ten_thousand_counters_are_no_trouble() {
     const TOOLS: usize = 10_000;
     let policy = policy(TOOLS);
@@ -135,6 +136,7 @@ fn ten_thousand_counters_are_no_trouble() {
 
 /// Eight wrappers at once on one store, of which one is killed each second and started again.
 #[test]
+#[expect(clippy::print_stdout, reason = "a long load tells how far it is")]
 fn eight_wrappers_and_a_kill_each_second_are_no_trouble() {
     const WRAPPERS: usize = 8;
     const TOOLS: usize = 2_000;

@@ -22,8 +22,8 @@ const COMMITS: u64 = 1000;
 const REST: Duration = Duration::from_millis(250);
 /// A log of more pages than these, or 8 MiB, is not left to grow.
 const TOO_LONG: i64 = 8 * 1024;
-/// A checkpoint that takes so long is that of a slow disk. There others would be kept out for most of the second that
-/// their calls may wait (SPEC S2), …
+/// A checkpoint of a little that takes so long is that of a slow disk. There others would be kept out for most of the
+/// second that their calls may wait (SPEC S2), …
 const SLOW: Duration = Duration::from_millis(400);
 /// … so the log may become longer first: 256 MiB.
 const TOO_LONG_ON_A_SLOW_DISK: i64 = 256 * 1024;
@@ -96,16 +96,18 @@ fn carry_over(path: &Path) -> Result<(), Trouble> {
         return Ok(());
     }
     let connection = schema::open(path, false)?;
-    let begun = Instant::now();
     let (found, done) = connection.query_row(PASSIVE, [], progress)?;
     if found == done {
         return begin_anew(&connection);
     }
-    // Others write on and on. To keep them out takes about as long as this has taken, and half as much again.
-    let too_long = if begun.elapsed() > SLOW { TOO_LONG_ON_A_SLOW_DISK } else { TOO_LONG };
-    if found > too_long {
-        connection.query_row(RESTART, [], progress)?;
-        begin_anew(&connection)?;
+    // Others write on and on. They would be kept out for as long as it takes to carry over what they wrote just now.
+    if found > TOO_LONG {
+        let begun = Instant::now();
+        let (found, _) = connection.query_row(PASSIVE, [], progress)?;
+        if begun.elapsed() < SLOW || found > TOO_LONG_ON_A_SLOW_DISK {
+            connection.query_row(RESTART, [], progress)?;
+            begin_anew(&connection)?;
+        }
     }
     Ok(())
 }
