@@ -203,34 +203,45 @@ pub struct Now {
     pub monotonic_ms: u64,
 }
 
+/// The end of the year 9999, in milliseconds since the epoch. A clock that shows this or more is not believed.
+pub const LATEST_MS: u64 = 253_402_300_799_999;
+
+/// The longest step forward of the wall clock that counts as time passed: the length of the longest window (SPEC P9).
+/// A longer one is a wrong clock; time goes on by the steady clock then, and no window is cut short.
+const LONGEST_STEP_MS: u64 = 31_622_400 * MILLIS;
+
 /// Time as limits count it: the later of the wall clock and the last time seen plus the monotonic time
-/// since (SPEC P13). A step back neither frees nor freezes quota; a step forward counts as time passed.
+/// since (SPEC P13). A step back neither frees nor freezes quota; a step forward counts as time passed, unless it is
+/// longer than any window or leads beyond [`LATEST_MS`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LimitClock {
     last: Option<Now>,
 }
 
 impl LimitClock {
-    /// Takes note of `now`; returns milliseconds since the epoch, never fewer than before.
-    pub fn observe(&mut self, now: Now) -> u64 {
-        let steady_ms = self.last.map_or(0, |last| {
-            last.wall_ms.saturating_add(now.monotonic_ms.saturating_sub(last.monotonic_ms))
-        });
-        let at_ms = now.wall_ms.max(steady_ms);
-        self.last = Some(Now { wall_ms: at_ms, monotonic_ms: now.monotonic_ms });
-        at_ms
+    /// A clock that goes on from the time that another one of the same machine has seen.
+    #[must_use]
+    pub fn after(seen: Now) -> Self {
+        LimitClock { last: Some(seen) }
     }
 
-    /// Takes note of a time that another clock of the same machine has observed; it may be the later one.
-    pub fn heed(&mut self, seen: Now) {
-        let is_later = self.last.is_none_or(|last| {
-            // wall - monotonic, on both sides, without going below zero
-            seen.wall_ms.saturating_add(last.monotonic_ms)
-                > last.wall_ms.saturating_add(seen.monotonic_ms)
-        });
-        if is_later {
-            self.last = Some(seen);
-        }
+    /// Takes note of `now`; returns milliseconds since the epoch, never fewer than before.
+    pub fn observe(&mut self, now: Now) -> u64 {
+        let Some(last) = self.last else {
+            if now.wall_ms >= LATEST_MS {
+                // Without a time of day any beginning will do, until there is one.
+                return now.monotonic_ms;
+            }
+            self.last = Some(now);
+            return now.wall_ms;
+        };
+        let passed_ms = now.monotonic_ms.saturating_sub(last.monotonic_ms);
+        let steady_ms = last.wall_ms.saturating_add(passed_ms);
+        let is_wrong =
+            now.wall_ms >= LATEST_MS || now.wall_ms.saturating_sub(steady_ms) > LONGEST_STEP_MS;
+        let at_ms = if is_wrong { steady_ms } else { now.wall_ms.max(steady_ms) };
+        self.last = Some(Now { wall_ms: at_ms, monotonic_ms: now.monotonic_ms });
+        at_ms
     }
 }
 
@@ -426,19 +437,19 @@ fn index(slot: u64) -> usize {
 
 /// Decides a list of demands over counters that a ledger has at hand, and charges them.
 ///
-/// `places[n]` is where demand `n`'s counter stands in `counters`. A counter that is named more than once is
-/// charged once, by the largest cost (SPEC P11); in that, an enforced demand outweighs any in shadow mode.
+/// `places[n]` is where demand `n`'s counter stands in `counters`, and `at_ms` tells the time of the counter at a place:
+/// counters may have seen different times. A counter that is named more than once is charged once, by the largest cost (SPEC P11); in that, an enforced demand outweighs any in shadow mode.
 pub fn settle(
     demands: &[Demand],
     places: &[usize],
     counters: &mut [Counter],
-    at_ms: u64,
+    at_ms: impl Fn(usize) -> u64,
 ) -> Settlement {
     let views: Few<View<'_>> = demands
         .iter()
         .zip(places)
         .map(|(demand, &place)| {
-            let used = counters.get(place).map_or(u128::MAX, |counter| counter.used(at_ms));
+            let used = counters.get(place).map_or(u128::MAX, |counter| counter.used(at_ms(place)));
             let cost = charge_of(place, demands, places);
             View {
                 demand,
@@ -454,10 +465,11 @@ pub fn settle(
             .filter(|view| view.demand.enforced)
             .map(|view| {
                 let ceiling = view.demand.max.nanos.checked_sub(view.cost.nanos)?;
-                counters.get(view.place)?.down_to_ms(ceiling, at_ms)
+                let now_ms = at_ms(view.place);
+                let free = counters.get(view.place)?.down_to_ms(ceiling, now_ms)?;
+                Some(free.saturating_sub(now_ms))
             })
-            .try_fold(at_ms, |latest, free| free.map(|free| latest.max(free)))
-            .map(|free| free.saturating_sub(at_ms));
+            .try_fold(0, |longest: u64, wait| wait.map(|wait| longest.max(wait)));
         return Settlement::Exhausted { demand, retry_after_ms };
     }
     let mut reservation = Reservation::default();
@@ -468,7 +480,7 @@ pub fn settle(
         }
         charged.push(view.place);
         if let Some(counter) = counters.get_mut(view.place) {
-            let slot = counter.charge(view.cost, at_ms);
+            let slot = counter.charge(view.cost, at_ms(view.place));
             let counter = view.demand.counter.clone();
             reservation.charges.push(Charge { counter, slot, cost: view.cost });
         }
@@ -505,7 +517,7 @@ impl Ledger for MemoryLedger {
     fn reserve(&mut self, demands: &[Demand], now: Now) -> Result<Settlement, StateUnavailable> {
         let at_ms = self.clock.observe(now);
         let places: Few<usize> = demands.iter().map(|demand| self.place(&demand.counter)).collect();
-        Ok(settle(demands, &places, &mut self.counters, at_ms))
+        Ok(settle(demands, &places, &mut self.counters, |_| at_ms))
     }
 
     fn release(&mut self, reservation: Reservation) {
@@ -560,7 +572,7 @@ impl MemoryLedger {
 
 #[cfg(test)]
 mod tests {
-    use super::{Amount, LimitClock, Now};
+    use super::{Amount, LATEST_MS, LimitClock, Now};
 
     fn amount(nanos: u128) -> Amount {
         Amount::from_nanos(nanos).unwrap_or_default()
@@ -592,5 +604,22 @@ mod tests {
         assert_eq!(at(4_400, 900), 10_900, "time goes on behind it");
         assert_eq!(at(90_000, 1_000), 90_000, "a step forward");
         assert_eq!(at(11_000, 1_200), 90_200, "and back again");
+    }
+
+    /// SPEC P13, S2: a clock that is far off neither frees quota nor stops time; one that is set right counts.
+    #[test]
+    fn a_clock_that_is_far_off_is_not_believed() {
+        let year = 366 * 86_400_000;
+        let start = 1_767_225_600_000;
+        let mut clock = LimitClock::default();
+        let mut at = |wall_ms, monotonic_ms| clock.observe(Now { wall_ms, monotonic_ms });
+        assert_eq!(at(u64::MAX, 7), 7, "no time of day yet");
+        assert_eq!(at(start, 1_000), start);
+        for (nth, wall_ms) in [u64::MAX, LATEST_MS, start + 2 * year].into_iter().enumerate() {
+            let passed = nth as u64 * 10;
+            assert_eq!(at(wall_ms, 1_010 + passed), start + 10 + passed, "{wall_ms}");
+        }
+        assert_eq!(at(start + year, 1_040), start + year, "as long as a window may be");
+        assert_eq!(at(start, 1_050), start + year + 10, "and back again");
     }
 }

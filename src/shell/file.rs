@@ -4,10 +4,11 @@ use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 /// The largest file that is read, in bytes (SPEC W7).
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -92,8 +93,31 @@ const MODE: u32 = 0o644;
 /// # Errors
 /// It is there, or cannot be written; then there is none.
 pub fn create(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let written = write_new(path, MODE, content);
+    let written = create_in_one_step(path, MODE, content);
     written.with_context(|| format!("failed to write {what} `{}`", path.display()))
+}
+
+/// The same with a mode; what is at `path` is whole, or not there, whoever is killed in the middle.
+pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
+    for _ in 0..ATTEMPTS {
+        if std::fs::symlink_metadata(path).is_ok() {
+            break;
+        }
+        let making = beside(path);
+        // It is closed before it comes to where others may lock it: that would take their locks away.
+        drop(write_new(&making, mode, content)?);
+        let linked = std::fs::hard_link(&making, path);
+        let _ = std::fs::remove_file(&making);
+        match linked {
+            // Somebody has taken it for one that was left behind.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // Some file systems know no links.
+            Err(_) => return write_new(path, mode, content).map(drop),
+            Ok(()) => return Ok(()),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Puts `content` in the place of `old`, in one step: whoever reads the file meets the one or the other. Its mode
@@ -110,7 +134,8 @@ fn replace_in_one_step(path: &Path, old: &[u8], content: &[u8]) -> anyhow::Resul
     let path = std::fs::canonicalize(path)?;
     let before = std::fs::metadata(&path)?;
     let making = beside(&path);
-    write_new(&making, 0o600, content)?;
+    // It stays locked until it is done.
+    let _locked = write_new(&making, 0o600, content)?;
     let finished = || -> anyhow::Result<()> {
         let mode = before.permissions().mode() & 0o7777;
         // Only root can give a file away; for others it is theirs already, mostly.
@@ -126,17 +151,89 @@ fn replace_in_one_step(path: &Path, old: &[u8], content: &[u8]) -> anyhow::Resul
     })
 }
 
+/// What the names of files end with that are still being written.
+const MAKING: &str = "callgate-new";
+/// How often a file is made that others take for one that was left behind.
+const ATTEMPTS: usize = 8;
+
 /// A name in the same directory that nobody else takes.
 fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}", std::process::id()))
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    clear_beside(path);
+    let (begin, end) = made_names(path);
+    let nth = MADE.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!("{begin}{}-{nth}{end}", std::process::id()))
 }
 
-/// Writes a new file down to the disk; if that fails, there is none.
-fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    let written = file.write_all(content).and_then(|()| file.sync_all());
-    written.inspect_err(|_| {
+/// How the names of files begin and end that are to come to `path`.
+fn made_names(path: &Path) -> (String, String) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    (format!(".{name}."), format!(".{MAKING}"))
+}
+
+/// Removes what others who wrote the file at `path` left beside it when they were killed: nobody has locked it.
+pub(super) fn clear_beside(path: &Path) {
+    let (begin, end) = made_names(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&begin) && name.ends_with(&end) {
+            clear_unfinished(&entry.path());
+        }
+    }
+}
+
+fn clear_unfinished(path: &Path) {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return };
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
         let _ = std::fs::remove_file(path);
-    })
+    }
+}
+
+/// Writes a new file down to the disk, and locks it; if that fails, there is none.
+fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    // Where files cannot be locked, nobody can take this one for unlocked either.
+    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{beside, create, replace};
+
+    /// What somebody who was killed left in the making is removed; what is made just now is not.
+    #[test]
+    fn what_was_left_in_the_making_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.json");
+        let [left, made] =
+            ["1", "2"].map(|pid| directory.path().join(format!(".policy.json.{pid}.callgate-new")));
+        let foreign = directory.path().join(".policy.json.3");
+        let made_by_us = super::write_new(&made, 0o600, b"{").unwrap();
+        for content in ["old", "new"] {
+            for path in [&left, &foreign] {
+                std::fs::write(path, "{").unwrap();
+            }
+            match content {
+                "old" => create("policy", &path, b"old").unwrap(),
+                _ => replace("policy", &path, b"old", b"new").unwrap(),
+            }
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+            assert!(!left.exists() && made.exists() && foreign.exists());
+            assert!(!beside(&path).exists());
+        }
+        assert!(create("policy", &path, b"newer").is_err(), "it is there");
+        drop(made_by_us);
+        let _ = beside(&path);
+        assert!(!made.exists());
+    }
 }

@@ -16,6 +16,8 @@ const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(16);
+/// Whoever has waited so long tries more often than those who come anew, so that nobody waits for ever.
+const IMPATIENCE: Duration = Duration::from_millis(200);
 
 /// The pauses between attempts at one thing.
 #[derive(Debug, Default)]
@@ -48,7 +50,8 @@ impl Retry {
         }
         loop {
             let sleep = self.sleep.get_or_insert_with(|| {
-                self.pause = self.pause.saturating_mul(2).clamp(SHORTEST, LONGEST);
+                let longest = if waited < IMPATIENCE { LONGEST } else { SHORTEST };
+                self.pause = self.pause.saturating_mul(2).clamp(SHORTEST, longest);
                 Box::pin(tokio::time::sleep(self.pause))
             });
             if sleep.as_mut().poll(cx).is_pending() {

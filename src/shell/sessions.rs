@@ -6,15 +6,15 @@
 //! ```
 //!
 //! The lock is the kernel's: it goes with the process, however that ends, and no other process that gets the same
-//! number has it. Nobody ever waits for it, and no session needs the file.
+//! number has it. Nobody ever waits for it, and no session needs the file. What is not locked, under either name, belongs
+//! to nobody and is removed; a session that had no time to lock its file yet makes another one.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
@@ -32,9 +32,9 @@ const NEW: &str = ".new";
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 /// How many files a session that begins looks at, to clear away what others have left.
-const LOOKED_AT: usize = 32;
-/// How long a file may be in the making.
-const MAKING: Duration = Duration::from_mins(1);
+const LOOKED_AT: usize = 256;
+/// How often a file is made that others take for one that was left behind.
+const ATTEMPTS: usize = 8;
 
 /// What is told of a session. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,16 @@ impl Drop for Registration {
 
 /// Puts a locked file at `path`, all at once.
 fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
+    for _ in 0..ATTEMPTS {
+        if let Some(published) = try_publish(path, told)? {
+            return Ok(published);
+        }
+    }
+    Err(anyhow!("others remove it while it is made"))
+}
+
+/// `None` if somebody who clears away has taken the file for one that was left behind.
+fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<Opened>> {
     let making = path.with_file_name(format!(".{}{NEW}", told.run));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -141,16 +151,23 @@ fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
         opened => opened,
     };
     let opened = opened?;
-    let fill = || -> anyhow::Result<()> {
-        flock(&opened.file, FlockOperation::NonBlockingLockExclusive)?;
+    let fill = || -> anyhow::Result<bool> {
+        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            locked => locked?,
+        }
+        if !opened.is_at(&making) {
+            return Ok(false);
+        }
         (&opened.file).write_all(&serde_json::to_vec(told)?)?;
-        Ok(std::fs::rename(&making, path)?)
+        std::fs::rename(&making, path)?;
+        Ok(true)
     };
-    if let Err(error) = fill() {
+    let filled = fill();
+    if !matches!(filled, Ok(true)) {
         let _ = std::fs::remove_file(&making);
-        return Err(error);
     }
-    Ok(opened)
+    Ok(filled?.then_some(opened))
 }
 
 /// The sessions that run, and what is wrong with files of theirs. What killed ones have left is cleared away.
@@ -240,12 +257,15 @@ fn lives_anew(path: &Path) -> io::Result<Option<Opened>> {
     Ok(Some(opened).filter(|_| is_locked == Err(Errno::WOULDBLOCK)))
 }
 
-/// Removes a file that was in the making when its session was killed.
+/// Removes a file that was in the making when its session was killed: nobody has locked it.
 fn clear_unfinished(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_old = |time: SystemTime| time.elapsed().is_ok_and(|age| age > MAKING);
-    let made = || std::fs::symlink_metadata(path).and_then(|found| found.modified());
-    if name.starts_with('.') && name.ends_with(NEW) && made().is_ok_and(is_old) {
+    if !(name.starts_with('.') && name.ends_with(NEW)) {
+        return;
+    }
+    let Ok(opened) = Opened::open(OpenOptions::new().read(true), path) else { return };
+    let is_free = flock(&opened.file, FlockOperation::NonBlockingLockShared).is_ok();
+    if is_free && opened.is_at(path) {
         let _ = std::fs::remove_file(path);
     }
 }

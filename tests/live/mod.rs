@@ -31,6 +31,8 @@ mod ledger;
 mod ledger_clocks;
 #[cfg(target_os = "linux")]
 mod ledger_faults;
+#[cfg(target_os = "linux")]
+mod ledger_load;
 mod list_changed;
 mod lockstep;
 mod memory;

@@ -371,3 +371,48 @@ fn a_watch_in_a_terminal_gives_it_back() {
     );
     assert!(shown.contains(&format!("pid {}", pid(&gate))), "{shown:?}");
 }
+
+/// What a session was still making when it was killed is removed by the next one, and by `status`, at once; what a
+/// session makes just now is not.
+#[test]
+fn what_was_in_the_making_when_its_session_was_killed_is_removed() {
+    let gate = session(ONE_A_DAY).in_own_dir().serve(&json!(["echo"]));
+    gate.serves(1);
+    let (dir, sessions) = (gate.dir(), gate.dir().join("state/sessions"));
+    let [left, made] =
+        [".0123456789abcdef.new", ".fedcba9876543210.new"].map(|name| sessions.join(name));
+    let file = fs::File::create(&made).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    fs::write(&left, "{").unwrap();
+    assert_eq!(pids(dir), [u64::from(gate.pid())]);
+    assert!(!left.exists() && made.exists(), "{:?}", session_files(dir));
+    fs::write(&left, "{").unwrap();
+    let other = Wrap::new(ONE_A_DAY).keeping_in(dir.join("state")).option(["--server", "echo"]);
+    let other = other.serve(&json!(["echo"]));
+    other.ask(call(1));
+    assert!(!left.exists() && made.exists(), "{:?}", session_files(dir));
+    drop(file);
+    assert_eq!(pids(dir).len(), 2);
+    assert!(!made.exists(), "{:?}", session_files(dir));
+    other.ends_quietly(0);
+    gate.ends_quietly(0);
+}
+
+/// However many files killed sessions have left, `status` tells of those that live, and a start is not kept waiting.
+#[test]
+fn a_folder_full_of_dead_sessions_is_cleared_away() {
+    const DEAD: usize = 5000;
+    let wrap = session(ONE_A_DAY).in_own_dir();
+    let sessions = wrap.dir().join("state/sessions");
+    fs::create_dir_all(&sessions).unwrap();
+    for nth in 0..DEAD {
+        fs::write(sessions.join(format!("{nth:016x}.json")), "").unwrap();
+    }
+    let gate = wrap.serve(&json!(["echo"]));
+    gate.serves(1);
+    let left = session_files(gate.dir()).len();
+    assert!(left < DEAD && left > DEAD / 2, "a start looks at some of them: {left} are left");
+    assert_eq!(pids(gate.dir()), [u64::from(gate.pid())]);
+    assert_eq!(session_files(gate.dir()).len(), 1);
+    gate.ends_quietly(0);
+}

@@ -2,6 +2,7 @@
 
 mod server;
 
+mod clock;
 mod exact;
 mod faults;
 mod rows;

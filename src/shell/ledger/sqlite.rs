@@ -14,6 +14,7 @@ mod row;
 mod schema;
 mod shown;
 mod store;
+mod sweep;
 mod tender;
 
 use std::future::Future as _;
@@ -30,15 +31,12 @@ use self::files::{Files, Standing};
 use self::store::{Names, Own, Store};
 use self::tender::Tender;
 use super::{CounterRow, Counters};
-use crate::shell::clock::moment;
 use crate::shell::notices::prose;
 use crate::shell::retry::Retry;
 use crate::shell::stopped;
 
 /// The file in a state directory.
 const FILE: &str = "state.db";
-/// The folder with a file for each run that lives.
-const SESSIONS: &str = "sessions";
 /// How often a lock is tried before the loop goes on with other things.
 const ATTEMPTS: usize = 3;
 
@@ -58,7 +56,10 @@ impl From<rusqlite::Error> for Trouble {
             return Trouble::Broken(error.into());
         };
         Trouble::Broken(match failure.code {
-            Code::DatabaseBusy | Code::DatabaseLocked => return Trouble::Busy,
+            // The last: many have opened the database at once, and it gave up telling them apart.
+            Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed => {
+                return Trouble::Busy;
+            }
             Code::NotADatabase => anyhow!("it is not a database"),
             Code::DatabaseCorrupt => anyhow!("it is damaged"),
             Code::ReadOnly => anyhow!("it can only be read"),
@@ -124,15 +125,18 @@ impl SqliteLedger {
             }
         }
         if let State::Closed = self.store {
-            self.store = State::Opening(open_aside(&self.files, &self.names)?);
+            self.store = State::Opening(open_aside(&self.files)?);
         }
         if let State::Opening(opened) = &mut self.store {
             let Poll::Ready(opened) = Pin::new(opened).poll(cx) else { return Err(Trouble::Busy) };
             self.store = State::Closed;
             let opened =
                 opened.unwrap_or_else(|_| Err(anyhow!("it could not be opened").into()))?;
-            self.files.note()?;
-            self.tender.get_or_insert_with(|| Tender::new(self.files.path()));
+            if !self.files.note(opened.stamp())? {
+                return Err(Trouble::Busy);
+            }
+            let (files, names) = (&self.files, &self.names);
+            self.tender.get_or_insert_with(|| Tender::new(files.path(), &names.run));
             self.store = State::Open(Box::new(opened));
         }
         match self.store {
@@ -232,24 +236,20 @@ impl Drop for SqliteLedger {
         if let State::Open(store) = std::mem::replace(&mut self.store, State::Closed)
             && matches!(self.files.look(), Ok(Standing::Same | Standing::Written))
         {
+            self.tender.as_ref().map(Tender::settle);
             // Rows that stay behind are swept by whoever opens the store later.
-            let _ = store.leave(&self.names);
+            let _ = store.leave();
         }
     }
 }
 
 /// Opens the database on a thread of its own.
-fn open_aside(files: &Files, names: &Names) -> Result<Receiver<Result<Store, Trouble>>, Trouble> {
+fn open_aside(files: &Files) -> Result<Receiver<Result<Store, Trouble>>, Trouble> {
     let (tell, told) = oneshot::channel();
     let (path, anew) = (files.path().to_owned(), files.may_be_made()?);
-    let this_run = names.run.clone();
     let open = move || {
-        let sessions = path.with_file_name(SESSIONS);
-        let lives = |run: &str| {
-            run == this_run || !sessions.is_dir() || sessions.join(format!("{run}.json")).exists()
-        };
         // Nobody waits for it any more, perhaps.
-        let _ = tell.send(Store::open(&path, anew, moment(), lives));
+        let _ = tell.send(Store::open(&path, anew));
     };
     let thread = std::thread::Builder::new().name("open state".to_owned()).spawn(open);
     thread.map_err(anyhow::Error::from)?;
@@ -289,7 +289,10 @@ pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
 #[must_use]
 pub fn has_counters(directory: &Path, servers: [&str; 2]) -> [bool; 2] {
     let path = file(directory);
-    if path.exists() { shown::has_counters(&path, servers).unwrap_or_default() } else { [false; 2] }
+    if !path.exists() {
+        return [false; 2];
+    }
+    shown::has_counters(&path, servers).ok().flatten().unwrap_or_default()
 }
 
 /// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.

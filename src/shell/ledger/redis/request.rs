@@ -94,11 +94,16 @@ impl Asked {
     ) -> anyhow::Result<Answer> {
         let mut words = Reader { words: words.into_iter() };
         let kind = words.next()?;
-        seen.note_time(words.number()?, now);
+        if kind == "clock" {
+            return Err(anyhow!("its clock is beyond the year 9999"));
+        }
+        let at_ms = words.number()?;
         if kind == "lost" {
+            // Nothing that was heard before is worth anything here, and it may have been heard elsewhere.
             seen.forget();
             return Ok(Answer::Lost);
         }
+        seen.note_time(at_ms, now);
         let charges = "0".to_owned();
         seen.note_mark(Sighting { made_by: words.next()?, until_ms: words.next()?, charges });
         if kind == "full" {

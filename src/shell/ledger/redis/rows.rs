@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
-use crate::engine::limits::{Counter, Scope};
+use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
 use super::link::PATIENCE;
 use super::names::{self, PREFIX, shown};
@@ -131,7 +131,8 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
         .collect();
     charged.sort_unstable();
     let counter = Counter::restore(window, charged);
-    let seen_ms = hash.get("seen")?.parse().ok()?;
+    let seen_ms: u64 = hash.get("seen")?.parse().ok()?;
+    let believed_ms = if seen_ms < LATEST_MS { seen_ms } else { 0 };
     let scope: Scope = names::scope(hash.get("scope")?)?;
     Some(CounterRow {
         server: text("server")?,
@@ -140,7 +141,7 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
         name: text("name")?,
         window,
         counter,
-        at_ms: now_ms.max(seen_ms),
+        at_ms: now_ms.max(believed_ms),
         max: amount(hash.get("max")?)?,
         seen_ms,
         is_damaged: false,

@@ -63,9 +63,8 @@ impl Seen {
         self.counters.keys().filter(|counter| counter.scope == Scope::Session)
     }
 
-    /// Forgets the keys, but not the time.
+    /// Forgets everything.
     pub(super) fn forget(&mut self) {
-        self.mark = None;
-        self.counters.clear();
+        *self = Seen::default();
     }
 }

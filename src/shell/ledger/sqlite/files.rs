@@ -3,14 +3,17 @@
 //! They are looked at, and never opened here: to close a file that the database has open as well would take its
 //! locks away (POSIX says so).
 
-use std::fs::{DirBuilder, Metadata, OpenOptions};
+use std::fs::{DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::fs::{Access, access};
+
+use super::schema;
+use crate::shell::file::create_in_one_step;
 
 /// How long it is trusted that nobody has touched the files beside the database.
 const TRUST: Duration = Duration::from_millis(10);
@@ -19,15 +22,15 @@ pub(super) const LONG_LOG: u64 = 4 * 1024 * 1024;
 
 /// What tells a file from another one at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
 }
 
 /// A file as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Found {
-    stamp: Stamp,
+pub(super) struct Found {
+    pub(super) stamp: Stamp,
     /// Seconds, nanoseconds and length.
     written: (i64, i64, u64),
 }
@@ -38,6 +41,14 @@ impl Found {
             stamp: Stamp { device: found.dev(), inode: found.ino() },
             written: (found.mtime(), found.mtime_nsec(), found.len()),
         }
+    }
+
+    /// What is at `path` now.
+    ///
+    /// # Errors
+    /// Nothing is.
+    pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
+        Ok(Found::new(&std::fs::metadata(path).map_err(removed)?))
     }
 }
 
@@ -90,7 +101,7 @@ impl Files {
     /// A file that was there is gone.
     pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
         let Some(opened) = &mut self.opened else { return Ok(Standing::Others) };
-        let found = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
+        let found = Found::at(&self.path)?;
         if found.stamp != opened.database.stamp {
             return Ok(Standing::Others);
         }
@@ -116,18 +127,21 @@ impl Files {
         Ok(Standing::Same)
     }
 
-    /// Takes note of what is open now.
+    /// Takes note of what is open now; false if another file has come into the place of `opened` meanwhile.
     ///
     /// # Errors
     /// It is gone again.
-    pub(super) fn note(&mut self) -> anyhow::Result<()> {
-        let database = Found::new(&std::fs::metadata(&self.path).map_err(removed)?);
+    pub(super) fn note(&mut self, opened: Stamp) -> anyhow::Result<bool> {
+        let database = Found::at(&self.path)?;
+        if database.stamp != opened {
+            return Ok(false);
+        }
         let (log, index) = (Found::new(&look_at(&self.log)?), Found::new(&look_at(&self.index)?));
         self.log_bytes = log.written.2;
         self.robbed = false;
         self.opened = Some(Opened { database, beside: [log.stamp, index.stamp] });
         self.checked = None;
-        Ok(())
+        Ok(true)
     }
 
     /// True if the write-ahead log was long when it was last looked at.
@@ -192,16 +206,16 @@ fn may_write(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the database, whole or not at all: no other process ever meets a half of it.
 fn create(path: &Path) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         made.with_context(|| format!("failed to create directory `{}`", directory.display()))?;
     }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    match create_in_one_step(path, 0o600, &schema::empty()?) {
         // Somebody else was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.into()),
-        Ok(_) => Ok(()),
+        created => Ok(created?),
     }
 }
 
@@ -224,6 +238,11 @@ pub(super) fn are_complete(path: &Path) -> bool {
 /// The write-ahead log of a database.
 pub(super) fn log(path: &Path) -> PathBuf {
     beside(path, "-wal")
+}
+
+/// What the database needs to take back a change that was begun before there was a write-ahead log.
+pub(super) fn journal(path: &Path) -> PathBuf {
+    beside(path, "-journal")
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

@@ -9,10 +9,7 @@
 
 use anyhow::Context as _;
 
-use crate::engine::limits::{Amount, Counter, Now, Window};
-
-/// No clock is believed beyond the year 9999.
-pub(super) const LATEST_MS: u64 = 253_402_300_799_999;
+use crate::engine::limits::{Amount, Counter, LATEST_MS, LimitClock, Now, Window};
 
 /// What is kept of a counter.
 #[derive(Debug, Clone)]
@@ -32,6 +29,19 @@ impl Row {
     pub(super) fn new(window: Window) -> Self {
         let counter = Counter::new(window);
         Row { boot: 0, seen: Now::default(), max: Amount::default(), counter }
+    }
+
+    /// The time of limits for this counter, in milliseconds since the epoch: `own_ms` is what the process's own clock
+    /// makes of `now`, and the counter goes on from the last time that it was charged (SPEC P13). What another counter
+    /// has seen plays no part, so that one wrapper's wrong clock moves no counter but those that it charges.
+    pub(super) fn time_ms(&self, boot: u64, own_ms: u64, now: Now) -> u64 {
+        let Row { seen, .. } = self;
+        if self.boot != boot || boot == 0 {
+            // Of another start of the machine only the time of day is worth something: it counts as seen just now.
+            return own_ms.max(seen.wall_ms);
+        }
+        let seen = Now { monotonic_ms: seen.monotonic_ms.min(now.monotonic_ms), ..*seen };
+        LimitClock::after(seen).observe(Now { wall_ms: own_ms, ..now })
     }
 
     /// Writes the row with this number in place of what `bytes` holds.
@@ -82,6 +92,10 @@ impl Row {
         // A session has one slot.
         if window == Window::Session && charged().any(|(slot, _)| slot > 0) {
             return None;
+        }
+        if wall_ms >= LATEST_MS {
+            // Written under a clock that nobody believes: what it charged there would never be free again.
+            return Some(Row { max, ..Row::new(window) });
         }
         let counter = Counter::restore(window, charged());
         let boot = u64::from_le_bytes(*boot);
@@ -140,7 +154,7 @@ impl Numbers<'_> {
 #[cfg(test)]
 mod tests {
     use super::Row;
-    use crate::engine::limits::{Amount, Counter, Now, Window};
+    use crate::engine::limits::{Amount, Counter, LATEST_MS, Now, Window};
 
     fn row() -> Row {
         let window = Window::Sliding(60);
@@ -160,6 +174,38 @@ mod tests {
         let found = Row::decode(7, Window::Sliding(60), &bytes).expect("a row");
         assert!(found.counter.charged().eq(row().counter.charged()));
         assert_eq!((found.boot, found.seen, found.max), (u64::MAX, row().seen, Amount::ONE));
+    }
+
+    /// SPEC S2: nothing beyond the year 9999 is believed.
+    #[test]
+    fn a_row_of_a_year_that_nobody_believes_begins_anew() {
+        for (wall_ms, charged) in [(LATEST_MS - 1, 2), (LATEST_MS, 0), (u64::MAX, 0)] {
+            let mut bytes = Vec::new();
+            let seen = Now { wall_ms, monotonic_ms: 5 };
+            Row { seen, ..row() }.encode(7, &mut bytes);
+            let found = Row::decode(7, Window::Sliding(60), &bytes).expect("a row");
+            assert_eq!(found.counter.charged().count(), charged, "{wall_ms}");
+            assert_eq!(found.max, Amount::ONE);
+        }
+    }
+
+    /// SPEC P13: a counter goes on from what it has seen; another start of the machine has another steady clock.
+    #[test]
+    fn the_time_of_a_counter_is_the_later_one_that_can_be_believed() {
+        let row = Row { boot: 3, ..row() };
+        let seen = row.seen.wall_ms;
+        let year = 366 * 86_400_000;
+        let now = Now { wall_ms: 0, monotonic_ms: 105 };
+        for (boot, own_ms, expected) in [
+            (3, seen - year, seen + 100),
+            (3, seen + 101, seen + 101),
+            (3, seen + year, seen + year),
+            (3, seen + 2 * year, seen + 100),
+            (4, seen - year, seen),
+            (4, seen + 2 * year, seen + 2 * year),
+        ] {
+            assert_eq!(row.time_ms(boot, own_ms, now), expected, "{boot}, {own_ms}");
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::{Trouble, files};
 
 /// Marks a file as ours: "cgat".
 const APPLICATION_ID: i32 = 0x6367_6174;
+/// The bytes of a page: what a call writes is two small rows.
+const PAGE: u32 = 1024;
 /// How long commands, and threads of their own, wait for other processes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -46,7 +48,7 @@ const MIGRATIONS: [&str; 1] = ["
 pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     files::make(path, anew)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
-        verify(path)?;
+        check_file(path)?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -58,27 +60,65 @@ pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     connection.pragma_update(None, "journal_size_limit", LONG_LOG.to_string())?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "cache_size", -256)?;
-    // Counts only for a database that is yet to be made: what a call writes is two small rows.
-    connection.pragma_update(None, "page_size", 1024)?;
+    // Counts only for a file that somebody has put there, with nothing in it.
+    connection.pragma_update(None, "page_size", PAGE)?;
     migrate(&mut connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // Opens the write-ahead log and its index, if nothing has yet.
+    check_version(read(&connection, "user_version")?)?;
     Ok(connection)
 }
 
-/// Says whether the file itself, without its write-ahead log, is one of ours.
+/// What the file of a database holds in which nothing is counted yet.
+pub(super) fn empty() -> anyhow::Result<Vec<u8>> {
+    /// Where the header says that there is a write-ahead log, for readers and writers
+    /// (<https://sqlite.org/fileformat2.html#file_format_version_numbers>).
+    const FORMATS: std::ops::Range<usize> = 18..20;
+    const WITH_LOG: u8 = 2;
+    let mut connection = Connection::open_in_memory()?;
+    connection.pragma_update(None, "page_size", PAGE)?;
+    migrate(&mut connection).map_err(|trouble| match trouble {
+        Trouble::Busy => anyhow!("nobody else has it"),
+        Trouble::Broken(error) => error,
+    })?;
+    let mut bytes = connection.serialize("main")?.to_vec();
+    bytes.get_mut(FORMATS).context("it has no header")?.fill(WITH_LOG);
+    Ok(bytes)
+}
+
+/// Says whether the file itself, without its write-ahead log, is one of ours. It may be live: others may be carrying a
+/// log over into it, so nothing is read but the parts of its header that stay the same once the file is made.
 ///
 /// # Errors
 /// It is not, or a later callgate's.
 pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
     files::make(path, false)?;
-    let connection = open_alone(path)?;
-    if read(&connection, "application_id")? != APPLICATION_ID {
-        return Err(anyhow!("it is a database of another program").into());
-    }
-    check_version(read(&connection, "user_version")?).map(drop).map_err(Trouble::from)
+    check_file(path)
 }
 
-/// Opens a file that nobody writes to, or whose first page is all that matters: without log and locks.
+fn check_file(path: &Path) -> Result<(), Trouble> {
+    match check_header(path) {
+        // Somebody is making the file, or was killed while they did: the database waits for them, or takes back what
+        // they wrote, and then [`migrate`] looks at what is there.
+        Err(_) if files::journal(path).exists() => Ok(()),
+        // They may have finished in between.
+        Err(_) => check_header(path),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn check_header(path: &Path) -> Result<(), Trouble> {
+    let connection = open_alone(path)?;
+    // Without this the database would compare the header with the length of the file. A checkpoint writes the header
+    // first, and makes the file as long as it says later.
+    connection.pragma_update(None, "writable_schema", true)?;
+    check_owner(read(&connection, "application_id")?)?;
+    check_version(read(&connection, "user_version")?)?;
+    Ok(())
+}
+
+/// Opens a file without log and locks. What is read of it means nothing if somebody writes it meanwhile: whoever calls
+/// this has to find that out, or read only what no writer changes.
 pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let mut name = b"file:".to_vec();
     for byte in path.as_os_str().as_bytes() {
@@ -98,19 +138,36 @@ pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Brings the schema up to date.
 fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
-    if check_version(read(connection, "user_version")?)? == 0 {
+    if steps_behind(connection)? == 0 {
         return Ok(());
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version = read(&transaction, "user_version")?;
-    check_version(version)?;
-    for step in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or_default()) {
+    let behind = steps_behind(&transaction)?;
+    for step in MIGRATIONS.iter().skip(MIGRATIONS.len().saturating_sub(behind)) {
         transaction.execute_batch(step)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len().to_string())?;
     transaction.commit()?;
     Ok(())
+}
+
+/// How many steps the database is behind; all of them if nothing is in it.
+fn steps_behind(connection: &Connection) -> Result<usize, Trouble> {
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if objects == 0 && read(connection, "application_id")? == 0 {
+        return Ok(check_version(read(connection, "user_version")?)?);
+    }
+    check_owner(read(connection, "application_id")?)?;
+    Ok(check_version(read(connection, "user_version")?)?)
+}
+
+fn check_owner(application_id: i32) -> anyhow::Result<()> {
+    if application_id == APPLICATION_ID {
+        return Ok(());
+    }
+    Err(anyhow!("it is a database of another program"))
 }
 
 /// How many steps a schema of this version is behind.

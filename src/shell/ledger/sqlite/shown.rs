@@ -7,22 +7,66 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::engine::limits::{Counter, LimitClock, Now};
 
+use super::files::Found;
 use super::row::Row;
-use super::store::{boot, scope, seen, transact, window};
+use super::store::{boot, scope, transact, window};
 use super::{Trouble, files, schema};
+use crate::shell::clock::moment;
 use crate::shell::ledger::CounterRow;
+
+/// How often it is tried to read a file that others begin to write in just that moment.
+const ATTEMPTS: usize = 100;
 
 /// Reads all counters, and writes nothing.
 pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    schema::verify(path).map_err(told)?;
-    let connection = open(path)?;
-    connection.busy_timeout(schema::PATIENCE)?;
+    for _ in 0..ATTEMPTS {
+        if let Some(counters) = look(path, |connection| rows(connection, now))? {
+            return Ok(counters);
+        }
+        std::thread::yield_now();
+    }
+    Err(anyhow!("other processes open and close it all the time"))
+}
+
+/// Whether there are counters of each of these servers: reads one row of each at most, and tries once. `None` if others
+/// began to use the database meanwhile.
+pub(super) fn has_counters(path: &Path, servers: [&str; 2]) -> anyhow::Result<Option<[bool; 2]>> {
+    look(path, |connection| {
+        let mut select = connection.prepare("SELECT 1 FROM counter WHERE server = ?1 LIMIT 1")?;
+        let [one, other] = servers;
+        Ok([select.exists([one])?, select.exists([other])?])
+    })
+}
+
+/// Reads the database without writing anything. `None` if others have begun to use it meanwhile.
+fn look<T>(
+    path: &Path,
+    read: impl FnOnce(&Connection) -> anyhow::Result<T>,
+) -> anyhow::Result<Option<T>> {
+    if files::log(path).exists() {
+        schema::verify(path).map_err(told)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(schema::PATIENCE)?;
+        return read(&connection).map(Some);
+    }
+    // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What
+    // is read of it counts if it is still so when all is read.
+    let before = Found::at(path)?;
+    let found = schema::verify(path).map_err(told).and_then(|()| read(&schema::open_alone(path)?));
+    if files::log(path).exists() || Found::at(path)? != before {
+        return Ok(None);
+    }
+    found.map(Some)
+}
+
+fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     let mut select = connection.prepare(
         "SELECT server, scope, holder, name, window, calendar, id, row
          FROM counter JOIN charged USING (id)
          ORDER BY server, scope, holder, name, window, calendar",
     )?;
-    let boot = boot();
+    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
     let mut rows = select.query([])?;
     let mut counters = Vec::new();
     while let Some(found) = rows.next()? {
@@ -31,9 +75,7 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
         let row = Row::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?);
         let is_damaged = row.is_err();
         let row = row.unwrap_or_else(|_| Row::new(window));
-        let mut clock = LimitClock::default();
-        clock.heed(seen(&row, boot, now));
-        let at_ms = clock.observe(now);
+        let at_ms = row.time_ms(boot, own_ms, now);
         counters.push(CounterRow {
             server: found.get(0)?,
             scope: scope(&found.get::<_, String>(1)?).context("a scope is unknown")?,
@@ -50,25 +92,6 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     Ok(counters)
 }
 
-/// Whether there are counters of each of these servers; reads no more than one row of each, and waits for nobody.
-pub(super) fn has_counters(path: &Path, servers: [&str; 2]) -> rusqlite::Result<[bool; 2]> {
-    let connection = open(path)?;
-    let mut select = connection.prepare("SELECT 1 FROM counter WHERE server = ?1 LIMIT 1")?;
-    let mut has = |server: &str| select.exists([server]);
-    let [one, other] = servers;
-    Ok([has(one)?, has(other)?])
-}
-
-/// Without a write-ahead log nobody has the database open, and the file is all there is: to open it in the common way
-/// would make a log.
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    if !files::log(path).exists() {
-        return schema::open_alone(path);
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(path, flags)
-}
-
 /// Sets counters back to nothing; see [`super::reset`].
 pub(super) fn reset(
     path: &Path,
@@ -77,6 +100,8 @@ pub(super) fn reset(
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
     let connection = schema::open(path, false).map_err(told)?;
+    let now = moment();
+    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
     let servers = transact(&connection, |connection| {
         let mut select = connection.prepare(
             "SELECT id, server, window, calendar, row FROM counter JOIN charged USING (id)
@@ -92,7 +117,12 @@ pub(super) fn reset(
             servers.push(row.get(1)?);
             let counter = Counter::new(window);
             // One that was damaged is as new.
-            let row = Row::decode(id, window, &bytes).unwrap_or_else(|_| Row::new(window));
+            let mut row = Row::decode(id, window, &bytes).unwrap_or_else(|_| Row::new(window));
+            if row.seen.wall_ms > own_ms {
+                // It was charged under a clock that was wrong: it need not go on from there.
+                row.boot = boot;
+                row.seen = Now { wall_ms: own_ms, ..now };
+            }
             Row { counter, ..row }.encode(id, &mut bytes);
             update.execute(params![id, bytes])?;
         }

@@ -13,13 +13,14 @@ use crate::engine::limits::{
     Window, settle,
 };
 
-use super::row::{LATEST_MS, Row};
-use super::{Trouble, schema};
+use super::files::{Found, Stamp};
+use super::row::Row;
+use super::{Trouble, files, schema};
 
 /// How long a run that is over waits for other processes.
-const LAST_PATIENCE: Duration = Duration::from_millis(50);
-/// Rows of runs that have ended are kept for so long after their last charge.
-const KEPT_MS: u64 = 60 * 1000;
+pub(super) const LAST_PATIENCE: Duration = Duration::from_millis(50);
+/// So many rows are removed in one transaction: others wait for it.
+pub(super) const AT_ONCE: usize = 256;
 
 /// Whose counters they are.
 #[derive(Debug, Clone)]
@@ -57,19 +58,11 @@ pub(super) fn boot() -> u64 {
     u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
-/// The time that a row has seen, on this start's steady clock. Of another start only the time of day is worth
-/// something: it counts as seen just now.
-pub(super) fn seen(row: &Row, boot: u64, now: Now) -> Now {
-    let is_ours = row.boot == boot && boot != 0;
-    let monotonic_ms =
-        if is_ours { row.seen.monotonic_ms.min(now.monotonic_ms) } else { now.monotonic_ms };
-    Now { wall_ms: row.seen.wall_ms.min(LATEST_MS), monotonic_ms }
-}
-
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
+    stamp: Stamp,
     /// The numbers of rows that were found once; no number is given twice.
     ids: HashMap<CounterKey, i64, RandomState>,
     /// Rows are written here first.
@@ -91,19 +84,19 @@ struct Kept {
 
 impl Store {
     /// Opens the database; `anew`: it may be made. May wait for other processes.
-    pub(super) fn open(
-        path: &Path,
-        anew: bool,
-        now: Now,
-        lives: impl Fn(&str) -> bool,
-    ) -> Result<Self, Trouble> {
+    pub(super) fn open(path: &Path, anew: bool) -> Result<Self, Trouble> {
+        files::make(path, anew)?;
+        let stamp = Found::at(path)?.stamp;
         let connection = schema::open(path, anew)?;
         connection.set_prepared_statement_cache_capacity(16);
-        let store = Store { connection, ids: HashMap::default(), buffer: Vec::new() };
-        store.sweep(now, lives)?;
         // From here on nobody is waited for.
-        store.connection.busy_timeout(Duration::ZERO)?;
-        Ok(store)
+        connection.busy_timeout(Duration::ZERO)?;
+        Ok(Store { connection, stamp, ids: HashMap::default(), buffer: Vec::new() })
+    }
+
+    /// What the file is known by that was opened.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     /// Forgets what was read of a database that has been written since.
@@ -122,13 +115,14 @@ impl Store {
         clock: &mut LimitClock,
         now: Now,
     ) -> Result<Settlement, Trouble> {
-        let now = Now { wall_ms: now.wall_ms.min(LATEST_MS), ..now };
-        let Store { connection, ids, buffer } = self;
+        let own_ms = clock.observe(now);
+        let Store { connection, ids, buffer, .. } = self;
         let mut charged: Few<(CounterKey, Counter)> = Few::new();
         let settled = transact(connection, |connection| {
             let mut keys: Few<&CounterKey> = Few::new();
             let mut rows: Few<Kept> = Few::new();
             let mut counters: Vec<Counter> = Vec::with_capacity(demands.len());
+            let mut times: Few<u64> = Few::new();
             let mut places: Few<usize> = Few::new();
             let mut by_id = connection.prepare_cached(BY_ID)?;
             for Demand { counter: key, .. } in demands {
@@ -136,9 +130,12 @@ impl Store {
                 if place == keys.len() {
                     let mut kept = read(connection, &mut by_id, ids, names, key)?;
                     if kept.id.is_some() {
-                        clock.heed(seen(&kept.row, names.boot, now));
-                    } else if let Some(counter) = own.get(key) {
-                        kept.row.counter = counter.clone();
+                        times.push(kept.row.time_ms(names.boot, own_ms, now));
+                    } else {
+                        times.push(own_ms);
+                        if let Some(counter) = own.get(key) {
+                            kept.row.counter = counter.clone();
+                        }
                     }
                     let of_key = demands.iter().filter(|demand| demand.counter == *key);
                     let max = of_key.map(|demand| demand.max).min().unwrap_or_default();
@@ -156,17 +153,17 @@ impl Store {
                 }
                 places.push(place);
             }
-            let at_ms = clock.observe(now);
+            let at_ms = |place: usize| times.get(place).copied().unwrap_or(own_ms);
             let settled = settle(demands, &places, &mut counters, at_ms);
             let charges = match &settled {
                 Settlement::Charged { reservation, .. } => reservation.charges.as_slice(),
                 Settlement::Exhausted { .. } => &[],
             };
-            let seen = Now { wall_ms: at_ms, monotonic_ms: now.monotonic_ms };
-            for ((key, counter), Kept { id, mut row, is_stale }) in
-                keys.into_iter().zip(counters).zip(rows)
+            for (((key, counter), Kept { id, mut row, is_stale }), &wall_ms) in
+                keys.into_iter().zip(counters).zip(rows).zip(&times)
             {
                 if is_stale || charges.iter().any(|charge| charge.counter == *key) {
+                    let seen = Now { wall_ms, monotonic_ms: now.monotonic_ms };
                     row = Row { seen, counter, ..row };
                     write(connection, names, key, id, &row, buffer)?;
                     if key.scope == Scope::Session {
@@ -187,7 +184,7 @@ impl Store {
         reservation: &Reservation,
         own: &mut Own,
     ) -> Result<(), Trouble> {
-        let Store { connection, ids, buffer } = self;
+        let Store { connection, ids, buffer, .. } = self;
         transact(connection, |connection| {
             let mut by_id = connection.prepare_cached(BY_ID)?;
             for charge in &reservation.charges {
@@ -209,40 +206,17 @@ impl Store {
 
     /// Ends the use of the database for good: what belongs to this run alone is removed. The last one to leave carries
     /// the write-ahead log over.
-    pub(super) fn leave(self, names: &Names) -> Result<(), Trouble> {
-        if self.ids.keys().any(|key| key.scope == Scope::Session) {
-            self.connection.busy_timeout(LAST_PATIENCE)?;
-            self.connection.execute(FORGET, [&names.run])?;
+    pub(super) fn leave(self) -> Result<(), Trouble> {
+        let of_this_run = self.ids.iter().filter(|(key, _)| key.scope == Scope::Session);
+        let ids: Vec<i64> = of_this_run.map(|(_, id)| *id).collect();
+        self.connection.busy_timeout(LAST_PATIENCE)?;
+        for ids in ids.chunks(AT_ONCE) {
+            transact(&self.connection, |connection| {
+                let mut forget = connection.prepare_cached(FORGET)?;
+                ids.iter().try_for_each(|id| Ok(forget.execute([id]).map(drop)?))
+            })?;
         }
         self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-        Ok(())
-    }
-
-    /// Removes what belonged to runs that were killed. `lives` says of a run whether it may still live.
-    fn sweep(&self, now: Now, lives: impl Fn(&str) -> bool) -> Result<(), Trouble> {
-        let mut select = self.connection.prepare(
-            "SELECT holder, id, window, calendar, row FROM counter JOIN charged USING (id)
-             WHERE scope = 'session' ORDER BY holder",
-        )?;
-        let mut rows = select.query([])?;
-        let mut dead: Vec<String> = Vec::new();
-        let mut kept: Option<String> = None;
-        while let Some(found) = rows.next()? {
-            let (run, id): (String, i64) = (found.get(0)?, found.get(1)?);
-            let row = found.get_ref(4)?.as_blob().map_err(rusqlite::Error::from)?;
-            let is_old = window(found.get(2)?, found.get(3)?)
-                .and_then(|window| Row::decode(id, window, row).ok())
-                .is_some_and(|row| row.seen.wall_ms.saturating_add(KEPT_MS) < now.wall_ms);
-            if !is_old || lives(&run) {
-                dead.retain(|other| *other != run);
-                kept = Some(run);
-            } else if kept.as_ref() != Some(&run) && dead.last() != Some(&run) {
-                dead.push(run);
-            }
-        }
-        for run in dead {
-            self.connection.execute(FORGET, [run])?;
-        }
         Ok(())
     }
 }
@@ -254,7 +228,7 @@ const UPDATE: &str = "UPDATE charged SET row = ?2 WHERE id = ?1";
 const INSERT: &str = "INSERT INTO charged (id, row) VALUES (?1, ?2)";
 const INSERT_KEY: &str = "INSERT INTO counter (server, scope, holder, name, window, calendar)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
-const FORGET: &str = "DELETE FROM counter WHERE scope = 'session' AND holder = ?1";
+const FORGET: &str = "DELETE FROM counter WHERE id = ?1";
 
 /// Runs `body` in one transaction that nothing else can come between.
 pub(super) fn transact<T>(

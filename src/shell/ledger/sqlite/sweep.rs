@@ -1,0 +1,144 @@
+//! Removes rows that nobody needs any more, so that a store does not grow for ever: those of runs that were killed, and
+//! those of counters that no policy names any longer.
+//!
+//! This is done beside the calls, a bounded part of a large store at each start; no other process waits for more than
+//! one short transaction.
+
+use std::path::Path;
+
+use rusqlite::{Connection, params};
+
+use crate::engine::limits::{LimitClock, Now};
+
+use super::Trouble;
+use super::row::Row;
+use super::store::{AT_ONCE, boot, transact, window};
+
+/// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
+const RUN_KEPT_MS: u64 = 60 * 1000;
+/// Other rows are kept for so long after their last charge: longer than any window (SPEC P9) by a month.
+const KEPT_MS: u64 = (366 + 31) * 86_400 * 1000;
+/// So many rows are looked at.
+const LOOKED_AT: i64 = 4096;
+/// The folder with a file for each run that lives.
+const SESSIONS: &str = "sessions";
+
+/// Removes what can be told to be of no use. `run` is our own.
+pub(super) fn sweep(
+    connection: &Connection,
+    path: &Path,
+    run: &str,
+    now: Now,
+) -> Result<(), Trouble> {
+    let sessions = path.with_file_name(SESSIONS);
+    let lives = |other: &str| {
+        other == run || !sessions.is_dir() || sessions.join(format!("{other}.json")).exists()
+    };
+    for rows in useless(connection, lives, now)?.chunks(AT_ONCE) {
+        transact(connection, |connection| {
+            let mut remove = connection.prepare_cached(REMOVE)?;
+            rows.iter().try_for_each(|(id, row)| Ok(remove.execute(params![id, row]).map(drop)?))
+        })?;
+    }
+    Ok(())
+}
+
+const NEWEST: &str = "SELECT coalesce(max(id), 0) FROM counter";
+const LOOK: &str = "SELECT id, scope = 'session', holder, window, calendar, row
+    FROM counter JOIN charged USING (id) WHERE id > ?1 ORDER BY id LIMIT ?2";
+/// Only if nobody has charged it since it was looked at.
+const REMOVE: &str = "DELETE FROM counter WHERE id = ?1
+    AND EXISTS (SELECT 1 FROM charged WHERE id = ?1 AND row = ?2)";
+
+/// The rows that nobody needs, by their numbers. What is damaged stays for people to see.
+fn useless(
+    connection: &Connection,
+    lives: impl Fn(&str) -> bool,
+    now: Now,
+) -> Result<Vec<(i64, Vec<u8>)>, Trouble> {
+    let newest: i64 = connection.query_row(NEWEST, [], |row| row.get(0))?;
+    // Of a large store another part each time.
+    let steady_ms = i64::try_from(now.monotonic_ms).unwrap_or_default();
+    let begin =
+        if newest > LOOKED_AT { steady_ms.checked_rem(newest).unwrap_or_default() } else { 0 };
+    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let mut select = connection.prepare(LOOK)?;
+    let mut found = select.query(params![begin, LOOKED_AT])?;
+    let mut useless = Vec::new();
+    while let Some(columns) = found.next()? {
+        let (id, of_run, run): (i64, bool, String) =
+            (columns.get(0)?, columns.get(1)?, columns.get(2)?);
+        let bytes: Vec<u8> = columns.get(5)?;
+        let window = window(columns.get(3)?, columns.get(4)?);
+        let Some(row) = window.and_then(|window| Row::decode(id, window, &bytes).ok()) else {
+            continue;
+        };
+        let at_ms = row.time_ms(boot, own_ms, now);
+        // A run that was taken for a dead one goes on from what it knows itself: there any clock will do.
+        let (kept_ms, at_ms) =
+            if of_run { (RUN_KEPT_MS, at_ms.max(own_ms)) } else { (KEPT_MS, at_ms) };
+        let is_old = row.seen.wall_ms.saturating_add(kept_ms) < at_ms;
+        if is_old && !(of_run && lives(&run)) {
+            useless.push((id, bytes));
+        }
+    }
+    Ok(useless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::super::store::{Names, Own, Store};
+    use super::{KEPT_MS, RUN_KEPT_MS, sweep};
+    use crate::engine::limits::{
+        Amount, CounterKey, Demand, LimitClock, Now, Scope, Settlement, Window,
+    };
+
+    fn one(name: &str, scope: Scope, window: Window) -> Demand {
+        let counter = CounterKey { scope, name: name.into(), window };
+        Demand { counter, cost: Amount::ONE, max: Amount::ONE, enforced: true }
+    }
+
+    /// SPEC S2: a store does not grow for ever, and nothing is removed that a call may be denied for.
+    #[test]
+    fn only_what_nobody_needs_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.db");
+        std::fs::create_dir(directory.path().join("sessions")).unwrap();
+        std::fs::write(directory.path().join("sessions/lives.json"), "{}").unwrap();
+        let begin = Now { wall_ms: 1_767_225_600_000, monotonic_ms: 1000 };
+        let later = |passed_ms: u64| Now {
+            wall_ms: begin.wall_ms + passed_ms,
+            monotonic_ms: begin.monotonic_ms + passed_ms,
+        };
+        let charge = |run: &str, demand: &Demand, now: Now| {
+            let mut store = Store::open(&path, true).unwrap();
+            let (mut own, mut clock) = (Own::default(), LimitClock::default());
+            let names = Names::new("server", "grant", run);
+            let settled =
+                store.reserve(&names, std::slice::from_ref(demand), &mut own, &mut clock, now);
+            matches!(settled.unwrap(), Settlement::Charged { .. })
+        };
+        let longest = one("longest", Scope::Grant, Window::Sliding(31_622_400));
+        let other = one("other", Scope::Server, Window::Sliding(60));
+        let of_run = one("run", Scope::Session, Window::Session);
+        assert!(charge("killed", &longest, begin));
+        assert!(charge("killed", &of_run, begin) && charge("lives", &of_run, begin));
+        let kept = |now: Now| {
+            let connection = schema::open(&path, false).unwrap();
+            sweep(&connection, &path, "ours", now).unwrap();
+            let mut select =
+                connection.prepare("SELECT name || ':' || holder FROM counter").unwrap();
+            let names = select.query_map([], |row| row.get(0)).unwrap();
+            names.collect::<Result<Vec<String>, _>>().unwrap()
+        };
+        assert_eq!(kept(later(RUN_KEPT_MS)), ["longest:grant", "run:killed", "run:lives"]);
+        assert_eq!(kept(later(RUN_KEPT_MS + 1)), ["longest:grant", "run:lives"]);
+        assert!(charge("ours", &other, later(KEPT_MS)));
+        assert_eq!(kept(later(KEPT_MS)), ["longest:grant", "run:lives", "other:"]);
+        assert!(charge("ours", &longest, later(KEPT_MS)), "it is free by now, and charged again");
+        assert_eq!(kept(later(KEPT_MS + 1)), ["longest:grant", "run:lives", "other:"]);
+        assert_eq!(kept(later(2 * KEPT_MS)), ["longest:grant", "run:lives", "other:"]);
+        assert_eq!(kept(later(2 * KEPT_MS + 1)), ["run:lives"]);
+    }
+}
