@@ -96,6 +96,15 @@ pub fn create(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     written.with_context(|| format!("failed to write {what} `{}`", path.display()))
 }
 
+/// The same for a file that nobody but its owner may read.
+///
+/// # Errors
+/// As for [`create`].
+pub fn create_private(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let written = write_new(path, 0o600, content);
+    written.with_context(|| format!("failed to write {what} `{}`", path.display()))
+}
+
 /// Puts `content` in the place of `old`, in one step: whoever reads the file meets the one or the other. Its mode
 /// stays, and its owner if that is possible; a link to it stays a link.
 ///
