@@ -63,7 +63,7 @@
 //!
 //! ```text
 //!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record ──► audit::lines ──► audit::chain ──► server.jsonl, server.head      one lock, one write each
+//!   Step::record ──► audit::lines ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
 //!                                                          ├──► audit::trail ──► log, status
 //!                                                          └──► audit::verify ──► log verify
 //! ```

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use serde::Serialize;
 
 use super::diagnostics::{JsonDiagnostic, Severity, SourceFile};
@@ -32,6 +33,11 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
                     continue;
                 }
             };
+            out.flush()?;
+            for danger in policy_file::dangers(path) {
+                // Of this machine, and not of the policy: it does not count.
+                let _ = writeln!(std::io::stderr(), "{}", prose(&anyhow!(danger)));
+            }
             let findings = Findings::of(&content);
             let is_bad = findings.count(Severity::Error) > 0
                 || args.deny_warnings && findings.count(Severity::Warning) > 0;

@@ -44,22 +44,23 @@ fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !args.are_named() {
         let mut logs = files::logs(&places::audit_directory(directory))?;
         logs.iter_mut().for_each(|log| *log = real(log));
+        // A log that is a link has its refusals where it leads to.
+        let mut logs: Vec<PathBuf> = logs.into_iter().flat_map(files::with_refused).collect();
+        logs.sort_unstable();
+        logs.dedup();
         return Ok(logs);
     }
     let mut logs: Vec<PathBuf> = Vec::new();
     for file in args.files.iter().chain(&args.audit).map(|file| real(file)) {
         // A log may have the name of a rotated file, if its log is not there.
-        let log = Some(files::log_of(&file)).filter(|log| has_files(log)).unwrap_or(file);
-        if !logs.contains(&log) {
-            logs.push(log);
+        let log = Some(files::log_of(&file)).filter(|log| files::has_files(log)).unwrap_or(file);
+        for log in files::with_refused(log) {
+            if !logs.contains(&log) {
+                logs.push(log);
+            }
         }
     }
     Ok(logs)
-}
-
-/// True if there is a file of the log at `path`.
-fn has_files(path: &Path) -> bool {
-    path.exists() || files::rotated_files(path).is_ok_and(|files| !files.is_empty())
 }
 
 /// The path by which `wrap` knows a log: with no symbolic link in it.
@@ -103,7 +104,7 @@ impl Query {
         let is_server = entry.server.is_empty() || is(&self.server, &entry.server);
         is_server
             && is(&self.grant, &entry.grant)
-            && self.tool.as_ref().is_none_or(|tool| tool.matches(&entry.tool))
+            && self.tool.as_ref().is_none_or(|tool| entry.may_be_of(|name| tool.matches(name)))
             && (!self.denied || entry.is_denial())
             && self.since.as_ref().is_none_or(|since| *since <= entry.time)
     }
@@ -113,14 +114,15 @@ impl Query {
 fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut logs = logs(&args.logs, directory)?;
     if args.logs.are_named() {
-        match logs.iter().find(|log| !has_files(log)) {
+        match logs.iter().find(|log| !files::has_files(log)) {
             Some(log) => return Err(missing(log)),
             None => return Ok(logs),
         }
     }
     if let Some(server) = &args.server {
         let wanted = real(&places::audit_log(directory, server));
-        logs.retain(|log| *log == wanted);
+        let wanted = [files::refused_path(&wanted), wanted];
+        logs.retain(|log| wanted.contains(log));
     }
     Ok(logs)
 }
@@ -155,9 +157,11 @@ fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
             if !wait_while_read() {
                 return Ok(());
             }
-            if !args.logs.are_named() {
-                merge.add(shown(args, &directory)?);
-            }
+            // A log may have got one beside it.
+            let named = args.logs.are_named();
+            let new =
+                if named { self::logs(&args.logs, &directory) } else { shown(args, &directory) };
+            merge.add(new?);
         }
     })?;
     Ok(ExitCode::SUCCESS)

@@ -1,14 +1,16 @@
 //! Where things are kept (SPEC C5): the state directory, and the audit logs in it.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::State;
 use crate::engine::limits::Now;
-use crate::shell::audit::{chain, files};
+use crate::shell::audit::lines::Identity;
+use crate::shell::audit::{Audit, chain, files};
+use crate::shell::file;
 use crate::shell::ledger::redis::RedisLedger;
 use crate::shell::ledger::{CounterRow, redis, sqlite};
 
@@ -119,45 +121,114 @@ pub fn audit_log(directory: &Path, server: &str) -> PathBuf {
     audit_directory(directory).join(format!("{name}.jsonl"))
 }
 
-/// The head of an audit log (SPEC S4): it lies in the state directory, wherever the log does.
+/// Where the state directory keeps a copy of the head of a log that lies elsewhere (SPEC S4): what is written to the
+/// log's directory only does not change it. None for a log of the state directory itself, whose head lies there.
 #[must_use]
-pub fn audit_head(directory: &Path, log: &Path) -> PathBuf {
+pub fn audit_witness(directory: &Path, log: &Path) -> Option<PathBuf> {
+    elsewhere(directory, log, '@')
+}
+
+/// The name of the head of a log elsewhere; no server's log has an `@` in its name.
+fn elsewhere(directory: &Path, log: &Path, mark: char) -> Option<PathBuf> {
     let audit = audit_directory(directory);
     let log = std::path::absolute(log).unwrap_or_else(|_| log.to_owned());
     let is_ours = |parent: &Path| {
         parent == audit || std::fs::canonicalize(&audit).is_ok_and(|audit| audit == parent)
     };
     if log.extension().is_some_and(|end| end == "jsonl") && log.parent().is_some_and(is_ours) {
-        return log.with_extension("head");
+        return None;
     }
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
     let whole = chain::hash(log.as_os_str().as_encoded_bytes());
     let short = whole.get(..16).unwrap_or_default();
-    audit.join(format!("{stem}-{short}.head"))
+    Some(audit.join(format!("{stem}{mark}{short}.head")))
 }
 
-/// What others than the owner could do to what is kept in a state directory, if they could (SPEC W7).
+/// The head that callgate 0.1 kept of a log elsewhere. A server's log may have one of that name as well.
 #[must_use]
-pub fn dangers(directory: &Path) -> Vec<String> {
-    let audit = audit_directory(directory);
-    open_to_others([directory, &audit], "they can change counters and the audit log")
+pub fn old_audit_head(directory: &Path, log: &Path) -> Option<PathBuf> {
+    let old = elsewhere(directory, log, '-')?;
+    (old.exists() && !files::has_files(&old.with_extension("jsonl"))).then_some(old)
 }
 
-/// A warning for each of these paths that others than the owner can write.
+/// Opens an audit log, at its one path, to write to it.
+///
+/// # Errors
+/// It cannot be opened, or its name is that of something else.
+pub fn open_audit(
+    directory: &Path,
+    log: &Path,
+    keep: u64,
+    identity: &Identity,
+) -> anyhow::Result<Audit> {
+    let log = settled(log)?;
+    if let Some(why) = files::reserved(&log) {
+        return Err(anyhow!("failed to open `{}`: {why}", log.display()));
+    }
+    let head = files::head_path(&log);
+    if let Some(old) = old_audit_head(directory, &log).filter(|_| !head.exists()) {
+        let moved = std::fs::read(&old).map_err(anyhow::Error::from).and_then(|bytes| {
+            file::create_private("audit head", &head, &bytes)?;
+            Ok(std::fs::remove_file(&old)?)
+        });
+        moved.with_context(|| format!("failed to move `{}`", old.display()))?;
+    }
+    Audit::open(&log, audit_witness(directory, &log).as_deref(), keep, identity)
+}
+
+/// What others could do to what is kept in a state directory, and to an audit log (SPEC W7).
+#[must_use]
+pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
+    let audit = audit_directory(directory);
+    let mut told = Vec::new();
+    let state = [directory, &audit];
+    let mut warnings =
+        open_to_others(state, "they can change counters and the audit log", &mut told);
+    if let Some(log) = log.and_then(|log| std::fs::canonicalize(log).ok()) {
+        let head = files::head_path(&log);
+        let of_log = [log.as_path(), &head];
+        warnings.extend(open_to_others(of_log, "they can change the audit log", &mut told));
+    }
+    warnings
+}
+
+/// A warning for each of these paths that others can change, and for each directory above it in which they can put
+/// something else in its place. What was `told` before is not told again.
 pub(super) fn open_to_others<'p>(
     paths: impl IntoIterator<Item = &'p Path>,
     what_then: &str,
+    told: &mut Vec<PathBuf>,
 ) -> Vec<String> {
-    const GROUP_OR_OTHERS: u32 = 0o022;
-    let mut warnings: Vec<String> = paths
-        .into_iter()
-        .filter_map(|path| Some((path, std::fs::metadata(path).ok()?.permissions().mode())))
-        .filter(|(_, mode)| mode & GROUP_OR_OTHERS != 0)
-        .map(|(path, mode)| {
-            let (path, mode) = (path.display(), mode & 0o7777);
-            format!("warning: `{path}` is writable by others than its owner (mode {mode:o}): {what_then}")
-        })
-        .collect();
-    warnings.dedup();
+    let mut warnings = Vec::new();
+    for path in paths {
+        // A link is in one place, and leads to another.
+        let places = [std::path::absolute(path).ok(), std::fs::canonicalize(path).ok()];
+        let parents = places.iter().flatten().flat_map(|path| path.ancestors().skip(1));
+        let dangers = [(path, false)].into_iter().chain(parents.map(|parent| (parent, true)));
+        for (path, is_parent) in dangers {
+            let Some(danger) = danger(path, is_parent) else { continue };
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            if !told.contains(&path) {
+                told.push(path);
+                warnings.push(format!("warning: {danger}: {what_then}"));
+            }
+        }
+    }
     warnings
+}
+
+/// What lets others change what is at `path`; of a parent, what is in it.
+fn danger(path: &Path, is_parent: bool) -> Option<String> {
+    const GROUP_OR_OTHERS: u32 = 0o022;
+    /// In such a directory only the owner of a file can replace it.
+    const STICKY: u32 = 0o1000;
+    const ROOT: u32 = 0;
+    let found = std::fs::metadata(path).ok()?;
+    let (owner, mode) = (found.uid(), found.permissions().mode() & 0o7777);
+    let path = path.display();
+    if owner != ROOT && owner != rustix::process::geteuid().as_raw() {
+        return Some(format!("`{path}` belongs to another user (user id {owner})"));
+    }
+    let is_open = mode & GROUP_OR_OTHERS != 0 && !(is_parent && mode & STICKY != 0);
+    is_open.then(|| format!("`{path}` is writable by others than its owner (mode {mode:o})"))
 }

@@ -77,9 +77,11 @@ fn start(
     let Identity { server: name, grant, .. } = &identity;
     let hello = format!("server `{name}`, grant `{grant}`, policy `{policy_path}`");
     notices.say(Verbosity::Verbose, &hello);
-    let dangers = policy_file::dangers(&args.policy);
+    let log = (audit.is_some()).then_some(directory.as_deref()).flatten();
+    let log = log.map(|directory| audit_log(args, directory, name));
+    let of_state = directory.as_deref().map(|found| places::dangers(found, log.as_deref()));
     for danger in
-        dangers.into_iter().chain(directory.as_deref().map(places::dangers).into_iter().flatten())
+        policy_file::dangers(&args.policy).into_iter().chain(of_state.into_iter().flatten())
     {
         notices.say(Verbosity::Normal, &danger);
     }
@@ -193,10 +195,7 @@ fn open_audit(
         return Ok(None);
     }
     let log = audit_log(args, directory, &identity.server);
-    let opened = places::settled(&log).and_then(|log| {
-        let head = places::audit_head(directory, &log);
-        Audit::open(&log, &head, args.audit_keep, identity)
-    });
+    let opened = places::open_audit(directory, &log, args.audit_keep, identity);
     let audit = opened.context(
         "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
     )?;

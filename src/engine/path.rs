@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
-use super::value::{Kind, Member, Value};
+use super::value::{Kind, Member, Str, Value};
 
 /// A call's arguments: the object, and its members one by one.
 #[derive(Debug)]
@@ -67,6 +67,12 @@ impl<'a> Arguments<'a> {
         look_up(self.members.iter().copied(), key)
     }
 
+    /// True if the object has more than so many members, of which less than 1024 can be told.
+    #[must_use]
+    pub fn has_more_than(&self, count: usize) -> bool {
+        self.more || self.members.len() > count
+    }
+
     /// The members of the object, in their order.
     pub fn members(&self) -> impl Iterator<Item = Member<'a>> {
         self.root.members()
@@ -103,6 +109,55 @@ enum Step {
     Key(String),
     Index(usize),
     Each,
+}
+
+/// What several paths name at one place of the arguments.
+#[derive(Debug, Clone, Default)]
+pub struct Named<'p> {
+    /// The steps from there on.
+    paths: Vec<&'p [Step]>,
+}
+
+impl<'p> Named<'p> {
+    /// What is named in the arguments themselves.
+    pub fn of(paths: impl Iterator<Item = &'p ArgPath>) -> Self {
+        let paths = paths.map(|path| path.steps.as_slice()).filter(|steps| !steps.is_empty());
+        Named { paths: paths.collect() }
+    }
+
+    /// True if nothing is named here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// True if the member `key` is named.
+    #[must_use]
+    pub fn names(&self, key: Str<'_>) -> bool {
+        self.paths.iter().any(|path| matches!(path.first(), Some(Step::Key(name)) if key.is(name)))
+    }
+
+    /// What is named in the member `key`.
+    #[must_use]
+    pub fn below(&self, key: Str<'_>) -> Self {
+        self.behind(|step| match step {
+            Step::Key(name) => key.is(name),
+            Step::Each => true,
+            Step::Index(_) => false,
+        })
+    }
+
+    /// What is named in elements of an array.
+    #[must_use]
+    pub fn each(&self) -> Self {
+        self.behind(|step| matches!(step, Step::Each | Step::Index(_)))
+    }
+
+    fn behind(&self, leads_there: impl Fn(&Step) -> bool) -> Self {
+        let steps = self.paths.iter().filter_map(|path| path.split_first());
+        let below = steps.filter(|(step, rest)| !rest.is_empty() && leads_there(step));
+        Named { paths: below.map(|(_, rest)| rest).collect() }
+    }
 }
 
 /// Why a text is no path.

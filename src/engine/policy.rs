@@ -96,6 +96,16 @@ pub struct Rule {
     pub limits: Vec<Arc<Limit>>,
 }
 
+impl Rule {
+    /// The paths that its conditions and limits look at.
+    pub fn paths(&self) -> impl Iterator<Item = &ArgPath> {
+        let clauses = [&self.require, &self.deny_if, &self.approval_if].into_iter().flatten();
+        let conditions = clauses.flat_map(|clause| &clause.conditions);
+        let amounts = self.limits.iter().filter_map(|limit| limit.increment_from.as_ref());
+        conditions.map(|condition| &condition.path).chain(amounts)
+    }
+}
+
 /// `action` of a rule, where it does something.
 #[derive(Debug)]
 pub struct Action {

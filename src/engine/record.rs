@@ -72,8 +72,10 @@ pub struct CallRecord {
 /// What is recorded of a call's arguments (SPEC S3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArgumentsRecord {
-    /// Their names, sorted.
+    /// Their names: those that the policy's rules name, then the others, both sorted.
     pub keys: Vec<String>,
+    /// How many more there are.
+    pub more_keys: u64,
     /// The arguments as JSON, cut to a bearable length; only if values are wished for.
     pub values: Option<String>,
 }

@@ -14,7 +14,8 @@ use super::limits::{Now, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
 use super::listing;
 use super::mcp::{self, Params, ResultMembers, ToolCall};
-use super::policy::{MethodRule, Mode, Policy};
+use super::path::Named;
+use super::policy::{MethodRule, Mode, Policy, Rule};
 use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
 use super::step::Call;
@@ -346,8 +347,13 @@ impl Session {
             return ArgumentsRecord::default();
         }
         let with_values = self.settings.recording == Recording::Values;
-        let values = with_values.then(|| excerpt::values(&call.arguments));
-        ArgumentsRecord { keys: excerpt::keys(&call.arguments), values }
+        if !excerpt::is_crowded(&call.arguments, with_values) {
+            return excerpt::record(&call.arguments, with_values, &Named::default());
+        }
+        let rules = self.policy.tools.matching(&call.name).rules;
+        let rules = rules.into_iter().chain(&self.policy.all_tools);
+        let named = Named::of(rules.flat_map(Rule::paths));
+        excerpt::record(&call.arguments, with_values, &named)
     }
 
     fn client_notification(&mut self, method: &str, params: &Params<'_>) -> Step {

@@ -120,6 +120,15 @@ pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// The same for a file that nobody but its owner may read.
+///
+/// # Errors
+/// As for [`create`].
+pub fn create_private(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let written = create_in_one_step(path, 0o600, content);
+    written.with_context(|| format!("failed to write {what} `{}`", path.display()))
+}
+
 /// Puts `content` in the place of `old`, in one step: whoever reads the file meets the one or the other. Its mode
 /// stays, and its owner if that is possible; a link to it stays a link.
 ///

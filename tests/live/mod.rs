@@ -21,6 +21,7 @@ mod death;
 mod denials;
 mod descriptors;
 mod drain;
+mod evidence;
 mod foreign_text;
 mod huge;
 mod ids;

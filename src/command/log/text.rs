@@ -14,6 +14,8 @@ const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 /// How wide the columns are.
 const TIME: usize = 19;
+/// Where the time of day stands in a time.
+const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
 const EVENT: usize = 9;
 const WHAT: usize = 14;
 const DECISION: usize = 8;
@@ -55,7 +57,13 @@ impl Table {
     pub(super) fn row(&self, out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
         let unreadable = Entry::default();
         let entry = shown.entry.as_ref().unwrap_or(&unreadable);
-        let row = if shown.entry.is_some() { Row::of(entry) } else { Row::unreadable(shown) };
+        let mut row = if shown.entry.is_some() { Row::of(entry) } else { Row::unreadable(shown) };
+        if entry.count() > 1 {
+            row.rest = show(&folded(entry)) + &row.rest;
+            if entry.is_various("tool") || entry.is_various("method") {
+                "(various)".clone_into(&mut row.what);
+            }
+        }
         let time = entry.time.get(..TIME).unwrap_or(&entry.time).replacen('T', " ", 1);
         let server = cut(&show(&entry.server), self.server);
         let Row { event, what, decision, rest } = row;
@@ -107,7 +115,9 @@ impl Row {
                 ..row("answer", format!("id {}", id()), &format!("{} ms", entry.latency_ms))
             },
             "frame_refused" => {
-                Row { decision: "refused".to_owned(), ..row("line", sender(), &entry.reason) }
+                let of = entry.id.as_ref().map(|id| format!("id {}: ", id.get()));
+                let rest = of.unwrap_or_default() + &entry.reason;
+                Row { decision: "refused".to_owned(), ..row("line", sender(), &rest) }
             }
             "frame_dropped" => {
                 Row { decision: "dropped".to_owned(), ..row("line", sender(), &entry.reason) }
@@ -192,6 +202,16 @@ fn verdict(entry: &Entry) -> String {
 
 fn show(text: &str) -> String {
     escape_line(text).into_owned()
+}
+
+/// What stands before the rest of a line that stands for several events.
+fn folded(entry: &Entry) -> String {
+    let since = entry.since.get(TIME_OF_DAY).unwrap_or(&entry.since);
+    let various = match entry.various.as_slice() {
+        [] => String::new(),
+        fields => format!(" (each with a {} of its own)", fields.join(" and ")),
+    };
+    format!("{} times since {since}{various}, such as: ", entry.count())
 }
 
 /// A number of things.

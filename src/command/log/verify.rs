@@ -9,10 +9,11 @@ use anyhow::anyhow;
 use crate::cli::{Format, VerifyArgs};
 use crate::command::{Failure, places, print};
 use crate::engine::visible::{escape_json, escape_line};
-use crate::shell::audit::verify::{Finding, Report, verify as verify_log};
+use crate::shell::audit::verify::{Finding, Report, verify_beside};
 
 use super::text::many;
-use super::{has_files, logs, missing};
+use super::{logs, missing};
+use crate::shell::audit::files;
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
@@ -25,10 +26,11 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let mut reports = Vec::new();
     for log in logs {
         let head = head_of(&directory, &log);
-        if !has_files(&log) && !head.exists() {
+        if !files::has_files(&log) && !head.exists() {
             return Err(missing(&log).into());
         }
-        reports.push(verify_log(&log, &head, args.head)?);
+        let witness = places::audit_witness(&directory, &log);
+        reports.push(verify_beside(&log, &head, witness.as_deref(), args.head)?);
     }
     let are_intact = reports.iter().all(Report::is_intact);
     // A line that was noted belongs to one of the logs.
@@ -47,11 +49,12 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(u8::from(!(are_intact && is_found))))
 }
 
-/// The head of a log: where `wrap` keeps it; or beside a log that was copied with its head.
+/// The head of a log: beside it; or where callgate 0.1 has kept it.
 fn head_of(directory: &Path, log: &Path) -> PathBuf {
-    let head = places::audit_head(directory, log);
-    let beside = log.with_extension("head");
-    if !head.exists() && beside.exists() { beside } else { head }
+    let head = files::head_path(log);
+    let copied = Some(log.with_extension("head")).filter(|head| head.exists());
+    let elsewhere = || places::old_audit_head(directory, log).or(copied);
+    if head.exists() { head } else { elsewhere().unwrap_or(head) }
 }
 
 fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {

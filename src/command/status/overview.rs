@@ -254,12 +254,14 @@ impl<'a> Sight<'a> {
         });
         if let Some(server) = &self.args.server {
             let own = places::audit_log(&self.directory, server);
-            logs.retain(|log| *log == own);
+            let own = [files::refused_path(&own), own];
+            logs.retain(|log| own.contains(log));
         }
         let of_sessions = running.iter().filter_map(|session| session.audit.as_deref());
         let named = self.args.audit.iter().cloned();
         let all = logs.into_iter().chain(of_sessions.map(PathBuf::from)).chain(named);
-        let mut logs: Vec<PathBuf> = all.map(|log| real(&log)).collect();
+        let all = all.flat_map(|log| files::with_refused(real(&log)));
+        let mut logs: Vec<PathBuf> = all.collect();
         logs.sort_unstable();
         logs.dedup();
         for log in logs {

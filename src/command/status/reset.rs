@@ -13,7 +13,6 @@ use crate::command::log::real;
 use crate::command::{Failure, places, print};
 use crate::engine::limits::Scope;
 use crate::engine::visible::{escape_json, escape_line};
-use crate::shell::audit::Audit;
 use crate::shell::audit::lines::{Event, Identity};
 use crate::shell::clock::moment;
 use crate::shell::ledger::{CounterRow, redis, sqlite};
@@ -143,14 +142,13 @@ fn tell_log(
     identity: &Identity,
     event: &Event<'_>,
 ) -> anyhow::Result<()> {
-    let log = places::settled(log)?;
     // How much is kept is for the server's own session to say.
-    let mut audit = Audit::open(&log, &places::audit_head(directory, &log), u64::MAX, identity)?;
+    let mut audit = places::open_audit(directory, log, u64::MAX, identity)?;
     audit.note_event(event, moment().wall_ms);
     let begun = Instant::now();
     loop {
         audit.flush()?;
-        if audit.due().is_none() {
+        if !audit.is_waiting() {
             return Ok(());
         }
         if begun.elapsed() > PATIENCE {

@@ -19,6 +19,8 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 const DISORDER_MS: u64 = 10 * MINUTE_MS;
 /// So many denials are kept of each grant.
 const DENIALS: usize = 10;
+/// What is said in the place of what differs among several denials.
+const VARIOUS: &str = "(various)";
 /// An event's name stands in so many bytes from the beginning of a line.
 const BEGINNING: usize = 256;
 
@@ -63,25 +65,23 @@ pub(super) struct Denial {
     pub(super) rule: String,
     /// What the agent was told, or what is wrong with the line.
     pub(super) message: String,
+    /// How many such denials this one stands for.
+    pub(super) count: u64,
 }
 
 impl Denial {
     fn of(entry: Entry) -> Self {
-        let Entry { time, seq, event, tool, method, rule, message, reason, .. } = entry;
-        match event.as_str() {
-            "call" => Denial { time, seq, event, what: tool, rule, message },
-            "method_denied" => {
-                Denial { time, seq, event, what: method, rule, message: String::new() }
-            }
-            _ => Denial {
-                time,
-                seq,
-                event,
-                what: String::new(),
-                rule: "(frame)".into(),
-                message: reason,
-            },
-        }
+        let count = entry.count();
+        let various = |field: &str, of_one: &str| {
+            if entry.is_various(field) { VARIOUS } else { of_one }.to_owned()
+        };
+        let rule = various("rule", &entry.rule);
+        let (what, rule, message) = match entry.event.as_str() {
+            "call" => (various("tool", &entry.tool), rule, entry.message.clone()),
+            "method_denied" => (various("method", &entry.method), rule, String::new()),
+            _ => (String::new(), "(frame)".into(), various("reason", &entry.reason)),
+        };
+        Denial { time: entry.time, seq: entry.seq, event: entry.event, what, rule, message, count }
     }
 }
 
@@ -136,11 +136,13 @@ impl Activity {
         let is_denial = is_denial(&entry);
         let is_call = entry.event == "call";
         let shadowed = is_call && !is_denial && entry.shadow.is_some();
+        let folded = entry.count();
+        let counted = |is_one: bool| if is_one { folded } else { 0 };
         let counts = Counts {
-            calls: u64::from(is_call),
-            denied: u64::from(is_call && is_denial),
-            shadowed: u64::from(shadowed),
-            refused: u64::from(!is_call && is_denial),
+            calls: counted(is_call),
+            denied: counted(is_call && is_denial),
+            shadowed: counted(shadowed),
+            refused: counted(!is_call && is_denial),
         };
         let minute = minute(at_ms);
         if at_ms > now_ms.saturating_sub(HOUR_MS) {
@@ -151,7 +153,7 @@ impl Activity {
         if is_denial {
             let denial = Denial::of(entry);
             let count = day.rules.entry(denial.rule.clone()).or_default();
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(folded);
             let order = |denial: &Denial| (denial.time.clone(), denial.seq);
             let place = self.last.partition_point(|other| order(other) > order(&denial));
             if place < DENIALS {

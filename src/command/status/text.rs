@@ -181,15 +181,17 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
 }
 
 fn show_denial(lines: &mut Vec<Line>, denial: &Denial, columns: usize) {
-    let Denial { time: when, event, what, rule, message, .. } = denial;
+    let Denial { time: when, event, what, rule, message, count, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
         _ => shorten(&show(what), TOOL),
     };
     let begun = format!("    {}  {what}", time(when));
-    let room = columns.saturating_sub(begun.chars().count()).saturating_sub(2);
+    let times = if *count > 1 { format!("  {count} times") } else { String::new() };
+    let used = begun.chars().count().saturating_add(times.len());
+    let room = columns.saturating_sub(used).saturating_sub(2);
     let rule = shorten(&show(rule), room.max(SHORTEST_NAME));
-    lines.push(Line::plain(begun).and(Look::Red, format!("  {rule}")));
+    lines.push(Line::plain(begun).and(Look::Red, format!("  {rule}")).and(Look::Plain, times));
     if !message.is_empty() {
         let room = columns.saturating_sub(6);
         lines.push(Line::plain("      ").and(Look::Faint, cut(&show(message), room)));

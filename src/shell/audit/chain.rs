@@ -16,11 +16,11 @@
 //! while the head tells the truth of it, and old files are removed when the head does not count on them any more: so
 //! whoever is killed in between leaves nothing that looks as if somebody had removed lines.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -34,8 +34,16 @@ use super::reader::{Backward, Forward, first_link};
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
 /// … or sooner, so that what is kept is a few files at least.
 const FILES_KEPT: u64 = 4;
+/// The part of a file that records of anything but calls that went out may fill: one in so many bytes.
+const OTHER_SHARE: u64 = 2;
 /// How long it is trusted that files are still those at their paths, if nobody else has written since.
 const TRUST: Duration = Duration::from_millis(10);
+/// How often a writer confirms how much it wants to be kept …
+const CONFIRM: Duration = Duration::from_mins(10);
+/// … and how long that counts, in seconds, if it does not: it was killed, or has ended.
+const CONFIRMED: u64 = 3600;
+/// What `prev`, `seq` and a line feed add to a body, in bytes, more or less.
+const LINK_BYTES: u64 = 96;
 
 /// Why lines were not appended.
 #[derive(Debug)]
@@ -52,15 +60,31 @@ impl<E: Into<anyhow::Error>> From<E> for AppendError {
     }
 }
 
+/// A line that is to be appended.
+#[derive(Debug, Clone, Copy)]
+pub struct Draft<'b> {
+    /// A JSON object without `seq` and `prev`.
+    pub body: &'b str,
+    /// True for a record of anything but a call that went out: it must find room in the part of the file that is
+    /// left to those.
+    pub is_other: bool,
+}
+
 /// A chain that lines are appended to.
 #[derive(Debug)]
 pub struct Chain {
     path: PathBuf,
     head_path: PathBuf,
     head: Opened,
+    /// A copy of the head in the state directory, if the head lies elsewhere.
+    witness: Option<File>,
     rotate_at: u64,
     /// How many bytes of old files are kept.
     keep: u64,
+    /// A log that counts as a part of this one, and that `keep` holds as well.
+    beside: Option<PathBuf>,
+    /// When `keep` was last confirmed in the head.
+    confirmed: Option<Instant>,
     current: Option<Opened>,
     /// The head as it was last read or written.
     seen: Head,
@@ -87,13 +111,15 @@ impl Chain {
             // Somebody's file that was mistaken for one must not be written to.
             bail!("`{}` is not an audit log", path.display());
         }
-        let rotate_at = ROTATE_AT.min(keep.checked_div(FILES_KEPT).unwrap_or_default()).max(1);
         let mut chain = Chain {
             path: path.to_owned(),
             head_path: head.to_owned(),
             head: open_head(head)?,
-            rotate_at,
+            witness: None,
+            rotate_at: rotate_at(keep),
             keep,
+            beside: None,
+            confirmed: None,
             current: None,
             seen: Head::default(),
             known: Vec::new(),
@@ -102,7 +128,31 @@ impl Chain {
             trouble: None,
         };
         chain.open_current(true).with_context(|| failed("open", path))?;
+        for (opened, path) in [(chain.current.as_ref(), path), (Some(&chain.head), head)] {
+            if opened.is_some_and(Opened::has_other_names) {
+                // Under its other name a log would have another head.
+                bail!("`{}` has another name as well (a hard link)", path.display());
+            }
+        }
         Ok(chain)
+    }
+
+    /// Keeps a copy of the head at `witness`, for whoever asks later whether log and head were changed together
+    /// (SPEC S4: the head is kept in the state directory).
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn witnessed_at(mut self, witness: &Path) -> anyhow::Result<Self> {
+        make_parent(witness)?;
+        self.witness = Some(open_head(witness)?.file);
+        Ok(self)
+    }
+
+    /// What the log at `path` takes up of what is kept counts as this one's.
+    #[must_use]
+    pub fn beside(mut self, path: PathBuf) -> Self {
+        self.beside = Some(path);
+        self
     }
 
     /// Appends lines, all or none. Each of `bodies` is a JSON object without `seq` and `prev`; the line gets both.
@@ -110,8 +160,23 @@ impl Chain {
     /// # Errors
     /// Nothing was appended.
     pub fn append<'b>(&mut self, bodies: impl Iterator<Item = &'b str>) -> Result<(), AppendError> {
+        let drafts = bodies.map(|body| Draft { body, is_other: false });
+        self.append_within(drafts, &mut Vec::new())
+    }
+
+    /// Appends lines, all or none but those that find no room: their places are added to `left_out`. Records of
+    /// anything but calls that went out may fill half of a file, so that they never rotate one (SPEC S3).
+    ///
+    /// # Errors
+    /// Nothing was appended.
+    pub fn append_within<'b>(
+        &mut self,
+        drafts: impl Iterator<Item = Draft<'b>>,
+        left_out: &mut Vec<usize>,
+    ) -> Result<(), AppendError> {
         self.lock()?;
-        let appended = self.append_locked(bodies);
+        left_out.clear();
+        let appended = self.append_locked(drafts, left_out);
         // An open file cannot fail to be unlocked.
         let _ = flock(&self.head.file, FlockOperation::Unlock);
         if appended.is_err() {
@@ -125,6 +190,12 @@ impl Chain {
     /// What did not keep lines from being appended, but should be known: files that cannot be rotated or removed.
     pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
         self.trouble.take()
+    }
+
+    /// When something is to be appended, be it nothing, so that others know how much is to be kept.
+    #[must_use]
+    pub fn due(&self) -> Option<Instant> {
+        self.confirmed.and_then(|at| at.checked_add(CONFIRM))
     }
 
     /// The file that writers lock.
@@ -153,7 +224,11 @@ impl Chain {
         }
     }
 
-    fn append_locked<'b>(&mut self, bodies: impl Iterator<Item = &'b str>) -> anyhow::Result<()> {
+    fn append_locked<'b>(
+        &mut self,
+        drafts: impl Iterator<Item = Draft<'b>>,
+        left_out: &mut Vec<usize>,
+    ) -> anyhow::Result<()> {
         let (mut head, trouble) = self.read_head()?;
         let found = self.find_current(&mut head)?;
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -162,12 +237,26 @@ impl Chain {
         if found != head.length {
             self.take_up(&mut head, found, &mut recovered, &mut buffer)?;
         } else if head.length >= self.rotate_at {
-            self.rotate(&mut head)?;
+            // Who wants more to be kept wants longer files as well.
+            let keep = self.keep.max(confirmed_keep(&head));
+            if head.length >= rotate_at(keep) {
+                self.rotate(&mut head, keep)?;
+            }
         }
+        self.confirm_keep(&mut head);
         if let Some(body) = recovered.body() {
             head.link(&body, &mut buffer);
         }
-        for body in bodies {
+        let room = self.rotate_at.checked_div(OTHER_SHARE).unwrap_or_default();
+        for (place, Draft { body, is_other }) in drafts.enumerate() {
+            if is_other {
+                let sum = head.other.saturating_add(LINK_BYTES).saturating_add(body.len() as u64);
+                if sum > room {
+                    left_out.push(place);
+                    continue;
+                }
+                head.other = sum;
+            }
             head.link(body, &mut buffer);
         }
         let end = head.length;
@@ -176,6 +265,19 @@ impl Chain {
         self.buffer = buffer;
         written?;
         self.write_head(head).inspect_err(|_| self.cut(end))
+    }
+
+    /// Says in the head how much is to be kept, if nobody wants more.
+    fn confirm_keep(&mut self, head: &mut Head) {
+        let is_recent = self.confirmed.is_some_and(|at| at.elapsed() < CONFIRM);
+        // Who has nothing to say of it keeps everything, and binds nobody.
+        if self.keep == u64::MAX || is_recent && head.keep >= self.keep {
+            return;
+        }
+        self.confirmed = Some(Instant::now());
+        if confirmed_keep(head) <= self.keep {
+            (head.keep, head.keep_at) = (self.keep, seconds_now());
+        }
     }
 
     /// The head as it is kept. One that is missing or damaged is made anew from the newest line there is, but never
@@ -326,6 +428,12 @@ impl Chain {
         head.write(&mut self.known);
         let named = || failed("write", &self.head_path);
         self.head.file.write_all_at(&self.known, 0).with_context(named)?;
+        if let Some(witness) = &self.witness
+            && let Err(error) = witness.write_all_at(&self.known, 0)
+        {
+            let what = "failed to keep a copy of the head in the state directory";
+            self.trouble = Some(anyhow::Error::new(error).context(what));
+        }
         self.seen = head;
         if !is_checked {
             self.checked = Some(Instant::now());
@@ -337,7 +445,7 @@ impl Chain {
     ///
     /// Whoever is killed in between leaves a head that tells the truth of the files: it is written before any is
     /// removed.
-    fn rotate(&mut self, head: &mut Head) -> anyhow::Result<()> {
+    fn rotate(&mut self, head: &mut Head, keep: u64) -> anyhow::Result<()> {
         let named = || failed("rotate", &self.path);
         if let Err(error) = rename(&self.path, &rotated_path(&self.path, head.file_from)) {
             self.trouble = Some(anyhow::Error::new(error).context(named()));
@@ -346,7 +454,7 @@ impl Chain {
         head.begin_file();
         self.current = None;
         self.open_current(true).with_context(|| failed("rotate", &self.path))?;
-        match self.beyond_keep(head) {
+        match self.beyond_keep(head, keep) {
             Ok(gone) => {
                 self.write_head(*head)?;
                 for path in gone {
@@ -362,13 +470,19 @@ impl Chain {
     }
 
     /// The rotated files that are beyond what is kept, oldest first; the head notes the first line behind them.
-    fn beyond_keep(&self, head: &mut Head) -> anyhow::Result<Vec<PathBuf>> {
+    fn beyond_keep(&self, head: &mut Head, keep: u64) -> anyhow::Result<Vec<PathBuf>> {
         let mut files = rotated_files(&self.path)?;
-        // From the newest back, with room for the current file.
-        let keep = self.keep.saturating_sub(self.rotate_at);
+        let length = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        // From the newest back, with room for the current file and the log beside this one.
+        let mut keep = keep.saturating_sub(rotate_at(keep));
+        if let Some(beside) = &self.beside {
+            let rotated = rotated_files(beside)?.into_iter().map(|(_, path)| path);
+            let taken = rotated.chain([beside.clone()]).map(|path| length(&path)).sum();
+            keep = keep.saturating_sub(taken);
+        }
         let mut sum = 0_u64;
         let is_kept = |(_, path): &&(u64, PathBuf)| {
-            sum = sum.saturating_add(std::fs::metadata(path).map_or(0, |found| found.len()));
+            sum = sum.saturating_add(length(path));
             sum <= keep
         };
         let kept = files.iter().rev().take_while(is_kept).count();
@@ -393,6 +507,22 @@ impl Chain {
         self.current = Some(opened);
         Ok(())
     }
+}
+
+/// The length at which a file is rotated.
+fn rotate_at(keep: u64) -> u64 {
+    ROTATE_AT.min(keep.checked_div(FILES_KEPT).unwrap_or_default()).max(1)
+}
+
+/// How much those who share the log want to be kept, as far as they still say so.
+fn confirmed_keep(head: &Head) -> u64 {
+    let age = seconds_now().abs_diff(head.keep_at);
+    if age <= CONFIRMED { head.keep } else { 0 }
+}
+
+fn seconds_now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut Recovered) {
@@ -431,7 +561,8 @@ fn newest_line(path: &Path) -> anyhow::Result<Option<(Link, Hash, u64)>> {
     Ok(None)
 }
 
+/// A link is not followed: it could lead to any file of ours, which would be written to.
 fn open_head(path: &Path) -> anyhow::Result<Opened> {
-    Opened::open(OpenOptions::new().read(true).write(true).create(true), path)
+    Opened::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
         .with_context(|| failed("open", path))
 }

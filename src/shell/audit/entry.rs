@@ -53,6 +53,12 @@ pub struct Entry {
     pub counter: String,
     /// How many of that name.
     pub counters: u64,
+    /// How many events this line stands for; 0 is one.
+    pub count: u64,
+    /// When the first of them happened, if it stands for several.
+    pub since: String,
+    /// The fields in which they differ.
+    pub various: Vec<String>,
     /// How many lines.
     pub lines: u64,
     /// How many bytes of lines were torn.
@@ -95,6 +101,24 @@ impl Entry {
             "frame_refused" => true,
             _ => false,
         }
+    }
+
+    /// How many events this line stands for (SPEC S3).
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count.max(1)
+    }
+
+    /// True if the events that this line stands for differ in this field.
+    #[must_use]
+    pub fn is_various(&self, field: &str) -> bool {
+        self.various.iter().any(|various| various == field)
+    }
+
+    /// True if the line tells of a tool that is `wanted`, or may do so.
+    #[must_use]
+    pub fn may_be_of(&self, wanted: impl Fn(&str) -> bool) -> bool {
+        wanted(&self.tool) || self.event == "call" && self.is_various("tool")
     }
 
     /// What shadow mode let pass, if this is a call and it did.

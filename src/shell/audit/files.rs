@@ -13,6 +13,10 @@ use rustix::io::Errno;
 const LOG: &str = "jsonl";
 /// What its head ends with.
 const HEAD: &str = "head";
+/// What the head of a log ends with whose name does not end with `jsonl`, behind the whole name.
+const CHAIN: &str = "chain";
+/// What the name of the log of refusals has behind that of its log. No server's log has an `@` in its name.
+const REFUSED: &str = "@refused";
 /// How many digits the number in the name of a rotated file has at least.
 const DIGITS: usize = 12;
 
@@ -30,7 +34,22 @@ impl Opened {
     /// # Errors
     /// It cannot be opened, or is no regular file.
     pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+        Opened::open_with(options, path, OFlags::empty())
+    }
+
+    /// The same, and `path` may not be a symbolic link.
+    ///
+    /// # Errors
+    /// As for [`Opened::open`]; or it is a link.
+    pub fn open_itself(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
+        match Opened::open_with(options, path, OFlags::NOFOLLOW) {
+            Err(_) if path.is_symlink() => Err(io::Error::other("it is a symbolic link")),
+            opened => opened,
+        }
+    }
+
+    fn open_with(options: &mut OpenOptions, path: &Path, more: OFlags) -> io::Result<Self> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | more).bits();
         let flags = i32::try_from(flags).unwrap_or_default();
         let file = options.mode(0o600).custom_flags(flags).open(path)?;
         let found = file.metadata()?;
@@ -56,6 +75,12 @@ impl Opened {
         let wanted = StatxFlags::SIZE | StatxFlags::NLINK;
         let found = statx(&self.file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
         (found.stx_nlink > 0).then_some(found.stx_size)
+    }
+
+    /// True if it has more names than one.
+    #[must_use]
+    pub fn has_other_names(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.nlink() > 1)
     }
 
     /// What a lock on it is known by.
@@ -125,6 +150,51 @@ pub fn log_of(file: &Path) -> PathBuf {
     }
 }
 
+/// The head of a log (SPEC S4): it lies beside the log, so that all who write the log have one head, whatever state
+/// directories they have.
+#[must_use]
+pub fn head_path(log: &Path) -> PathBuf {
+    if log.extension().is_some_and(|end| end == LOG) {
+        return log.with_extension(HEAD);
+    }
+    append(log, CHAIN)
+}
+
+/// Where what was refused is told of when the log has no room left for it (SPEC S3): a log beside it, with a chain of
+/// its own.
+#[must_use]
+pub fn refused_path(log: &Path) -> PathBuf {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = log.extension().map(|end| format!(".{}", end.to_string_lossy()));
+    log.with_file_name(format!("{stem}{REFUSED}{}", extension.unwrap_or_default()))
+}
+
+/// What keeps a file from being a log of one's own choice: its name is that of something that belongs to another log.
+#[must_use]
+pub fn reserved(log: &Path) -> Option<&'static str> {
+    let stem = log.file_stem().unwrap_or_default().to_string_lossy();
+    match log.extension() {
+        Some(end) if end == HEAD || end == CHAIN => {
+            Some("that is what the head of a log is called")
+        }
+        _ if stem.ends_with(REFUSED) => Some("that is what the second file of a log is called"),
+        _ if log_of(log) != log => Some("that is what an old file of a log is called"),
+        _ => None,
+    }
+}
+
+/// A log, and that of what was refused if there is one.
+pub fn with_refused(log: PathBuf) -> impl Iterator<Item = PathBuf> {
+    let refused = Some(refused_path(&log)).filter(|refused| has_files(refused));
+    [log].into_iter().chain(refused)
+}
+
+/// True if there is a file of the log at `path`.
+#[must_use]
+pub fn has_files(path: &Path) -> bool {
+    path.exists() || rotated_files(path).is_ok_and(|files| !files.is_empty())
+}
+
 /// True if the name of a log could be taken for that of a rotated file.
 #[must_use]
 pub fn is_number(text: &str) -> bool {
@@ -153,12 +223,11 @@ pub fn logs(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-/// Heads of logs that lie elsewhere have a hash of their place in the name.
+/// Copies of heads of logs that lie elsewhere have a hash of their place in the name, behind an `@`.
 fn is_of_log_elsewhere(head: &Path) -> bool {
     let stem = head.file_stem().unwrap_or_default().to_string_lossy();
-    let hash = stem.rsplit_once('-').map(|(_, hash)| hash).unwrap_or_default();
-    let is_hex = hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_hex && !head.with_extension(LOG).exists()
+    let hash = stem.rsplit_once('@').map(|(_, hash)| hash).unwrap_or_default();
+    hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -58,8 +58,11 @@ pub enum Event<'a> {
         /// What shadow mode has let pass.
         #[serde(skip_serializing_if = "Option::is_none")]
         shadow: Option<Shadowed<'a>>,
-        /// The names of the arguments, sorted.
+        /// The names of the arguments: those that the policy's rules name, then the others, both sorted.
         keys: &'a [String],
+        /// How many more there are.
+        #[serde(skip_serializing_if = "is_zero")]
+        more_keys: u64,
         /// Their values, if wished for.
         #[serde(skip_serializing_if = "Option::is_none")]
         arguments: Option<&'a RawValue>,
@@ -232,8 +235,22 @@ impl<'a> Event<'a> {
             cause: cause.as_deref().map(cut),
             shadow: call.shadowed.as_ref().map(shadowed),
             keys: &call.arguments.keys,
+            more_keys: call.arguments.more_keys,
             arguments: call.arguments.values.as_deref().and_then(json),
         }
+    }
+}
+
+impl Event<'_> {
+    /// The same event without what a call brought along.
+    #[must_use]
+    pub fn without_arguments(mut self) -> Self {
+        if let Event::Call { keys, more_keys, arguments, .. } = &mut self {
+            *more_keys = more_keys.saturating_add(keys.len() as u64);
+            *keys = &[];
+            *arguments = None;
+        }
+        self
     }
 }
 
@@ -242,6 +259,11 @@ impl<'a> Id<'a> {
         let whole = Some(spelt).filter(|spelt| spelt.len() <= MAX_BYTES).and_then(json);
         whole.map_or_else(|| Id::Cut(cut(spelt)), Id::Whole)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn json(text: &str) -> Option<&RawValue> {

@@ -1,7 +1,6 @@
 //! What binds the lines of an audit log into a chain (SPEC S4), and the head that says where it has come to.
 
 use std::fmt;
-use std::io::Write as _;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -80,7 +79,6 @@ impl<'de> Deserialize<'de> for Hash {
 
 /// Where a chain has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Head {
     /// `seq` of the newest line; 0 if there is none.
     pub seq: u64,
@@ -94,26 +92,53 @@ pub struct Head {
     pub kept_from: u64,
     /// `prev` of that line.
     pub kept_prev: Hash,
+    /// How many bytes of the current file are records of anything but calls that went out.
+    #[serde(default)]
+    pub other: u64,
+    /// The largest `--audit-keep` of those that share the log, in bytes; 0 if nobody has said one.
+    #[serde(default)]
+    pub keep: u64,
+    /// When that was last confirmed, in seconds since the epoch.
+    #[serde(default)]
+    pub keep_at: u64,
 }
 
 impl Default for Head {
     fn default() -> Self {
         let none = Hash::NONE;
-        Head { seq: 0, hash: none, length: 0, file_from: 1, kept_from: 1, kept_prev: none }
+        Head {
+            seq: 0,
+            hash: none,
+            length: 0,
+            file_from: 1,
+            kept_from: 1,
+            kept_prev: none,
+            other: 0,
+            keep: 0,
+            keep_at: 0,
+        }
     }
 }
 
 impl Head {
     /// Writes the head as [`Head::parse`] reads it, one padded line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let Head { seq, hash, length, file_from, kept_from, kept_prev } = self;
+        let Head { seq, hash, length, file_from, kept_from, kept_prev, other, keep, keep_at } =
+            self;
         out.clear();
-        // A vector has no way to fail.
-        let _ = write!(
-            out,
-            r#"{{"seq":{seq},"hash":"{hash}","length":{length},"file_from":{file_from},"#
-        );
-        let _ = write!(out, r#""kept_from":{kept_from},"kept_prev":"{kept_prev}"}}"#);
+        // It is written with every call: no formatting.
+        push(out, r#"{"seq":"#, *seq);
+        out.extend_from_slice(br#","hash":""#);
+        out.extend_from_slice(&hash.0);
+        push(out, r#"","length":"#, *length);
+        push(out, r#","file_from":"#, *file_from);
+        push(out, r#","kept_from":"#, *kept_from);
+        out.extend_from_slice(br#","kept_prev":""#);
+        out.extend_from_slice(&kept_prev.0);
+        push(out, r#"","other":"#, *other);
+        push(out, r#","keep":"#, *keep);
+        push(out, r#","keep_at":"#, *keep_at);
+        out.push(b'}');
         out.resize(HEAD_BYTES.saturating_sub(1), b' ');
         out.push(b'\n');
     }
@@ -122,6 +147,7 @@ impl Head {
     pub fn begin_file(&mut self) {
         self.file_from = self.seq.saturating_add(1);
         self.length = 0;
+        self.other = 0;
     }
 
     /// Reads a head as it is kept.
@@ -174,11 +200,30 @@ impl Link {
 
 /// What every line begins with that follows line `seq`.
 pub(super) fn write_beginning(seq: u64, hash: &Hash, out: &mut Vec<u8>) {
-    let next = seq.saturating_add(1);
-    // A vector has no way to fail.
-    let _ = write!(out, r#"{{"seq":{next},"prev":""#);
+    push(out, r#"{"seq":"#, seq.saturating_add(1));
+    out.extend_from_slice(br#","prev":""#);
     out.extend_from_slice(&hash.0);
     out.extend_from_slice(b"\",");
+}
+
+/// Adds a text and the digits of a number.
+fn push(out: &mut Vec<u8>, text: &str, number: u64) {
+    out.extend_from_slice(text.as_bytes());
+    // As many as a number can have.
+    let mut digits = [b'0'; 20];
+    let mut left = number;
+    let mut used = 0;
+    for place in digits.iter_mut().rev() {
+        used = usize::saturating_add(used, 1);
+        if let Ok(digit) = u8::try_from(left % 10) {
+            *place = b'0' | digit;
+        }
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len().saturating_sub(used)..).unwrap_or_default());
 }
 
 /// True if `piece` can be what is left of a line that begins so. Of nothing there is nothing left: an empty line was

@@ -2,25 +2,16 @@
 //!
 //! It runs beside those who write: it holds their lock as long as it takes to read the head and to find the files.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 
-use super::files::{Opened, failed, rotated_files, rotated_path};
+use super::files::{Opened, failed, rotated_path};
 use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
 use super::reader::{Forward, Line, first_link};
-
-/// How long another process may hold the lock.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What is wrong with a head that was made, and never written.
-const EMPTY: &str = "is empty";
+use super::snapshot::{EMPTY, Snapshot};
 
 /// What was found out about a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,8 +62,22 @@ pub struct Finding {
 /// # Errors
 /// Something cannot be read. What is wrong with the log is no error, but in the report.
 pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<Report> {
-    let snapshot = Snapshot::take(path, head)?;
+    verify_beside(path, head, None, noted)
+}
+
+/// The same, and the log has to hold what the copy of its head at `witness` tells of.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_beside(
+    path: &Path,
+    head: &Path,
+    witness: Option<&Path>,
+    noted: Option<Hash>,
+) -> anyhow::Result<Report> {
+    let snapshot = Snapshot::take(path, head, witness)?;
     let mut walk = Walk::new(path, &snapshot.head, noted);
+    walk.witness = snapshot.witness;
     let mut files = snapshot.files;
     while let Some(file) = files.pop_front() {
         let opened = match file.opened {
@@ -80,7 +85,7 @@ pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<R
             None => match Opened::read(&file.path) {
                 Ok(opened) => opened,
                 // It was beyond what is kept, meanwhile; or somebody else has removed it.
-                Err(error) => match Snapshot::take(path, head)?.head {
+                Err(error) => match Snapshot::take(path, head, None)?.head {
                     Ok(now) if file.from < now.kept_from => {
                         files.retain(|file| file.from >= now.kept_from);
                         walk.begin_at(now.kept_from, now.kept_prev);
@@ -97,75 +102,6 @@ pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<R
     }
     walk.end(&snapshot.head, head);
     Ok(walk.report)
-}
-
-/// What is there at one moment.
-struct Snapshot {
-    /// The head, or what is wrong with it.
-    head: Result<Head, &'static str>,
-    /// Oldest first.
-    files: VecDeque<FileToRead>,
-}
-
-struct FileToRead {
-    path: PathBuf,
-    /// `seq` of its first line, as its name says.
-    from: u64,
-    /// The current file is open; rotated ones do not change.
-    opened: Option<Opened>,
-    length: u64,
-}
-
-impl Snapshot {
-    fn take(path: &Path, head_path: &Path) -> anyhow::Result<Self> {
-        let locked = lock(head_path)?;
-        let head = if locked.is_some() {
-            let bytes = std::fs::read(head_path).with_context(|| failed("read", head_path))?;
-            match Head::parse(&bytes) {
-                Ok(head) => Ok(head),
-                Err(_) if bytes.is_empty() => Err(EMPTY),
-                Err(_) => Err("is damaged"),
-            }
-        } else {
-            Err("is missing")
-        };
-        let mut files: VecDeque<FileToRead> = rotated_files(path)?
-            .into_iter()
-            .map(|(from, path)| FileToRead { path, from, opened: None, length: u64::MAX })
-            .collect();
-        if path.exists() {
-            let opened = Opened::read(path)?;
-            let length = opened.file.metadata().with_context(|| failed("read", path))?.len();
-            let path = path.to_owned();
-            files.push_back(FileToRead { path, from: u64::MAX, opened: Some(opened), length });
-        }
-        Ok(Snapshot { head, files })
-    }
-}
-
-/// The lock of those who write, if there is a head; it is free again when this is dropped.
-fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
-    let begun = Instant::now();
-    loop {
-        if !head.exists() {
-            return Ok(None);
-        }
-        let opened = Opened::read(head)?;
-        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if opened.is_at(head) => return Ok(Some(opened)),
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < PATIENCE => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                return Err(anyhow!("another process holds the log"))
-                    .with_context(|| failed("lock", head));
-            }
-            Err(error) => {
-                return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
-            }
-        }
-    }
 }
 
 /// A line that was found to be in its place.
@@ -193,6 +129,8 @@ struct Junk {
 struct Walk {
     path: PathBuf,
     head: Option<Head>,
+    /// The copy of the head in the state directory.
+    witness: Option<Head>,
     noted: Option<Hash>,
     /// `seq` and `prev` of the first line that is kept.
     kept: Option<(u64, Hash)>,
@@ -223,6 +161,7 @@ impl Walk {
         let mut walk = Walk {
             path: path.to_owned(),
             head,
+            witness: None,
             noted,
             kept: None,
             last: None,
@@ -385,6 +324,11 @@ impl Walk {
                 return self.wrong(&file, Some(number), what);
             }
         }
+        if self.witness.is_some_and(|witness| witness.seq == link.seq && witness.hash != hash) {
+            let what =
+                "this line was changed: the state directory notes another hash of it".to_owned();
+            return self.wrong(&file, Some(number), what);
+        }
         if self.report.lines == 0 {
             self.report.from = link.seq;
         }
@@ -528,6 +472,13 @@ impl Walk {
             self.report.to = last.link.seq;
             self.report.head = last.hash.to_string();
         }
+        if let Some(witness) = self.witness.filter(|witness| witness.seq > last) {
+            let missing = are(last.saturating_add(1), witness.seq);
+            let (file, line) = self.place();
+            let what = format!("{missing} missing behind this one: the state directory notes them");
+            self.wrong(&file, line, what);
+            return;
+        }
         match head {
             Ok(head) => self.compare(head),
             // Somebody was killed before there was a line.
@@ -542,12 +493,18 @@ impl Walk {
         }
     }
 
+    /// The line that was taken last.
+    fn place(&self) -> (Rc<Path>, Option<u64>) {
+        let last = self.last.as_ref();
+        let file = last.map_or_else(|| Rc::from(self.path.as_path()), |last| last.file.clone());
+        (file, last.map(|last| last.line))
+    }
+
     /// Compares the end with the head.
     fn compare(&mut self, head: &Head) {
-        let (file, line, seq) = match &self.last {
-            Some(last) => (last.file.clone(), Some(last.line), last.link.seq),
-            None => (Rc::from(self.path.as_path()), None, head.kept_from.saturating_sub(1)),
-        };
+        let (file, line) = self.place();
+        let before = head.kept_from.saturating_sub(1);
+        let seq = self.last.as_ref().map_or(before, |last| last.link.seq);
         if seq < head.seq {
             let missing = are(seq.saturating_add(1), head.seq);
             let from = rotated_path(&self.path, head.file_from);

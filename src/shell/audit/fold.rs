@@ -1,0 +1,268 @@
+//! Folds what repeats (SPEC S3): the first denial by a rule, refused line or dropped line is written whole, and what is
+//! like it is counted for a second and leaves as one line.
+//!
+//! What a client or server makes up cannot fill the table: it holds few tools, methods and reasons at a time. Beyond
+//! that, denials are told apart by their rule only; and beyond that by nothing but their kind.
+
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant};
+
+use crate::engine::line::Side;
+use crate::engine::record::Record;
+use crate::shell::clock::rfc3339;
+
+/// How long what is alike is counted.
+const SPAN: Duration = Duration::from_secs(1);
+/// So many things are told apart at once by all that they say …
+const FINE: usize = 16;
+/// … and so many by their rule or reason.
+const COARSE: usize = 8;
+
+/// What has happened lately, and how often.
+#[derive(Debug, Default)]
+pub(super) struct Folds {
+    hasher: RandomState,
+    folds: Vec<Fold>,
+}
+
+/// One thing that happens again and again.
+#[derive(Debug)]
+struct Fold {
+    key: u64,
+    level: usize,
+    /// When what was counted is written.
+    until: Instant,
+    /// How often it has happened since the last line that was written of it.
+    count: u64,
+    since_ms: u64,
+    last_ms: u64,
+    /// The members of one of these events, as JSON without braces.
+    sample: String,
+    /// The fields in which they differ.
+    various: &'static [&'static str],
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is written whole.
+    Whole,
+    /// It is counted. If it is the first one, what it says is kept in this place.
+    Counted { place: usize, count: u64 },
+}
+
+/// Several events that leave as one line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Folded {
+    /// The members of the line, as JSON without braces.
+    pub(super) members: String,
+    /// When the last of them happened.
+    pub(super) last_ms: u64,
+    /// How many they are.
+    pub(super) count: u64,
+}
+
+/// What two records have to share to be alike.
+#[derive(Hash, Clone, Copy)]
+struct Likeness<'r> {
+    kind: &'static str,
+    /// Who sent it, or what was decided.
+    who: &'r str,
+    enforced: bool,
+    /// The rule or the reason …
+    why: &'r str,
+    /// … and what it was about.
+    what: &'r str,
+}
+
+/// The fields of an event in which those that share less than all of it differ.
+const DIFFERING: [(&str, [&[&str]; 3]); 5] = [
+    ("call", [&[], &["tool"], &["rule", "tool"]]),
+    ("method_denied", [&[], &["method"], &["rule", "method"]]),
+    ("frame_refused", [&[], &[], &["reason"]]),
+    ("frame_dropped", [&[], &[], &["reason"]]),
+    ("tools_changed", [&[], &[], &[]]),
+];
+
+impl<'r> Likeness<'r> {
+    /// None for a record that is never folded: a call that went out, and what came of it.
+    fn of(record: &'r Record) -> Option<Self> {
+        let side = |side: &Side| match side {
+            Side::Client => "client",
+            Side::Server => "server",
+        };
+        let (kind, who, enforced, why, what) = match record {
+            Record::Call(call) if call.verdict.is_allowed() => return None,
+            Record::Answer { .. } => return None,
+            Record::Call(call) => {
+                ("call", call.verdict.outcome, true, call.verdict.rule.as_str(), call.tool.as_str())
+            }
+            Record::Method { from, method, rule, enforced, .. } => {
+                ("method_denied", side(from), *enforced, rule.as_str(), method.as_str())
+            }
+            Record::FrameRefused { from, reason, .. } => {
+                ("frame_refused", side(from), true, reason.as_str(), "")
+            }
+            Record::Dropped { from, reason, .. } => {
+                ("frame_dropped", side(from), true, *reason, "")
+            }
+            Record::ToolsChanged { by_policy } => ("tools_changed", "", *by_policy, "", ""),
+        };
+        Some(Likeness { kind, who, enforced, why, what })
+    }
+
+    /// With less to tell it apart by.
+    fn at(self, level: usize) -> Self {
+        match level {
+            0 => self,
+            1 => Likeness { what: "", ..self },
+            _ => Likeness { why: "", what: "", ..self },
+        }
+    }
+
+    fn differing(self, level: usize) -> &'static [&'static str] {
+        let row = DIFFERING.iter().find(|(kind, _)| *kind == self.kind);
+        row.and_then(|(_, fields)| fields.get(level)).copied().unwrap_or_default()
+    }
+}
+
+impl Folds {
+    /// Takes a record in: it is to be written, or it is like one that was written less than a second ago.
+    pub(super) fn admit(&mut self, record: &Record, now: Instant, wall_ms: u64) -> Fate {
+        let Some(likeness) = Likeness::of(record) else { return Fate::Whole };
+        self.folds.retain(|fold| fold.count > 0 || fold.until > now);
+        for (level, room) in [FINE, COARSE, usize::MAX].into_iter().enumerate() {
+            let key = self.hasher.hash_one((level, likeness.at(level)));
+            if let Some(place) = self.folds.iter().position(|fold| fold.key == key)
+                && let Some(fold) = self.folds.get_mut(place)
+            {
+                if fold.count == 0 {
+                    fold.since_ms = wall_ms;
+                }
+                fold.count = fold.count.saturating_add(1);
+                fold.last_ms = wall_ms;
+                return Fate::Counted { place, count: fold.count };
+            }
+            if self.folds.iter().filter(|fold| fold.level == level).count() < room {
+                self.folds.push(Fold {
+                    key,
+                    level,
+                    until: now.checked_add(SPAN).unwrap_or(now),
+                    count: 0,
+                    since_ms: wall_ms,
+                    last_ms: wall_ms,
+                    sample: String::new(),
+                    various: likeness.differing(level),
+                });
+                return Fate::Whole;
+            }
+        }
+        // The last level has room for everything.
+        Fate::Whole
+    }
+
+    /// What one of the events says that are counted at `place`; returns the bytes of what was kept before.
+    pub(super) fn sample(&mut self, place: usize) -> Option<&mut String> {
+        self.folds.get_mut(place).map(|fold| &mut fold.sample)
+    }
+
+    /// When [`Folds::take`] has something to hand out.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.folds.iter().filter(|fold| fold.count > 0).map(|fold| fold.until).min()
+    }
+
+    /// Hands out what was counted long enough; at the end of a session, everything.
+    pub(super) fn take(&mut self, now: Instant, is_end: bool) -> Vec<Folded> {
+        let mut taken = Vec::new();
+        for fold in &mut self.folds {
+            if fold.count == 0 || fold.until > now && !is_end {
+                continue;
+            }
+            let count = std::mem::take(&mut fold.count);
+            fold.until = now.checked_add(SPAN).unwrap_or(now);
+            let mut members = std::mem::take(&mut fold.sample);
+            if count > 1 {
+                let since = rfc3339(fold.since_ms);
+                // A string has no way to fail.
+                let _ = write!(members, r#","count":{count},"since":"{since}""#);
+                if !fold.various.is_empty() {
+                    let _ = write!(members, r#","various":{:?}"#, fold.various);
+                }
+            }
+            taken.push(Folded { members, last_ms: fold.last_ms, count });
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{COARSE, FINE, Fate, Folded, Folds};
+    use crate::engine::line::Side;
+    use crate::engine::record::{ArgumentsRecord, CallRecord, Record, Verdict};
+
+    fn call(tool: &str, rule: &str, outcome: &'static str) -> Record {
+        let (message, cause) = (String::new(), None);
+        Record::Call(Box::new(CallRecord {
+            id: "1".into(),
+            tool: tool.into(),
+            verdict: Verdict { outcome, rule: rule.into(), message, cause },
+            shadowed: None,
+            arguments: ArgumentsRecord::default(),
+            modern: false,
+            task: false,
+        }))
+    }
+
+    /// SPEC S3: a call that went out is never folded; of all else the first is whole.
+    #[test]
+    fn what_is_alike_is_counted_for_a_second() {
+        let mut folds = Folds::default();
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let denied = call("t", "/r", "denied");
+        for _ in 0..3 {
+            assert_eq!(folds.admit(&call("t", "/r", Verdict::ALLOWED), begun, 0), Fate::Whole);
+        }
+        assert_eq!(folds.admit(&denied, begun, 0), Fate::Whole);
+        assert_eq!(folds.due(), None);
+        for count in 1..=5 {
+            assert_eq!(folds.admit(&denied, begun, count), Fate::Counted { place: 0, count });
+        }
+        assert_eq!(folds.admit(&call("u", "/r", "denied"), begun, 0), Fate::Whole);
+        assert_eq!(folds.due(), Some(begun + second));
+        assert_eq!(folds.take(begun, false), []);
+        folds.sample(0).unwrap().push_str(r#""event":"call""#);
+        let since = r#","count":5,"since":"1970-01-01T00:00:00.001Z""#;
+        let members = format!(r#""event":"call"{since}"#);
+        assert_eq!(folds.take(begun + second, false), [Folded { members, last_ms: 5, count: 5 }]);
+        // It goes on: one line a second. Once it pauses, the next one is whole.
+        assert!(matches!(folds.admit(&denied, begun + second, 0), Fate::Counted { .. }));
+        assert_eq!(folds.take(begun + 2 * second, false).len(), 1);
+        assert_eq!(folds.admit(&denied, begun + 4 * second, 0), Fate::Whole);
+    }
+
+    /// Nobody fills the table, and nothing is lost from the counts.
+    #[test]
+    fn the_table_is_bounded() {
+        let mut folds = Folds::default();
+        let now = Instant::now();
+        let mut whole = 0;
+        for nth in 0..10_000_u64 {
+            let record = match nth % 3 {
+                0 => call(&format!("tool{nth}"), &format!("/r{nth}"), "denied"),
+                1 => call(&format!("tool{nth}"), "(default deny)", "denied"),
+                _ => Record::FrameRefused { from: Side::Client, reason: format!("bad {nth}") },
+            };
+            whole += u64::from(folds.admit(&record, now, 0) == Fate::Whole);
+        }
+        assert!(whole <= (FINE + COARSE + 12) as u64, "{whole} lines");
+        let taken = folds.take(now, true);
+        assert_eq!(taken.iter().map(|folded| folded.count).sum::<u64>() + whole, 10_000);
+        let any_tool = r#""various":["rule", "tool"]"#;
+        assert!(taken.iter().any(|folded| folded.members.contains(any_tool)), "{taken:?}");
+    }
+}
