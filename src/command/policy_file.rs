@@ -60,7 +60,7 @@ impl Findings {
         diagnostics.extend(outcomes.too_costly.map(too_costly));
         diagnostics.sort_by_key(|diagnostic| diagnostic.at);
         diagnostics.truncate(MAX_PROBLEMS);
-        let failed = outcomes.failed;
+        let failed = outcomes.failed.saturating_add(usize::from(outcomes.too_costly.is_some()));
         Findings { policy: Some(policy), diagnostics, tests: tests.len(), failed }
     }
 
@@ -73,8 +73,7 @@ impl Findings {
 
 /// The tests of a policy take too much work together, at this one.
 fn too_costly(example: &Example) -> Diagnostic {
-    let message =
-        format!("up to test `{}`, the tests take more than 2 s of work", example.name);
+    let message = format!("up to test `{}`, the tests take more than 2 s of work", example.name);
     let help = "fewer `times`, or shorter `arguments`, show the same";
     let pointer = format!("{}/expect", example.pointer);
     Diagnostic::from(Problem {

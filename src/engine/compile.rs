@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
 use super::example::{self, Example, Expect};
@@ -22,6 +21,7 @@ use super::source::{
     name_for_problem, open_bracket, pointer_of_key, string, word,
 };
 use super::value::{Kind, Str};
+use jiff::Timestamp;
 
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;

@@ -280,11 +280,7 @@ fn contains(value: Value<'_>, scalar: &Scalar, work: &mut Work) -> Result<Truth,
 }
 
 /// True if an element is equal. Undecidable if one of the scalar's type is, or if there is none of that type.
-fn has_element(
-    array: Value<'_>,
-    scalar: &Scalar,
-    work: &mut Work,
-) -> Result<Truth, TooCostly> {
+fn has_element(array: Value<'_>, scalar: &Scalar, work: &mut Work) -> Result<Truth, TooCostly> {
     let wanted = scalar.of_type();
     let mut doubt = Some(Undecidable::NoElement(Types::of(&[wanted])));
     let mut at = array.start();

@@ -112,12 +112,7 @@ impl Row {
 }
 
 impl Stray {
-    fn of(
-        name: &NamePattern,
-        pointer: &str,
-        tools: &[String],
-        work: &mut Work,
-    ) -> Option<Self> {
+    fn of(name: &NamePattern, pointer: &str, tools: &[String], work: &mut Work) -> Option<Self> {
         if tools.iter().any(|tool| name.matches_within(tool, work).unwrap_or(true)) {
             return None;
         }

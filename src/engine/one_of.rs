@@ -115,7 +115,9 @@ mod tests {
 
     #[test]
     fn a_plain_number_is_its_own_canonical_text() {
-        for text in ["0", "7", "10", "100", "999999999999999999", "1000000000000000000", "-1", "1.0"] {
+        for text in
+            ["0", "7", "10", "100", "999999999999999999", "1000000000000000000", "-1", "1.0"]
+        {
             let number = Decimal::read(text);
             assert_eq!(canonical(number), number.canonical(), "{text}");
         }

@@ -65,12 +65,7 @@ impl<'a> Arguments<'a> {
         Ok(Arguments { root, members, more, key_bytes })
     }
 
-    fn look_up(
-        &self,
-        key: &str,
-        left: usize,
-        work: &mut Work,
-    ) -> Result<Found<'a>, TooCostly> {
+    fn look_up(&self, key: &str, left: usize, work: &mut Work) -> Result<Found<'a>, TooCostly> {
         if self.more {
             return look_up_in(self.root, key, left, work);
         }

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn what_has_an_automaton_is_told_apart() {
-        let light = ["", "^a", "a.*b", r"(?i)\b(drop|delete)\b", r"^[\w.-]+@[a-z.]+$", "[0-9]{1,16}"];
+        let light =
+            ["", "^a", "a.*b", r"(?i)\b(drop|delete)\b", r"^[\w.-]+@[a-z.]+$", "[0-9]{1,16}"];
         for text in light {
             assert!(pattern(text).automaton.is_some(), "{text}");
         }
@@ -200,9 +201,21 @@ mod tests {
 
     #[test]
     fn an_automaton_and_a_search_agree() {
-        let texts = ["", "a", "ab", "xaxb", "é drop é", "drop", "dropé", "a\nb", "\u{212A}", "k", "x@y.z"];
-        let patterns =
-            ["", "^a", "a.*b", r"(?i)\bdrop\b", "^$", "b$", r"(?i)k", r"\Bx", "[^a]", "^.{2}$", r"\w@\w"];
+        let texts =
+            ["", "a", "ab", "xaxb", "é drop é", "drop", "dropé", "a\nb", "\u{212A}", "k", "x@y.z"];
+        let patterns = [
+            "",
+            "^a",
+            "a.*b",
+            r"(?i)\bdrop\b",
+            "^$",
+            "b$",
+            r"(?i)k",
+            r"\Bx",
+            "[^a]",
+            "^.{2}$",
+            r"\w@\w",
+        ];
         for text in patterns {
             let pattern = pattern(text);
             for searched in texts {

@@ -303,11 +303,7 @@ impl Tools {
     ///
     /// # Errors
     /// Less is left.
-    pub fn matching_within(
-        &self,
-        name: &str,
-        work: &mut Work,
-    ) -> Result<Matching<'_>, TooCostly> {
+    pub fn matching_within(&self, name: &str, work: &mut Work) -> Result<Matching<'_>, TooCostly> {
         /// Steps for an entry that matches: its rule is gone through several times.
         const ENTRY: u64 = 40;
         work.take(steps(name.len()))?;

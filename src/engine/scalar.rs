@@ -150,7 +150,9 @@ pub(super) fn ordering(
 }
 
 /// The text of a value that is a string; `None` if it has a lone surrogate.
-pub(super) fn text<'a>(value: Value<'a>, work: &mut Work) -> Result<Option<Cow<'a, str>>, TooCostly> {
+pub(super) fn text<'a>(
+    value: Value<'a>,
+    work: &mut Work,
+) -> Result<Option<Cow<'a, str>>, TooCostly> {
     value.as_str().map_or(Ok(None), |string| text_of(string, work))
 }
-

@@ -108,10 +108,10 @@ impl Undecidable {
             }
             Undecidable::NoElement(wanted) => format!("`{place}` has no element that is {wanted}"),
             Undecidable::OtherCase { .. } => {
-                format!("the key of `{place}` is there in another case only")
+                format!("`{place}` is there in another case only")
             }
             Undecidable::TwoCases { .. } => {
-                format!("beside `{place}` stands a key that differs by case only")
+                format!("`{place}` stands beside a key that differs by case only")
             }
             Undecidable::Proto { .. } => {
                 format!("`{place}` has a key `__proto__`, which some servers read as further keys")

@@ -256,8 +256,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
 
     /// Says what was found, and lets the client go on unless it waits for more. False if nobody listens.
     fn tell(&mut self, found: Found<T>, now: Instant) -> bool {
-        let waits =
-            self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
+        let waits = self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
         let asked = self.owes && (!waits || matches!(found, Found::New(_)));
         if !asked && matches!(found, Found::Nothing) {
             return true;
