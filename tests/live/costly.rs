@@ -14,10 +14,10 @@ const BOUND: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } els
 
 /// Thirty conditions, each of which goes through all elements.
 fn thirty() -> Value {
-    let conditions: Vec<Value> = (0..30)
-        .map(|nth| json!({ "path": format!("args.x[*].k{nth}"), "op": "exists", "value": false }))
-        .collect();
-    json!({ "version": "1", "default": "allow", "all_tools": { "deny_if": [{ "conditions": conditions }] } })
+    let condition = |nth| json!({ "path": format!("args.x[*].k{nth}"), "op": "eq", "value": 1 });
+    let clauses: Vec<Value> =
+        (0..30).map(|nth| json!({ "conditions": [condition(nth)] })).collect();
+    json!({ "version": "1", "default": "allow", "all_tools": { "deny_if": clauses } })
 }
 
 /// A call that would take more work than one may.
