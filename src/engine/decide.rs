@@ -1,6 +1,5 @@
 //! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::condition::{Condition, Truth};
@@ -11,10 +10,12 @@ use super::limits::{
 use super::mcp::ToolCall;
 use super::path::{ArgPath, Found};
 use super::policy::{
-    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId,
+    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Names, Policy, Rule, RuleId,
 };
-use super::value::Kind;
+use super::undecidable::{Types, Undecidable};
+use super::value::{Kind, Type};
 use super::visible::short_name;
+use super::work::{TooCostly, Work, steps};
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Denial {
     pub words: Option<String>,
     /// Which default words apply.
     pub cause: Cause,
+    /// Why a value could not be decided, if that is what stands behind the denial (SPEC W2).
+    pub doubt: Option<Box<str>>,
 }
 
 /// What a call comes to when it is not let through.
@@ -55,6 +58,8 @@ pub enum Cause {
     Limit(LimitReached),
     /// `action: require_approval` or `approval_if`.
     Approval,
+    /// The decision would take more work than one may (SPEC 3.5).
+    TooCostly,
     /// The counters cannot be read or written, for this reason.
     StateUnavailable(String),
     /// The call cannot be put on record, for this reason.
@@ -105,6 +110,7 @@ impl Permit {
             rule: RuleId::At(Arc::clone(&limit.pointer)),
             words: limit.on_deny.clone(),
             cause: Cause::Limit(LimitReached { what, retry_after_ms, costs_too_much }),
+            doubt: None,
         }
     }
 
@@ -153,7 +159,7 @@ pub enum Event<'e> {
     /// A condition is tried on what stands at its path.
     Trial(&'e Condition),
     /// What it was tried on, and what came of it: once, or once for each value of a path with `[*]`.
-    Sighting(Found<'e>, Truth),
+    Sighting(&'e Condition, Found<'e>, Truth),
     /// An entry of such a list has been gone through, its conditions before it: true if it holds.
     Clause(ClauseList, &'e Clause, bool),
     /// A limit, and what the call costs by it, if that can be said.
@@ -189,10 +195,11 @@ impl Observer for () {
 /// # Errors
 /// The denial that is enforced.
 pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Permit, Denial> {
-    decide_before(policy, call, Mode::forced_by(shadow), &mut ())
+    let work = &mut Work::of_decision();
+    decide_before(policy, call, Mode::forced_by(shadow), work, &mut ())
 }
 
-/// The same before an observer, and in a mode that may be forced on every rule.
+/// The same before an observer, in a mode that may be forced on every rule, with the work that is left.
 ///
 /// # Errors
 /// The denial that is enforced.
@@ -200,45 +207,72 @@ pub fn decide_before(
     policy: &Policy,
     call: &ToolCall<'_>,
     forced: Option<Mode>,
+    work: &mut Work,
     observer: &mut impl Observer,
 ) -> Result<Permit, Denial> {
-    let mut judge = Judge { policy, call, forced, shadowed: None, observer };
-    let mut matching = policy.tools.matching(&call.name);
-    let rule = judge.name(&matching)?;
-    matching.rules.extend(&policy.all_tools);
-    let rules = matching.rules;
-    for rule in &rules {
-        judge.action(rule)?;
-    }
-    for rule in &rules {
-        judge.require(rule)?;
-    }
-    for rule in &rules {
-        judge.deny_if(rule)?;
-    }
-    let mut permit =
-        Permit { rule, demands: Few::new(), limits: Few::new(), approval: None, shadowed: None };
-    for rule in &rules {
-        judge.limits(rule, &mut permit)?;
-    }
-    for rule in &rules {
-        if permit.approval.is_none() {
-            permit.approval = judge.approval(rule).map(Box::new);
-        }
+    let mut permit = Permit {
+        rule: RuleId::Named("(default allow)"),
+        demands: Few::new(),
+        limits: Few::new(),
+        approval: None,
+        shadowed: None,
+    };
+    let mut judge = Judge { policy, call, forced, shadowed: None, work, observer };
+    match judge.judge(&mut permit) {
+        Ok(()) => {}
+        Err(Halt::Denied(denial)) => return Err(*denial),
+        Err(Halt::TooCostly) => judge.too_costly()?,
     }
     permit.shadowed = judge.shadowed.map(Box::new);
     Ok(permit)
+}
+
+/// Why a decision ends before its last step.
+enum Halt {
+    Denied(Box<Denial>),
+    TooCostly,
+}
+
+impl From<TooCostly> for Halt {
+    fn from(_: TooCostly) -> Self {
+        Halt::TooCostly
+    }
+}
+
+/// True if a tool is to leave lists (SPEC 3.1), or more work than is left would show whether it is.
+#[must_use]
+pub fn is_cut(policy: &Policy, tool: &str, work: &mut Work) -> bool {
+    let is_cut = |work: &mut Work| {
+        Ok::<_, TooCostly>(
+            policy.hide.matches_within(tool, work)?
+                || policy.hide_denied && never_passes_within(policy, tool, work)?,
+        )
+    };
+    is_cut(work).unwrap_or(true)
 }
 
 /// True if no call of a tool could ever pass an enforced policy, whatever its arguments (SPEC 3.1,
 /// `hide_denied`).
 #[must_use]
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
-    let matching = policy.tools.matching(tool);
+    // With so much work it comes to an end.
+    never_passes_within(policy, tool, &mut Work::of(u64::MAX)).unwrap_or(true)
+}
+
+/// The same, if no more work is left than it takes.
+///
+/// # Errors
+/// Less is left.
+pub fn never_passes_within(
+    policy: &Policy,
+    tool: &str,
+    work: &mut Work,
+) -> Result<bool, TooCostly> {
+    let matching = policy.tools.matching_within(tool, work)?;
     let listed = policy.default == Effect::Allow || !matching.rules.is_empty();
-    !listed
-        || policy.is_confusable(tool, &matching)
-        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule))
+    Ok(!listed
+        || policy.is_confusable_within(tool, &matching, work)?
+        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule)))
 }
 
 /// True if no call passes a rule.
@@ -256,15 +290,14 @@ pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
 }
 
 /// What a policy cuts from lists, told by what decides it.
-#[derive(PartialEq, Eq)]
 enum Cuts<'p> {
     Nothing,
-    Hidden(BTreeSet<&'p str>),
+    Hidden(&'p Names),
     /// `hide_denied`, and no call at all passes.
     All,
     /// `hide_denied`: beside what is hidden it is the default and which entries are closed. Each entry counts, as
     /// names that can be mistaken for it are cut as well.
-    Denied(BTreeSet<&'p str>, Effect, BTreeMap<&'p str, bool>),
+    Denied(&'p Policy),
 }
 
 impl<'p> Cuts<'p> {
@@ -272,16 +305,38 @@ impl<'p> Cuts<'p> {
         if policy.document_mode(Mode::forced_by(shadow)) == Mode::Shadow {
             return Cuts::Nothing;
         }
-        let hidden: BTreeSet<&str> = policy.hide.iter().collect();
         if !policy.hide_denied {
-            return if hidden.is_empty() { Cuts::Nothing } else { Cuts::Hidden(hidden) };
+            return if policy.hide.is_empty() { Cuts::Nothing } else { Cuts::Hidden(&policy.hide) };
         }
         if policy.all_tools.as_ref().is_some_and(|rule| is_closed(policy, rule)) {
             return Cuts::All;
         }
-        let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
-        Cuts::Denied(hidden, policy.default, entries.collect())
+        Cuts::Denied(policy)
     }
+}
+
+impl PartialEq for Cuts<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Cuts::Nothing, Cuts::Nothing) | (Cuts::All, Cuts::All) => true,
+            (Cuts::Hidden(one), Cuts::Hidden(other)) => one.are(other),
+            (Cuts::Denied(one), Cuts::Denied(other)) => {
+                one.default == other.default
+                    && one.hide.are(&other.hide)
+                    && one.tools.rules().len() == other.tools.rules().len()
+                    && closed(one).eq(closed(other))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Each entry of `tools` and whether it is closed, by name.
+fn closed(policy: &Policy) -> impl Iterator<Item = (&str, bool)> {
+    let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
+    let mut entries: Vec<(&str, bool)> = entries.collect();
+    entries.sort_unstable();
+    entries.into_iter()
 }
 
 /// The steps of one decision, in their order.
@@ -290,20 +345,64 @@ struct Judge<'p, 'c, 'o, O> {
     call: &'p ToolCall<'c>,
     forced: Option<Mode>,
     shadowed: Option<Denial>,
+    work: &'o mut Work,
     observer: &'o mut O,
 }
 
 impl<O: Observer> Judge<'_, '_, '_, O> {
+    fn judge(&mut self, permit: &mut Permit) -> Result<(), Halt> {
+        let policy = self.policy;
+        self.work.take(passes_work(self.call))?;
+        let mut matching = policy.tools.matching_within(&self.call.name, self.work)?;
+        permit.rule = self.name(&matching)?;
+        matching.rules.extend(&policy.all_tools);
+        let rules = matching.rules;
+        for rule in &rules {
+            self.action(rule)?;
+        }
+        for rule in &rules {
+            self.require(rule)?;
+        }
+        for rule in &rules {
+            self.deny_if(rule)?;
+        }
+        for rule in &rules {
+            self.limits(rule, permit)?;
+        }
+        for rule in &rules {
+            if permit.approval.is_none() {
+                permit.approval = self.approval(rule)?.map(Box::new);
+            }
+        }
+        Ok(())
+    }
+
+    /// The work does not suffice. What no rule enforces is only noted; else the call is denied, as nobody can say
+    /// what the rules that are left would say of it.
+    fn too_costly(&mut self) -> Result<(), Denial> {
+        let policy = self.policy;
+        let rules = policy.tools.rules().iter().chain(&policy.all_tools);
+        let mut modes = rules.map(|rule| policy.mode_of(rule, self.forced));
+        let denial = Denial::too_costly();
+        if policy.document_mode(self.forced) == Mode::Enforce
+            || modes.any(|mode| mode == Mode::Enforce)
+        {
+            return Err(denial);
+        }
+        self.go_on(denial);
+        Ok(())
+    }
+
     /// hidden → confusable → not listed. Returns the entry that allows the tool.
-    fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Denial> {
+    fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Halt> {
         let mode = self.policy.document_mode(self.forced);
         let name = &self.call.name;
-        let is_hidden = self.policy.hide.matches(name);
+        let is_hidden = self.policy.hide.matches_within(name, self.work)?;
         self.observer.see(Event::Hide(is_hidden));
         if is_hidden {
             self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
         }
-        let is_confusable = self.policy.is_confusable(name, matching);
+        let is_confusable = self.policy.is_confusable_within(name, matching, self.work)?;
         self.observer.see(Event::Confusable(is_confusable));
         if is_confusable {
             self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
@@ -318,7 +417,7 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         Ok(RuleId::Named("(default allow)"))
     }
 
-    fn action(&mut self, rule: &Rule) -> Result<(), Denial> {
+    fn action(&mut self, rule: &Rule) -> Result<(), Halt> {
         match &rule.action {
             Some(action) if action.kind == ActionKind::Deny => {
                 self.observer.see(Event::Action(action));
@@ -333,37 +432,59 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         }
     }
 
-    fn require(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let Judge { call, observer, .. } = self;
-        let broken = rule.require.iter().find(|clause| {
-            let holds = clause.conditions.iter().all(|condition| {
+    fn require(&mut self, rule: &Rule) -> Result<(), Halt> {
+        let Judge { call, work, observer, .. } = self;
+        for clause in &rule.require {
+            work.take(CLAUSE)?;
+            let mut broken = None;
+            for condition in &clause.conditions {
                 observer.see(Event::Trial(condition));
-                condition.surely_holds(&call.arguments, |found, truth| {
-                    observer.see(Event::Sighting(found, truth));
-                })
-            });
-            observer.see(Event::Clause(ClauseList::Require, clause, holds));
-            !holds
-        });
-        self.deny_by(rule, broken)
+                let trial = condition.surely_holds(&call.arguments, work, |found, truth| {
+                    observer.see(Event::Sighting(condition, found, truth));
+                })?;
+                if !trial.holds {
+                    broken = Some(trial.doubt.map(|doubt| words(doubt, condition)));
+                    break;
+                }
+            }
+            observer.see(Event::Clause(ClauseList::Require, clause, broken.is_none()));
+            if let Some(doubt) = broken {
+                // In shadow mode the entries behind the first that is broken are not looked at either.
+                return self.deny_by(rule, clause, doubt);
+            }
+        }
+        Ok(())
     }
 
-    fn deny_if(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let met = self.first_met(ClauseList::DenyIf, &rule.deny_if);
-        self.deny_by(rule, met)
+    fn deny_if(&mut self, rule: &Rule) -> Result<(), Halt> {
+        match self.first_met(ClauseList::DenyIf, &rule.deny_if)? {
+            Some((clause, doubt)) => self.deny_by(rule, clause, doubt),
+            None => Ok(()),
+        }
     }
 
-    fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Denial> {
+    fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Halt> {
         let mode = self.policy.mode_of(rule, self.forced);
         for limit in &rule.limits {
-            let cost = self.cost(limit);
-            self.observer.see(Event::Limit(limit, cost));
-            let Some(cost) = cost else {
-                let from = limit.increment_from.clone();
-                let cause = from.map_or(Cause::Rule, Cause::Amount);
-                let rule = RuleId::At(Arc::clone(&limit.pointer));
-                self.deny(mode, rule, limit.on_deny.as_ref(), cause)?;
-                continue;
+            // A ledger compares each with each.
+            self.work.take(LIMIT.saturating_mul(steps(permit.demands.len()).saturating_add(10)))?;
+            let cost = self.cost(limit)?;
+            self.observer.see(Event::Limit(limit, cost.ok()));
+            let cost = match cost {
+                Ok(cost) => cost,
+                Err(doubt) => {
+                    let from = limit.increment_from.clone();
+                    let doubt = doubt.zip(from.as_ref()).map(|(doubt, path)| path.words(doubt));
+                    let denial = Denial {
+                        outcome: Outcome::Denied,
+                        rule: RuleId::At(Arc::clone(&limit.pointer)),
+                        words: limit.on_deny.clone(),
+                        cause: from.map_or(Cause::Rule, Cause::Amount),
+                        doubt: doubt.map(String::into_boxed_str),
+                    };
+                    self.end(mode, denial)?;
+                    continue;
+                }
             };
             permit.demands.push(Demand {
                 counter: limit.counter.clone(),
@@ -377,67 +498,97 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
     }
 
     /// The first reason of `rule` for asking a human, if it is enforced.
-    fn approval(&mut self, rule: &Rule) -> Option<Denial> {
+    fn approval(&mut self, rule: &Rule) -> Result<Option<Denial>, TooCostly> {
         let action =
             rule.action.as_ref().filter(|action| action.kind == ActionKind::RequireApproval);
-        let (pointer, words) = if let Some(action) = action {
+        let (pointer, words, doubt) = if let Some(action) = action {
             self.observer.see(Event::Action(action));
-            (&action.pointer, action.reason.clone())
+            (&action.pointer, action.reason.clone(), None)
         } else {
-            let clause = self.first_met(ClauseList::ApprovalIf, &rule.approval_if)?;
-            (&clause.pointer, clause.message.clone())
+            match self.first_met(ClauseList::ApprovalIf, &rule.approval_if)? {
+                Some((clause, doubt)) => (&clause.pointer, clause.message.clone(), doubt),
+                None => return Ok(None),
+            }
         };
         let denial = Denial {
             outcome: Outcome::ApprovalRequired,
             rule: RuleId::At(Arc::clone(pointer)),
             words,
             cause: Cause::Approval,
+            doubt,
         };
         match self.policy.mode_of(rule, self.forced) {
-            Mode::Enforce => Some(denial),
+            Mode::Enforce => Ok(Some(denial)),
             Mode::Shadow => {
                 self.go_on(denial);
-                None
+                Ok(None)
             }
         }
     }
 
-    fn first_met<'r>(&mut self, list: ClauseList, clauses: &'r [Clause]) -> Option<&'r Clause> {
-        let Judge { call, observer, .. } = self;
-        clauses.iter().find(|clause| {
-            let holds = clause.conditions.iter().all(|condition| {
+    /// The first entry of which every condition may hold, and why one of them could not be decided.
+    fn first_met<'r>(
+        &mut self,
+        list: ClauseList,
+        clauses: &'r [Clause],
+    ) -> Result<Option<(&'r Clause, Option<Box<str>>)>, TooCostly> {
+        let Judge { call, work, observer, .. } = self;
+        for clause in clauses {
+            work.take(CLAUSE)?;
+            let mut holds = true;
+            let mut doubt = None;
+            for condition in &clause.conditions {
                 observer.see(Event::Trial(condition));
-                condition.may_hold(&call.arguments, |found, truth| {
-                    observer.see(Event::Sighting(found, truth));
-                })
-            });
+                let trial = condition.may_hold(&call.arguments, work, |found, truth| {
+                    observer.see(Event::Sighting(condition, found, truth));
+                })?;
+                holds = trial.holds;
+                if !holds {
+                    break;
+                }
+                if let (None, Some(why)) = (doubt, trial.doubt) {
+                    doubt = Some((why, condition));
+                }
+            }
             observer.see(Event::Clause(list, clause, holds));
-            holds
-        })
+            if holds {
+                return Ok(Some((clause, doubt.map(|(why, condition)| words(why, condition)))));
+            }
+        }
+        Ok(None)
     }
 
-    fn deny_by(&mut self, rule: &Rule, clause: Option<&Clause>) -> Result<(), Denial> {
-        let Some(clause) = clause else { return Ok(()) };
-        let mode = self.policy.mode_of(rule, self.forced);
-        self.deny(
-            mode,
-            RuleId::At(Arc::clone(&clause.pointer)),
-            clause.message.as_ref(),
-            Cause::Rule,
-        )
+    fn deny_by(
+        &mut self,
+        rule: &Rule,
+        clause: &Clause,
+        doubt: Option<Box<str>>,
+    ) -> Result<(), Halt> {
+        let denial = Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::At(Arc::clone(&clause.pointer)),
+            words: clause.message.clone(),
+            cause: Cause::Rule,
+            doubt,
+        };
+        self.end(self.policy.mode_of(rule, self.forced), denial)
     }
 
-    /// Ends the decision, or in shadow mode notes what would have ended it.
     fn deny(
         &mut self,
         mode: Mode,
         rule: RuleId,
         words: Option<&String>,
         cause: Cause,
-    ) -> Result<(), Denial> {
-        let denial = Denial { outcome: Outcome::Denied, rule, words: words.cloned(), cause };
+    ) -> Result<(), Halt> {
+        let words = words.cloned();
+        self.end(mode, Denial { outcome: Outcome::Denied, rule, words, cause, doubt: None })
+    }
+
+    /// Ends the decision, or in shadow mode notes what would have ended it.
+    fn end(&mut self, mode: Mode, denial: Denial) -> Result<(), Halt> {
         match mode {
-            Mode::Enforce => Err(denial),
+            Mode::Enforce => Err(Halt::Denied(Box::new(denial))),
             Mode::Shadow => {
                 self.go_on(denial);
                 Ok(())
@@ -451,14 +602,51 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         self.shadowed.get_or_insert(denial);
     }
 
-    /// What the call costs by `limit`; `None` if its amount is absent, undecidable, negative or out of range
-    /// (SPEC P10).
-    fn cost(&self, limit: &Limit) -> Option<Amount> {
-        let Some(path) = &limit.increment_from else { return Some(limit.increment) };
-        let Found::Value(value) = path.find(&self.call.arguments) else { return None };
-        let Kind::Number(number) = value.kind() else { return None };
-        amount_of(number)?.times(limit.increment)
+    /// What the call costs by `limit`; an error if its amount is absent, undecidable, negative or out of range
+    /// (SPEC P10), with what stands in the way of reading it.
+    fn cost(&mut self, limit: &Limit) -> Result<Result<Amount, Option<Undecidable>>, TooCostly> {
+        let Some(path) = &limit.increment_from else { return Ok(Ok(limit.increment)) };
+        let value = match path.find(&self.call.arguments, self.work)? {
+            Found::Value(value) => value,
+            Found::Absent => return Ok(Err(None)),
+            Found::Doubtful(doubt) => return Ok(Err(Some(doubt))),
+        };
+        let found = value.of_type();
+        if found != Type::Number {
+            let wanted = Types::of(&[Type::Number]);
+            return Ok(Err(Some(Undecidable::Type { found, wanted })));
+        }
+        self.work.take(steps(value.text().len()).saturating_mul(8))?;
+        let Kind::Number(number) = value.kind() else { return Ok(Err(None)) };
+        if number.is_beyond_double() {
+            return Ok(Err(Some(Undecidable::BeyondDouble)));
+        }
+        let cost = amount_of(number).and_then(|amount| amount.times(limit.increment));
+        Ok(cost.ok_or(None))
     }
+}
+
+/// Steps for what is done with a call's arguments beside the decision: their names go on record, and a call of
+/// 2026-07-28 is hashed, so that its retry is known.
+fn passes_work(call: &ToolCall<'_>) -> u64 {
+    let hashes = match (call.modern, call.request_state.is_some()) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 3,
+    };
+    let hashing = steps(call.arguments.text().len()).saturating_mul(hashes);
+    hashing.saturating_add(call.arguments.names_work())
+}
+
+/// Steps for an entry of `require`, `deny_if` or `approval_if`, beside its conditions.
+const CLAUSE: u64 = 10;
+
+/// Steps for a limit, and for each limit before it.
+const LIMIT: u64 = 8;
+
+/// Why a condition cannot be decided, for people.
+fn words(doubt: Undecidable, condition: &Condition) -> Box<str> {
+    condition.path.words(doubt).into()
 }
 
 /// A number as an amount, if it is one: not negative, not above 10^15, at most 9 digits after the point.
@@ -479,12 +667,33 @@ impl Denial {
             rule: RuleId::Named("(state unavailable)"),
             words: None,
             cause: Cause::StateUnavailable(reason),
+            doubt: None,
+        }
+    }
+
+    /// The denial of a call whose decision would take too much work (SPEC 3.5).
+    #[must_use]
+    pub fn too_costly() -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(too costly)"),
+            words: None,
+            cause: Cause::TooCostly,
+            doubt: None,
         }
     }
 
     /// What the agent reads, without the mark before it (SPEC W2).
     #[must_use]
     pub fn message(&self, tool: &str) -> String {
+        let message = self.message_without_doubt(tool);
+        match &self.doubt {
+            Some(doubt) => [&message, " (", doubt, ".)"].concat(),
+            None => message,
+        }
+    }
+
+    fn message_without_doubt(&self, tool: &str) -> String {
         let tool = short_name(tool);
         let about = |rest: &str| ["Tool `", &tool, "` ", rest].concat();
         let own = |rest: &str| self.words.clone().unwrap_or_else(|| about(rest));
@@ -500,6 +709,9 @@ impl Denial {
             )),
             Cause::Limit(limit) => limit.message(self.words.as_deref()),
             Cause::Approval => own("needs the approval of a human."),
+            Cause::TooCostly => about(
+                "is denied by policy: checking these arguments would take too much work. Send less in one call.",
+            ),
             Cause::StateUnavailable(_) => {
                 about("is denied by policy: its counters are unavailable just now.")
             }
@@ -517,6 +729,7 @@ impl Denial {
             rule: RuleId::Named("(audit unavailable)"),
             words: None,
             cause: Cause::AuditUnavailable(reason),
+            doubt: None,
         }
     }
 

@@ -6,6 +6,7 @@
 use super::path::{Arguments, Named};
 use super::record::ArgumentsRecord;
 use super::value::{Kind, Member, Str, Value};
+use super::work::Work;
 
 /// How many keys are recorded.
 const MAX_KEYS: usize = 64;
@@ -20,6 +21,9 @@ const LEAST_BYTES: usize = 8;
 /// How deep a value is looked into that is too long for its share, and that no rule looks into: each level costs a walk
 /// over all of it.
 const MAX_DEPTH: usize = 3;
+
+/// How many steps all values take at most: each level of nesting is gone through anew.
+const MAX_WORK: u64 = 50_000_000;
 
 /// Marks what was cut.
 const CUT: &str = "…";
@@ -39,8 +43,9 @@ pub fn record(arguments: &Arguments<'_>, with_values: bool, named: &Named<'_>) -
     let more = count.saturating_sub(members.len());
     let values = with_values.then(|| {
         let mut out = String::new();
+        let mut work = Work::of(MAX_WORK);
         let members: Vec<_> = members.iter().map(|(_, member)| *member).collect();
-        object(&mut out, &members, more > 0, named, MAX_VALUE_BYTES, MAX_DEPTH);
+        object(&mut out, &members, more > 0, named, MAX_VALUE_BYTES, MAX_DEPTH, &mut work);
         out
     });
     let keys = members.into_iter().map(|(key, _)| key).collect();
@@ -86,6 +91,7 @@ fn object(
     named: &Named<'_>,
     room: usize,
     depth: usize,
+    work: &mut Work,
 ) {
     let keys: Vec<String> =
         members.iter().map(|member| cut(member.key, MAX_STRING_BYTES)).collect();
@@ -98,7 +104,7 @@ fn object(
         between = ",";
         push_string(out, key);
         out.push(':');
-        value(out, member.value, &named.below(member.key), share, depth);
+        value(out, member.value, &named.below(member.key), share, depth, work);
     }
     out.push_str(match (has_more, between) {
         (true, "{") => r#"{"…":"…"}"#,
@@ -109,7 +115,14 @@ fn object(
 }
 
 /// Writes the first elements of an array into so much `room`.
-fn array(out: &mut String, item: Value<'_>, named: &Named<'_>, room: usize, depth: usize) {
+fn array(
+    out: &mut String,
+    item: Value<'_>,
+    named: &Named<'_>,
+    room: usize,
+    depth: usize,
+    work: &mut Work,
+) {
     let most = room.div_ceil(LEAST_BYTES).max(1);
     let mut elements: Vec<Value<'_>> = item.elements().take(most.saturating_add(1)).collect();
     let has_more = elements.len() > most;
@@ -120,7 +133,7 @@ fn array(out: &mut String, item: Value<'_>, named: &Named<'_>, room: usize, dept
     for element in elements {
         out.push_str(between);
         between = ",";
-        value(out, element, &named, share, depth);
+        value(out, element, &named, share, depth, work);
     }
     out.push_str(match (has_more, between) {
         (true, _) => r#","…"]"#,
@@ -131,19 +144,29 @@ fn array(out: &mut String, item: Value<'_>, named: &Named<'_>, room: usize, dept
 
 /// Writes a value into so much `room`, more or less. What fits is written as it is, however deep: a frame goes no
 /// deeper than 512.
-fn value(out: &mut String, item: Value<'_>, named: &Named<'_>, room: usize, depth: usize) {
+fn value(
+    out: &mut String,
+    item: Value<'_>,
+    named: &Named<'_>,
+    room: usize,
+    depth: usize,
+    work: &mut Work,
+) {
     let is_long = item.text().len() > room;
     let below = if is_long { depth.saturating_sub(1) } else { depth };
     match item.kind() {
-        Kind::Object | Kind::Array if is_long && depth == 0 && named.is_empty() => {
+        Kind::Object | Kind::Array
+            if is_long && depth == 0 && named.is_empty()
+                || work.walk(item.text().len()).is_err() =>
+        {
             push_string(out, CUT);
         }
         Kind::Object => {
             let most = room.div_ceil(LEAST_BYTES).max(1);
             let (members, has_more) = first_members(item, named, most);
-            object(out, &members, has_more, named, room, below);
+            object(out, &members, has_more, named, room, below, work);
         }
-        Kind::Array => array(out, item, named, room, below),
+        Kind::Array => array(out, item, named, room, below, work),
         Kind::String(text) => push_string(out, &cut(text, MAX_STRING_BYTES.min(room))),
         Kind::Number(_) if item.text().len() > MAX_STRING_BYTES => push_string(out, CUT),
         Kind::Number(_) | Kind::Null | Kind::Bool(_) => out.push_str(item.text()),

@@ -9,7 +9,12 @@ pub mod policy;
 
 pub mod condition;
 pub mod name;
+pub mod one_of;
 pub mod path;
+pub mod pattern;
+pub mod scalar;
+pub mod undecidable;
+pub mod work;
 
 pub mod compile;
 pub mod source;
