@@ -5,21 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 39] = [
+const ENGINE: [(&str, &[&str]); 41] = [
     ("answer", &["frame"]),
     ("class", &[]),
-    ("classify", &["class", "name", "words"]),
+    ("classify", &["class", "words"]),
     (
         "compile",
         &[
             "condition",
             "decide",
             "example",
+            "hints",
             "json",
             "limits",
             "name",
             "path",
             "policy",
+            "shape",
             "source",
             "value",
         ],
@@ -33,6 +35,7 @@ const ENGINE: [(&str, &[&str]); 39] = [
     ("extend", &["json", "proposal", "value"]),
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy"]),
     ("frame", &["json", "value"]),
+    ("hints", &["path"]),
     ("in_flight", &["frame"]),
     ("inquiry", &["answer", "frame", "json", "mcp"]),
     ("json", &["keys", "scan", "value"]),
@@ -54,7 +57,7 @@ const ENGINE: [(&str, &[&str]); 39] = [
         ],
     ),
     ("listing", &["decimal", "value"]),
-    ("matrix", &["decide", "name", "policy"]),
+    ("matrix", &["decide", "name", "policy", "words"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &[]),
     ("observed", &["class", "classify", "limits", "proposal"]),
@@ -84,12 +87,13 @@ const ENGINE: [(&str, &[&str]); 39] = [
             "value",
         ],
     ),
-    ("source", &["name", "value"]),
+    ("shape", &["hints"]),
+    ("source", &["hints", "name", "shape", "value"]),
     ("step", &["answer", "decide", "frame", "in_flight", "limits", "record"]),
     ("scan", &[]),
     ("value", &["decimal", "name", "scan"]),
     ("visible", &[]),
-    ("words", &["class"]),
+    ("words", &["class", "name"]),
     ("mod", &[]),
 ];
 

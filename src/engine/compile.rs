@@ -9,6 +9,7 @@ use regex::{Regex, RegexBuilder};
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
 use super::example::{self, Example, Expect};
+use super::hints;
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
 use super::name::NamePattern;
@@ -17,9 +18,10 @@ use super::policy::{
     Action, ActionKind, Clause, Effect, Limit, MethodRule, Methods, Mode, Names, Policy, Rule,
     Tools,
 };
+use super::shape::{ASKING, CLAUSE, CONDITION, DOCUMENT, LIMIT, RATE_LIMIT, RULE, Shape, TEST};
 use super::source::{
     Entry, Fields, Node, Place, Problem, Problems, boolean, elements, entries, name,
-    name_for_problem, open_bracket, pointer_of_key, string, word,
+    name_for_problem, open_bracket, pointer_of_key, string, word, word_or,
 };
 use super::value::{Kind, Str};
 
@@ -32,33 +34,6 @@ const REGEX_SIZES: [usize; 4] = [32 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 
 /// The most that the patterns of a policy may take together, in bytes.
 const ALL_REGEX_BYTES: usize = 256 * 1024 * 1024;
 
-const DOCUMENT: [&str; 11] = [
-    "$schema",
-    "version",
-    "description",
-    "default",
-    "mode",
-    "hide",
-    "hide_denied",
-    "all_tools",
-    "tools",
-    "methods",
-    "tests",
-];
-const RULE: [&str; 9] = [
-    "description",
-    "mode",
-    "action",
-    "reason",
-    "require",
-    "deny_if",
-    "approval_if",
-    "limits",
-    "rate_limit",
-];
-const LIMIT: [&str; 8] =
-    ["counter", "window", "max", "scope", "increment", "increment_from", "on_deny", "align"];
-const TEST: [&str; 7] = ["name", "tool", "arguments", "at", "times", "expect", "rule"];
 const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 const SCOPES: [(&str, Scope); 3] =
@@ -156,21 +131,22 @@ struct Compiler {
 /// `None` means that a problem has been added.
 impl Compiler {
     fn document(&mut self, root: &Node<'_>) -> Option<(Policy, Vec<Example>)> {
-        let fields = Fields::open(root, &DOCUMENT, &mut self.problems)?;
+        let fields = Fields::open(root, DOCUMENT, &mut self.problems)?;
         for text in ["$schema", "description"] {
             fields.get(text).and_then(|node| string(&node, &mut self.problems));
         }
         let help = "callgate reads version `\"1\"`";
         if let Some(version) = fields.require("version", help, &mut self.problems) {
-            word(&version, &[("1", ())], &mut self.problems);
+            word(&version, &[("1", ())], hints::VERSIONS, &mut self.problems);
         }
         let help =
             "`\"deny\"` or `\"allow\"`: what happens to a tool that no entry of `tools` matches";
         let default = fields
             .require("default", help, &mut self.problems)
-            .and_then(|node| word(&node, &EFFECTS, &mut self.problems));
-        let mode =
-            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+            .and_then(|node| word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems));
+        let mode = self.optional(&fields, "mode", |this, node| {
+            word(node, &MODES, hints::MODES, &mut this.problems)
+        });
         let hide = fields.get("hide").map(|node| self.names(&node)).unwrap_or_default();
         let hide_denied =
             self.optional(&fields, "hide_denied", |this, node| boolean(node, &mut this.problems));
@@ -192,7 +168,7 @@ impl Compiler {
 
     /// An entry of `tests` (SPEC P16).
     fn example(&mut self, node: &Node<'_>) -> Option<Example> {
-        let fields = Fields::open(node, &TEST, &mut self.problems)?;
+        let fields = Fields::open(node, TEST, &mut self.problems)?;
         let text = |this: &mut Self, name: &str, help: &str| {
             let node = fields.require(name, help, &mut this.problems);
             node.and_then(|node| string(&node, &mut this.problems))
@@ -213,7 +189,8 @@ impl Compiler {
         let help = "`allow`, `deny`, `ask` or `hide`";
         let expect_node = fields.require("expect", help, &mut self.problems);
         let expect_at = expect_node.as_ref().map(|node| node.value.start());
-        let expect = expect_node.and_then(|node| word(&node, &Expect::WORDS, &mut self.problems));
+        let expect = expect_node
+            .and_then(|node| word(&node, &Expect::WORDS, hints::EXPECTS, &mut self.problems));
         let rule = self.optional(&fields, "rule", |this, node| {
             string(node, &mut this.problems).map(|rule| (rule, node.value.start()))
         });
@@ -279,7 +256,8 @@ impl Compiler {
     }
 
     fn tools(&mut self, node: &Node<'_>) -> Tools {
-        let entries = entries(node, &mut self.problems);
+        let example = r#"{ "search": {}, "delete_*": { "action": "deny" } }"#;
+        let entries = entries(node, example, &mut self.problems);
         let rules = entries.iter().filter_map(|entry| {
             Some((NamePattern::new(&entry.name), self.rule(&entry.node, &entry.name)?))
         });
@@ -288,7 +266,9 @@ impl Compiler {
 
     fn methods(&mut self, node: &Node<'_>) -> Methods {
         let mut rules = Vec::new();
-        for Entry { name, name_at, node } in entries(node, &mut self.problems) {
+        let example = r#"{ "sampling/createMessage": "deny" }"#;
+        for Entry { name, name_at, node } in entries(node, example, &mut self.problems) {
+            let effect = word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems);
             let pattern = NamePattern::new(&name);
             let unreachable = match &pattern {
                 NamePattern::Exact(name) => Methods::UNTOUCHABLE.contains(&name.as_str()),
@@ -308,7 +288,7 @@ impl Compiler {
                 self.problems.add_at(name_at, node.pointer, message, Some(help));
                 continue;
             }
-            if let Some(effect) = word(&node, &EFFECTS, &mut self.problems) {
+            if let Some(effect) = effect {
                 rules.push((pattern, MethodRule { effect, pointer: node.pointer.into() }));
             }
         }
@@ -317,19 +297,20 @@ impl Compiler {
 
     /// `key` is the rule's name as written: a `rate_limit` counts under it.
     fn rule(&mut self, node: &Node<'_>, key: &str) -> Option<Rule> {
-        let fields = Fields::open(node, &RULE, &mut self.problems)?;
+        let fields = Fields::open(node, RULE, &mut self.problems)?;
         fields.get("description").and_then(|node| string(&node, &mut self.problems));
-        let mode =
-            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+        let mode = self.optional(&fields, "mode", |this, node| {
+            word(node, &MODES, hints::MODES, &mut this.problems)
+        });
         let reason =
             self.optional(&fields, "reason", |this, node| string(node, &mut this.problems));
         let action = self.optional(&fields, "action", |this, node| {
-            let kind = word(node, &ACTIONS, &mut this.problems)??;
+            let kind = word(node, &ACTIONS, hints::ACTIONS, &mut this.problems)??;
             Some(Action { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
         });
-        let require = self.clauses(&fields, "require", "on_deny");
-        let deny_if = self.clauses(&fields, "deny_if", "on_deny");
-        let approval_if = self.clauses(&fields, "approval_if", "reason");
+        let require = self.clauses(&fields, "require", CLAUSE);
+        let deny_if = self.clauses(&fields, "deny_if", CLAUSE);
+        let approval_if = self.clauses(&fields, "approval_if", ASKING);
         let mut limits = self.list(&fields, "limits", Self::limit);
         limits.extend(fields.get("rate_limit").and_then(|node| self.rate_limit(&node, key)));
         let limits = limits.into_iter().map(Arc::new).collect();
@@ -337,12 +318,13 @@ impl Compiler {
         Some(Rule { pointer, mode, action, require, deny_if, approval_if, limits })
     }
 
-    fn clauses(&mut self, fields: &Fields<'_>, name: &str, message: &str) -> Vec<Clause> {
-        self.list(fields, name, |this, node| this.clause(node, message))
+    fn clauses(&mut self, fields: &Fields<'_>, name: &str, shape: Shape) -> Vec<Clause> {
+        self.list(fields, name, |this, node| this.clause(node, shape))
     }
 
-    fn clause(&mut self, node: &Node<'_>, message: &str) -> Option<Clause> {
-        let fields = Fields::open(node, &["conditions", message], &mut self.problems)?;
+    fn clause(&mut self, node: &Node<'_>, shape: Shape) -> Option<Clause> {
+        let fields = Fields::open(node, shape, &mut self.problems)?;
+        let [_, message] = shape.fields else { return None };
         let words = self.optional(&fields, message, |this, node| string(node, &mut this.problems));
         let help = "a list of `{\"path\", \"op\", \"value\"}`";
         let list = fields.require("conditions", help, &mut self.problems)?;
@@ -352,13 +334,19 @@ impl Compiler {
     }
 
     fn condition(&mut self, node: &Node<'_>) -> Option<Condition> {
-        let fields = Fields::open(node, &["path", "op", "value"], &mut self.problems)?;
+        let fields = Fields::open(node, CONDITION, &mut self.problems)?;
         let help = "where to look, such as `args.width`";
         let path = fields.require("path", help, &mut self.problems);
         let path = path.and_then(|node| self.path(&node));
         let op = fields.require("op", "an operator such as `eq`", &mut self.problems);
         let value = fields.require("value", "what to compare with", &mut self.problems);
-        let op = op.and_then(|node| word(&node, &OPERATORS, &mut self.problems))?;
+        let text = value.as_ref().and_then(|node| node.value.as_str()).and_then(Str::decode);
+        let hint = |op: &str| {
+            hints::operator(op)
+                .map(str::to_owned)
+                .or_else(|| hints::no_operator(op, text.as_deref()))
+        };
+        let op = op.and_then(|node| word_or(&node, &OPERATORS, hint, &mut self.problems))?;
         let test = value.and_then(|node| self.test(op, &node))?;
         Some(Condition { path: path?, test })
     }
@@ -366,7 +354,8 @@ impl Compiler {
     fn path(&mut self, node: &Node<'_>) -> Option<ArgPath> {
         let text = string(node, &mut self.problems)?;
         let parsed = ArgPath::parse(&text);
-        parsed.map_err(|error| self.problems.add(node, error.message, None)).ok()
+        let help = || Some(format!("did you mean `{}`?", hints::path(&text)?));
+        parsed.map_err(|error| self.problems.add(node, error.message, help())).ok()
     }
 
     fn test(&mut self, op: Operator, node: &Node<'_>) -> Option<Test> {
@@ -431,7 +420,8 @@ impl Compiler {
             }
             return None;
         }
-        nodes.iter().map(|node| self.scalar(node)).collect()
+        let scalars: Vec<_> = nodes.iter().map(|node| self.scalar(node)).collect();
+        scalars.into_iter().collect()
     }
 
     fn scalar(&mut self, node: &Node<'_>) -> Option<Scalar> {
@@ -441,7 +431,10 @@ impl Compiler {
             Kind::Number(number) => Some(Scalar::Number(number.text().to_owned())),
             Kind::String(_) => string(node, &mut self.problems).map(Scalar::String),
             Kind::Array | Kind::Object => {
-                self.problems.wrong_type(node, "a string, a number, `true`, `false` or `null`");
+                let is_list = matches!(node.value.kind(), Kind::Array);
+                let help = is_list.then(|| "`in` and `not_in` compare with a list".to_owned());
+                let expected = "a string, a number, `true`, `false` or `null`";
+                self.problems.wrong_type_with(node, expected, help);
                 None
             }
         }
@@ -459,14 +452,14 @@ impl Compiler {
     }
 
     fn limit(&mut self, node: &Node<'_>) -> Option<Limit> {
-        let fields = Fields::open(node, &LIMIT, &mut self.problems)?;
+        let fields = Fields::open(node, LIMIT, &mut self.problems)?;
         let name = fields.require("counter", "the counter's name", &mut self.problems);
         let name = name.and_then(|node| self.counter_name(&node));
         let window = self.window_field(&fields);
         let max = fields.require("max", "how much a window lets through", &mut self.problems);
         let max = max.and_then(|node| self.amount(&node));
         let calendar = self.optional(&fields, "align", |this, node| {
-            word(node, &[("calendar", ())], &mut this.problems)
+            word(node, &[("calendar", ())], hints::ALIGNS, &mut this.problems)
         });
         let scope = self.scope(&fields, window);
         let increment = self.optional(&fields, "increment", Self::amount);
@@ -492,7 +485,15 @@ impl Compiler {
     }
 
     fn rate_limit(&mut self, node: &Node<'_>, key: &str) -> Option<Limit> {
-        let fields = Fields::open(node, &["max", "window"], &mut self.problems)?;
+        if !node.value.is_object() {
+            let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
+            let number = matches!(node.value.kind(), Kind::Number(_));
+            let text =
+                if number { format!("{}/minute", node.value.text()) } else { text.into_owned() };
+            self.problems.wrong_type_with(node, "an object", Some(hints::rate(&text)));
+            return None;
+        }
+        let fields = Fields::open(node, RATE_LIMIT, &mut self.problems)?;
         let max = fields.require("max", "how many calls a window lets through", &mut self.problems);
         let max = max.and_then(|node| self.amount(&node));
         let window = self.window_field(&fields)?;
@@ -525,7 +526,7 @@ impl Compiler {
         let Some(node) = fields.get("scope") else {
             return Some(if session { Scope::Session } else { Scope::Grant });
         };
-        let scope = word(&node, &SCOPES, &mut self.problems)?;
+        let scope = word(&node, &SCOPES, hints::SCOPES, &mut self.problems)?;
         if session && scope != Scope::Session {
             let help = "leave `scope` out, or say `session`".to_owned();
             self.problems.add(&node, "a limit per session has no other scope", Some(help));
@@ -542,7 +543,7 @@ impl Compiler {
                 let named = NAMED_WINDOWS.map(|(name, seconds)| (name, Window::Sliding(seconds)));
                 let [minute, hour, day, week] = named;
                 let words = [minute, hour, day, week, ("session", Window::Session)];
-                word(&node, &words, &mut self.problems)
+                word_or(&node, &words, hints::window, &mut self.problems)
             }
             Kind::Number(number) => {
                 let seconds = number.scaled(0).filter(|_| !number.is_negative());
@@ -569,7 +570,12 @@ impl Compiler {
         };
         if amount.is_none() {
             let expected = "a number from 0 to 10^15 with at most 9 digits after the point";
-            self.problems.wrong_type(node, expected);
+            let text = node.value.as_str().and_then(Str::decode);
+            self.problems.wrong_type_with(
+                node,
+                expected,
+                text.and_then(|text| hints::number(&text)),
+            );
         }
         amount
     }

@@ -12,6 +12,8 @@ pub mod name;
 pub mod path;
 
 pub mod compile;
+pub mod hints;
+pub mod shape;
 pub mod source;
 
 mod contradiction;
