@@ -5,16 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 44] = [
+const ENGINE: [(&str, &[&str]); 41] = [
     ("answer", &["frame"]),
     ("class", &[]),
-    ("classify", &["class", "name", "tool_list", "words"]),
+    ("classify", &["class", "words"]),
     (
         "compile",
         &[
             "condition",
             "decide",
             "example",
+            "hints",
             "json",
             "limits",
             "name",
@@ -22,6 +23,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
             "path",
             "pattern",
             "policy",
+            "shape",
             "source",
             "value",
         ],
@@ -49,6 +51,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
     ("extend", &["json", "proposal", "value"]),
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy", "work"]),
     ("frame", &["json", "value"]),
+    ("hints", &["path"]),
     ("in_flight", &["frame"]),
     ("inquiry", &["answer", "frame", "json", "mcp", "tool_list"]),
     ("json", &["keys", "scan", "value"]),
@@ -72,7 +75,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
         ],
     ),
     ("listing", &["decimal", "value"]),
-    ("matrix", &["decide", "name", "policy", "work"]),
+    ("matrix", &["decide", "name", "policy", "words"]),
     ("mcp", &["json", "name", "path", "value"]),
     ("name", &["work"]),
     ("observed", &["class", "classify", "limits", "proposal"]),
@@ -105,7 +108,8 @@ const ENGINE: [(&str, &[&str]); 44] = [
             "work",
         ],
     ),
-    ("source", &["name", "value"]),
+    ("shape", &["hints"]),
+    ("source", &["hints", "name", "shape", "value"]),
     ("step", &["answer", "decide", "frame", "in_flight", "limits", "record"]),
     ("scalar", &["decimal", "undecidable", "value", "work"]),
     ("scan", &[]),
@@ -113,8 +117,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
     ("value", &["decimal", "name", "scan"]),
     ("undecidable", &["value"]),
     ("visible", &[]),
-    ("words", &["class"]),
-    ("work", &[]),
+    ("words", &["class", "name"]),
     ("mod", &[]),
 ];
 

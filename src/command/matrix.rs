@@ -82,11 +82,12 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
 
 /// What is said of a name that the server does not have.
 #[must_use]
-pub fn stray_text(Stray { name, pointer, did_you_mean }: &Stray) -> String {
+pub fn stray_text(Stray { name, pointer, did_you_mean, is_prefixed }: &Stray) -> String {
+    let prefix = if *is_prefixed { ", without the client's prefix" } else { "" };
     let meant = did_you_mean.as_ref();
-    let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`?"));
+    let meant = meant.map_or(String::new(), |tool| format!("; did you mean `{tool}`{prefix}?"));
     if name.contains(['*', '?']) {
-        format!("{pointer}: no tool of the server matches `{name}`")
+        format!("{pointer}: no tool of the server matches `{name}`{meant}")
     } else {
         format!("{pointer}: the server has no tool `{name}`{meant}")
     }
@@ -94,7 +95,7 @@ pub fn stray_text(Stray { name, pointer, did_you_mean }: &Stray) -> String {
 
 /// The same for programs.
 #[must_use]
-pub fn stray_json(Stray { name, pointer, did_you_mean }: &Stray) -> Value {
+pub fn stray_json(Stray { name, pointer, did_you_mean, .. }: &Stray) -> Value {
     json!({ "name": name, "at": pointer, "did_you_mean": did_you_mean })
 }
 

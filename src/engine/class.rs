@@ -9,6 +9,8 @@ pub enum Class {
     Write,
     /// It runs something, and what that does is open.
     Execute,
+    /// Nothing that can be read says what it does: it may do anything.
+    Unknown,
     /// It moves money, or commits somebody to pay.
     Financial,
     /// It takes something away.
@@ -23,6 +25,7 @@ impl Class {
             Class::Read => "Read",
             Class::Write => "Write",
             Class::Execute => "Execute",
+            Class::Unknown => "Unknown",
             Class::Financial => "Financial",
             Class::Destructive => "Destructive",
         }

@@ -7,6 +7,7 @@
 //!         description ─► its verbs ──────────────┘
 //!         arguments  ─► what runs, what pays ─────────► stricter, where the name has no verb
 //!         hints ─► not read-only, destructive ────────► stricter; `readOnlyHint` is believed if nothing else speaks
+//! nothing of these ──────────────────────────────────► Unknown
 //! ```
 
 use std::borrow::Cow;
@@ -16,15 +17,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::class::{Class, Risk};
-use super::name;
 use super::tool_list::{member, members, name_of, text};
 use super::words::{
-    self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, FILLERS,
-    Kind, MONEY, Meaning, OUTPUT_ARGUMENTS, PAYMENT_ARGUMENTS, RUNS, SECRETS, WHOLES, is_one_of,
+    self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, ENDS,
+    FILLERS, KEEPS, Kind, LIGHT, LOOKUPS, MAX_LOOKED_AT, MONEY, Meaning, OUTPUT_ARGUMENTS,
+    PAYMENT_ARGUMENTS, RUNS, UNPAID, WHOLES, is_one_of,
 };
 
-/// So much of a name, a description or a list of arguments is looked at, in bytes or arguments.
-const MAX_LOOKED_AT: usize = 1024;
+/// So many words behind "Run" are looked at for what is run.
+const LOOKUP_WITHIN: usize = 6;
 
 /// So much of a word of the server's is quoted.
 const MAX_SHOWN: usize = 24;
@@ -141,6 +142,28 @@ struct Evidence<'w> {
     risk: Risk,
     /// The word, and another one beside it that gave it its meaning.
     words: Vec<Cow<'w, str>>,
+    /// The word is a verb and nothing else.
+    is_sure: bool,
+}
+
+impl Evidence<'_> {
+    /// True for a verb that only looks something up.
+    fn is_reader(&self) -> bool {
+        self.is_sure && self.class == Class::Read
+    }
+
+    /// True if a text has the word, in whatever form.
+    fn is_in(&self, text: &str) -> bool {
+        let mut words = text.split_ascii_whitespace().map(|piece| plain(piece).to_lowercase());
+        words.any(|word| self.words.first().is_some_and(|own| word.starts_with(&**own)))
+    }
+
+    /// True for a verb that says only that something is done.
+    fn is_light(&self) -> bool {
+        let is_light = |word: &str| verb_of(word).is_some_and(|(stem, _)| is_one_of(&stem, LIGHT));
+        self.class == Class::Execute
+            && matches!(self.words.as_slice(), [word] if is_light(&word.to_lowercase()))
+    }
 }
 
 /// An argument, and its name without what tells one way of writing from another.
@@ -165,18 +188,20 @@ impl<'t> Argument<'t> {
 /// Judges a tool.
 #[must_use]
 pub fn classify(tool: &ListedTool) -> Verdict {
-    let name = name_words(&tool.name);
+    let name = words::name_words(&tool.name);
     let name: Vec<&str> = name.iter().map(String::as_str).collect();
     let arguments: Vec<Argument<'_>> =
         tool.arguments.iter().map(|name| Argument::of(name)).collect();
     let said = in_text(&tool.description, &name).or_else(|| in_text(&tool.title, &name));
     let told = in_name(&name);
     let verbs = told.words();
-    let mut judge = Judge::new(told, said);
+    let mut judge = Judge::new(told, said, &tool.description);
     judge.arguments(&arguments);
-    judge.things(name.iter().copied().filter(|word| !verbs.iter().any(|verb| verb == word)));
+    judge
+        .things(&verbs, name.iter().copied().filter(|word| !verbs.iter().any(|verb| verb == word)));
     judge.hints(tool);
     judge.worst(&name, &arguments, tool);
+    judge.secrets(&name, &arguments, tool);
     Verdict { class: judge.class, risk: judge.risk, reason: judge.reason }
 }
 
@@ -186,6 +211,8 @@ enum Told<'w> {
     Clearly(Evidence<'w>),
     /// What it may do, or be about.
     Perhaps(Evidence<'w>),
+    /// The same, but only a description that plainly reads makes it what the tool is about: `rpc_block_volume`.
+    Inside(Evidence<'w>),
     Nothing,
 }
 
@@ -193,7 +220,9 @@ impl Told<'_> {
     /// The words that tell it.
     fn words(&self) -> Vec<String> {
         match self {
-            Told::Clearly(Evidence { words, .. }) | Told::Perhaps(Evidence { words, .. }) => {
+            Told::Clearly(Evidence { words, .. })
+            | Told::Perhaps(Evidence { words, .. })
+            | Told::Inside(Evidence { words, .. }) => {
                 words.iter().map(|word| word.clone().into_owned()).collect()
             }
             Told::Nothing => Vec::new(),
@@ -203,18 +232,24 @@ impl Told<'_> {
 
 fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
     let last = name.len().saturating_sub(1);
-    let mut verbs = Vec::new();
+    let mut verbs: Vec<(usize, Evidence<'_>)> = Vec::new();
     let mut others = Vec::new();
     for (place, word) in name.iter().enumerate() {
+        let is_read = verbs.iter().any(|(_, before)| before.class == Class::Read)
+            || name.first().is_some_and(|first| place > 0 && *first == "check");
         let before = place.checked_sub(1).and_then(|before| name.get(before));
         let is_joined = before.is_some_and(|before| matches!(*before, "and" | "or" | "then"));
         for meaning in words::meanings(word) {
             let evidence = evidence(word, meaning, name);
+            let is_last = place == last && evidence.class >= Class::Execute && *word != "trash";
             match meaning.kind {
+                Kind::Verb if is_read && !is_joined && !is_last && words::may_be_thing(word) => {}
                 Kind::Verb => verbs.push((place, evidence)),
                 Kind::Either | Kind::First if is_joined => verbs.push((place, evidence)),
                 Kind::Either => others.push((place, evidence)),
-                Kind::First if place == 0 => others.push((place, evidence)),
+                Kind::First if place == 0 || evidence.words.len() > 1 => {
+                    others.push((place, evidence));
+                }
                 Kind::Noun if place == last => others.push((place, evidence)),
                 Kind::First | Kind::Noun => {}
             }
@@ -226,6 +261,9 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
             Class::Read if place == last => Told::Perhaps(verb),
             _ => Told::Clearly(verb),
         };
+    }
+    if name.iter().any(|word| words::is_foreign(word)) {
+        return Told::Nothing;
     }
     let gives = |word: &&str| {
         words::meanings(word)
@@ -242,7 +280,8 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
         return Told::Perhaps(end.clone());
     }
     match others.into_iter().next() {
-        Some((place, verb)) if place < last => Told::Clearly(verb),
+        Some((0, verb)) if last > 0 => Told::Clearly(verb),
+        Some((place, verb)) if place < last => Told::Inside(verb),
         Some((_, verb)) => Told::Perhaps(verb),
         None => name
             .iter()
@@ -253,14 +292,12 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
 
 fn evidence<'w>(word: &'w str, meaning: Meaning, beside: &[&'w str]) -> Evidence<'w> {
     let others = beside.iter().copied().filter(|other| *other != word);
-    match words::meaning_beside(word, others) {
-        Some((class, risk, other)) => {
-            Evidence { class, risk, words: vec![Cow::Borrowed(word), Cow::Borrowed(other)] }
-        }
-        None => {
-            Evidence { class: meaning.class, risk: meaning.risk, words: vec![Cow::Borrowed(word)] }
-        }
+    if let Some((class, risk, other)) = words::meaning_beside(word, others) {
+        let words = vec![Cow::Borrowed(word), Cow::Borrowed(other)];
+        return Evidence { class, risk, words, is_sure: false };
     }
+    let Meaning { kind, class, risk } = meaning;
+    Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == Kind::Verb }
 }
 
 /// The first of those that are ruled most strictly.
@@ -269,31 +306,6 @@ fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)>
         let is_stricter = (other.1.class, other.1.risk) > (strictest.1.class, strictest.1.risk);
         if is_stricter { other } else { strictest }
     })
-}
-
-/// The words of a name, in small letters: parted by marks, and where a small letter is followed by a large one.
-fn name_words(name: &str) -> Vec<String> {
-    let name = name.get(..name.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default();
-    let mut words = Vec::new();
-    for part in name.split(|c: char| !c.is_alphanumeric()) {
-        let letters: Vec<char> = part.chars().collect();
-        let mut word = String::new();
-        for (place, &c) in letters.iter().enumerate() {
-            let before = place.checked_sub(1).and_then(|before| letters.get(before));
-            let behind = letters.get(place.saturating_add(1));
-            let begins = c.is_uppercase()
-                && before.is_some_and(|before| {
-                    !before.is_uppercase() || behind.is_some_and(|behind| behind.is_lowercase())
-                });
-            if begins {
-                words.push(std::mem::take(&mut word));
-            }
-            word.push(c);
-        }
-        words.push(word);
-    }
-    words.retain(|word| !word.is_empty());
-    words.iter().map(|word| name::fold(word).into_owned()).collect()
 }
 
 /// What the verbs of a text's first sentence say: those that it begins with, and what is strung to them by a comma
@@ -310,7 +322,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     // Where it begins, a word is a verb; further on, one that may be a thing is a thing.
     let mut is_head = true;
     let mut is_joined = true;
-    for (piece, word) in &pieces {
+    for (place, (piece, word)) in pieces.iter().enumerate() {
         let joins = matches!(word.as_str(), "and" | "or" | "then");
         let is_filler = found.is_empty() && is_one_of(word, FILLERS);
         if joins || is_filler || word.ends_with("ly") || word.is_empty() {
@@ -323,8 +335,22 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
         is_head &= verb.is_some();
         match verb {
             Some((stem, meaning)) => {
-                let Evidence { class, risk, .. } = evidence(&stem, meaning, &beside);
-                found.push((0, Evidence { class, risk, words: vec![Cow::Owned(shown(piece))] }));
+                let Evidence { class, risk, is_sure, .. } = evidence(&stem, meaning, &beside);
+                let words = vec![Cow::Owned(shown(piece))];
+                let behind = pieces.iter().skip(place).take(LOOKUP_WITHIN);
+                let lookup = behind.map(|(_, word)| word).find(|word| is_one_of(word, LOOKUPS));
+                found.push((
+                    0,
+                    match lookup.filter(|_| is_one_of(&stem, LIGHT)) {
+                        Some(lookup) => Evidence {
+                            class: Class::Read,
+                            risk: Risk::Medium,
+                            words: vec![Cow::Owned(shown(piece)), Cow::Owned(shown(lookup))],
+                            is_sure: false,
+                        },
+                        None => Evidence { class, risk, words, is_sure },
+                    },
+                ));
             }
             None if found.is_empty() => return None,
             None => {}
@@ -368,15 +394,16 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(name: Told<'_>, said: Option<Evidence<'_>>) -> Self {
-        let by_name = |Evidence { class, risk, words }: Evidence<'_>| Judge {
+    /// `said` is what `text` says.
+    fn new(name: Told<'_>, said: Option<Evidence<'_>>, text: &str) -> Self {
+        let by_name = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
             class,
             risk,
             reason: format!("its name says {}", quoted(&words)),
             is_open: false,
             is_blank: false,
         };
-        let by_text = |Evidence { class, risk, words }: Evidence<'_>| Judge {
+        let by_text = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
             class,
             risk,
             reason: format!("its description says {}", quoted(&words)),
@@ -391,25 +418,33 @@ impl Judge {
             (Told::Clearly(name), Some(said))
                 if name.class == Class::Read && said.class >= Class::Financial =>
             {
-                let Evidence { class, risk, words } = said;
+                let Evidence { class, risk, words, .. } = said;
                 let mut judge = by_name(name);
                 let why = format_args!("its description says {}", quoted(&words));
                 judge.becomes(class, risk, why);
                 judge
             }
-            (Told::Clearly(name), Some(said)) if is_stricter(&said, &name) => {
+            (Told::Inside(name), Some(said)) if said.is_reader() && name.is_in(text) => {
+                by_text(said)
+            }
+            (Told::Perhaps(name), Some(said)) if name.is_reader() && said.is_light() => {
+                let mut judge = Judge { is_open: true, ..by_name(name) };
+                judge.worse(format_args!("its description says {}", quoted(&said.words)));
+                judge
+            }
+            (Told::Clearly(name) | Told::Inside(name), Some(said)) if is_stricter(&said, &name) => {
                 let mut judge = by_name(name);
                 judge.worse(format_args!("its description says {}", quoted(&said.words)));
                 judge
             }
-            (Told::Clearly(name), _) => by_name(name),
+            (Told::Clearly(name) | Told::Inside(name), _) => by_name(name),
             (Told::Perhaps(name), Some(said)) if is_stricter(&said, &name) => by_text(said),
             (Told::Perhaps(name), _) => Judge { is_open: true, ..by_name(name) },
             (Told::Nothing, Some(said)) => by_text(said),
             (Told::Nothing, None) => Judge {
-                class: Class::Write,
+                class: Class::Unknown,
                 risk: Risk::Medium,
-                reason: "nothing says what it does, so it may change something".to_owned(),
+                reason: "nothing says what it does, so it may do anything".to_owned(),
                 is_open: true,
                 is_blank: true,
             },
@@ -451,7 +486,7 @@ impl Judge {
         let runs =
             find(COMMAND_ARGUMENTS).or_else(|| find(CODE_ARGUMENTS).filter(|_| self.is_blank));
         let pays = find(AMOUNT_ARGUMENTS).zip(find(PAYMENT_ARGUMENTS));
-        if let Some(argument) = runs.filter(|_| self.class < Class::Execute) {
+        if let Some(argument) = runs.filter(|_| self.is_blank || self.class < Class::Execute) {
             self.becomes(Class::Execute, Risk::High, format_args!("it takes a `{argument}`"));
         } else if let Some((amount, other)) = pays.filter(|_| self.class < Class::Financial) {
             let why = format_args!("it takes `{amount}` and `{other}`");
@@ -459,14 +494,19 @@ impl Judge {
         }
     }
 
-    /// What is made, changed or written to may be money, or something that obeys.
-    fn things<'w>(&mut self, name: impl Iterator<Item = &'w str>) {
+    /// What is made, changed or written to may be money, the end of something, or something that obeys.
+    fn things<'w>(&mut self, verbs: &[String], name: impl Iterator<Item = &'w str>) {
         let name: Vec<&str> = name.collect();
+        let keeps = |word: &str| is_one_of(word, KEEPS);
+        let is_kept = verbs.iter().any(|verb| keeps(verb)) || name.iter().any(|word| keeps(word));
         let thing = |list| name.iter().find(|word| is_one_of(word, list));
         if !(Class::Write..=Class::Execute).contains(&self.class) || self.is_blank {
             return;
         }
-        if let Some(money) = thing(MONEY) {
+        let is_unpaid = |money: &str| money.starts_with("renewal") && thing(UNPAID).is_some();
+        if let Some(end) = thing(ENDS).filter(|_| !is_kept) {
+            self.becomes(Class::Destructive, Risk::High, format_args!("`{end}` ends something"));
+        } else if let Some(money) = thing(MONEY).filter(|money| !is_unpaid(money)) {
             self.becomes(Class::Financial, Risk::High, format_args!("`{money}` is money"));
         } else if let Some(runs) = thing(RUNS).filter(|_| self.class == Class::Write) {
             self.becomes(Class::Execute, Risk::High, format_args!("`{runs}` does what is written"));
@@ -484,8 +524,8 @@ impl Judge {
         } else if says_harmless && self.class > Class::Read {
             self.note(format_args!("its `readOnlyHint` is not believed"));
         } else if destroys && self.is_blank {
-            let why = "only its own `destructiveHint` says what it does";
-            self.becomes(Class::Destructive, Risk::High, format_args!("{why}"));
+            self.risk = Risk::High;
+            self.note(format_args!("the server calls it destructive"));
         } else if destroys && self.class <= Class::Write {
             self.class = Class::Write;
             self.risk = self.risk.max(Risk::High);
@@ -497,23 +537,34 @@ impl Judge {
         }
     }
 
+    /// What it reads may be what opens something else.
+    fn secrets(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
+        let gives = self.class == Class::Read
+            || self.class == Class::Write
+                && name.iter().any(|word| is_one_of(word, "download dump export"));
+        if !gives {
+            return;
+        }
+        let arguments: Vec<&str> =
+            arguments.iter().map(|argument| argument.plain.as_str()).collect();
+        let said = subject(&tool.description);
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
+        let public = |words: &[&str]| words.contains(&"public");
+        let found = words::secret(name, &arguments)
+            .or_else(|| words::secret(&said, &arguments).filter(|_| !public(&said)));
+        if let Some(secret) = found.filter(|_| !public(name)) {
+            self.risk = Risk::High;
+            self.note(format_args!("`{secret}` may be secret"));
+        }
+    }
+
     /// What makes it worse than others of its class.
     fn worst(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let named = |list| name.iter().find(|word| is_one_of(word, list));
         let taken = |list| Argument::find(arguments, list);
         match self.class {
             Class::Read => {
-                let is_key = name.windows(2).find(|pair| {
-                    matches!(
-                        pair,
-                        ["api" | "private", "key" | "keys"] | ["access", "token" | "tokens"]
-                    )
-                });
-                let key = is_key.and_then(|pair| pair.last());
-                if let Some(secret) = named(SECRETS).or(key) {
-                    self.risk = Risk::High;
-                    self.note(format_args!("`{secret}` may be secret"));
-                } else if let Some(argument) = taken(ADDRESS_ARGUMENTS) {
+                if let Some(argument) = taken(ADDRESS_ARGUMENTS) {
                     self.risk = self.risk.max(Risk::Medium);
                     self.note(format_args!("`{argument}` may be any address"));
                 } else if tool.open_world == Some(true) && self.risk < Risk::Medium {
@@ -521,7 +572,7 @@ impl Judge {
                 }
             }
             Class::Write if named("force").is_some() => self.risk = self.risk.max(Risk::High),
-            Class::Write => {}
+            Class::Write | Class::Unknown => {}
             Class::Execute => {
                 let code = taken(CODE_ARGUMENTS);
                 if let Some(code) = code {
@@ -547,28 +598,18 @@ impl Judge {
     }
 }
 
+/// The words of a description up to its first preposition: its verb, and what that is about.
+fn subject(text: &str) -> Vec<String> {
+    const PARTS: &str = "about after as at before by for from given in into of on onto so that to under using when \
+         where which with without";
+    let sentence =
+        text.trim_start().split(['.', '\n', ';', '!', ',', '(']).next().unwrap_or_default();
+    let words = sentence.split_ascii_whitespace().map(|piece| plain(piece).to_lowercase());
+    let words = words.take_while(|word| !is_one_of(word, PARTS));
+    words.flat_map(|word| word.split(['-', '_']).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
 /// Words in backticks.
 fn quoted(words: &[Cow<'_, str>]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" and ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name_words;
-
-    #[test]
-    fn names_are_parted_at_marks_and_humps() {
-        for (name, words) in [
-            ("image_generate", "image generate"),
-            ("browser.tab/close:now-2", "browser tab close now 2"),
-            ("getUserByID", "get user by id"),
-            ("HTTPGet", "http get"),
-            ("DeleteHTTPServer", "delete http server"),
-            ("ｄｅｌｅｔｅ_all", "delete all"),
-            ("--", ""),
-            ("résumé\u{1F4A5}löschen", "résumé löschen"),
-        ] {
-            assert_eq!(name_words(name).join(" "), words, "{name}");
-        }
-    }
 }

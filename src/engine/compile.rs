@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
 use super::example::{self, Example, Expect};
+use super::hints;
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
 use super::name::NamePattern;
@@ -16,9 +17,10 @@ use super::policy::{
     Action, ActionKind, Clause, Effect, Limit, MethodRule, Methods, Mode, Names, Policy, Rule,
     Tools,
 };
+use super::shape::{ASKING, CLAUSE, CONDITION, DOCUMENT, LIMIT, RATE_LIMIT, RULE, Shape, TEST};
 use super::source::{
     Entry, Fields, Node, Place, Problem, Problems, boolean, elements, entries, name,
-    name_for_problem, open_bracket, pointer_of_key, string, word,
+    name_for_problem, open_bracket, pointer_of_key, string, word, word_or,
 };
 use super::value::{Kind, Str};
 use jiff::Timestamp;
@@ -26,33 +28,6 @@ use jiff::Timestamp;
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
 
-const DOCUMENT: [&str; 11] = [
-    "$schema",
-    "version",
-    "description",
-    "default",
-    "mode",
-    "hide",
-    "hide_denied",
-    "all_tools",
-    "tools",
-    "methods",
-    "tests",
-];
-const RULE: [&str; 9] = [
-    "description",
-    "mode",
-    "action",
-    "reason",
-    "require",
-    "deny_if",
-    "approval_if",
-    "limits",
-    "rate_limit",
-];
-const LIMIT: [&str; 8] =
-    ["counter", "window", "max", "scope", "increment", "increment_from", "on_deny", "align"];
-const TEST: [&str; 7] = ["name", "tool", "arguments", "at", "times", "expect", "rule"];
 const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
 const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 const SCOPES: [(&str, Scope); 3] =
@@ -179,21 +154,22 @@ impl<'s> Compiler<'s> {
     }
 
     fn document(&mut self, root: &Node<'_>) -> Option<(Policy, Vec<Example>)> {
-        let fields = Fields::open(root, &DOCUMENT, &mut self.problems)?;
+        let fields = Fields::open(root, DOCUMENT, &mut self.problems)?;
         for text in ["$schema", "description"] {
             fields.get(text).and_then(|node| string(&node, &mut self.problems));
         }
         let help = "callgate reads version `\"1\"`";
         if let Some(version) = fields.require("version", help, &mut self.problems) {
-            word(&version, &[("1", ())], &mut self.problems);
+            word(&version, &[("1", ())], hints::VERSIONS, &mut self.problems);
         }
         let help =
             "`\"deny\"` or `\"allow\"`: what happens to a tool that no entry of `tools` matches";
         let default = fields
             .require("default", help, &mut self.problems)
-            .and_then(|node| word(&node, &EFFECTS, &mut self.problems));
-        let mode =
-            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+            .and_then(|node| word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems));
+        let mode = self.optional(&fields, "mode", |this, node| {
+            word(node, &MODES, hints::MODES, &mut this.problems)
+        });
         let hide = fields.get("hide").map(|node| self.names(&node)).unwrap_or_default();
         let hide_denied =
             self.optional(&fields, "hide_denied", |this, node| boolean(node, &mut this.problems));
@@ -215,7 +191,7 @@ impl<'s> Compiler<'s> {
 
     /// An entry of `tests` (SPEC P16).
     fn example(&mut self, node: &Node<'_>) -> Option<Example> {
-        let fields = Fields::open(node, &TEST, &mut self.problems)?;
+        let fields = Fields::open(node, TEST, &mut self.problems)?;
         let text = |this: &mut Self, name: &str, help: &str| {
             let node = fields.require(name, help, &mut this.problems);
             node.and_then(|node| string(&node, &mut this.problems))
@@ -236,7 +212,8 @@ impl<'s> Compiler<'s> {
         let help = "`allow`, `deny`, `ask` or `hide`";
         let expect_node = fields.require("expect", help, &mut self.problems);
         let expect_at = expect_node.as_ref().map(|node| node.value.start());
-        let expect = expect_node.and_then(|node| word(&node, &Expect::WORDS, &mut self.problems));
+        let expect = expect_node
+            .and_then(|node| word(&node, &Expect::WORDS, hints::EXPECTS, &mut self.problems));
         let rule = self.optional(&fields, "rule", |this, node| {
             string(node, &mut this.problems).map(|rule| (rule, node.value.start()))
         });
@@ -302,7 +279,8 @@ impl<'s> Compiler<'s> {
     }
 
     fn tools(&mut self, node: &Node<'_>) -> Tools {
-        let entries = entries(node, &mut self.problems);
+        let example = r#"{ "search": {}, "delete_*": { "action": "deny" } }"#;
+        let entries = entries(node, example, &mut self.problems);
         let rules = entries.iter().filter_map(|entry| {
             Some((NamePattern::new(&entry.name), self.rule(&entry.node, &entry.name)?))
         });
@@ -311,7 +289,9 @@ impl<'s> Compiler<'s> {
 
     fn methods(&mut self, node: &Node<'_>) -> Methods {
         let mut rules = Vec::new();
-        for Entry { name, name_at, node } in entries(node, &mut self.problems) {
+        let example = r#"{ "sampling/createMessage": "deny" }"#;
+        for Entry { name, name_at, node } in entries(node, example, &mut self.problems) {
+            let effect = word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems);
             let pattern = NamePattern::new(&name);
             let unreachable = match &pattern {
                 NamePattern::Exact(name) => Methods::UNTOUCHABLE.contains(&name.as_str()),
@@ -331,7 +311,7 @@ impl<'s> Compiler<'s> {
                 self.problems.add_at(name_at, node.pointer, message, Some(help));
                 continue;
             }
-            if let Some(effect) = word(&node, &EFFECTS, &mut self.problems) {
+            if let Some(effect) = effect {
                 rules.push((pattern, MethodRule { effect, pointer: node.pointer.into() }));
             }
         }
@@ -340,19 +320,20 @@ impl<'s> Compiler<'s> {
 
     /// `key` is the rule's name as written: a `rate_limit` counts under it.
     fn rule(&mut self, node: &Node<'_>, key: &str) -> Option<Rule> {
-        let fields = Fields::open(node, &RULE, &mut self.problems)?;
+        let fields = Fields::open(node, RULE, &mut self.problems)?;
         fields.get("description").and_then(|node| string(&node, &mut self.problems));
-        let mode =
-            self.optional(&fields, "mode", |this, node| word(node, &MODES, &mut this.problems));
+        let mode = self.optional(&fields, "mode", |this, node| {
+            word(node, &MODES, hints::MODES, &mut this.problems)
+        });
         let reason =
             self.optional(&fields, "reason", |this, node| string(node, &mut this.problems));
         let action = self.optional(&fields, "action", |this, node| {
-            let kind = word(node, &ACTIONS, &mut this.problems)??;
+            let kind = word(node, &ACTIONS, hints::ACTIONS, &mut this.problems)??;
             Some(Action { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
         });
-        let require = self.clauses(&fields, "require", "on_deny");
-        let deny_if = self.clauses(&fields, "deny_if", "on_deny");
-        let approval_if = self.clauses(&fields, "approval_if", "reason");
+        let require = self.clauses(&fields, "require", CLAUSE);
+        let deny_if = self.clauses(&fields, "deny_if", CLAUSE);
+        let approval_if = self.clauses(&fields, "approval_if", ASKING);
         let mut limits = self.list(&fields, "limits", Self::limit);
         limits.extend(fields.get("rate_limit").and_then(|node| self.rate_limit(&node, key)));
         let limits = limits.into_iter().map(Arc::new).collect();
@@ -360,16 +341,17 @@ impl<'s> Compiler<'s> {
         Some(Rule { pointer, mode, action, require, deny_if, approval_if, limits })
     }
 
-    fn clauses(&mut self, fields: &Fields<'_>, name: &str, message: &str) -> Vec<Clause> {
-        self.list(fields, name, |this, node| this.clause(node, message))
+    fn clauses(&mut self, fields: &Fields<'_>, name: &str, shape: Shape) -> Vec<Clause> {
+        self.list(fields, name, |this, node| this.clause(node, shape))
     }
 
-    fn clause(&mut self, node: &Node<'_>, message: &str) -> Option<Clause> {
+    fn clause(&mut self, node: &Node<'_>, shape: Shape) -> Option<Clause> {
         self.is_over = self.is_over || (self.is_stale)();
         if self.is_over {
             return None;
         }
-        let fields = Fields::open(node, &["conditions", message], &mut self.problems)?;
+        let fields = Fields::open(node, shape, &mut self.problems)?;
+        let [_, message] = shape.fields else { return None };
         let words = self.optional(&fields, message, |this, node| string(node, &mut this.problems));
         let help = "a list of `{\"path\", \"op\", \"value\"}`";
         let list = fields.require("conditions", help, &mut self.problems)?;
@@ -379,13 +361,19 @@ impl<'s> Compiler<'s> {
     }
 
     fn condition(&mut self, node: &Node<'_>) -> Option<Condition> {
-        let fields = Fields::open(node, &["path", "op", "value"], &mut self.problems)?;
+        let fields = Fields::open(node, CONDITION, &mut self.problems)?;
         let help = "where to look, such as `args.width`";
         let path = fields.require("path", help, &mut self.problems);
         let path = path.and_then(|node| self.path(&node));
         let op = fields.require("op", "an operator such as `eq`", &mut self.problems);
         let value = fields.require("value", "what to compare with", &mut self.problems);
-        let op = op.and_then(|node| word(&node, &OPERATORS, &mut self.problems))?;
+        let text = value.as_ref().and_then(|node| node.value.as_str()).and_then(Str::decode);
+        let hint = |op: &str| {
+            hints::operator(op)
+                .map(str::to_owned)
+                .or_else(|| hints::no_operator(op, text.as_deref()))
+        };
+        let op = op.and_then(|node| word_or(&node, &OPERATORS, hint, &mut self.problems))?;
         let test = value.and_then(|node| self.test(op, &node))?;
         Some(Condition { path: path?, test })
     }
@@ -393,7 +381,8 @@ impl<'s> Compiler<'s> {
     fn path(&mut self, node: &Node<'_>) -> Option<ArgPath> {
         let text = string(node, &mut self.problems)?;
         let parsed = ArgPath::parse(&text);
-        parsed.map_err(|error| self.problems.add(node, error.message, None)).ok()
+        let help = || Some(format!("did you mean `{}`?", hints::path(&text)?));
+        parsed.map_err(|error| self.problems.add(node, error.message, help())).ok()
     }
 
     fn test(&mut self, op: Operator, node: &Node<'_>) -> Option<Test> {
@@ -455,7 +444,8 @@ impl<'s> Compiler<'s> {
             }
             return None;
         }
-        nodes.iter().map(|node| self.scalar(node)).collect()
+        let scalars: Vec<_> = nodes.iter().map(|node| self.scalar(node)).collect();
+        scalars.into_iter().collect()
     }
 
     fn scalar(&mut self, node: &Node<'_>) -> Option<Scalar> {
@@ -465,7 +455,10 @@ impl<'s> Compiler<'s> {
             Kind::Number(number) => Some(Scalar::Number(number.text().to_owned())),
             Kind::String(_) => string(node, &mut self.problems).map(Scalar::String),
             Kind::Array | Kind::Object => {
-                self.problems.wrong_type(node, "a string, a number, `true`, `false` or `null`");
+                let is_list = matches!(node.value.kind(), Kind::Array);
+                let help = is_list.then(|| "`in` and `not_in` compare with a list".to_owned());
+                let expected = "a string, a number, `true`, `false` or `null`";
+                self.problems.wrong_type_with(node, expected, help);
                 None
             }
         }
@@ -483,14 +476,14 @@ impl<'s> Compiler<'s> {
     }
 
     fn limit(&mut self, node: &Node<'_>) -> Option<Limit> {
-        let fields = Fields::open(node, &LIMIT, &mut self.problems)?;
+        let fields = Fields::open(node, LIMIT, &mut self.problems)?;
         let name = fields.require("counter", "the counter's name", &mut self.problems);
         let name = name.and_then(|node| self.counter_name(&node));
         let window = self.window_field(&fields);
         let max = fields.require("max", "how much a window lets through", &mut self.problems);
         let max = max.and_then(|node| self.amount(&node));
         let calendar = self.optional(&fields, "align", |this, node| {
-            word(node, &[("calendar", ())], &mut this.problems)
+            word(node, &[("calendar", ())], hints::ALIGNS, &mut this.problems)
         });
         let scope = self.scope(&fields, window);
         let increment = self.optional(&fields, "increment", Self::amount);
@@ -516,7 +509,15 @@ impl<'s> Compiler<'s> {
     }
 
     fn rate_limit(&mut self, node: &Node<'_>, key: &str) -> Option<Limit> {
-        let fields = Fields::open(node, &["max", "window"], &mut self.problems)?;
+        if !node.value.is_object() {
+            let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
+            let number = matches!(node.value.kind(), Kind::Number(_));
+            let text =
+                if number { format!("{}/minute", node.value.text()) } else { text.into_owned() };
+            self.problems.wrong_type_with(node, "an object", Some(hints::rate(&text)));
+            return None;
+        }
+        let fields = Fields::open(node, RATE_LIMIT, &mut self.problems)?;
         let max = fields.require("max", "how many calls a window lets through", &mut self.problems);
         let max = max.and_then(|node| self.amount(&node));
         let window = self.window_field(&fields)?;
@@ -549,7 +550,7 @@ impl<'s> Compiler<'s> {
         let Some(node) = fields.get("scope") else {
             return Some(if session { Scope::Session } else { Scope::Grant });
         };
-        let scope = word(&node, &SCOPES, &mut self.problems)?;
+        let scope = word(&node, &SCOPES, hints::SCOPES, &mut self.problems)?;
         if session && scope != Scope::Session {
             let help = "leave `scope` out, or say `session`".to_owned();
             self.problems.add(&node, "a limit per session has no other scope", Some(help));
@@ -566,7 +567,7 @@ impl<'s> Compiler<'s> {
                 let named = NAMED_WINDOWS.map(|(name, seconds)| (name, Window::Sliding(seconds)));
                 let [minute, hour, day, week] = named;
                 let words = [minute, hour, day, week, ("session", Window::Session)];
-                word(&node, &words, &mut self.problems)
+                word_or(&node, &words, hints::window, &mut self.problems)
             }
             Kind::Number(number) => {
                 let seconds = number.scaled(0).filter(|_| !number.is_negative());
@@ -593,7 +594,12 @@ impl<'s> Compiler<'s> {
         };
         if amount.is_none() {
             let expected = "a number from 0 to 10^15 with at most 9 digits after the point";
-            self.problems.wrong_type(node, expected);
+            let text = node.value.as_str().and_then(Str::decode);
+            self.problems.wrong_type_with(
+                node,
+                expected,
+                text.and_then(|text| hints::number(&text)),
+            );
         }
         amount
     }

@@ -7,11 +7,11 @@ use super::contradiction::{self, Doubt};
 use super::decide::is_closed;
 use super::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::Amount;
-use super::name::NamePattern;
+use super::name::{NamePattern, without_client_prefix};
 use super::path::ArgPath;
 use super::policy::{ActionKind, Clause, Effect, Mode, Policy, Rule};
 use super::source::{MAX_PROBLEMS, Problem, find, name_for_problem};
-use super::value::{Kind, Value};
+use super::value::{Kind, Str, Value};
 use super::work::Work;
 
 /// Something that is likely not meant.
@@ -42,6 +42,7 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
     let mut linter = Linter { policy, root, hidden, budget: BUDGET, work, found: Vec::new() };
     linter.document();
     linter.hidden_names();
+    linter.tested_names();
     let rules = root.member("tools").into_iter().flat_map(Value::members);
     let entries: Vec<Entry<'_>> = policy
         .tools
@@ -169,6 +170,7 @@ impl Linter<'_> {
             names.iter().enumerate().filter(|(_, name)| name.is_wild()).collect();
         let mut seen = HashSet::new();
         for (place, name) in names.iter().enumerate() {
+            self.prefixed(name.as_str(), Token::Value, format!("/hide/{place}"));
             if !seen.insert(name.as_str()) {
                 let message = "this stands in the list already".to_owned();
                 let pointer = format!("/hide/{place}");
@@ -190,11 +192,35 @@ impl Linter<'_> {
         }
     }
 
+    /// Tools that `tests` name.
+    fn tested_names(&mut self) {
+        let list = find(self.root, "/tests").map(|target| target.value);
+        for (place, test) in list.into_iter().flat_map(Value::elements).enumerate() {
+            let tool = test.member("tool").and_then(Value::as_str).and_then(Str::decode);
+            self.prefixed(&tool.unwrap_or_default(), Token::Value, format!("/tests/{place}/tool"));
+        }
+    }
+
+    /// A name as a client shows it, which no server has.
+    fn prefixed(&mut self, name: &str, token: Token, pointer: String) {
+        let Some(own) = without_client_prefix(name) else { return };
+        let message = format!(
+            "`{}` is what a client calls the tool; no server does, so this matches nothing",
+            name_for_problem(name)
+        );
+        let help = format!(
+            "write `{}`: some clients put `mcp__SERVER__` before the names of tools",
+            name_for_problem(own)
+        );
+        self.warn("client_prefix", token, pointer, message, &help);
+    }
+
     /// An entry of `tools` among the patterns there.
     fn entry(&mut self, entry: &Entry<'_>, wild: &[&Entry<'_>], plain: bool) {
         let Entry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
         let text = name.as_str();
+        self.prefixed(text, Token::Key, pointer.clone());
         if !self.affords(wild.len().saturating_add(self.hidden.len())) {
             return;
         }

@@ -1,8 +1,9 @@
 //! How a policy stands to the tools of a server, before any call is made.
 
 use super::decide::{is_closed, never_passes_within};
-use super::name::{NamePattern, same_but_for_case};
+use super::name::{NamePattern, same_but_for_case, without_client_prefix};
 use super::policy::{ActionKind, Mode, Policy, Rule};
+use super::words::says_what;
 use super::work::{TooCostly, Work, steps};
 
 /// What becomes of the calls of one tool.
@@ -56,8 +57,10 @@ pub struct Stray {
     pub name: String,
     /// Where it stands: an entry of `tools`, or `/hide`.
     pub pointer: String,
-    /// The tool that may have been meant.
+    /// The tool, or the pattern, that may have been meant.
     pub did_you_mean: Option<String>,
+    /// It is what is left without the prefix that a client puts before the names of tools.
+    pub is_prefixed: bool,
 }
 
 /// A policy beside a server.
@@ -116,14 +119,52 @@ impl Stray {
         if tools.iter().any(|tool| name.matches_within(tool, work).unwrap_or(true)) {
             return None;
         }
-        let near = if name.is_wild() { None } else { nearest(name.as_str(), tools, work) };
+        let own = without_prefix(name, tools);
+        let is_prefixed = own.is_some();
+        let near = if own.is_some() || name.is_wild() {
+            None
+        } else {
+            nearest(name.as_str(), tools, work).cloned()
+        };
         Some(Stray {
             name: name.as_str().to_owned(),
             pointer: pointer.to_owned(),
-            did_you_mean: near.cloned(),
+            did_you_mean: own.or_else(near),
+            is_prefixed,
         })
     }
 }
+
+/// The tool, or the pattern for tools of the server, that is left without a client's prefix: `mcp__SERVER__`,
+/// `SERVER_`. Clients write `_` for what is no letter or digit.
+fn without_prefix(name: &NamePattern, tools: &[String]) -> Option<String> {
+    let text = name.as_str();
+    let meant = |rest: &str| {
+        if name.is_wild() {
+            let pattern = NamePattern::new(rest);
+            return tools.iter().any(|tool| pattern.matches(tool)).then(|| rest.to_owned());
+        }
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let alike = |tool: &&String| tool.chars().map(plain).eq(rest.chars().map(plain));
+        tools.iter().find(|tool| *tool == rest).or_else(|| tools.iter().find(alike)).cloned()
+    };
+    if let Some(found) = without_client_prefix(text).and_then(meant) {
+        return Some(found);
+    }
+    let is_mark = |c: char| matches!(c, '_' | '-' | '.' | '/' | ':');
+    let marks = text.char_indices().filter(|(_, c)| is_mark(*c)).take(MAX_PREFIX_MARKS);
+    marks.into_iter().find_map(|(at, mark)| {
+        let (server, rest) = text.split_at_checked(at)?;
+        let rest = rest.get(mark.len_utf8()..)?;
+        // What says what a tool does is no server's name: `delete_user` is not `user`. Nor is `*` an answer.
+        let is_server = !server.is_empty() && !server.contains(['*', '?']) && !says_what(server);
+        let is_tool = rest.chars().any(char::is_alphanumeric);
+        meant(rest).filter(|_| is_server && is_tool)
+    })
+}
+
+/// So many marks of a name are taken for the end of a prefix, at most.
+const MAX_PREFIX_MARKS: usize = 16;
 
 /// The tool whose name is the same but for case or a slip of the keys in every five letters, if there is one.
 fn nearest<'t>(name: &str, tools: &'t [String], work: &mut Work) -> Option<&'t String> {

@@ -17,6 +17,8 @@ pub mod undecidable;
 pub mod work;
 
 pub mod compile;
+pub mod hints;
+pub mod shape;
 pub mod source;
 
 mod contradiction;

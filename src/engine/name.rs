@@ -222,6 +222,17 @@ pub fn same_but_for_case(a: &str, b: &str) -> bool {
     CASE.fold_string(a) == CASE.fold_string(b)
 }
 
+/// The name or pattern that is left of one with the prefix that Claude Code and others put before the names of
+/// tools, `mcp__SERVER__`; `*` for `mcp__SERVER`, which stands for all of them.
+#[must_use]
+pub fn without_client_prefix(name: &str) -> Option<&str> {
+    let rest = name.strip_prefix("mcp__").filter(|rest| !rest.is_empty())?;
+    match rest.split_once("__") {
+        Some((server, tool)) => Some(tool).filter(|tool| !server.is_empty() && !tool.is_empty()),
+        None => Some("*"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{NamePattern, fold, is_beyond_folding, same_but_for_case};

@@ -15,6 +15,9 @@ const MAX_NAME_BYTES: usize = 256;
 /// What an agent is told of a tool that moves money.
 const ASK_REASON: &str = "This may move money: a human must approve it.";
 
+/// What an agent is told of a tool of which nobody knows what it does.
+const ASK_UNKNOWN: &str = "What this does is not known: a human must approve it.";
+
 /// What a policy does with the calls of one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Treatment {
@@ -93,7 +96,7 @@ pub struct Proposals {
 }
 
 impl Treatment {
-    /// What `PolicyLayer` publishes for tools of a class.
+    /// What `PolicyLayer` publishes for tools of a class; of a tool that nobody knows, a human decides.
     #[must_use]
     pub fn of(class: Class, tool: &str) -> Self {
         let limited = |max| {
@@ -104,7 +107,7 @@ impl Treatment {
             Class::Read => Treatment::Permit,
             Class::Write => limited(30),
             Class::Execute => limited(10),
-            Class::Financial => Treatment::Ask,
+            Class::Unknown | Class::Financial => Treatment::Ask,
             Class::Destructive => Treatment::Hide,
         }
     }
@@ -225,7 +228,9 @@ impl Proposal {
             Treatment::Permit | Treatment::Hide => {}
             Treatment::Ask => {
                 fields.push("\"action\": \"require_approval\"".to_owned());
-                fields.push(format!("\"reason\": {}", string(ASK_REASON)));
+                let is_unknown = self.verdict.class == Class::Unknown;
+                let reason = if is_unknown { ASK_UNKNOWN } else { ASK_REASON };
+                fields.push(format!("\"reason\": {}", string(reason)));
             }
             Treatment::Limit(caps) => {
                 let inner = [indent, layout.unit].concat();

@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
+use super::hints::{self, Mistake};
 use super::name::same_but_for_case;
+use super::shape::Shape;
 use super::value::{Kind, Member, Str, Value, proved_string_len};
 
 /// Something that is wrong with a policy file.
@@ -189,41 +191,59 @@ pub fn name_for_problem(text: &str) -> String {
 pub struct Fields<'a> {
     node: Node<'a>,
     members: Vec<Member<'a>>,
+    /// Members with a wrong name, by the one that was meant: what they hold is looked at all the same.
+    misnamed: Vec<(&'static str, Member<'a>)>,
 }
 
 impl<'a> Fields<'a> {
-    /// Opens `node` as an object with no other fields than `known`. `None`, with a problem, if it is no object.
-    pub fn open(node: &Node<'a>, known: &[&str], problems: &mut Problems) -> Option<Self> {
+    /// Opens `node` as an object of a shape. `None`, with a problem, if it is no object. A field with another name is
+    /// a problem, and counts as the one that was meant.
+    pub fn open(node: &Node<'a>, shape: Shape, problems: &mut Problems) -> Option<Self> {
         if !node.value.is_object() {
-            problems.wrong_type(node, "an object");
+            problems.wrong_type_with(node, "an object", Some(shape.help.to_owned()));
             return None;
         }
+        let known = shape.fields;
         let members: Vec<Member<'a>> = node.value.members().collect();
+        let mut misnamed = Vec::new();
         for member in members.iter().filter(|member| !known.iter().any(|name| member.key.is(name)))
         {
             let key = name_for_problem(&member.key.decode_lossy());
             let pointer = node.child(&key, member.value).pointer;
-            let help = match did_you_mean(&key, known) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("known here: {}", quoted_list(known)),
+            let mistake = hints::meant(&key, shape.mistakes);
+            let field = |name: &str| known.iter().copied().find(|known| *known == name);
+            let meant = match mistake {
+                Some(meant) => field(meant),
+                None => did_you_mean(&key, known).and_then(field),
             };
+            let help = match (meant, mistake) {
+                (Some(name), _) => format!("did you mean `{name}`?"),
+                (None, Some(help)) => help.to_owned(),
+                (None, None) => format!("known here: {}", quoted_list(known)),
+            };
+            // An empty one says nothing.
+            let is_empty = matches!(member.value.text(), "{}" | "[]");
+            misnamed.extend(meant.filter(|_| !is_empty).map(|name| (name, *member)));
             let message = format!("unknown field `{key}`");
             problems.add_at(member.key.start().saturating_sub(1), pointer, message, Some(help));
         }
-        Some(Fields { node: node.clone(), members })
+        Some(Fields { node: node.clone(), members, misnamed })
     }
 
-    /// The field `name`, if the object has it.
+    /// The field `name`, if the object has it, under this name or one that was meant to be it.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Node<'a>> {
-        let member = self.members.iter().find(|member| member.key.is(name))?;
-        Some(self.node.child(name, member.value))
+        if let Some(member) = self.members.iter().find(|member| member.key.is(name)) {
+            return Some(self.node.child(name, member.value));
+        }
+        let (_, member) = self.misnamed.iter().find(|(meant, _)| *meant == name)?;
+        Some(self.node.child(&member.key.decode_lossy(), member.value))
     }
 
     /// The field `name`; a problem if the object lacks it.
     pub fn require(&self, name: &str, help: &str, problems: &mut Problems) -> Option<Node<'a>> {
         let found = self.get(name);
-        if found.is_none() {
+        if !self.members.iter().any(|member| member.key.is(name)) {
             problems.add(&self.node, format!("missing field `{name}`"), Some(help.to_owned()));
         }
         found
@@ -247,23 +267,23 @@ pub struct Entry<'a> {
     pub node: Node<'a>,
 }
 
-/// The entries of an object; nothing, with a problem, for any other value.
-pub fn entries<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Entry<'a>> {
+/// The entries of an object; nothing, with a problem, for any other value. `example` is what one looks like. An entry
+/// with a bad name is a problem, and its value is looked at all the same.
+pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> Vec<Entry<'a>> {
     if !node.value.is_object() {
-        problems.wrong_type(node, "an object");
+        let help = format!("it looks like this: `{example}`");
+        problems.wrong_type_with(node, "an object", Some(help));
         return Vec::new();
     }
     let mut entries = Vec::new();
     for member in node.value.members() {
         let name_at = member.key.start().saturating_sub(1);
-        let Some(name) = member.key.decode() else {
+        let name = member.key.decode_lossy();
+        if member.key.decode().is_none() {
             let message = "a name with half a surrogate pair is no Unicode text";
             problems.add_at(name_at, node.pointer.clone(), message, None);
-            continue;
-        };
-        if name.len() > MAX_NAME_BYTES {
+        } else if name.len() > MAX_NAME_BYTES {
             problems.add_at(name_at, node.pointer.clone(), too_long(), None);
-            continue;
         }
         let node = node.child(&name, member.value);
         entries.push(Entry { name: name.into_owned(), name_at, node });
@@ -288,7 +308,13 @@ fn too_long() -> String {
 /// The elements of a list; nothing, with a problem, for any other value.
 pub fn elements<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Node<'a>> {
     if !matches!(node.value.kind(), Kind::Array) {
-        problems.wrong_type(node, "a list");
+        let value = node.value.text();
+        let help = match node.value.kind() {
+            Kind::Null => "leave it out, or write a list: `[]`".to_owned(),
+            _ if value.len() <= 40 && !value.contains('\n') => format!("write a list: `[{value}]`"),
+            _ => "write a list: put `[` before it and `]` behind it".to_owned(),
+        };
+        problems.wrong_type_with(node, "a list", Some(help));
         return Vec::new();
     }
     let numbered = (0_usize..).zip(node.value.elements());
@@ -298,7 +324,9 @@ pub fn elements<'a>(node: &Node<'a>, problems: &mut Problems) -> Vec<Node<'a>> {
 /// A string; `None`, with a problem, for any other value.
 pub fn string(node: &Node<'_>, problems: &mut Problems) -> Option<String> {
     let Some(string) = node.value.as_str() else {
-        problems.wrong_type(node, "a string");
+        let is_plain = matches!(node.value.kind(), Kind::Bool(_) | Kind::Number(_));
+        let help = is_plain.then(|| in_quotes(node.value));
+        problems.wrong_type_with(node, "a string", help);
         return None;
     };
     let text = string.decode();
@@ -313,27 +341,63 @@ pub fn boolean(node: &Node<'_>, problems: &mut Problems) -> Option<bool> {
     if let Kind::Bool(value) = node.value.kind() {
         return Some(value);
     }
-    problems.wrong_type(node, "`true` or `false`");
+    let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
+    let help = match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => Some("write `true`, without quotes"),
+        "false" | "no" | "off" => Some("write `false`, without quotes"),
+        _ => None,
+    };
+    problems.wrong_type_with(node, "`true` or `false`", help.map(str::to_owned));
     None
 }
 
-/// One of some words, each with what it stands for; `None`, with a problem, for any other value.
-pub fn word<T: Copy>(node: &Node<'_>, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+/// What to say of a number, `true` or `false` where a text is wanted.
+fn in_quotes(value: Value<'_>) -> String {
+    format!("write it in quotes: `\"{}\"`", name_for_problem(value.text()))
+}
+
+/// One of some words, each with what it stands for; for any other value a problem, and what was meant, if that can be
+/// told from the mistakes that people make.
+pub fn word<T: Copy>(
+    node: &Node<'_>,
+    words: &[(&str, T)],
+    mistakes: &[Mistake],
+    problems: &mut Problems,
+) -> Option<T> {
+    word_or(node, words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
+}
+
+/// The same, where a function says what was meant: a word, or what to do.
+pub fn word_or<T: Copy>(
+    node: &Node<'_>,
+    words: &[(&str, T)],
+    hint: impl FnOnce(&str) -> Option<String>,
+    problems: &mut Problems,
+) -> Option<T> {
     let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
     let Some(text) = node.value.as_str().and_then(Str::decode) else {
-        problems.wrong_type(node, &alternatives(&names));
+        let quoted = in_quotes(node.value);
+        let is_known = names.contains(&node.value.text());
+        problems.wrong_type_with(node, &alternatives(&names), is_known.then_some(quoted));
         return None;
     };
-    if let Some(&(_, value)) = words.iter().find(|&&(name, _)| name == text) {
+    let of = |name: &str| words.iter().find(|&&(known, _)| known == name).map(|&(_, value)| value);
+    if let Some(value) = of(&text) {
         return Some(value);
     }
-    let help = did_you_mean(&text, &names).map(|name| format!("did you mean `{name}`?"));
+    let hint = hint(&text);
+    let meant = match &hint {
+        Some(hint) => names.iter().copied().find(|name| name == hint),
+        None => did_you_mean(&text, &names),
+    };
+    let help = meant.map(|name| format!("did you mean `{name}`?")).or(hint);
     problems.wrong_type_with(node, &alternatives(&names), help);
-    None
+    meant.and_then(of)
 }
 
 impl Problems {
-    fn wrong_type_with(&mut self, node: &Node<'_>, expected: &str, help: Option<String>) {
+    /// Adds `expected X, found Y`, and what would have been right.
+    pub fn wrong_type_with(&mut self, node: &Node<'_>, expected: &str, help: Option<String>) {
         self.add(node, format!("expected {expected}, found {}", describe(node.value)), help);
     }
 }

@@ -7,6 +7,7 @@ mod bad_policies;
 mod case;
 mod cases;
 mod explanations;
+mod hints;
 mod import;
 mod live;
 mod own_tests;

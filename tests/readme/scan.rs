@@ -48,7 +48,14 @@ fn table(rows: &[Vec<String>]) -> String {
 fn every_class_is_in_its_table() {
     let page = Page::read();
     let rows = page.table("## Scan", "class | it | risk | in the policy");
-    let classes = [Class::Read, Class::Write, Class::Execute, Class::Financial, Class::Destructive];
+    let classes = [
+        Class::Read,
+        Class::Write,
+        Class::Execute,
+        Class::Unknown,
+        Class::Financial,
+        Class::Destructive,
+    ];
     assert_eq!(rows.len(), classes.len());
     for (row, class) in rows.iter().zip(classes) {
         let rule = match Treatment::of(class, "TOOL") {

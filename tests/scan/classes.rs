@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use callgate::engine::class::{Class, Risk};
 use callgate::engine::classify::{ListedTool, Verdict, classify};
 use callgate::engine::recording::Reader;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The recorded sessions.
@@ -110,15 +111,15 @@ fn hints_never_make_a_tool_more_harmless_than_its_name() {
         (
             "frobnicate",
             hints(false, true),
-            Class::Destructive,
+            Class::Unknown,
             Risk::High,
-            "only its own `destructiveHint`",
+            "the server calls it destructive",
         ),
-        ("frobnicate", json!({}), Class::Write, Risk::Medium, "nothing says what it does"),
+        ("frobnicate", json!({}), Class::Unknown, Risk::Medium, "nothing says what it does"),
         (
             "frobnicate",
             json!({ "readOnlyHint": "yes" }),
-            Class::Write,
+            Class::Unknown,
             Risk::Medium,
             "nothing says",
         ),
@@ -148,7 +149,7 @@ fn descriptions_and_arguments_speak_where_the_name_is_silent() {
         ("x", "Reads a file and deletes it.", "path", Class::Destructive, Risk::High),
         ("x", "Reads a file. Deletes nothing.", "path", Class::Read, Risk::Low),
         ("x", "Search the web and return results", "query", Class::Read, Risk::Low),
-        ("x", "A tool for reflection", "thought", Class::Write, Risk::Medium),
+        ("x", "A tool for reflection", "thought", Class::Unknown, Risk::Medium),
         ("x", "Returns what a program prints", "command", Class::Execute, Risk::Critical),
         ("x", "", "code", Class::Execute, Risk::Critical),
         ("lint", "Checks the style of a program", "code", Class::Read, Risk::Low),
@@ -203,4 +204,55 @@ fn a_name_in_disguise_is_judged_as_what_it_looks_like() {
     for name in ["undeleted_files", "list_deleted_files", "get_deletes", "deleted"] {
         assert_ne!(classify(&ListedTool::named(name)).class, Class::Destructive, "{name}");
     }
+}
+
+/// Tools that are easily misjudged, by kind, beside their twins: their class, and where it matters their risk.
+#[test]
+fn each_kind_is_judged_as_its_twins_are_not() {
+    let table = include_str!("kinds.txt");
+    let rows: Vec<&str> =
+        table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    assert!(rows.len() >= 200, "only {} rows", rows.len());
+    let wrong = rows.iter().filter_map(|row| {
+        let mut parts = row.split('|').map(str::trim);
+        let mut part = || parts.next().unwrap_or_default();
+        let (expected, name, description, arguments, hints) =
+            (part(), part(), part(), part(), part());
+        let arguments = arguments.split_whitespace().map(|name| (name.to_owned(), json!({})));
+        let properties: serde_json::Map<String, Value> = arguments.collect();
+        let says = |hint: &str| if hints.contains(hint) { json!(true) } else { Value::Null };
+        let tool = json!({
+            "name": name,
+            "description": description,
+            "inputSchema": { "type": "object", "properties": properties },
+            "annotations": { "readOnlyHint": says("readonly"), "destructiveHint": says("destructive") },
+        });
+        is_expected(&judge(&tool), expected).err().map(|judged| format!("{row}: {judged}"))
+    });
+    let wrong: Vec<String> = wrong.collect();
+    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+}
+
+/// Tools of real servers that were misjudged once, as their servers list them.
+#[test]
+fn what_was_misjudged_once_is_not_again() {
+    #[derive(Deserialize)]
+    struct Row {
+        tool: Value,
+        class: String,
+    }
+    let rows: Vec<Row> = serde_json::from_str(include_str!("wrong.json")).unwrap();
+    assert_eq!(rows.len(), 18);
+    let judged = rows.iter().filter_map(|row| is_expected(&judge(&row.tool), &row.class).err());
+    assert_eq!(judged.collect::<Vec<String>>(), [""; 0]);
+}
+
+/// `expected` is a class, or a class and a risk. The error is what was judged.
+fn is_expected(verdict: &Verdict, expected: &str) -> Result<(), String> {
+    let Verdict { class, risk, reason } = verdict;
+    let judged = format!("{} {}", class.word(), risk.word());
+    if judged == expected || class.word() == expected {
+        return Ok(());
+    }
+    Err(format!("{judged}: {reason}"))
 }

@@ -60,7 +60,7 @@ fn the_rule_for_image_generate_is_the_published_one() {
 
 #[test]
 fn each_class_has_its_rule() {
-    let names = ["get_x", "create_x", "run_x", "delete_x", "pay_x"];
+    let names = ["get_x", "create_x", "run_x", "delete_x", "pay_x", "frobnicate"];
     let tools: Vec<Value> = names.iter().map(|name| json!({ "name": name })).collect();
     let policy: Value = serde_json::from_str(&policy_for(&tools)).unwrap();
     let limits = |tool: &str, max: u32| json!({ "limits": [{ "counter": format!("{tool}_rate"), "window": "minute", "max": max, "scope": "grant" }] });
@@ -69,7 +69,9 @@ fn each_class_has_its_rule() {
     assert_eq!(policy["tools"]["run_x"], limits("run_x", 10));
     assert_eq!(policy["hide"], json!(["delete_x"]));
     assert_eq!(policy["tools"]["pay_x"]["action"], "require_approval");
-    assert_eq!(policy["tools"].as_object().unwrap().len(), 4);
+    assert_eq!(policy["tools"]["frobnicate"]["action"], "require_approval");
+    assert_ne!(policy["tools"]["frobnicate"]["reason"], policy["tools"]["pay_x"]["reason"]);
+    assert_eq!(policy["tools"].as_object().unwrap().len(), 5);
 }
 
 #[test]
@@ -197,7 +199,7 @@ proptest! {
             let expected = match entry.verdict.class {
                 Class::Read => Standing::Allow,
                 Class::Write | Class::Execute => Standing::Limited,
-                Class::Financial => Standing::Ask,
+                Class::Unknown | Class::Financial => Standing::Ask,
                 Class::Destructive => Standing::Hidden,
             };
             prop_assert_eq!(standing(&policy, &entry.tool), expected, "{}", entry.tool);

@@ -11,10 +11,14 @@ use super::problems::{Fields, Foreign, Found, Member, Place, Problems};
 use super::scalar::{self, Kind};
 use super::written::{Condition, Name, Value};
 use super::{path, pattern};
+use crate::engine::hints;
 use crate::engine::source::{MAX_NAME_BYTES, name_for_problem};
 
 /// The most that a counter can be asked for (SPEC P10).
 const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
+
+/// What is said of a text that is none.
+const A_PATH: &str = "a path such as `args.amount`, or `state.TOOL.COUNTER`";
 
 const DOCUMENT: [&str; 5] = ["version", "description", "default", "hide", "tools"];
 const RULE: [&str; 7] =
@@ -160,17 +164,18 @@ impl Intercept {
     pub(super) fn read(root: &Found<'_>, problems: &mut Problems) -> Option<Self> {
         let fields = Fields::open(root, &DOCUMENT, &FOREIGN, problems)?;
         if let Some(version) = fields.require("version", "Intercept's is `\"1\"`", problems) {
-            version.word(&[("1", ())], problems);
+            version.word(&[("1", ())], hints::VERSIONS, problems);
         }
         let description = fields.text("description", problems);
         let defaults = [("allow", "allow"), ("deny", "deny")];
-        let default = fields.get("default").map(|default| default.word(&defaults, problems));
+        let default =
+            fields.get("default").map(|default| default.word(&defaults, hints::EFFECTS, problems));
         let hide = fields.get("hide").map(|list| hidden(list, problems));
         let tools = fields.get("tools").map(|tools| tools.members(problems)).unwrap_or_default();
         let tools = tools.iter().map(|member| tool(member, problems)).collect();
         Some(Intercept {
             description,
-            default: default.unwrap_or(Some("allow"))?,
+            default: default.flatten().unwrap_or("allow"),
             hide: hide.unwrap_or_default(),
             tools,
         })
@@ -235,7 +240,8 @@ fn tool(member: &Member<'_>, problems: &mut Problems) -> Tool {
 fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule> {
     let fields = Fields::open(found, &RULE, &FOREIGN_IN_RULES, problems)?;
     let name = fields.text("name", problems);
-    let action = fields.get("action").map(|action| action.word(&ACTIONS, problems));
+    let action = fields.get("action");
+    let action = action.map(|action| action.word_or(&ACTIONS, hints::intercept_action, problems));
     let on_deny = fields.text("on_deny", problems);
     let reason = fields.text("reason", problems);
     if let (Some(_), Some(_), Some(key)) = (&on_deny, &reason, fields.key("reason")) {
@@ -243,16 +249,15 @@ fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule>
     }
     let mut rule = Rule {
         name,
-        action: action.unwrap_or(Some(Action::Evaluate))?,
+        action: action.unwrap_or(Some(Action::Evaluate)).unwrap_or(Action::Evaluate),
         on_deny: on_deny.or(reason).filter(|text| !text.is_empty()),
         conditions: Vec::new(),
         readings: Vec::new(),
         state: None,
         place: found.place.clone(),
     };
-    if !suits(rule.action, &fields, problems) {
-        return None;
-    }
+    // An action that is not known suits nothing, and what stands beside it is looked at all the same.
+    let suits = action == Some(None) || suits(rule.action, &fields, problems);
     let list = fields.get("conditions").map(|list| list.elements(problems)).unwrap_or_default();
     for found in &list {
         condition(found, &mut rule, problems);
@@ -261,7 +266,7 @@ fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule>
     if let Some(rate) = fields.get("rate_limit") {
         rate_limit(rate, scope, &mut rule, problems);
     }
-    Some(rule)
+    Some(rule).filter(|_| suits)
 }
 
 /// False, with a problem, if a rule has fields that make no sense with its action or beside each other.
@@ -290,9 +295,10 @@ fn suits(action: Action, fields: &Fields<'_>, problems: &mut Problems) -> bool {
         }
         _ => "make it a rule of its own",
     };
-    let wrong = no_place_for.iter().find(|name| has(name));
-    if let Some(key) = wrong.and_then(|name| fields.key(name)) {
-        problems.add(key, message, Some(help));
+    let wrong: Vec<&Place> =
+        no_place_for.iter().filter(|name| has(name)).filter_map(|name| fields.key(name)).collect();
+    if !wrong.is_empty() {
+        wrong.into_iter().for_each(|key| problems.add(key, message, Some(help)));
         return false;
     }
     let list = fields.get("conditions");
@@ -315,7 +321,8 @@ fn rate_limit(rate: &Found<'_>, scope: &str, rule: &mut Rule, problems: &mut Pro
     });
     let Some((most, window)) = parts else {
         let expected = "a number from 1, `/`, and `minute`, `hour` or `day`";
-        problems.wrong_type(rate, expected, Some("such as `5/hour`"));
+        let hint = rate.node.text().and_then(hints::intercept_rate);
+        problems.wrong_type(rate, expected, Some(hint.as_deref().unwrap_or("such as `5/hour`")));
         return;
     };
     let counter = format!("{scope}._rate_{window}");
@@ -329,13 +336,14 @@ fn state(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Stat
     let counter = fields.require("counter", "the counter's name", problems);
     let counter = counter.and_then(|found| Some((found.name(problems)?, found.place.clone())));
     let window = fields.require("window", "`minute`, `hour` or `day`", problems);
-    let window = window.and_then(|found| found.word(&WINDOWS, problems));
+    let window =
+        window.and_then(|found| found.word_or(&WINDOWS, hints::intercept_window, problems));
     let from = fields.get("increment_from");
     let increment = fields.get("increment");
     if let (Some(_), Some(increment)) = (from, increment) {
         let help = "leave one of them out";
         problems.add(&increment.place, "this has no effect beside `increment_from`", Some(help));
-        return None;
+        whole(increment, problems);
     }
     let cost = match (from, increment) {
         (Some(from), _) => {
@@ -362,7 +370,9 @@ fn argument(found: &Found<'_>, problems: &mut Problems, help: &str) -> Option<St
     let text = found.text(problems)?;
     let path = path::of_argument(&text);
     if path.is_none() {
-        problems.wrong_type(found, "`args.` and a name", Some(help));
+        let meant = hints::path(&text);
+        let help = meant.map_or(help.to_owned(), |path| format!("{help}; did you mean `{path}`?"));
+        problems.wrong_type(found, "`args.` and a name", Some(&help));
     }
     path
 }
@@ -371,8 +381,11 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
     let Some(fields) = Fields::open(found, &["path", "op", "value"], &[], problems) else { return };
     let path = fields.require("path", "where to look, such as `args.amount`", problems);
     let op = fields.require("op", "an operator such as `eq`", problems);
-    let op = op.and_then(|found| found.word(&OPERATORS, problems));
     let value = fields.written("value").filter(|value| !value.node.span.is_empty());
+    let text = value.and_then(|value| value.node.text());
+    let hint =
+        |op: &str| hints::operator(op).map(str::to_owned).or_else(|| hints::no_operator(op, text));
+    let op = op.and_then(|found| found.word_or(&OPERATORS, hint, problems));
     if value.is_none() {
         let place = fields.key("value").unwrap_or(&fields.place);
         problems.add(
@@ -381,7 +394,14 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
             Some("what to compare with; `null` is a value"),
         );
     }
-    let (Some(path), Some(op), Some(value)) = (path, op, value) else { return };
+    let Some(path) = path else { return };
+    let is_counter = path.node.text().is_some_and(|text| text.starts_with("state."));
+    let (Some(op), Some(value)) = (op, value) else {
+        if !is_counter {
+            argument(path, problems, A_PATH);
+        }
+        return;
+    };
     if let Some(counter) = path.node.text().and_then(|text| text.strip_prefix("state.")) {
         if let Some(most) = bound(op, &fields, rule.action, value, problems) {
             let counter = counter.to_owned();
@@ -389,8 +409,7 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
         }
         return;
     }
-    let help = "a path such as `args.amount`, or `state.TOOL.COUNTER`";
-    let path = argument(path, problems, help);
+    let path = argument(path, problems, A_PATH);
     let read = comparand(op, value, problems);
     let (Some(path), Some(read)) = (path, read) else { return };
     let place = value.place.clone();
@@ -435,6 +454,7 @@ fn bound(
         let place = fields.get("op").map_or(&fields.place, |op| &op.place);
         let message = format!("a limit cannot say `{}` of a counter", op.name());
         problems.add(place, message, Some("`lt` and `lte` say how far a counter may go"));
+        whole(value, problems);
         return None;
     };
     let bound = whole(value, problems)?;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::yaml::{Node, Value};
 use crate::command::diagnostics::{Diagnostic, Severity};
+use crate::engine::hints::{self, Mistake};
 use crate::engine::source::{
     MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
 };
@@ -118,7 +119,11 @@ impl<'n> Found<'n> {
     /// The elements of a list; a problem for anything else.
     pub(super) fn elements(&self, problems: &mut Problems) -> Vec<Found<'n>> {
         let Value::List(elements) = &self.node.value else {
-            problems.wrong_type(self, "a list", None);
+            let help = match &self.node.value {
+                Value::Map(_) => "put `- ` before its first line: this is one entry of a list",
+                _ => "put it in brackets: `[a, b]`, or on a line of its own behind `- `",
+            };
+            problems.wrong_type(self, "a list", Some(help));
             return Vec::new();
         };
         let numbered = (0_usize..).zip(elements);
@@ -140,17 +145,38 @@ impl<'n> Found<'n> {
         members.iter().map(member).collect()
     }
 
-    /// One of some words, each with what it stands for; a problem for anything else.
-    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+    /// One of some words, each with what it stands for; for anything else a problem, and what was meant, if that can
+    /// be told from the mistakes that people make.
+    pub(super) fn word<T: Copy>(
+        &self,
+        words: &[(&str, T)],
+        mistakes: &[Mistake],
+        problems: &mut Problems,
+    ) -> Option<T> {
+        self.word_or(words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
+    }
+
+    /// The same, where a function says what was meant: a word, or what to do.
+    pub(super) fn word_or<T: Copy>(
+        &self,
+        words: &[(&str, T)],
+        hint: impl FnOnce(&str) -> Option<String>,
+        problems: &mut Problems,
+    ) -> Option<T> {
         let text = self.node.text();
-        let found = words.iter().find(|(word, _)| Some(*word) == text).map(|&(_, value)| value);
-        if found.is_none() {
-            let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
-            let meant = text.and_then(|text| did_you_mean(text, &names));
-            let help = meant.map(|name| format!("did you mean `{name}`?"));
-            problems.wrong_type(self, &alternatives(&names), help.as_deref());
+        let of = |name: &str| words.iter().find(|(word, _)| *word == name).map(|&(_, value)| value);
+        if let Some(value) = text.and_then(of) {
+            return Some(value);
         }
-        found
+        let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
+        let hint = text.and_then(hint);
+        let meant = match &hint {
+            Some(hint) => names.iter().copied().find(|name| name == hint),
+            None => text.and_then(|text| did_you_mean(text, &names)),
+        };
+        let help = meant.map(|name| format!("did you mean `{name}`?")).or(hint);
+        problems.wrong_type(self, &alternatives(&names), help.as_deref());
+        meant.and_then(of)
     }
 }
 

@@ -107,8 +107,14 @@ impl Report<'_> {
             let has = if self.is_learned { "hold no call" } else { "has no tool" };
             return format!("{whose} {has} that a policy could name: every call is denied");
         }
-        let classes =
-            [Class::Read, Class::Write, Class::Execute, Class::Destructive, Class::Financial];
+        let classes = [
+            Class::Read,
+            Class::Write,
+            Class::Execute,
+            Class::Destructive,
+            Class::Financial,
+            Class::Unknown,
+        ];
         let counted = classes.into_iter().filter_map(|class| {
             let count = entries.iter().filter(|entry| entry.verdict.class == class).count();
             (count > 0).then(|| format!("{count} {}", class.word()))
