@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 41] = [
-    ("answer", &["frame"]),
+const ENGINE: [(&str, &[&str]); 47] = [
+    ("answer", &["frame", "visible"]),
     ("class", &[]),
-    ("classify", &["class", "words"]),
+    ("classify", &["class", "tool_list", "words"]),
     (
         "compile",
         &[
@@ -35,22 +35,22 @@ const ENGINE: [(&str, &[&str]); 41] = [
         &[
             "condition",
             "decimal",
-            "frame",
             "limits",
             "mcp",
             "path",
             "policy",
             "undecidable",
             "value",
+            "visible",
             "work",
         ],
     ),
     ("decimal", &[]),
-    ("excerpt", &["path", "value", "work"]),
     ("example", &["decide", "explain", "limits", "mcp", "path", "policy", "work"]),
-    ("extend", &["json", "proposal", "value"]),
+    ("excerpt", &["path", "record", "value", "work"]),
     ("explain", &["condition", "decide", "limits", "mcp", "path", "policy", "work"]),
-    ("frame", &["json", "value"]),
+    ("extend", &["json", "proposal", "value"]),
+    ("frame", &["json", "value", "visible"]),
     ("hints", &["path"]),
     ("in_flight", &["frame"]),
     ("inquiry", &["answer", "frame", "json", "mcp", "tool_list"]),
@@ -75,8 +75,9 @@ const ENGINE: [(&str, &[&str]); 41] = [
         ],
     ),
     ("listing", &["decimal", "value"]),
-    ("matrix", &["decide", "name", "policy", "words"]),
+    ("matrix", &["decide", "name", "policy", "words", "work"]),
     ("mcp", &["json", "name", "path", "value"]),
+    ("mod", &[]),
     ("name", &["work"]),
     ("observed", &["class", "classify", "limits", "proposal"]),
     ("one_of", &["decimal", "scalar", "undecidable", "value", "work"]),
@@ -87,6 +88,8 @@ const ENGINE: [(&str, &[&str]); 41] = [
     ("record", &["line"]),
     ("recording", &["frame", "json", "line"]),
     ("retry", &["in_flight", "mcp", "value"]),
+    ("scalar", &["decimal", "undecidable", "value", "work"]),
+    ("scan", &[]),
     (
         "session",
         &[
@@ -100,25 +103,25 @@ const ENGINE: [(&str, &[&str]); 41] = [
             "line",
             "listing",
             "mcp",
+            "path",
             "policy",
             "record",
             "retry",
             "step",
             "value",
+            "visible",
             "work",
         ],
     ),
     ("shape", &["hints"]),
     ("source", &["hints", "name", "shape", "value"]),
     ("step", &["answer", "decide", "frame", "in_flight", "limits", "record"]),
-    ("scalar", &["decimal", "undecidable", "value", "work"]),
-    ("scan", &[]),
     ("tool_list", &[]),
-    ("value", &["decimal", "name", "scan"]),
     ("undecidable", &["value"]),
+    ("value", &["decimal", "name", "scan"]),
     ("visible", &[]),
     ("words", &["class", "name"]),
-    ("mod", &[]),
+    ("work", &[]),
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.

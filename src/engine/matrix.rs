@@ -121,15 +121,13 @@ impl Stray {
         }
         let own = without_prefix(name, tools);
         let is_prefixed = own.is_some();
-        let near = if own.is_some() || name.is_wild() {
-            None
-        } else {
-            nearest(name.as_str(), tools, work).cloned()
-        };
         Some(Stray {
             name: name.as_str().to_owned(),
             pointer: pointer.to_owned(),
-            did_you_mean: own.or_else(near),
+            did_you_mean: own.or_else(|| {
+                let near = if name.is_wild() { None } else { nearest(name.as_str(), tools, work) };
+                near.cloned()
+            }),
             is_prefixed,
         })
     }

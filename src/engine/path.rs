@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::undecidable::{Types, Undecidable};
-use super::value::{Kind, Member, Str, Type, Value};
+use super::value::{Member, Str, Type, Value};
 use super::work::{TooCostly, Work, steps};
 
 /// A call's arguments: the object, and its members one by one.
