@@ -3,8 +3,7 @@
 //! A caller may add as many arguments as it likes, and make them as long as it likes. What the policy's rules look at
 //! comes first, and every value has its share of the line: nothing that is made up keeps anything else out.
 
-use super::path::{Arguments, Named};
-use super::record::ArgumentsRecord;
+use super::path::{ArgPath, Arguments, Named};
 use super::value::{Kind, Member, Str, Value};
 use super::work::Work;
 
@@ -34,11 +33,25 @@ pub fn is_crowded(arguments: &Arguments<'_>, with_values: bool) -> bool {
     arguments.has_more_than(MAX_KEYS) || with_values && arguments.text().len() > MAX_VALUE_BYTES
 }
 
-/// What is recorded of these arguments: at most 64 names of at most 64 bytes, and `with_values` the arguments as JSON,
-/// with strings cut to 256 bytes and some 16 KiB in all; `…` stands in the place of what was left out. What is `named`
-/// comes first.
-#[must_use]
-pub fn record(arguments: &Arguments<'_>, with_values: bool, named: &Named<'_>) -> ArgumentsRecord {
+/// What is recorded of a call's arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// At most 64 names, each of at most 64 bytes.
+    pub keys: Vec<String>,
+    /// How many more there are.
+    pub more_keys: u64,
+    /// The arguments as JSON, if wished for: strings cut to 256 bytes, and some 16 KiB in all. `…` stands in the place
+    /// of what was left out.
+    pub values: Option<String>,
+}
+
+/// Takes down these arguments. What the paths of the policy's rules lead to comes first.
+pub fn excerpt<'p>(
+    arguments: &Arguments<'_>,
+    with_values: bool,
+    paths: impl Iterator<Item = &'p ArgPath>,
+) -> Excerpt {
+    let named = &Named::of(paths);
     let (members, count) = chosen(arguments, named);
     let more = count.saturating_sub(members.len());
     let values = with_values.then(|| {
@@ -49,7 +62,7 @@ pub fn record(arguments: &Arguments<'_>, with_values: bool, named: &Named<'_>) -
         out
     });
     let keys = members.into_iter().map(|(key, _)| key).collect();
-    ArgumentsRecord { keys, more_keys: more as u64, values }
+    Excerpt { keys, more_keys: more as u64, values }
 }
 
 /// The members that are recorded, behind their names as they are shown, and how many there are in all.
@@ -229,15 +242,14 @@ fn push_string(out: &mut String, text: &str) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MAX_VALUE_BYTES, is_crowded, record};
-    use crate::engine::path::{ArgPath, Arguments, Named};
+    use super::{MAX_VALUE_BYTES, excerpt, is_crowded};
+    use crate::engine::path::{ArgPath, Arguments};
 
     fn recorded(arguments: &Value, paths: &[&str]) -> (Vec<String>, u64, Value) {
         let text = arguments.to_string();
         let arguments = Arguments::parse(&text).unwrap();
         let paths: Vec<ArgPath> = paths.iter().map(|path| ArgPath::parse(path).unwrap()).collect();
-        let named = Named::of(paths.iter());
-        let made = record(&arguments, true, &named);
+        let made = excerpt(&arguments, true, paths.iter());
         let values = made.values.unwrap();
         assert!(values.len() < 2 * MAX_VALUE_BYTES, "{} bytes", values.len());
         assert!(is_crowded(&arguments, true) || made.more_keys == 0);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::answer::{self, DecisionFacts};
 use super::decide::{self, Denial, Permit};
-use super::excerpt;
+use super::excerpt::{self, Excerpt};
 use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use super::in_flight::{Awaited, InFlight, ProgressKey, Waiting};
 use super::json::{KeyRule, Reader, Scratch};
@@ -15,7 +15,6 @@ use super::limits::{Now, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
 use super::listing;
 use super::mcp::{self, Params, ResultMembers, ToolCall};
-use super::path::Named;
 use super::policy::{MethodRule, Mode, Policy, Rule};
 use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
@@ -349,13 +348,14 @@ impl Session {
             return ArgumentsRecord::default();
         }
         let with_values = self.settings.recording == Recording::Values;
-        if !excerpt::is_crowded(&call.arguments, with_values) {
-            return excerpt::record(&call.arguments, with_values, &Named::default());
-        }
-        let rules = self.policy.tools.matching(&call.name).rules;
-        let rules = rules.into_iter().chain(&self.policy.all_tools);
-        let named = Named::of(rules.flat_map(Rule::paths));
-        excerpt::record(&call.arguments, with_values, &named)
+        let is_crowded = excerpt::is_crowded(&call.arguments, with_values);
+        // What the rules look at matters only if not everything is recorded.
+        let rules = is_crowded.then(|| self.policy.tools.matching(&call.name).rules);
+        let rules = rules.into_iter().flatten().chain(&self.policy.all_tools);
+        let paths = rules.flat_map(Rule::paths).filter(|_| is_crowded);
+        let Excerpt { keys, more_keys, values } =
+            excerpt::excerpt(&call.arguments, with_values, paths);
+        ArgumentsRecord { keys, more_keys, values }
     }
 
     fn client_notification(&mut self, method: &str, params: &Params<'_>) -> Step {

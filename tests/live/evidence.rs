@@ -240,7 +240,7 @@ fn what_cannot_be_one_log_is_refused_at_the_start() {
     type Making = fn(&Path);
     let cases: [(&str, &str, Making); 5] = [
         ("log.jsonl", "a hard link", |dir| {
-            fs::hard_link(dir.join("log.jsonl"), dir.join("b")).unwrap();
+            fs::hard_link(dir.join("log.jsonl"), dir.join("second")).unwrap();
         }),
         ("other.head", "the head of a log", |_| {}),
         ("log@refused.jsonl", "the second file", |_| {}),
