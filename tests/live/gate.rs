@@ -203,6 +203,11 @@ impl Gate {
         self.process.flood(bytes.into())
     }
 
+    /// Sends bytes as the client; true if callgate took all.
+    pub(crate) fn takes(&self, bytes: impl Into<Vec<u8>>) -> bool {
+        self.process.takes(bytes.into())
+    }
+
     /// The next line that reaches the client, without its LF.
     pub(crate) fn recv(&self) -> String {
         self.try_recv().unwrap_or_else(|why| panic!("{why}"))

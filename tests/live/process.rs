@@ -89,11 +89,22 @@ impl Process {
     /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was. What was written before
     /// has been taken already.
     pub(crate) fn flood(&self, bytes: Vec<u8>) -> bool {
+        self.write_within(bytes, STANDSTILL)
+    }
+
+    /// Writes to the child's stdin until it is all taken; false if that is not to be expected any more. What was written
+    /// before has been taken already.
+    pub(crate) fn takes(&self, bytes: Vec<u8>) -> bool {
+        self.write_within(bytes, self.patience)
+    }
+
+    /// Writes as long as no piece has to wait longer than this; true if all was taken.
+    fn write_within(&self, bytes: Vec<u8>, standstill: Duration) -> bool {
         self.taken.try_iter().for_each(drop);
         let mut left = bytes.len();
         self.write(bytes);
         while left > 0 {
-            match self.taken.recv_timeout(STANDSTILL) {
+            match self.taken.recv_timeout(standstill) {
                 Ok(count) => left -= count,
                 Err(_) => return false,
             }
