@@ -172,13 +172,18 @@ fn noise_that_nobody_reads_is_dropped_and_counted() {
     gate.serves(2);
     gate.ends_quietly(0);
     let shown = String::from_utf8(shown).unwrap();
-    let shown = shown.lines().filter(|line| *line == "callgate: server wrote: noise").count();
+    let shown = shown
+        .lines()
+        .filter(|line| *line == "callgate: server wrote (not a JSON object): noise")
+        .count();
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
     let dropped = noise - shown;
     assert_eq!(
         rest,
-        format!("callgate: {dropped} lines dropped here\ncallgate: server wrote: more\n")
+        format!(
+            "callgate: {dropped} lines dropped here\ncallgate: server wrote (not a JSON object): more\n"
+        )
     );
 }
 

@@ -30,6 +30,7 @@ mod ledger;
 mod ledger_clocks;
 #[cfg(target_os = "linux")]
 mod ledger_faults;
+mod line_memory;
 mod list_changed;
 mod lockstep;
 mod memory;
