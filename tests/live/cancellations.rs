@@ -20,6 +20,7 @@ fn a_cancellation_of_a_request_in_flight_is_forwarded() {
     assert_eq!(gate.recv(), ok(1));
     gate.serves(2);
     assert_eq!(gate.received()[1], cancel("1.0"));
+    assert!(gate.error_line().contains("the id 1,"), "the second answer is dropped");
     gate.ends_quietly(0);
 }
 

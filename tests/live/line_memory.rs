@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::fs;
 
 const MIB: usize = 1024 * 1024;
-/// The length of a line. Every factor is the same for one of 60 MiB.
-const LINE: usize = 6 * MIB;
+/// The length of a line. The factor is the same for one of 60 MiB.
+const LINE: usize = if cfg!(debug_assertions) { 2 * MIB } else { 16 * MIB };
 
 /// Text that is repeated to fill a line, between what begins and ends it.
 struct Shape {

@@ -193,7 +193,7 @@ fn a_large_frame_is_held_once_and_let_go() {
     let length = 60 * MIB;
     let text = "0123456789abcdef";
     let gate = wrap().serve(&json!([
-        { "send_bytes": r#"{"method":"notifications/x","params":{"x":""# },
+        { "send_bytes": r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"x":""# },
         { "send_repeat": { "text": text, "times": length / 16 } },
         { "send": r#""}}"# },
         "echo"

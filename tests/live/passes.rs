@@ -67,10 +67,10 @@ fn a_burst_keeps_its_order_in_both_directions() {
 #[test]
 fn a_last_line_without_lf_gets_it() {
     let mut gate = Wrap::allow_all()
-        .serve(&json!([{ "recv": 1 }, { "send_bytes": r#"{"method":"notifications/x"}"# }]));
+        .serve(&json!([{ "recv": 1 }, { "send_bytes": r#"{"jsonrpc":"2.0","method":"notifications/x"}"# }]));
     gate.send_raw(r#"{"method":"notifications/y"}"#);
     let end = gate.end();
-    let stdout = "{\"method\":\"notifications/x\"}\n".to_owned();
+    let stdout = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n".to_owned();
     assert_eq!(end, End { stdout, ..End::quiet(0) });
     assert_eq!(gate.received_bytes(), b"{\"method\":\"notifications/y\"}\n");
 }
