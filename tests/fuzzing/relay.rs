@@ -162,7 +162,7 @@ impl Relay {
                 // Who has cancelled is not told that the late answer was unreadable. What is no message is no answer.
                 if answers_are_due(line) {
                     ids_on(line, |id| {
-                        let open = self.settled_by(id).map(|key| self.open[&key]);
+                        let open = self.open.get(&key(id));
                         assert!(open.is_none_or(|open| !open.expected), "nobody is told");
                     });
                 }
