@@ -2,6 +2,7 @@
 //!
 //! ```sh
 //! CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test fuzzing     # writes the seeds
+//! cargo +nightly fuzz run -s none cost -- -max_total_time=600 -max_len=4096 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none frame -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none import -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
@@ -18,6 +19,11 @@ mod fuzzing;
 /// Bytes as a client or a server might send them.
 pub fn frame(input: &[u8]) {
     fuzzing::frame::check(input);
+}
+
+/// A line that is made long, and what it costs.
+pub fn cost(input: &[u8]) {
+    fuzzing::cost::check(input);
 }
 
 /// Bytes as a policy file.

@@ -54,14 +54,14 @@ pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
     notice.raw(stream).raw(id).end("}}}")
 }
 
-/// The answers to a frame that was refused; empty if its sender expects none.
+/// The answer to a frame that was refused; empty if its sender expects none, and for a batch, whose answers
+/// [`super::batch`] makes.
 #[must_use]
 pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     let one = |id: &Option<String>| error(id.as_deref(), refusal.code, &refusal.message);
     match &refusal.answer {
         RefusalAnswer::Id(id) => one(id),
-        RefusalAnswer::Each(ids) => ids.iter().flat_map(one).collect(),
-        RefusalAnswer::Nobody => Vec::new(),
+        RefusalAnswer::Batch | RefusalAnswer::Nobody => Vec::new(),
     }
 }
 

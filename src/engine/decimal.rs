@@ -87,23 +87,47 @@ impl<'a> Decimal<'a> {
     /// One text for each value: 1, 1.0 and 1e0 are all `1`; 100 and 1e2 are `100`; -0 is `0`.
     #[must_use]
     pub fn canonical(self) -> String {
+        let mut canonical = Vec::new();
+        self.canonical_in_pieces(&mut |piece| canonical.extend_from_slice(piece));
+        String::from_utf8(canonical).unwrap_or_default()
+    }
+
+    /// The same, shown to `show` piece by piece: a number may be as long as a frame.
+    pub fn canonical_in_pieces(self, show: &mut impl FnMut(&[u8])) {
         const PLAIN: i64 = 40;
         if matches!(self.exponent, i64::MIN | i64::MAX) && !self.is_zero() {
             // No two spellings of a number so far out are taken for one.
-            return self.text.to_owned();
+            return show(self.text.as_bytes());
         }
-        let digits: String = self.digits().map(char::from).collect();
-        let count = i64::try_from(digits.len()).unwrap_or(i64::MAX);
-        let sign = if self.is_negative() { "-" } else { "" };
+        let count = i64::try_from(self.digits().count()).unwrap_or(i64::MAX);
+        if count == 0 {
+            return show(b"0");
+        }
+        if self.is_negative() {
+            show(b"-");
+        }
         let magnitude = self.magnitude();
-        if digits.is_empty() {
-            return "0".to_owned();
+        let is_plain = count <= magnitude && magnitude <= PLAIN;
+        if !is_plain {
+            show(b"0.");
         }
-        if count <= magnitude && magnitude <= PLAIN {
-            let zeros = usize::try_from(magnitude.saturating_sub(count)).unwrap_or_default();
-            return format!("{sign}{digits}{}", "0".repeat(zeros));
+        let (mut piece, mut length) = ([0; 64], 0_usize);
+        for digit in self.digits() {
+            if let Some(place) = piece.get_mut(length) {
+                *place = digit;
+            }
+            length = length.saturating_add(1);
+            if length == piece.len() {
+                show(&piece);
+                length = 0;
+            }
         }
-        format!("{sign}0.{digits}e{magnitude}")
+        show(piece.get(..length).unwrap_or_default());
+        if is_plain {
+            (count..magnitude).for_each(|_| show(b"0"));
+        } else {
+            show(format!("e{magnitude}").as_bytes());
+        }
     }
 
     /// The significant digits: no zeros before the first or after the last one that counts.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
+use super::outline::outline;
 use super::value::{Kind, Str, Value};
 use super::visible::short_name;
 
@@ -20,6 +21,13 @@ pub const SERVER_ERROR: i32 = -32000;
 
 /// The longest request id, in bytes as it is spelt (SPEC W3).
 pub const MAX_ID_BYTES: usize = 4096;
+
+/// The longest name of a method or tool, in bytes as it is decoded (SPEC W3): each is compared with every pattern of
+/// the policy.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+/// A spelling that is longer stands for no id of at most [`MAX_ID_BYTES`]: an escape of six bytes is one at least.
+const MAX_SPELLING: usize = 6 * MAX_ID_BYTES + 2;
 
 /// Keys of the envelope. None of them may stand there in another case.
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
@@ -55,11 +63,6 @@ pub enum FrameKind<'a> {
         /// `None` where it is absent or null, as an error may have it.
         id: Option<RequestId<'a>>,
     },
-    /// Something else, which only a server may send.
-    Other {
-        /// The id, if it has one.
-        id: Option<RequestId<'a>>,
-    },
 }
 
 /// A request id as its sender spells it: a string or a number.
@@ -93,10 +96,11 @@ impl<'a> RequestId<'a> {
         self.value.text()
     }
 
-    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (SPEC W4).
+    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (SPEC W4). Ids of over 24 KiB are told apart
+    /// by their spelling; none is in flight.
     #[must_use]
     pub fn key(self) -> Cow<'a, [u8]> {
-        if is_plain_integer(self.raw()) {
+        if is_plain_integer(self.raw()) || self.raw().len() > MAX_SPELLING {
             return Cow::Borrowed(self.raw().as_bytes());
         }
         match self.value.kind() {
@@ -109,6 +113,16 @@ impl<'a> RequestId<'a> {
             Kind::Number(number) => Cow::Owned(number.canonical().into_bytes()),
             _ => Cow::Borrowed(self.raw().as_bytes()),
         }
+    }
+}
+
+impl RequestId<'_> {
+    /// The key of the number that this id, a string, spells (SPEC W4).
+    #[must_use]
+    pub fn key_of_number_in_string(self) -> Option<Vec<u8>> {
+        let text = self.value.as_str().filter(|_| self.raw().len() <= MAX_SPELLING)?.decode()?;
+        let number = read_id(&text).filter(|id| id.value.is_number() && id.raw() == text)?;
+        Some(number.key().into_owned())
     }
 }
 
@@ -133,8 +147,8 @@ pub struct Refusal {
 pub enum RefusalAnswer {
     /// One error with this id as it was spelt; null if it was not read without doubt.
     Id(Option<String>),
-    /// One error for each request of a batch.
-    Each(Vec<Option<String>>),
+    /// One error for each request of the batch that the line is; one with no id if none can be read.
+    Batch,
     /// Nobody: the sender expects no answer.
     Nobody,
 }
@@ -170,7 +184,7 @@ pub fn read_client<'a>(
     match reader.peek() {
         Some(b'{') => {}
         Some(b'[') => return Err(refuse_batch(text)),
-        _ => return Err(refuse_other(text, reader)),
+        _ => return Err(refuse_other(text)),
     }
     let mut seen = Seen::default();
     let read = seen.read(&mut reader, param).and_then(|()| reader.end());
@@ -179,8 +193,7 @@ pub fn read_client<'a>(
         return Err(refuse_json(error, id));
     }
     if let Some(&at) = scratch.duplicates().first() {
-        let key = key_at(text, at);
-        let message = format!("duplicate key `{key}` at byte {at}");
+        let message = duplicate_message(text, at);
         return Err(Refusal::of(INVALID_REQUEST, message, undoubted_id(text)));
     }
     if let Some(key) = seen.look_alike {
@@ -190,33 +203,88 @@ pub fn read_client<'a>(
         .map_err(|message| Refusal::of(INVALID_REQUEST, message, undoubted_id(text)))
 }
 
-/// A server's line that cannot be relayed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable;
+/// Why a line from the server is not relayed (SPEC W6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrelayed {
+    /// It is a strict JSON object, but no message of JSON-RPC: whatever id it bears, it answers nothing.
+    NoMessage(Cow<'static, str>),
+    /// It cannot be read, or could be read in two ways. Who waits for an answer that it may be is to be told.
+    Unreadable(Cow<'static, str>),
+}
 
-/// Reads a line from the server, without its line end (SPEC W6). `result` is shown each key of `result`, if
-/// that is an object, and must read its value.
+impl Unrelayed {
+    /// What is wrong with the line, for people.
+    #[must_use]
+    pub fn reason(self) -> Cow<'static, str> {
+        match self {
+            Unrelayed::NoMessage(reason) | Unrelayed::Unreadable(reason) => reason,
+        }
+    }
+}
+
+const BYTE_ORDER_MARK: &str = "a byte order mark at the start";
+const NOT_AN_OBJECT: &str = "not a JSON object";
+const BESIDE: &str = "`method` beside `result` or `error`";
+const NO_MESSAGE: &str = "neither a request, a notification nor a response";
+
+/// Reads a line from the server, without its line end (SPEC W6). `members` are shown each key of `result` and of
+/// `params`, where that is an object, and must read its value.
 ///
 /// # Errors
-/// The line is not one strict JSON object, or could be read as an answer and as a request.
+/// The line is not one strict JSON object, is no message, or could be read in two ways.
 pub fn read_server<'a>(
     line: &'a [u8],
     scratch: &mut Scratch,
-    result: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
-) -> Result<Frame<'a>, Unreadable> {
-    if memchr::memchr(b'\r', line).is_some() {
-        return Err(Unreadable);
+    members: impl FnMut(Part, &mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+) -> Result<Frame<'a>, Unrelayed> {
+    let unreadable = |reason: String| Unrelayed::Unreadable(reason.into());
+    if let Some(at) = memchr::memchr(b'\r', line) {
+        return Err(unreadable(format!("a carriage return at byte {at}")));
     }
-    let text = std::str::from_utf8(line).map_err(|_| Unreadable)?;
+    let text = std::str::from_utf8(line)
+        .map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
     let mut reader = Reader::new(text, MAX_DEPTH, scratch);
+    if reader.peek() != Some(b'{') {
+        let is_marked = text.starts_with('\u{FEFF}');
+        let reason = if is_marked { BYTE_ORDER_MARK } else { NOT_AN_OBJECT };
+        return Err(Unrelayed::Unreadable(reason.into()));
+    }
     let mut seen = Seen::default();
-    seen.read_lenient(&mut reader, result).and_then(|()| reader.end()).map_err(|_| Unreadable)?;
-    if scratch.duplicates().is_empty() { seen.classify() } else { Err(Unreadable) }
+    seen.read_lenient(&mut reader, members).map_err(|error| match error.fault {
+        Fault::Expected(what) => {
+            unreadable(format!("not JSON: expected {what} at byte {}", error.at))
+        }
+        Fault::TooDeep => unreadable(error.fault.to_string()),
+    })?;
+    reader.end().map_err(|error| {
+        unreadable(format!("more text behind the first object, at byte {}", error.at))
+    })?;
+    if !seen.is_jsonrpc {
+        return Err(Unrelayed::NoMessage("no `\"jsonrpc\":\"2.0\"`".into()));
+    }
+    if let Some(&at) = scratch.duplicates().first() {
+        return Err(unreadable(duplicate_message(text, at)));
+    }
+    if let Some(key) = seen.look_alike {
+        return Err(unreadable(look_alike_message(key)));
+    }
+    seen.classify()
+}
+
+/// The two members of a server's envelope whose members are shown while they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `params`
+    Params,
+    /// `result`
+    Result,
 }
 
 /// The members of an envelope that mean something.
 #[derive(Debug, Default)]
 struct Seen<'a> {
+    /// `"jsonrpc":"2.0"` is there.
+    is_jsonrpc: bool,
     id: Option<Value<'a>>,
     method: Option<Value<'a>>,
     params: Option<Value<'a>>,
@@ -249,11 +317,14 @@ impl<'a> Seen<'a> {
     fn read_lenient(
         &mut self,
         reader: &mut Reader<'a, '_>,
-        mut member: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+        mut members: impl FnMut(Part, &mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
         let whole = reader.object(|reader, key| {
-            let value = if key.is("result") && reader.peek() == Some(b'{') {
-                reader.object(&mut member)?
+            let is_object = reader.peek() == Some(b'{');
+            let value = if is_object && key.is("result") {
+                reader.object(|reader, key| members(Part::Result, reader, key))?
+            } else if is_object && key.is("params") {
+                reader.open_object(|reader, key| members(Part::Params, reader, key))?
             } else {
                 reader.value(KeyRule::Any)?
             };
@@ -266,7 +337,7 @@ impl<'a> Seen<'a> {
     fn note(&mut self, key: Str<'a>, value: Value<'a>) {
         let slot = RESERVED.iter().position(|reserved| key.is(reserved));
         match slot {
-            Some(0) => {}
+            Some(0) => self.is_jsonrpc |= value.as_str().is_some_and(|version| version.is("2.0")),
             Some(1) => self.id = Some(value),
             Some(2) => self.method = Some(value),
             Some(3) => self.params = Some(value),
@@ -293,16 +364,15 @@ impl<'a> Seen<'a> {
             };
             return match (id, result, error) {
                 (_, Some(_), Some(_)) => Err("both `result` and `error`"),
-                (_, None, None) => Err("neither a request, a notification nor a response"),
+                (_, None, None) => Err(NO_MESSAGE),
                 (None, Some(_), None) => Err("a result without an id"),
                 _ => frame(FrameKind::Response { id }),
             };
         };
         if result.is_some() || error.is_some() {
-            return Err("`method` beside `result` or `error`");
+            return Err(BESIDE);
         }
-        let method = method.as_str().ok_or("`method` is not a string")?;
-        let method = method.decode().ok_or("`method` is not Unicode text")?;
+        let method = read_method(method).map_err(MethodFault::as_str)?;
         let Some(id) = id else { return frame(FrameKind::Notification { method }) };
         let id = RequestId::new(id).ok_or("a request's id is a string or a number")?;
         if id.raw().len() > MAX_ID_BYTES {
@@ -312,24 +382,80 @@ impl<'a> Seen<'a> {
     }
 
     /// What a server's frame is.
-    fn classify(self) -> Result<Frame<'a>, Unreadable> {
+    fn classify(self) -> Result<Frame<'a>, Unrelayed> {
         let Seen { id: spelt, method, params, result, error, .. } = self;
         let id = spelt.and_then(RequestId::new);
-        let answers = result.is_some() || error.is_some();
-        let odd_id = id.is_none() && !matches!(spelt.map(Value::kind), None | Some(Kind::Null));
-        let kind = match (method, id) {
-            (Some(_), _) if answers => return Err(Unreadable),
-            (None, None) if answers && odd_id => return Err(Unreadable),
-            (Some(method), id) => match (method.as_str().and_then(Str::decode), id) {
-                (Some(method), Some(id)) => FrameKind::Request { id, method },
-                (Some(method), None) => FrameKind::Notification { method },
-                (None, id) => FrameKind::Other { id },
-            },
-            (None, id) if answers => FrameKind::Response { id },
-            (None, id) => FrameKind::Other { id },
+        let (kind, result) = match (method, result, error) {
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+                return Err(Unrelayed::Unreadable(BESIDE.into()));
+            }
+            (Some(method), None, None) => {
+                let method = read_method(method).map_err(|fault| match fault {
+                    MethodFault::TooLong => Unrelayed::Unreadable(fault.as_str().into()),
+                    MethodFault::NoString | MethodFault::NoText => {
+                        Unrelayed::NoMessage(fault.as_str().into())
+                    }
+                })?;
+                let kind = match id {
+                    Some(id) => FrameKind::Request { id, method },
+                    None => FrameKind::Notification { method },
+                };
+                (kind, None)
+            }
+            (None, result, error) => {
+                let result = the_one_of(result, error)?;
+                if id.is_none() && !spelt.is_none_or(Value::is_null) {
+                    return Err(Unrelayed::Unreadable("an id is a string or a number".into()));
+                }
+                (FrameKind::Response { id }, result)
+            }
         };
         Ok(Frame { kind, params, result })
     }
+}
+
+/// The result of a response, or `None` if it is an error. It has exactly one of them; a null beside the other counts
+/// as absent (SPEC W6).
+fn the_one_of<'a>(
+    result: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+) -> Result<Option<Value<'a>>, Unrelayed> {
+    match (result, error) {
+        (None, None) => Err(Unrelayed::NoMessage(NO_MESSAGE.into())),
+        (Some(result), Some(error)) => match (result.is_null(), error.is_null()) {
+            (true, false) => Ok(None),
+            (false, true) => Ok(Some(result)),
+            (true, true) => Err(Unrelayed::NoMessage("`result` and `error` are null".into())),
+            (false, false) => Err(Unrelayed::NoMessage("both `result` and `error`".into())),
+        },
+        (result, _) => Ok(result),
+    }
+}
+
+/// What can be wrong with a method.
+#[derive(Debug, Clone, Copy)]
+enum MethodFault {
+    NoString,
+    NoText,
+    TooLong,
+}
+
+impl MethodFault {
+    fn as_str(self) -> &'static str {
+        match self {
+            MethodFault::NoString => "`method` is not a string",
+            MethodFault::NoText => "`method` is not Unicode text",
+            MethodFault::TooLong => "`method` is over 1024 bytes long",
+        }
+    }
+}
+
+fn read_method(method: Value<'_>) -> Result<Cow<'_, str>, MethodFault> {
+    let method = method.as_str().ok_or(MethodFault::NoString)?;
+    if method.is_longer_than(MAX_NAME_BYTES) {
+        return Err(MethodFault::TooLong);
+    }
+    method.decode().ok_or(MethodFault::NoText)
 }
 
 /// What is wrong with a key that some servers would take for a reserved one.
@@ -350,189 +476,52 @@ fn refuse_json(error: JsonError, id: Option<RequestId<'_>>) -> Refusal {
     }
 }
 
-fn refuse_other(text: &str, reader: Reader<'_, '_>) -> Refusal {
+fn refuse_other(text: &str) -> Refusal {
     if text.starts_with('\u{FEFF}') {
-        return Refusal::of(PARSE_ERROR, "not JSON: a byte order mark at the start", None);
+        return Refusal::of(PARSE_ERROR, format!("not JSON: {BYTE_ORDER_MARK}"), None);
     }
-    match reader.document(KeyRule::Any) {
-        Ok(_) => Refusal::of(INVALID_REQUEST, "not a JSON object", None),
+    match outline(text, |_, _| ()) {
+        Ok(_) => Refusal::of(INVALID_REQUEST, NOT_AN_OBJECT, None),
         Err(error) => refuse_json(error, None),
     }
 }
 
-/// One error for each request of the batch; one with no id if none can be read (SPEC W3).
+/// A batch gets one error for each request in it (SPEC W3); see [`super::batch`].
 fn refuse_batch(text: &str) -> Refusal {
-    let mut scratch = Scratch::default();
-    let batch = match Reader::new(text, usize::MAX, &mut scratch).document(KeyRule::Any) {
-        Ok(batch) => batch,
-        Err(error) => return refuse_json(error, None),
-    };
-    let requests = batch.elements().filter(|element| {
-        element.is_object() && element.member("method").is_some() && element.member("id").is_some()
-    });
-    let mut ids: Vec<Option<String>> = requests
-        .map(|request| undoubted_id(request.text()).map(|id| id.raw().to_owned()))
-        .collect();
-    if ids.is_empty() {
-        ids.push(None);
-    }
-    Refusal {
-        code: INVALID_REQUEST,
-        message: "batches are not supported: send one message a line".to_owned(),
-        answer: RefusalAnswer::Each(ids),
+    match outline(text, |_, _| ()) {
+        Ok(_) => Refusal {
+            code: INVALID_REQUEST,
+            message: "batches are not supported: send one message a line".to_owned(),
+            answer: RefusalAnswer::Batch,
+        },
+        Err(error) => refuse_json(error, None),
     }
 }
 
 /// The id of a frame that is refused, if it was read without doubt: the text is JSON at any depth, an object,
 /// and has exactly one key that any parser could take for `id`.
-fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
-    let mut scratch = Scratch::default();
-    let whole = Reader::new(text, usize::MAX, &mut scratch).document(KeyRule::Any).ok()?;
-    let mut ids = whole.members().filter(|member| member.key.resembles("id"));
-    let only = ids.next().filter(|member| member.key.is("id"))?;
-    if ids.next().is_some() {
-        return None;
-    }
-    RequestId::new(only.value).filter(|id| id.raw().len() <= MAX_ID_BYTES)
+pub(super) fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
+    let mut ids = 0_usize;
+    let mut only = None;
+    let read = outline(text, |key, value| {
+        if key.resembles("id") {
+            ids = ids.saturating_add(1);
+            only = key.is("id").then_some(value);
+        }
+    });
+    read.ok()?;
+    let id = RequestId::new(only.filter(|_| ids == 1)?);
+    id.filter(|id| id.raw().len() <= MAX_ID_BYTES)
 }
 
-/// The id at the top of a server's line that cannot be relayed: read if the line is JSON, else found as well as can
-/// be. A line that does not begin as an object has no top.
-#[must_use]
-pub fn id_at_top(line: &[u8]) -> Option<String> {
-    if line.trim_ascii_start().first() != Some(&b'{') {
-        return None;
-    }
-    let mut scratch = Scratch::default();
-    let whole = std::str::from_utf8(line)
-        .ok()
-        .and_then(|text| Reader::new(text, usize::MAX, &mut scratch).document(KeyRule::Any).ok());
-    if let Some(whole) = whole {
-        return whole.member("id").and_then(RequestId::new).map(|id| id.raw().to_owned());
-    }
-    let mut finder = IdFinder::default();
-    finder.feed(line);
-    finder.found()
-}
-
-/// The key whose opening quote is at `at`, for a message.
-fn key_at(text: &str, at: usize) -> Cow<'_, str> {
+/// What is wrong with a key that stands twice; the second begins at byte `at`.
+fn duplicate_message(text: &str, at: usize) -> String {
     let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
-    short_name(rest.split('"').next().unwrap_or_default())
+    let key = short_name(rest.split('"').next().unwrap_or_default());
+    format!("duplicate key `{key}` at byte {at}")
 }
 
-/// Finds the `id` at the top of a line that is no JSON, or too long to keep, as well as can be: it follows
-/// strings and brackets, byte by byte, and takes the first string or number under a key `id`.
-#[derive(Debug, Default)]
-pub struct IdFinder {
-    depth: usize,
-    state: FinderState,
-    /// The string or number that is being read.
-    token: Vec<u8>,
-    found: Option<String>,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum FinderState {
-    /// Outside strings.
-    #[default]
-    Between,
-    /// In a string; `true` behind a backslash.
-    InString(bool),
-    /// Behind the key `id`, before or after its colon.
-    AfterId,
-    /// In the id itself, which is a string (`true` behind a backslash).
-    InIdString(bool),
-    /// In the id itself, which is a number.
-    InIdNumber,
-}
-
-impl IdFinder {
-    /// Looks through the next bytes of the line.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        if self.found.is_none() {
-            for &byte in bytes {
-                self.step(byte);
-            }
-        }
-    }
-
-    /// The id's text, if one was found, to be read by [`read_id`].
-    #[must_use]
-    pub fn found(mut self) -> Option<String> {
-        if self.state == FinderState::InIdNumber {
-            self.take();
-        }
-        self.found
-    }
-
-    fn step(&mut self, byte: u8) {
-        use FinderState::{AfterId, Between, InIdNumber, InIdString, InString};
-        self.state = match (self.state, byte) {
-            (Between, b'"') => {
-                self.token.clear();
-                InString(false)
-            }
-            (Between | AfterId, b'{' | b'[') => {
-                self.depth = self.depth.saturating_add(1);
-                Between
-            }
-            (Between | AfterId, b'}' | b']') => {
-                self.depth = self.depth.saturating_sub(1);
-                Between
-            }
-            (InString(false), b'"') => {
-                let is_id = self.depth == 1 && self.token == b"id";
-                if is_id { AfterId } else { Between }
-            }
-            (InString(escaped), _) => {
-                self.keep(byte);
-                InString(!escaped && byte == b'\\')
-            }
-            (AfterId, b':' | b' ' | b'\t') => AfterId,
-            (AfterId, b'"') => {
-                self.token = vec![byte];
-                InIdString(false)
-            }
-            (AfterId, b'-' | b'0'..=b'9') => {
-                self.token = vec![byte];
-                InIdNumber
-            }
-            (InIdString(false), b'"') => {
-                self.keep(byte);
-                self.take();
-                Between
-            }
-            (InIdString(escaped), _) => {
-                self.keep(byte);
-                InIdString(!escaped && byte == b'\\')
-            }
-            (InIdNumber, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
-                self.keep(byte);
-                InIdNumber
-            }
-            (InIdNumber, _) => {
-                self.take();
-                Between
-            }
-            (Between | AfterId, _) => Between,
-        };
-    }
-
-    fn keep(&mut self, byte: u8) {
-        if self.token.len() <= MAX_ID_BYTES {
-            self.token.push(byte);
-        }
-    }
-
-    fn take(&mut self) {
-        if self.found.is_none() {
-            self.found = String::from_utf8(std::mem::take(&mut self.token)).ok();
-        }
-    }
-}
-
-/// Reads an id that an [`IdFinder`] found.
+/// Reads an id that stands alone in a text.
 #[must_use]
 pub fn read_id(text: &str) -> Option<RequestId<'_>> {
     let mut scratch = Scratch::default();

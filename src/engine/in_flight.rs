@@ -1,6 +1,7 @@
 //! Requests that wait for their answer (SPEC W4): each id once, each answered once.
 
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::num::NonZeroU64;
 
@@ -12,7 +13,7 @@ use super::frame::RequestId;
 pub const MAX_REQUESTS: usize = 65_536;
 /// The most bytes that their ids may take together.
 pub const MAX_ID_TOTAL: usize = 16 * 1024 * 1024;
-/// How many cancelled ids are remembered for their late answer; servers need not send one.
+/// How many cancelled ids may wait for their late answer; servers need not send one.
 const MAX_CANCELLED: usize = 16_384;
 
 /// What an answer will be, as far as callgate has to know.
@@ -26,10 +27,8 @@ pub enum Awaited {
     PlainCall,
     /// The result of a tool call that may be retried, as those of 2026-07-28 may.
     ToolCall {
-        /// The tool.
-        tool: Box<str>,
-        /// A keyed hash of the arguments, by which a retry is known.
-        arguments: u64,
+        /// A keyed digest of the tool and the arguments, by which a retry is known.
+        call: u64,
         /// How often the call may still be retried free of charge.
         retries: u8,
     },
@@ -64,16 +63,12 @@ pub struct Waiting {
 pub type ProgressKey = NonZeroU64;
 
 impl Waiting {
-    /// The id as the client spelt it; `id` is the same id in another spelling.
-    #[must_use]
-    pub fn spelling<'a>(&'a self, id: RequestId<'a>) -> &'a str {
-        self.spelling.as_deref().unwrap_or(id.raw())
-    }
-
-    /// The same, by the key.
-    fn own_spelling(&self, key: &[u8]) -> String {
-        let spelling = self.spelling.as_deref().map(str::to_owned);
-        spelling.unwrap_or_else(|| String::from_utf8_lossy(key).into_owned())
+    /// The id as the client spelt it; `key` is its key.
+    fn spelling<'a>(&'a self, key: &'a [u8]) -> Cow<'a, str> {
+        match &self.spelling {
+            Some(spelling) => Cow::Borrowed(spelling),
+            None => String::from_utf8_lossy(key),
+        }
     }
 
     /// True for a tool call.
@@ -87,14 +82,30 @@ impl Waiting {
     }
 }
 
+/// A request that is not in flight any more.
+#[derive(Debug)]
+pub struct Settled {
+    key: Box<[u8]>,
+    /// What it was.
+    pub waiting: Waiting,
+}
+
+impl Settled {
+    /// The id as the client spelt it.
+    #[must_use]
+    pub fn id(&self) -> Cow<'_, str> {
+        self.waiting.spelling(&self.key)
+    }
+}
+
 /// The table of them.
 #[derive(Debug, Default)]
 pub struct InFlight {
     waiting: HashMap<Box<[u8]>, Waiting, RandomState>,
     /// Sum of the lengths of keys and spellings.
     id_bytes: usize,
-    /// Cancelled ids with the numbers of their requests, oldest first. Some may have been answered since.
-    cancelled: VecDeque<(Box<[u8]>, u64)>,
+    /// Requests that are cancelled and may still be answered.
+    cancelled: usize,
     /// Requests that someone waits for: neither cancelled nor [`Awaited::Listen`].
     expected: usize,
     count: u64,
@@ -109,10 +120,22 @@ impl InFlight {
         self.waiting.contains_key(id.key().as_ref())
     }
 
-    /// True if `id` is in flight, but the client does not wait for its answer any more.
+    /// True if an answer with this id would settle a request, but the client does not wait for it any more.
     #[must_use]
     pub fn is_cancelled(&self, id: RequestId<'_>) -> bool {
-        self.waiting.get(id.key().as_ref()).is_some_and(|waiting| waiting.cancelled)
+        let key = self.key_of_answer(id);
+        key.and_then(|key| self.waiting.get(key.as_ref())).is_some_and(|waiting| waiting.cancelled)
+    }
+
+    /// The key of the request that an answer with this id settles: the one with the same id, else the number that the
+    /// id spells in a string. Both official SDKs read it so (SPEC W4).
+    fn key_of_answer<'a>(&self, id: RequestId<'a>) -> Option<Cow<'a, [u8]>> {
+        let key = id.key();
+        if self.waiting.contains_key(key.as_ref()) {
+            return Some(key);
+        }
+        let number = id.key_of_number_in_string()?;
+        self.waiting.contains_key(number.as_slice()).then_some(Cow::Owned(number))
     }
 
     /// True if one more request with this id fits.
@@ -143,8 +166,11 @@ impl InFlight {
     }
 
     /// Takes the request out that an answer with this id settles; `None` if there is none.
-    pub fn settle(&mut self, id: RequestId<'_>) -> Option<Waiting> {
-        self.remove(id.key().as_ref())
+    pub fn settle(&mut self, id: RequestId<'_>) -> Option<Settled> {
+        if let Some(settled) = self.remove(id.key().as_ref()) {
+            return Some(settled);
+        }
+        self.remove(&id.key_of_number_in_string()?)
     }
 
     /// The key of a progress token, which is a string or a number as an id is.
@@ -180,24 +206,20 @@ impl InFlight {
     }
 
     /// Notes that the client no longer waits for `id`; its late answer may still pass, once. False if the id
-    /// is not in flight.
+    /// is not in flight, or too many wait for their late answer: then nothing changes.
     pub fn cancel(&mut self, id: RequestId<'_>) -> bool {
-        let key = id.key();
-        let Some(waiting) = self.waiting.get_mut(key.as_ref()) else { return false };
+        let Some(waiting) = self.waiting.get_mut(id.key().as_ref()) else { return false };
         if waiting.cancelled {
             return true;
+        }
+        if self.cancelled >= MAX_CANCELLED {
+            return false;
         }
         self.expected = self.expected.saturating_sub(usize::from(is_expected(waiting)));
         waiting.cancelled = true;
         let progress = waiting.progress.take();
-        self.cancelled.push_back((key.into(), waiting.number));
+        self.cancelled = self.cancelled.saturating_add(1);
         self.forget_progress(progress);
-        if self.cancelled.len() > MAX_CANCELLED
-            && let Some((oldest, number)) = self.cancelled.pop_front()
-            && self.waiting.get(&oldest).is_some_and(|waiting| waiting.number == number)
-        {
-            self.remove(&oldest);
-        }
         true
     }
 
@@ -216,8 +238,9 @@ impl InFlight {
         let listens = Awaited::Listen { tools: true };
         let is_open = |waiting: &Waiting| waiting.awaited == listens && !waiting.cancelled;
         let open = self.waiting.iter().filter(|(_, waiting)| is_open(waiting));
-        let mut open: Vec<(u64, String)> =
-            open.map(|(key, waiting)| (waiting.number, waiting.own_spelling(key))).collect();
+        let mut open: Vec<(u64, String)> = open
+            .map(|(key, waiting)| (waiting.number, waiting.spelling(key).into_owned()))
+            .collect();
         open.sort_unstable();
         open.into_iter().map(|(_, id)| id).collect()
     }
@@ -228,22 +251,25 @@ impl InFlight {
         self.expected
     }
 
-    /// Takes all requests out that someone waits for, oldest first, with their ids as they were spelt.
-    pub fn take_expected(&mut self) -> Vec<(String, Waiting)> {
-        let waiting = std::mem::take(self).waiting;
-        let expected = waiting.into_iter().filter(|(_, waiting)| is_expected(waiting));
-        let mut expected: Vec<(String, Waiting)> =
-            expected.map(|(key, waiting)| (waiting.own_spelling(&key), waiting)).collect();
-        expected.sort_unstable_by_key(|(_, waiting)| waiting.number);
-        expected
+    /// Takes all requests out, oldest first; and for each says whether someone waits for it.
+    pub fn take_all(&mut self) -> Vec<(Settled, bool)> {
+        let waiting = std::mem::take(self).waiting.into_iter();
+        let all = waiting.map(|(key, waiting)| {
+            let is_expected = is_expected(&waiting);
+            (Settled { key, waiting }, is_expected)
+        });
+        let mut all: Vec<(Settled, bool)> = all.collect();
+        all.sort_unstable_by_key(|(settled, _)| settled.waiting.number);
+        all
     }
 
-    fn remove(&mut self, key: &[u8]) -> Option<Waiting> {
+    fn remove(&mut self, key: &[u8]) -> Option<Settled> {
         let (key, waiting) = self.waiting.remove_entry(key)?;
         self.id_bytes = self.id_bytes.saturating_sub(cost(&key, &waiting));
         self.expected = self.expected.saturating_sub(usize::from(is_expected(&waiting)));
+        self.cancelled = self.cancelled.saturating_sub(usize::from(waiting.cancelled));
         self.forget_progress(waiting.progress);
-        Some(waiting)
+        Some(Settled { key, waiting })
     }
 }
 
@@ -260,20 +286,47 @@ mod tests {
     use super::{Awaited, InFlight, MAX_CANCELLED};
     use crate::engine::frame::RequestId;
 
+    /// SPEC W4
     #[test]
-    fn cancelled_ids_are_remembered_up_to_a_bound_oldest_dropped_first() {
+    fn a_cancelled_id_is_taken_until_its_late_answer_and_there_is_a_bound() {
         let mut in_flight = InFlight::default();
         let ids: Vec<String> = (0..=MAX_CANCELLED).map(|id| id.to_string()).collect();
         for id in &ids {
             in_flight.insert(RequestId::again(id), Awaited::Other, false, 0);
-            assert!(in_flight.cancel(RequestId::again(id)));
+            let is_last = *id == MAX_CANCELLED.to_string();
+            assert_eq!(in_flight.cancel(RequestId::again(id)), !is_last, "{id}");
         }
+        assert_eq!(in_flight.expected(), 1, "the last is awaited as before");
+        assert!(in_flight.contains(RequestId::again("0")), "the oldest is taken");
+        assert!(in_flight.settle(RequestId::again("0")).is_some(), "a late answer passes");
+        assert!(in_flight.settle(RequestId::again("0")).is_none(), "once");
+        assert!(in_flight.cancel(RequestId::again(ids.last().unwrap())), "there is room again");
         assert_eq!(in_flight.expected(), 0);
-        assert!(!in_flight.contains(RequestId::again("0")), "the oldest is forgotten");
-        assert!(in_flight.contains(RequestId::again("1")));
-        assert!(in_flight.settle(RequestId::again("1")).is_some(), "a late answer passes");
-        assert!(in_flight.settle(RequestId::again("1")).is_none(), "once");
-        assert_eq!(in_flight.id_bytes, ids[2..].iter().map(String::len).sum::<usize>());
+        assert_eq!(in_flight.id_bytes, ids[1..].iter().map(String::len).sum::<usize>());
+    }
+
+    /// SPEC W4
+    #[test]
+    fn the_string_of_a_number_in_flight_settles_it_unless_the_string_is_in_flight() {
+        let settles = |asked: &[&str], answered: &str| {
+            let mut in_flight = InFlight::default();
+            for id in asked {
+                in_flight.insert(RequestId::again(id), Awaited::Other, false, 0);
+            }
+            let settled = in_flight.settle(RequestId::again(answered));
+            settled.map(|settled| settled.id().into_owned())
+        };
+        let settled = |id: &str| Some(id.to_owned());
+        assert_eq!(settles(&["7"], "\"7\""), settled("7"));
+        assert_eq!(settles(&["7.0"], "\"\\u0037\""), settled("7.0"));
+        assert_eq!(settles(&["-7"], "\"-7\""), settled("-7"));
+        assert_eq!(settles(&["7", "\"7\""], "\"7\""), settled("\"7\""));
+        assert_eq!(settles(&["7", "\"7\""], "7"), settled("7"));
+        assert_eq!(settles(&["1"], "1.0"), settled("1"));
+        for other in ["\" 7\"", "\"07\"", "\"7x\"", "\"\"", "\"[7]\"", "\"8\"", "\"\\\"7\\\"\""] {
+            assert_eq!(settles(&["7"], other), None, "{other}");
+        }
+        assert_eq!(settles(&["\"7\""], "7"), None);
     }
 
     #[test]

@@ -15,9 +15,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer;
-use super::frame::{self, Frame, FrameKind};
+use super::frame::{self, Frame, FrameKind, Unrelayed};
+use super::id_finder::ids_on;
 use super::json::Scratch;
-use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ResultMembers, TOOLS_LIST};
+use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ServerMembers, TOOLS_LIST};
 use super::tool_list::{MAX_TOOLS, Page, ToolList, member};
 
 /// The revision that a handshake asks for: the last one that has any.
@@ -128,18 +129,30 @@ impl Inquiry {
                 let refusal = "this client answers nothing but ping";
                 Turn::Reply(answer::error(Some(&id), NO_SUCH_METHOD, refusal))
             }
-            Some(Message::Answer { id, reply }) if id == self.id.to_string() => match reply {
-                Some(reply) => self.answered(reply),
-                None => self.unreadable(),
-            },
+            Some(Message::Answer { ids, reply }) if ids.iter().any(|id| self.is_own(id)) => {
+                match reply {
+                    Some(reply) => self.answered(reply),
+                    None => self.unreadable(),
+                }
+            }
             Some(Message::Answer { .. }) | None => Turn::Wait,
         }
     }
 
-    /// Heeds a line that was too long to be read; `id` is what was found at its top.
+    /// Heeds a line that was too long to be read; `ids` are what was found on it.
     #[must_use]
-    pub fn handle_too_long(&self, id: Option<&str>) -> Turn {
-        if id == Some(self.id.to_string().as_str()) { self.unreadable() } else { Turn::Wait }
+    pub fn handle_too_long(&self, ids: &[String]) -> Turn {
+        if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { Turn::Wait }
+    }
+
+    /// True for the id of the request that awaits its answer; a server may spell it as a string (SPEC W4).
+    fn is_own(&self, id: &str) -> bool {
+        let own = self.id.to_string();
+        id == own
+            || frame::read_id(id).is_some_and(|id| {
+                id.key().as_ref() == own.as_bytes()
+                    || id.key_of_number_in_string().as_deref() == Some(own.as_bytes())
+            })
     }
 
     fn unreadable(&self) -> Turn {
@@ -248,8 +261,9 @@ fn line(message: &Value) -> Vec<u8> {
 enum Message<'a> {
     /// It asks for something itself; its id as it was spelt.
     Request { id: String, is_ping: bool },
-    /// It answers; the request's id as it was spelt. `None` if what stands beside the id cannot be read.
-    Answer { id: String, reply: Option<Reply<'a>> },
+    /// It answers; the request's id as it was spelt. `None` if what stands beside the id cannot be read; then there may
+    /// be several.
+    Answer { ids: Vec<String>, reply: Option<Reply<'a>> },
 }
 
 /// A result, or an error.
@@ -258,11 +272,19 @@ type Reply<'a> = Result<&'a str, RpcError<'a>>;
 impl<'a> Message<'a> {
     /// Reads a line. `None` for one that means nothing here.
     fn read(line: &'a [u8]) -> Option<Self> {
-        let mut members = ResultMembers::default();
+        let mut members = ServerMembers::default();
         let mut scratch = Scratch::default();
-        let read = frame::read_server(line, &mut scratch, |reader, key| members.read(reader, key));
-        let Ok(Frame { kind, .. }) = read else {
-            return Some(Message::Answer { id: frame::id_at_top(line)?, reply: None });
+        let read = frame::read_server(line, &mut scratch, |part, reader, key| {
+            members.read(part, reader, key)
+        });
+        let kind = match read {
+            Ok(Frame { kind, .. }) => kind,
+            Err(Unrelayed::NoMessage(_)) => return None,
+            Err(Unrelayed::Unreadable(_)) => {
+                let mut ids = Vec::new();
+                ids_on(line, |id| ids.extend((ids.len() < 64).then(|| id.to_owned())));
+                return Some(Message::Answer { ids, reply: None });
+            }
         };
         match kind {
             FrameKind::Request { id, method } => {
@@ -271,11 +293,9 @@ impl<'a> Message<'a> {
             FrameKind::Response { id: Some(id) } => {
                 let reply =
                     serde_json::from_slice::<Envelope<'_>>(line).ok().and_then(Envelope::reply);
-                Some(Message::Answer { id: id.raw().to_owned(), reply })
+                Some(Message::Answer { ids: vec![id.raw().to_owned()], reply })
             }
-            FrameKind::Response { id: None }
-            | FrameKind::Notification { .. }
-            | FrameKind::Other { .. } => None,
+            FrameKind::Response { id: None } | FrameKind::Notification { .. } => None,
         }
     }
 }

@@ -220,6 +220,26 @@ impl<'a, 's> Reader<'a, 's> {
     /// Where the text is not JSON, or is no object, or too deep; and whatever `member` returns.
     pub fn object(
         &mut self,
+        member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        self.object_of(true, member)
+    }
+
+    /// The same for an object whose own keys are not compared.
+    ///
+    /// # Errors
+    /// As [`Reader::object`].
+    pub fn open_object(
+        &mut self,
+        member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        self.object_of(false, member)
+    }
+
+    #[inline]
+    fn object_of(
+        &mut self,
+        compared: bool,
         mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
     ) -> Result<Value<'a>, JsonError> {
         if self.peek() != Some(b'{') {
@@ -227,13 +247,15 @@ impl<'a, 's> Reader<'a, 's> {
         }
         let start = self.at;
         self.enter(self.cursor(), Inside::Nothing)?;
-        let keys = self.scratch.keys.enter();
+        let mut keys = self.scratch.keys.enter();
         let mut cursor = self.cursor();
         cursor.bump(1);
         if cursor.peek() != Some(b'}') {
             loop {
                 let key = self.key(&mut cursor)?;
-                self.scratch.keys.push(key);
+                if compared {
+                    self.scratch.keys.push(&mut keys, key, self.text);
+                }
                 self.at = cursor.at();
                 member(self, key)?;
                 cursor = self.cursor();

@@ -5,13 +5,17 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::value::Str;
+use super::value::{Str, proved_string_len};
 
 /// Up to this many keys of one object are compared pair by pair; more are sorted by hash.
 const FEW: usize = 16;
 
+/// The keys of an object with more than this are kept as digests (SPEC W8): a key takes as little as five bytes of
+/// text, and an entry of [`Keys::open`] sixteen.
+const MANY: usize = 64;
+
 /// Of an object with more keys than this, or deeper, none are kept for the next one.
-const KEPT_KEYS: usize = 64;
+const KEPT_KEYS: usize = MANY;
 const KEPT_LEVELS: usize = 32;
 
 /// More duplicates than this are not noted: one is enough to refuse.
@@ -24,7 +28,9 @@ pub(super) struct Keys {
     /// Keys of the last object at each level, if they are spelt without escapes: of one whose keys need not
     /// differ, then of one whose keys do.
     kept: Vec<Vec<Kept>>,
-    hashed: Vec<(u64, Key)>,
+    /// Keys of the open objects that have many, innermost last: each a keyed hash of 32 bits, and its start in the
+    /// text, in one number that is sorted fast.
+    many: Vec<u64>,
     hasher: RandomState,
     duplicates: Vec<usize>,
 }
@@ -38,6 +44,8 @@ pub(super) struct KeySet {
     place: u32,
     /// Its keys must differ.
     compared: bool,
+    /// It has many keys: they are in [`Keys::many`], and `base` is their place there.
+    is_many: bool,
     /// So many keys are those of the last object at this level, and are not in [`Keys::open`]; `None` when another
     /// key has come.
     alike: Option<u32>,
@@ -70,14 +78,15 @@ impl Keys {
         self.open.clear();
         self.open.shrink_to(keep);
         self.kept.iter_mut().for_each(Vec::clear);
-        self.hashed.clear();
-        self.hashed.shrink_to(keep);
+        self.many.clear();
+        self.many.shrink_to(keep);
         self.duplicates.clear();
     }
 
     /// An object begins whose keys must differ, and which is like no other.
     pub(super) fn enter(&self) -> KeySet {
-        KeySet { base: narrow(self.open.len()), place: u32::MAX, compared: true, alike: None }
+        let base = narrow(self.open.len());
+        KeySet { base, place: u32::MAX, compared: true, is_many: false, alike: None }
     }
 
     /// An object begins at this level, which may be like the last one there.
@@ -102,9 +111,41 @@ impl Keys {
         kept.length as usize
     }
 
-    /// Notes the next key of an object that is like no other.
-    pub(super) fn push(&mut self, key: Str<'_>) {
+    /// Notes the next key of an object whose keys must differ.
+    pub(super) fn push(&mut self, set: &mut KeySet, key: Str<'_>, text: &str) {
+        if set.is_many {
+            return self.push_hash(&Key::new(key), text);
+        }
         self.open.push(Key::new(key));
+        if self.keys_of(*set).len() > MANY {
+            self.turn_into_many(set, text);
+        }
+    }
+
+    #[cold]
+    fn turn_into_many(&mut self, set: &mut KeySet, text: &str) {
+        let base = narrow(self.many.len());
+        for nth in set.base as usize..self.open.len() {
+            if let Some(key) = self.open.get(nth).copied() {
+                self.push_hash(&key, text);
+            }
+        }
+        self.open.truncate(set.base as usize);
+        *set = KeySet { base, is_many: true, ..*set };
+    }
+
+    fn push_hash(&mut self, key: &Key, text: &str) {
+        // One pair of equal keys is enough to refuse; nothing is looked for behind it.
+        if self.duplicates.len() >= NOTED {
+            return;
+        }
+        if self.many.len() == self.many.capacity() {
+            // Doubling would cost more than the text allows.
+            self.many.reserve_exact((self.many.len() / 2).max(4 * MANY));
+        }
+        // The hash is keyed and random, so no agent can choose keys that collide.
+        let hash = self.hasher.hash_one(key.of(text)) >> 32 << 32;
+        self.many.push(hash | u64::from(key.start));
     }
 
     /// Notes the next key of an object, which is not that of the last object there.
@@ -114,9 +155,11 @@ impl Keys {
         {
             self.open.extend(kept.iter().take(alike as usize).map(|kept| kept.key(text)));
         }
-        let set = KeySet { alike: None, ..set };
-        if set.compared || self.keys_of(set).len() < KEPT_KEYS {
-            self.push(key);
+        let mut set = KeySet { alike: None, ..set };
+        if set.compared {
+            self.push(&mut set, key, text);
+        } else if self.keys_of(set).len() <= KEPT_KEYS {
+            self.open.push(Key::new(key));
         }
         set
     }
@@ -126,6 +169,9 @@ impl Keys {
         // All keys were those of the object before: they differ if they have to.
         if set.alike.is_some() {
             return;
+        }
+        if set.is_many {
+            return self.close_many(set, text);
         }
         if set.compared {
             self.compare(set, text);
@@ -143,7 +189,7 @@ impl Keys {
     fn compare(&mut self, set: KeySet, text: &str) {
         let keys = self.open.get(set.base as usize..).unwrap_or_default();
         if keys.len() > FEW {
-            return self.compare_many(set, text);
+            return self.compare_by_hash(set, text);
         }
         for (nth, later) in keys.iter().enumerate() {
             if keys.iter().take(nth).any(|earlier| earlier.equals(later, text)) {
@@ -152,21 +198,38 @@ impl Keys {
         }
     }
 
-    fn compare_many(&mut self, set: KeySet, text: &str) {
-        let keys = self.open.get(set.base as usize..).unwrap_or_default();
-        // The hash is keyed and random, so no agent can choose keys that collide.
-        self.hashed.clear();
-        let hashes = keys.iter().map(|key| (self.hasher.hash_one(key.of(text)), *key));
-        self.hashed.extend(hashes);
-        self.hashed.sort_unstable_by_key(|(hash, key)| (*hash, key.start));
-        for pair in self.hashed.windows(2) {
-            if let [(first, earlier), (second, later)] = pair
-                && first == second
-                && earlier.equals(later, text)
-            {
-                note(&mut self.duplicates, later);
+    /// Compares some keys more than can be compared pair by pair.
+    fn compare_by_hash(&mut self, set: KeySet, text: &str) {
+        let base = self.many.len();
+        for nth in set.base as usize..self.open.len() {
+            if let Some(key) = self.open.get(nth).copied() {
+                self.push_hash(&key, text);
             }
         }
+        self.note_equal(base, text);
+    }
+
+    fn close_many(&mut self, set: KeySet, text: &str) {
+        self.note_equal(set.base as usize, text);
+    }
+
+    /// Finds equal keys among those in [`Keys::many`] from `base` on, and forgets them all.
+    fn note_equal(&mut self, base: usize, text: &str) {
+        let keys = self.many.get_mut(base..).unwrap_or_default();
+        keys.sort_unstable();
+        // Of a million keys some have one hash by chance: all of a run are compared. It is long only if there are
+        // equal keys in it, and those are found at once.
+        for run in keys.chunk_by(|one, other| one >> 32 == other >> 32) {
+            for (nth, later) in run.iter().enumerate().skip(1) {
+                if self.duplicates.len() >= NOTED {
+                    break;
+                }
+                if run.iter().take(nth).any(|key| key_at(text, *key) == key_at(text, *later)) {
+                    self.duplicates.push(start_of(*later).saturating_sub(1));
+                }
+            }
+        }
+        self.many.truncate(base);
     }
 
     /// Keeps the keys of the innermost object for the next at its level.
@@ -237,6 +300,21 @@ impl Kept {
         let raw = text.get(start as usize..end as usize).unwrap_or_default();
         Key::new(Str::proved(raw, start as usize, false))
     }
+}
+
+/// Where a key of [`Keys::many`] begins.
+fn start_of(key: u64) -> usize {
+    usize::try_from(key & u64::from(u32::MAX)).unwrap_or(usize::MAX)
+}
+
+/// The key of [`Keys::many`] in the text.
+fn key_at(text: &str, key: u64) -> Option<Str<'_>> {
+    let start = start_of(key);
+    let quoted = text.get(start.saturating_sub(1)..)?;
+    let length = proved_string_len(quoted.as_bytes());
+    let raw = quoted.get(1..length.saturating_sub(1))?;
+    let escaped = memchr::memchr(b'\\', raw.as_bytes()).is_some();
+    Some(Str::proved(raw, start, escaped))
 }
 
 fn note(duplicates: &mut Vec<usize>, key: &Key) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::frame::IdFinder;
+use super::id_finder::IdFinder;
 
 /// How much of a line that is thrown away is kept for people to see.
 pub const HEAD_BYTES: usize = 1024;
@@ -51,8 +51,8 @@ pub enum Line {
 pub struct LongLine {
     /// Its first 1 KiB.
     pub head: Vec<u8>,
-    /// The id found at its top, if one was.
-    pub id: Option<String>,
+    /// The ids at the tops of the messages on it, as far as they were found.
+    pub ids: Vec<String>,
 }
 
 /// A growing buffer between a source and the frames in it.
@@ -165,7 +165,7 @@ impl LineBuffer {
         if self.skipping.is_some() || content_end.saturating_sub(start) > self.max {
             self.skip_to(end);
             let (head, finder) = self.skipping.take()?;
-            return Some(Line::TooLong(LongLine { head, id: finder.found() }));
+            return Some(Line::TooLong(LongLine { head, ids: finder.found() }));
         }
         self.decided = end;
         Some(Line::Whole { start, content_end, end })
@@ -196,7 +196,7 @@ mod tests {
                 format!("{}|{}", text(start, content_end), text(content_end, end).escape_debug())
             }
             Line::TooLong(line) => {
-                format!("!{}:{}", String::from_utf8_lossy(&line.head), line.id.unwrap_or_default())
+                format!("!{}:{}", String::from_utf8_lossy(&line.head), line.ids.join(","))
             }
         };
         for piece in pieces {

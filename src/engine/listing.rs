@@ -7,12 +7,41 @@ use super::value::{Kind, Str, Value};
 /// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
 const MAX_TTL_MS: &str = "1000";
 
-/// A replacement of some bytes of a line.
-#[derive(Debug)]
-struct Edit {
-    start: usize,
-    end: usize,
-    with: &'static str,
+/// The longest name of a tool in a list, in bytes: no call of a longer one is read (SPEC W3).
+const MAX_NAME_BYTES: usize = super::frame::MAX_NAME_BYTES;
+
+/// A line in which some bytes are replaced, from its start to its end. It is copied once, as it is edited: what is
+/// cut may be half of what a line of millions of elements holds (SPEC W8).
+struct Edited<'a> {
+    line: &'a str,
+    bytes: Vec<u8>,
+    /// The line is copied up to here.
+    kept_to: usize,
+}
+
+impl<'a> Edited<'a> {
+    fn new(line: &'a str) -> Self {
+        Edited { line, bytes: Vec::with_capacity(line.len().saturating_add(64)), kept_to: 0 }
+    }
+
+    /// Keeps what comes before `end`.
+    fn keep(&mut self, end: usize) {
+        let kept = self.line.get(self.kept_to..end).unwrap_or_default();
+        self.bytes.extend_from_slice(kept.as_bytes());
+        self.kept_to = self.kept_to.max(end);
+    }
+
+    /// Puts `with` in the place of some bytes, which are behind all that were replaced before.
+    fn replace(&mut self, start: usize, end: usize, with: &str) {
+        self.keep(start);
+        self.bytes.extend_from_slice(with.as_bytes());
+        self.kept_to = self.kept_to.max(end);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.keep(self.line.len());
+        self.bytes
+    }
 }
 
 /// Cuts hidden tools, and elements that are no tool, out of a `tools/list` result. `line` is the text that
@@ -22,38 +51,56 @@ pub fn hide_tools(
     line: &str,
     result: Value<'_>,
     modern: bool,
-    is_hidden: impl Fn(&str) -> bool,
+    mut is_hidden: impl FnMut(&str) -> bool,
 ) -> Option<Vec<u8>> {
-    let tools: Vec<Value<'_>> = result.member("tools")?.elements().collect();
-    let stays = |tool: &Value<'_>| {
-        let name = tool.member("name").and_then(Value::as_str).and_then(Str::decode);
+    let tools = result.member("tools")?;
+    let mut stays = |tool: Value<'_>| {
+        let name = tool.member("name").and_then(Value::as_str);
+        let name = name.filter(|name| !name.is_longer_than(MAX_NAME_BYTES)).and_then(Str::decode);
         name.is_some_and(|name| !is_hidden(&name))
     };
-    let mut edits = Vec::new();
-    // Where the comma stands behind the last tool that stays, while nothing behind it stays.
+    let first_cut = tools.elements().position(|tool| !stays(tool))?;
+    let mut edited = Edited::new(line);
+    let (before, behind): (Vec<_>, Vec<_>) =
+        uncached(result).filter(|_| modern).partition(|(value, _)| value.start() < tools.start());
+    let replace = |edited: &mut Edited<'_>, edits: Vec<(Value<'_>, &str)>| {
+        for (value, with) in edits {
+            edited.replace(value.start(), value.end(), with);
+        }
+    };
+    replace(&mut edited, before);
+    cut_elements(&mut edited, tools, |nth, tool| nth < first_cut || nth > first_cut && stays(tool));
+    replace(&mut edited, behind);
+    Some(edited.finish())
+}
+
+/// Cuts the elements of an array that do not stay: each with the comma behind it; at the end, with the comma that
+/// would be left over.
+fn cut_elements(
+    edited: &mut Edited<'_>,
+    array: Value<'_>,
+    mut stays: impl FnMut(usize, Value<'_>) -> bool,
+) {
+    // Where the comma behind the last element that stays has come to lie, while nothing behind it stays.
     let mut dangling: Option<usize> = None;
-    let mut cut_any = false;
-    for (nth, tool) in tools.iter().enumerate() {
-        let next = tools.get(nth.saturating_add(1));
-        let comma = next.and_then(|next| comma_between(line, tool.end(), next.start()));
-        if stays(tool) {
-            dangling = comma;
+    let mut elements = array.elements().enumerate().peekable();
+    while let Some((nth, element)) = elements.next() {
+        let next = elements.peek().map(|(_, next)| next.start());
+        let comma = next.and_then(|next| comma_between(edited.line, element.end(), next));
+        if stays(nth, element) {
+            edited.keep(comma.unwrap_or(element.end()));
+            dangling = comma.map(|_| edited.bytes.len());
             continue;
         }
-        cut_any = true;
-        edits.push(Edit { start: tool.start(), end: tool.end(), with: "" });
-        // The comma behind it goes with it; behind the last element, the one that would be left over.
-        if let Some(at) = comma.or_else(|| dangling.take()) {
-            edits.push(Edit { start: at, end: at.saturating_add(1), with: "" });
+        edited.replace(element.start(), element.end(), "");
+        match (comma, dangling.take_if(|_| comma.is_none())) {
+            (Some(comma), _) => edited.replace(comma, comma.saturating_add(1), ""),
+            (None, Some(left_over)) => {
+                edited.bytes.remove(left_over);
+            }
+            (None, None) => {}
         }
     }
-    if !cut_any {
-        return None;
-    }
-    if modern {
-        edits.extend(uncached(result));
-    }
-    Some(apply(line, edits))
 }
 
 /// Sets `listChanged` in an existing `capabilities.tools` of an `initialize` result, so that the client listens
@@ -62,44 +109,34 @@ pub fn hide_tools(
 pub fn announce_list_changes(line: &str, result: Value<'_>) -> Option<Vec<u8>> {
     let tools = result.member("capabilities")?.member("tools").filter(|tools| tools.is_object())?;
     let inside = tools.start().saturating_add(1);
-    let edit = match (tools.member("listChanged"), tools.members().next()) {
+    let (start, end, with) = match (tools.member("listChanged"), tools.members().next()) {
         (Some(value), _) if value.text() == "true" => return None,
-        (Some(value), _) => Edit { start: value.start(), end: value.end(), with: "true" },
-        (None, Some(_)) => Edit { start: inside, end: inside, with: "\"listChanged\":true," },
-        (None, None) => Edit { start: inside, end: inside, with: "\"listChanged\":true" },
+        (Some(value), _) => (value.start(), value.end(), "true"),
+        (None, Some(_)) => (inside, inside, "\"listChanged\":true,"),
+        (None, None) => (inside, inside, "\"listChanged\":true"),
     };
-    Some(apply(line, vec![edit]))
+    let mut edited = Edited::new(line);
+    edited.replace(start, end, with);
+    Some(edited.finish())
 }
 
-/// A filtered list is nobody else's, and not for long.
-fn uncached(result: Value<'_>) -> impl Iterator<Item = Edit> {
+/// A filtered list is nobody else's, and not for long: what is to be replaced in it, and by what.
+fn uncached(result: Value<'_>) -> impl Iterator<Item = (Value<'_>, &'static str)> {
     let ttl = result.member("ttlMs").filter(|ttl| match ttl.kind() {
         Kind::Number(number) => number > Decimal::read(MAX_TTL_MS),
         _ => true,
     });
     let scope = result.member("cacheScope").filter(|scope| scope.text() != "\"private\"");
-    let replace = |value: Value<'_>, with| Edit { start: value.start(), end: value.end(), with };
-    ttl.map(|value| replace(value, MAX_TTL_MS))
-        .into_iter()
-        .chain(scope.map(|value| replace(value, "\"private\"")))
+    let ttl = ttl.map(|value| (value, MAX_TTL_MS));
+    let scope = scope.map(|value| (value, "\"private\""));
+    let mut edits = [ttl, scope];
+    edits.sort_by_key(|edit| edit.map(|(value, _)| value.start()));
+    edits.into_iter().flatten()
 }
 
 fn comma_between(line: &str, start: usize, end: usize) -> Option<usize> {
     let between = line.get(start..end)?;
     between.find(',').map(|at| start.saturating_add(at))
-}
-
-fn apply(line: &str, mut edits: Vec<Edit>) -> Vec<u8> {
-    edits.sort_by_key(|edit| edit.start);
-    let mut edited = Vec::with_capacity(line.len().saturating_add(32));
-    let mut kept_to = 0;
-    for edit in edits {
-        edited.extend_from_slice(line.get(kept_to..edit.start).unwrap_or_default().as_bytes());
-        edited.extend_from_slice(edit.with.as_bytes());
-        kept_to = edit.end;
-    }
-    edited.extend_from_slice(line.get(kept_to..).unwrap_or_default().as_bytes());
-    edited
 }
 
 #[cfg(test)]

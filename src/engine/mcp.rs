@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use super::frame::{MAX_NAME_BYTES, Part};
 use super::json::{JsonError, KeyRule, Reader};
 use super::name;
 use super::path::Arguments;
@@ -175,6 +176,9 @@ impl<'a> ToolCall<'a> {
         let not_a_string = "the tool's `name` is not a string";
         let spelt = seen.name.ok_or(not_a_string)?;
         let name = spelt.as_str().ok_or(not_a_string)?;
+        if name.is_longer_than(MAX_NAME_BYTES) {
+            return Err("the tool's `name` is over 1024 bytes long");
+        }
         let name = name.decode().ok_or("the tool's `name` is not Unicode text")?;
         let modern = seen.is_modern();
         let arguments = match seen.arguments {
@@ -199,35 +203,53 @@ pub fn tool_name(spelt: &str) -> Option<Cow<'_, str>> {
     Value::proved(spelt).as_str().and_then(Str::decode)
 }
 
-/// The members of a `result` that callgate reads, collected while the frame is read.
+/// The members of a server's `result` or `params` that callgate reads, collected while the frame is read.
 #[derive(Debug, Default)]
-pub struct ResultMembers<'a> {
-    /// `isError` is true.
+pub struct ServerMembers<'a> {
+    /// `isError` of a result is true.
     pub is_error: bool,
     /// `resultType` of a modern result is `input_required`.
     asks_for_input: bool,
-    /// `inputRequests` of a modern result, however its case: some clients do not mind.
+    /// `inputRequests`, and `task`, which may hold some; however their case: some clients do not mind.
     input_requests: SmallVec<[Value<'a>; 1]>,
+    tasks: SmallVec<[Value<'a>; 1]>,
+    /// There were more of them than anybody needs.
+    has_too_many: bool,
     /// `requestState` of a modern result.
     request_state: Option<Str<'a>>,
 }
 
-impl<'a> ResultMembers<'a> {
+/// So many keys that look like `inputRequests`, or like `task`, are looked into.
+const MAX_SPELLINGS: usize = 16;
+/// So many requests for input may a message have in all: each is compared with every pattern of the policy.
+const MAX_INPUT_REQUESTS: usize = 1024;
+
+impl<'a> ServerMembers<'a> {
     /// Reads one member. The keys of each element of `tools` must be unique (SPEC W6).
     ///
     /// # Errors
     /// Where the text is not JSON.
-    pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
-        let tools = key.is("tools") && reader.peek() == Some(b'[');
+    pub fn read(
+        &mut self,
+        part: Part,
+        reader: &mut Reader<'a, '_>,
+        key: Str<'a>,
+    ) -> Result<(), JsonError> {
+        let is_result = part == Part::Result;
+        let tools = is_result && key.is("tools") && reader.peek() == Some(b'[');
         let value = reader.value(if tools { KeyRule::OfElements } else { KeyRule::Any })?;
-        if key.is("isError") {
+        if is_result && key.is("isError") {
             self.is_error = value.text() == "true";
-        } else if key.is("resultType") {
+        } else if is_result && key.is("resultType") {
             self.asks_for_input = value.as_str().is_some_and(|kind| kind.is("input_required"));
-        } else if key.is("requestState") {
+        } else if is_result && key.is("requestState") {
             self.request_state = value.as_str();
         } else if key.resembles("inputRequests") {
-            self.input_requests.push(value);
+            self.has_too_many |= self.input_requests.len() >= MAX_SPELLINGS;
+            self.input_requests.extend(Some(value).filter(|_| !self.has_too_many));
+        } else if key.resembles("task") {
+            self.has_too_many |= self.tasks.len() >= MAX_SPELLINGS;
+            self.tasks.extend(Some(value).filter(|_| !self.has_too_many));
         }
         Ok(())
     }
@@ -238,17 +260,45 @@ impl<'a> ResultMembers<'a> {
         self.request_state.filter(|_| self.asks_for_input)
     }
 
-    /// The methods that the result asks the client to run (multi round trip, 2026-07-28).
-    pub fn input_methods(&self) -> impl Iterator<Item = Cow<'a, str>> + '_ {
-        // A hostile server may repeat a key; any that some client could take for `method` counts.
-        // So may it list the requests instead of naming them.
-        let requests = self.input_requests.iter().flat_map(|requests| {
-            requests.members().map(|member| member.value).chain(requests.elements())
-        });
-        requests
-            .flat_map(Value::members)
-            .filter(|member| member.key.resembles("method"))
-            .filter_map(|member| member.value.as_str())
-            .map(Str::decode_lossy)
+    /// True if the message may ask the client to run methods.
+    #[must_use]
+    pub fn asks_for_methods(&self) -> bool {
+        !self.input_requests.is_empty() || !self.tasks.is_empty()
+    }
+
+    /// Finds the first of the methods that the message asks the client to run (multi round trip and tasks,
+    /// 2026-07-28) for which `find` has something to say.
+    ///
+    /// # Errors
+    /// What is too much to be looked at.
+    pub fn find_input_method<T>(
+        &self,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<(T, String)>, &'static str> {
+        if self.has_too_many {
+            return Err("too many keys that look like `inputRequests` or `task`");
+        }
+        let of_tasks = self.tasks.iter().flat_map(|task| task.members());
+        let of_tasks = of_tasks.filter(|member| member.key.resembles("inputRequests"));
+        let all = self.input_requests.iter().copied().chain(of_tasks.map(|member| member.value));
+        // A hostile server may list the requests instead of naming them.
+        let requests =
+            all.flat_map(|all| all.members().map(|member| member.value).chain(all.elements()));
+        let mut count = 0_usize;
+        for request in requests {
+            // It may also repeat a key; any that some client could take for `method` counts.
+            for member in request.members().filter(|member| member.key.resembles("method")) {
+                count = count.saturating_add(1);
+                let Some(method) = member.value.as_str() else { continue };
+                if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
+                    return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
+                }
+                let method = method.decode_lossy();
+                if let Some(found) = find(&method) {
+                    return Ok(Some((found, method.into_owned())));
+                }
+            }
+        }
+        Ok(None)
     }
 }

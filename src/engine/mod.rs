@@ -35,7 +35,10 @@ pub mod proposal;
 mod words;
 
 pub mod answer;
+pub mod batch;
+mod canonical;
 pub mod excerpt;
+pub mod id_finder;
 pub mod in_flight;
 pub mod inquiry;
 pub mod listing;
@@ -51,6 +54,7 @@ pub mod frame;
 pub mod json;
 mod keys;
 pub mod line;
+pub mod outline;
 mod scan;
 pub mod value;
 pub mod visible;

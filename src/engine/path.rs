@@ -98,6 +98,12 @@ impl<'a> Arguments<'a> {
         self.root.members()
     }
 
+    /// The object itself; `{}` if the call carries none.
+    #[must_use]
+    pub fn whole(&self) -> Value<'a> {
+        self.root
+    }
+
     /// The text of the object as the call spells it; `{}` if it carries none.
     #[must_use]
     pub fn text(&self) -> &'a str {

@@ -229,6 +229,12 @@ impl Names {
         set
     }
 
+    /// How many patterns a name is compared with.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.wild.len()
+    }
+
     /// True if one of them means `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
@@ -300,6 +306,12 @@ impl Tools {
             }
         }
         tools
+    }
+
+    /// How many patterns a name is compared with.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.wild.len()
     }
 
     /// The rules of all entries that match, in file order.
@@ -456,6 +468,12 @@ impl Methods {
         methods
     }
 
+    /// True if no method is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wild.is_empty()
+    }
+
     /// True if a pattern may reach `method`; else only its exact name does.
     #[must_use]
     pub fn is_open_to_patterns(method: &str) -> bool {
@@ -467,7 +485,7 @@ impl Methods {
     /// The entry that denies `method`, if one does. What is not named is allowed.
     #[must_use]
     pub fn denial(&self, method: &str) -> Option<&MethodRule> {
-        if self.exact.is_empty() && self.wild.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let by_pattern = || {

@@ -22,6 +22,8 @@ pub enum Record {
     FrameRefused {
         /// Who sent it.
         from: Side,
+        /// The id that it bears, as it is spelt, if one was found.
+        id: Option<String>,
         /// What is wrong with it.
         reason: String,
     },
@@ -87,6 +89,10 @@ pub enum AnswerOutcome {
     Result,
     /// With a JSON-RPC error, or a result with `isError`.
     Error,
+    /// With a line that could not be relayed; the client was told so.
+    Unreadable,
+    /// With a result that was not relayed, since the policy denies a method that it asks the client to run.
+    Withheld,
     /// The server did not answer before the session ended.
     Nothing,
 }
@@ -98,6 +104,8 @@ impl AnswerOutcome {
         match self {
             AnswerOutcome::Result => "result",
             AnswerOutcome::Error => "error",
+            AnswerOutcome::Unreadable => "unreadable",
+            AnswerOutcome::Withheld => "withheld",
             AnswerOutcome::Nothing => "unanswered",
         }
     }
@@ -139,6 +147,8 @@ impl fmt::Display for Record {
                 let how = match outcome {
                     AnswerOutcome::Result => "answered",
                     AnswerOutcome::Error => "failed",
+                    AnswerOutcome::Unreadable => "answered with what cannot be read",
+                    AnswerOutcome::Withheld => "answered with what was withheld",
                     AnswerOutcome::Nothing => "left unanswered",
                 };
                 write!(f, "call {id} {how} after {latency_ms} ms")
@@ -147,8 +157,9 @@ impl fmt::Display for Record {
                 let who = if *by_policy { "policy" } else { "server" };
                 write!(f, "the list of tools has changed by the {who}")
             }
-            Record::FrameRefused { from, reason } => {
-                write!(f, "line from the {from} refused: {reason}")
+            Record::FrameRefused { from, id, reason } => {
+                write!(f, "line from the {from} refused: {reason}")?;
+                id.iter().try_for_each(|id| write!(f, " (id {id})"))
             }
             Record::Method { from, method, rule, enforced } => {
                 let how = if *enforced { "denied" } else { "in shadow mode: denied" };

@@ -14,10 +14,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::frame::{self, FrameKind};
+use super::frame;
 use super::json::{self, KeyRule, Scratch};
 use super::line::Side;
 
@@ -111,9 +111,8 @@ pub fn is_frame(entry: &Entry<'_>) -> bool {
         }
         Side::Server => {
             let member =
-                |reader: &mut json::Reader<'_, '_>, _| reader.value(KeyRule::Any).map(drop);
-            let read = frame::read_server(&entry.line, &mut scratch, member);
-            read.is_ok_and(|frame| !matches!(frame.kind, FrameKind::Other { .. }))
+                |_, reader: &mut json::Reader<'_, '_>, _| reader.value(KeyRule::Any).map(drop);
+            frame::read_server(&entry.line, &mut scratch, member).is_ok()
         }
     }
 }
@@ -121,19 +120,37 @@ pub fn is_frame(entry: &Entry<'_>) -> bool {
 /// Writes an entry: one line, with its line end.
 #[must_use]
 pub fn write(at_ms: u64, from: Side, line: &[u8]) -> Vec<u8> {
-    let (text, base64) = match str::from_utf8(line) {
-        Ok(text) => (Some(text), None),
-        Err(_) => (None, Some(BASE64.encode(line))),
-    };
+    let mut bytes = Vec::with_capacity(line.len().saturating_add(128));
+    write_in_pieces(at_ms, from, line, |piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
+/// The same, shown to `show` piece by piece: an entry may be six times as long as its line (SPEC W8).
+pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut(&[u8])) {
+    /// A multiple of three bytes, which base64 writes as four letters.
+    const PIECE: usize = 12 * 1024;
     let from = match from {
         Side::Client => "client",
         Side::Server => "server",
     };
-    let mut bytes = Vec::with_capacity(line.len().saturating_add(128));
-    // Writing to memory cannot fail, nor have these keys that are no strings.
-    let _ = serde_json::to_writer(&mut bytes, &Writing { t: time(at_ms), from, text, base64 });
-    bytes.push(b'\n');
-    bytes
+    show(format!(r#"{{"t":"{}","from":"{from}","#, time(at_ms)).as_bytes());
+    if let Ok(mut text) = str::from_utf8(line) {
+        show(br#""text":""#);
+        while !text.is_empty() {
+            let piece = text.floor_char_boundary(PIECE);
+            let (piece, rest) = text.split_at_checked(piece).unwrap_or((text, ""));
+            // Text has no way to fail; its quotes are those around the whole.
+            let quoted = serde_json::to_string(piece).unwrap_or_default();
+            show(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().as_bytes());
+            text = rest;
+        }
+    } else {
+        show(br#""base64":""#);
+        for piece in line.chunks(PIECE) {
+            show(BASE64.encode(piece).as_bytes());
+        }
+    }
+    show(b"\"}\n");
 }
 
 /// A time as it is written: RFC 3339, in UTC, to the millisecond.
@@ -141,17 +158,6 @@ pub fn write(at_ms: u64, from: Side, line: &[u8]) -> Vec<u8> {
 pub fn time(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     format!("{:.3}", time.unwrap_or(Timestamp::MAX))
-}
-
-/// An entry as callgate writes it.
-#[derive(Serialize)]
-struct Writing<'a> {
-    t: String,
-    from: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    base64: Option<String>,
 }
 
 /// An entry of either form as it stands in a file.
@@ -264,7 +270,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        for line in [&b"{\"id\":1}"[..], b"", b"\"\\\x1b\t", "\u{202e}ü".as_bytes(), b"\xff\x00"] {
+        let long = [&"\u{1}é".repeat(20_000).into_bytes()[..], b"\xff"].concat();
+        let long_text = long.get(..long.len() - 1).unwrap();
+        for line in [
+            &long,
+            long_text,
+            &b"{\"id\":1}"[..],
+            b"",
+            b"\"\\\x1b\t",
+            "\u{202e}ü".as_bytes(),
+            b"\xff\x00",
+        ] {
             for side in [Side::Client, Side::Server] {
                 let written = write(1_763_805_600_120, side, line);
                 assert_eq!(memchr::memchr_iter(b'\n', &written).count(), 1);

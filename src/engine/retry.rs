@@ -1,8 +1,9 @@
 //! Multi-round-trip retries (MCP 2026-07-28): which of them are free of charge (SPEC W4).
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 
+use super::canonical::{digest, digest_of_string};
 use super::in_flight::Awaited;
 use super::mcp::ToolCall;
 use super::value::Str;
@@ -30,13 +31,13 @@ impl OpenStates {
         if !call.modern {
             return Awaited::PlainCall;
         }
-        let arguments = self.hasher.hash_one(call.arguments.text());
-        Awaited::ToolCall { tool: call.name.as_ref().into(), arguments, retries }
+        let call = digest(&self.hasher, &call.name, call.arguments.whole());
+        Awaited::ToolCall { call, retries }
     }
 
     /// Remembers a state that an answer to `origin` carries to the client.
     pub fn remember(&mut self, state: Str<'_>, origin: Awaited) {
-        let state = self.hasher.hash_one(state);
+        let state = digest_of_string(&self.hasher, state);
         self.count = self.count.saturating_add(1);
         self.origins.insert(state, (self.count, origin));
         self.order.push_back((state, self.count));
@@ -51,11 +52,11 @@ impl OpenStates {
     /// Takes the state that a call brings back. `Some` if the call is free: what to await then.
     pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<Awaited> {
         let state = call.request_state.filter(|_| call.modern)?;
-        let (_, origin) = self.origins.remove(&self.hasher.hash_one(state))?;
-        let Awaited::ToolCall { retries, .. } = origin else { return None };
-        let same_call = self.awaited(call, retries) == origin;
-        let left = retries.checked_sub(1).filter(|_| same_call)?;
-        Some(self.awaited(call, left))
+        let (_, origin) = self.origins.remove(&digest_of_string(&self.hasher, state))?;
+        let Awaited::ToolCall { retries, call: digest } = origin else { return None };
+        let is_same = self.awaited(call, retries) == origin;
+        let retries = retries.checked_sub(1).filter(|_| is_same)?;
+        Some(Awaited::ToolCall { call: digest, retries })
     }
 }
 

@@ -1,20 +1,21 @@
 //! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
-use std::cell::RefCell;
+mod unrelayed;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::answer::{self, DecisionFacts};
 use super::decide::{self, Denial, Permit};
 use super::excerpt::{self, Excerpt};
-use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
-use super::in_flight::{Awaited, InFlight, ProgressKey, Waiting};
+use super::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId, Unrelayed};
+use super::in_flight::{Awaited, InFlight, ProgressKey, Settled};
 use super::json::{KeyRule, Reader, Scratch};
 use super::limits::{Now, Settlement, StateUnavailable};
 use super::line::{LongLine, Side};
 use super::listing;
-use super::mcp::{self, Params, ResultMembers, ToolCall};
+use super::mcp::{self, Params, ServerMembers, ToolCall};
 use super::policy::{MethodRule, Mode, Policy, Rule};
 use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
@@ -59,6 +60,8 @@ pub struct Session {
     asked: HashSet<Box<[u8]>>,
     /// The client has said `notifications/initialized`.
     initialized: bool,
+    /// People were told that an answer was dropped.
+    has_told_of_drop: bool,
     /// When the client is to be told that its list of tools has changed, in milliseconds on the monotonic clock.
     announcement: Option<u64>,
     /// How often the server has reported progress of a request in flight.
@@ -83,6 +86,7 @@ impl Session {
             open_states: OpenStates::default(),
             asked: HashSet::new(),
             initialized: false,
+            has_told_of_drop: false,
             announcement: None,
             progress: 0,
             scratch: Scratch::default(),
@@ -155,13 +159,11 @@ impl Session {
     /// Goes on with a step whose record cannot be kept, for this `reason`: a call that would go out is denied
     /// (SPEC S3). The record of the new step is for whoever still listens.
     pub fn unrecorded(&mut self, step: Step, reason: String) -> Step {
-        let Step { action: Action::Forward, reservation, record: Some(Record::Call(call)) } = step
-        else {
+        let (Action::Forward, Some(Record::Call(call))) = (&step.action, &step.record) else {
             return step;
         };
         if self.mode() == Mode::Shadow {
-            let record = Some(Record::Call(call));
-            return Step { action: Action::Forward, reservation, record };
+            return step;
         }
         let head = Call {
             id: RequestId::again(&call.id),
@@ -173,8 +175,8 @@ impl Session {
         // It has been let out, but not a byte of it.
         self.in_flight.settle(head.id);
         let denial = Denial::audit_unavailable(reason);
-        let step = self.deny(&head, &denial, None, call.arguments.clone());
-        Step { reservation, ..step }
+        let denied = self.deny(&head, &denial, None, call.arguments.clone());
+        Step { reservation: step.reservation, ..denied }
     }
 
     /// Ends a call that still waits for its reservation: it never went out.
@@ -208,29 +210,24 @@ impl Session {
     }
 
     /// Ends the session: one error answer for each request that someone waits for (SPEC W4), and a record for each
-    /// call among them.
+    /// call that went out and has not come to its end.
     pub fn abandon(&mut self, message: &str, now: Now) -> (Vec<u8>, Vec<Record>) {
-        let expected = self.in_flight.take_expected();
-        let answers = expected
-            .iter()
-            .flat_map(|(id, _)| answer::error(Some(id), frame::SERVER_ERROR, message))
-            .collect();
-        let calls = expected.into_iter().filter(|(_, waiting)| waiting.is_call());
-        let record = |(id, waiting): (String, Waiting)| Record::Answer {
-            id,
-            outcome: AnswerOutcome::Nothing,
-            latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
-        };
-        let records = calls.filter(|_| self.records()).map(record).collect();
+        let (mut answers, mut records) = (Vec::new(), Vec::new());
+        for (settled, is_expected) in self.in_flight.take_all() {
+            if is_expected {
+                answers.extend(answer::error(Some(&settled.id()), frame::SERVER_ERROR, message));
+            }
+            records.extend(self.answer_record(&settled, AnswerOutcome::Nothing, now));
+        }
         (answers, records)
     }
 
     /// Decides about a line that was over the cap and is gone.
-    pub fn handle_long(&mut self, side: Side, line: &LongLine, max: usize) -> Step {
+    pub fn handle_long(&mut self, side: Side, line: &LongLine, max: usize, now: Now) -> Step {
         let reason = format!("a line over {max} bytes");
         match side {
             Side::Client => self.refuse(Refusal::of(frame::INVALID_REQUEST, reason, None)),
-            Side::Server => self.divert(line.id.as_deref(), reason),
+            Side::Server => self.too_long(line, reason, now),
         }
     }
 }
@@ -241,6 +238,9 @@ impl Session {
         let mut params = Params::default();
         match frame::read_client(line, &mut self.scratch, |reader, key| params.read(reader, key)) {
             Ok(frame) => self.client_frame(frame, params, now),
+            Err(refusal) if refusal.answer == RefusalAnswer::Batch => {
+                self.refuse_batch(line, refusal)
+            }
             Err(refusal) => self.refuse(refusal),
         }
     }
@@ -252,10 +252,11 @@ impl Session {
             }
             FrameKind::Notification { method } => self.client_notification(&method, &params),
             FrameKind::Response { id } => {
-                id.map(|id| self.asked.remove(id.key().as_ref()));
+                if self.settings.lockstep {
+                    id.map(|id| self.asked.remove(id.key().as_ref()));
+                }
                 Step::of(Action::Forward)
             }
-            FrameKind::Other { .. } => Step::of(Action::Forward),
         }
     }
 
@@ -269,7 +270,7 @@ impl Session {
     ) -> Step {
         if self.in_flight.contains(id) {
             let message = "this request id is already in flight";
-            return self.refuse(Refusal::of(frame::INVALID_REQUEST, message, None));
+            return self.refuse(Refusal::of(frame::INVALID_REQUEST, message, Some(id)));
         }
         if mcp::is_like_tools_call(method) {
             return self.refuse(Refusal::of(frame::INVALID_REQUEST, LOOKS_LIKE_A_CALL, Some(id)));
@@ -370,10 +371,13 @@ impl Session {
         }
         if method == mcp::CANCELLED {
             let id = params.request_id().and_then(RequestId::new);
-            if id.is_some_and(|id| self.in_flight.cancel(id)) {
-                return Step::of(Action::Forward);
+            let Some(id) = id.filter(|id| self.in_flight.contains(*id)) else {
+                return self.drop_line(Side::Client, "a cancellation of no request in flight");
+            };
+            if !self.in_flight.cancel(id) {
+                return self.drop_line(Side::Client, "a cancellation beyond those that are kept");
             }
-            return self.drop_line(Side::Client, "a cancellation of no request in flight");
+            return Step::of(Action::Forward);
         }
         self.initialized |= method == mcp::INITIALIZED;
         self.notification(Side::Client, method)
@@ -415,42 +419,18 @@ impl Session {
         let record = self.records().then(|| call.record(call.verdict(denial), shadowed, arguments));
         Step { record, ..Step::of(Action::Answer(answer)) }
     }
-
-    fn refuse(&self, mut refusal: Refusal) -> Step {
-        self.hide_ids_in_flight(&mut refusal);
-        let record = self
-            .records()
-            .then(|| Record::FrameRefused { from: Side::Client, reason: refusal.message.clone() });
-        Step { record, ..Step::of(Action::Answer(answer::refusal(&refusal))) }
-    }
-
-    /// An answer under an id that is in flight would be taken for the server's (SPEC W3).
-    fn hide_ids_in_flight(&self, refusal: &mut Refusal) {
-        let hide = |id: &mut Option<String>| {
-            id.take_if(|id| self.in_flight.contains(RequestId::again(id)));
-        };
-        match &mut refusal.answer {
-            RefusalAnswer::Id(id) => hide(id),
-            RefusalAnswer::Each(ids) => {
-                ids.iter_mut().for_each(hide);
-                // Nor is one id of a batch answered twice.
-                let mut seen = HashSet::new();
-                for id in ids {
-                    id.take_if(|id| !seen.insert(RequestId::again(id).key().into_owned()));
-                }
-            }
-            RefusalAnswer::Nobody => {}
-        }
-    }
 }
 
 /// What the server sent.
 impl Session {
     fn server_line(&mut self, line: &[u8], now: Now) -> Step {
-        let mut members = ResultMembers::default();
-        match frame::read_server(line, &mut self.scratch, |reader, key| members.read(reader, key)) {
+        let mut members = ServerMembers::default();
+        let read = frame::read_server(line, &mut self.scratch, |part, reader, key| {
+            members.read(part, reader, key)
+        });
+        match read {
             Ok(frame) => self.server_frame(line, frame, &members, now),
-            Err(frame::Unreadable) => self.unreadable(line),
+            Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }
 
@@ -458,7 +438,7 @@ impl Session {
         &mut self,
         line: &[u8],
         frame: Frame<'_>,
-        members: &ResultMembers<'_>,
+        members: &ServerMembers<'_>,
         now: Now,
     ) -> Step {
         match frame.kind {
@@ -483,23 +463,39 @@ impl Session {
                     self.progress = self.progress.saturating_add(u64::from(is_of_ours));
                 }
                 let mut step = self.notification(Side::Server, &method);
+                if let Action::Forward = step.action {
+                    match self.denied_input(members) {
+                        Ok(Denied { record, enforced: true, .. }) => {
+                            return Step { record, ..Step::of(Action::Answer(Vec::new())) };
+                        }
+                        Ok(Denied { record, enforced: false, .. }) => {
+                            step.record = step.record.or(record)
+                        }
+                        Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
+                    }
+                }
                 let passes = matches!(step.action, Action::Forward) && step.record.is_none();
                 if self.records() && passes && method == mcp::LIST_CHANGED {
                     step.record = Some(Record::ToolsChanged { by_policy: false });
                 }
                 step
             }
-            FrameKind::Response { id: Some(id) } => match self.in_flight.settle(id) {
-                Some(waiting) => self.response(line, id, frame.result, members, &waiting, now),
-                None => self.drop_line(Side::Server, "an answer to no request in flight"),
-            },
-            FrameKind::Other { id: Some(id) } if self.in_flight.contains(id) => {
-                self.unreadable(line)
+            FrameKind::Response { id: Some(id) } => {
+                let denied = match self.denied_input(members) {
+                    Ok(denied) => denied,
+                    Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
+                };
+                match self.in_flight.settle(id) {
+                    Some(settled) => {
+                        self.response(line, frame.result, members, denied, &settled, now)
+                    }
+                    None => self.drop_answer(id),
+                }
             }
             FrameKind::Response { id: None } if frame.result.is_some() => {
                 self.drop_line(Side::Server, "a result without an id")
             }
-            FrameKind::Response { id: None } | FrameKind::Other { .. } => Step::of(Action::Forward),
+            FrameKind::Response { id: None } => Step::of(Action::Forward),
         }
     }
 
@@ -510,64 +506,76 @@ impl Session {
         }
     }
 
+    /// An answer that nobody waits for. The first of a run is told to people (SPEC W4).
+    fn drop_answer(&mut self, id: RequestId<'_>) -> Step {
+        let is_first = !std::mem::replace(&mut self.has_told_of_drop, true);
+        let notice = is_first.then(|| {
+            let id = short_name(id.raw());
+            format!(
+                "the server answered the id {id}, and no such request is in flight: dropped, as any other will be"
+            )
+        });
+        Step { notice, ..self.drop_line(Side::Server, "an answer to no request in flight") }
+    }
+
     fn response(
         &mut self,
         line: &[u8],
-        id: RequestId<'_>,
         result: Option<Value<'_>>,
-        members: &ResultMembers<'_>,
-        waiting: &Waiting,
+        members: &ServerMembers<'_>,
+        denied: Denied,
+        settled: &Settled,
         now: Now,
     ) -> Step {
-        let failed = result.is_none() || members.is_error;
-        let record = (self.records() && waiting.is_call()).then(|| Record::Answer {
-            id: waiting.spelling(id).to_owned(),
-            outcome: if failed { AnswerOutcome::Error } else { AnswerOutcome::Result },
-            latency_ms: now.monotonic_ms.saturating_sub(waiting.since_ms),
-        });
-        let Some(result) = result else { return Step { record, ..Step::of(Action::Forward) } };
-        if waiting.modern
-            && let Some(step) = self.modern_result(id, members, waiting)
-        {
-            return step;
+        let waiting = &settled.waiting;
+        if denied.enforced {
+            let more = self.answer_record(settled, AnswerOutcome::Withheld, now);
+            let mut error = method_denied(&settled.id(), &denied.method, &denied.rule);
+            // The line keeps its own line end.
+            error.pop();
+            let step = Step::of(Action::Rewrite(error));
+            return Step { record: denied.record, more: more.into_iter().collect(), ..step };
         }
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        let rewritten = match waiting.awaited {
-            Awaited::Initialize => listing::announce_list_changes(text, result),
-            Awaited::ToolsList => self.hide_tools(text, result, waiting.modern),
+        let failed = result.is_none() || members.is_error;
+        let outcome = if failed { AnswerOutcome::Error } else { AnswerOutcome::Result };
+        let record = self.answer_record(settled, outcome, now);
+        if let (Some(state), Awaited::ToolCall { .. }) = (members.retry_state(), &waiting.awaited) {
+            self.open_states.remember(state, waiting.awaited.clone());
+        }
+        let text = || std::str::from_utf8(line).unwrap_or_default();
+        let rewritten = result.and_then(|result| match waiting.awaited {
+            Awaited::Initialize => listing::announce_list_changes(text(), result),
+            Awaited::ToolsList => self.hide_tools(text(), result, waiting.modern),
             Awaited::PlainCall
             | Awaited::ToolCall { .. }
             | Awaited::Listen { .. }
             | Awaited::Other => None,
-        };
+        });
         let action = rewritten.map_or(Action::Forward, Action::Rewrite);
-        Step { record, ..Step::of(action) }
+        let more = denied.record.into_iter().collect();
+        Step { record, more, ..Step::of(action) }
     }
 
-    /// A result of 2026-07-28 may ask the client to run methods, which the policy may deny (SPEC P15); and it may be
-    /// retried. `Some` if it is not to be relayed as it is.
-    fn modern_result(
-        &mut self,
-        id: RequestId<'_>,
-        members: &ResultMembers<'_>,
-        waiting: &Waiting,
-    ) -> Option<Step> {
-        let denied = members
-            .input_methods()
-            .find_map(|method| Some((self.policy.methods.denial(&method)?, method)));
-        if let Some((rule, method)) = denied {
-            let enforced = self.mode() == Mode::Enforce;
-            let record = self.method_record(Side::Server, &method, rule, enforced);
-            if enforced {
-                let mut error = method_denied(waiting.spelling(id), &method, rule);
-                error.pop();
-                return Some(Step { record, ..Step::of(Action::Rewrite(error)) });
-            }
+    /// What is recorded of a call that has come to its end.
+    fn answer_record(&self, settled: &Settled, outcome: AnswerOutcome, now: Now) -> Option<Record> {
+        (self.records() && settled.waiting.is_call()).then(|| Record::Answer {
+            id: settled.id().into_owned(),
+            outcome,
+            latency_ms: now.monotonic_ms.saturating_sub(settled.waiting.since_ms),
+        })
+    }
+
+    /// Whether a message asks the client to run a method that the policy denies (SPEC P15).
+    fn denied_input(&self, members: &ServerMembers<'_>) -> Result<Denied, Unrelayed> {
+        if !members.asks_for_methods() || self.policy.methods.is_empty() {
+            return Ok(Denied::default());
         }
-        if let (Some(state), Awaited::ToolCall { .. }) = (members.retry_state(), &waiting.awaited) {
-            self.open_states.remember(state, waiting.awaited.clone());
-        }
-        None
+        let found = members.find_input_method(|method| self.policy.methods.denial(method));
+        let found = found.map_err(|reason| Unrelayed::Unreadable(reason.into()))?;
+        let Some((rule, method)) = found else { return Ok(Denied::default()) };
+        let enforced = self.mode() == Mode::Enforce;
+        let record = self.method_record(Side::Server, &method, rule, enforced);
+        Ok(Denied { enforced, method, rule: Arc::clone(&rule.pointer), record })
     }
 
     fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
@@ -576,29 +584,8 @@ impl Session {
             return None;
         }
         // One allowance for the whole list: whoever writes it must not keep all else waiting.
-        let work = RefCell::new(Work::of_decision());
-        listing::hide_tools(text, result, modern, |tool| {
-            decide::is_cut(policy, tool, &mut work.borrow_mut())
-        })
-    }
-
-    /// A line that cannot be relayed. If it bears the id of a request in flight, that is answered (SPEC W6).
-    fn unreadable(&mut self, line: &[u8]) -> Step {
-        let id = frame::id_at_top(line);
-        self.divert(id.as_deref(), "not a JSON-RPC message".to_owned())
-    }
-
-    fn divert(&mut self, id: Option<&str>, reason: String) -> Step {
-        let id = id.and_then(frame::read_id);
-        // A cancelled request gets no error answer.
-        let id = id.filter(|id| !self.in_flight.is_cancelled(*id));
-        let waiting = id.and_then(|id| Some((id, self.in_flight.settle(id)?)));
-        let message = "server sent an unreadable answer";
-        let answer = waiting.map(|(id, waiting)| {
-            answer::error(Some(waiting.spelling(id)), frame::INTERNAL_ERROR, message)
-        });
-        let record = self.records().then_some(Record::FrameRefused { from: Side::Server, reason });
-        Step { record, ..Step::of(Action::Divert(answer)) }
+        let mut work = Work::of_decision();
+        listing::hide_tools(text, result, modern, |tool| decide::is_cut(policy, tool, &mut work))
     }
 }
 
@@ -612,7 +599,7 @@ impl Session {
         let enforced = self.mode() == Mode::Enforce;
         let record = self.method_record(side, method, rule, enforced);
         let action = if enforced {
-            Action::Answer(method_denied(id.raw(), method, rule))
+            Action::Answer(method_denied(id.raw(), method, &rule.pointer))
         } else {
             Action::Forward
         };
@@ -670,8 +657,18 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
     }
 }
 
-fn method_denied(id: &str, method: &str, rule: &MethodRule) -> Vec<u8> {
+/// A method that a message of the server asks the client to run, and that the policy denies; or nothing of the kind.
+#[derive(Debug, Default)]
+struct Denied {
+    /// False in shadow mode, and if no method is denied.
+    enforced: bool,
+    method: String,
+    rule: Arc<str>,
+    record: Option<Record>,
+}
+
+fn method_denied(id: &str, method: &str, rule: &str) -> Vec<u8> {
     let message = format!("[POLICY DENIED] Method `{}` is denied by policy.", short_name(method));
-    let facts = DecisionFacts { outcome: "denied", rule: &rule.pointer, retry_after_ms: None };
+    let facts = DecisionFacts { outcome: "denied", rule, retry_after_ms: None };
     answer::denial_error(id, answer::FORBIDDEN, &message, &facts)
 }

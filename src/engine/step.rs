@@ -1,8 +1,10 @@
 //! What a session says is to be done about a line, as values; and how a call is answered and recorded.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::answer::{self, DecisionFacts};
+use super::batch::Batch;
 use super::decide::{Cause, Denial, Permit};
 use super::frame::RequestId;
 use super::in_flight::{Awaited, ProgressKey};
@@ -20,6 +22,10 @@ pub struct Step {
     pub reservation: Option<Reservation>,
     /// What to record, before acting.
     pub record: Option<Record>,
+    /// What else to record, behind it: how calls ended that the line settles. None of it is waited for.
+    pub more: Vec<Record>,
+    /// What to tell people, if something.
+    pub notice: Option<String>,
 }
 
 /// What is to be done about a line.
@@ -33,8 +39,16 @@ pub enum Action {
     Answer(Vec<u8>),
     /// Have the ledger settle [`Pending::demands`], then call [`Session::resume`](super::session::Session::resume) before the next line.
     Reserve(Box<Pending>),
-    /// Show a line of the server to people; send these bytes, if any, to the client.
-    Divert(Option<Vec<u8>>),
+    /// Send back what [`Session::next_answers`](super::session::Session::next_answers) makes of the line, piece by
+    /// piece, before the next line: these are longer than the line.
+    AnswerBatch(Box<Batch>),
+    /// Show a line of the server to people, with what is wrong with it; send these bytes, if any, to the client.
+    Divert {
+        /// What is wrong with the line.
+        reason: Cow<'static, str>,
+        /// Whole lines, or nothing.
+        answers: Vec<u8>,
+    },
 }
 
 /// A call that waits for the ledger. Its line is given again when it goes on.
@@ -61,9 +75,14 @@ impl Pending {
 }
 
 impl Step {
+    /// All that is to be recorded.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.record.iter().chain(&self.more)
+    }
+
     /// The step that is this action and nothing else.
     pub(super) fn of(action: Action) -> Self {
-        Step { action, reservation: None, record: None }
+        Step { action, reservation: None, record: None, more: Vec::new(), notice: None }
     }
 }
 

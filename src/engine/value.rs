@@ -137,6 +137,12 @@ impl<'a> Value<'a> {
         self.text.starts_with('"')
     }
 
+    /// True if the value is `null`.
+    #[must_use]
+    pub fn is_null(self) -> bool {
+        self.text.starts_with('n')
+    }
+
     /// True if the value is a number.
     #[must_use]
     pub fn is_number(self) -> bool {
@@ -203,6 +209,13 @@ impl<'a> Iterator for Members<'a> {
 #[derive(Debug, Clone)]
 pub struct Elements<'a> {
     walk: Walk<'a>,
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of an array in `text`, which has been proved JSON, from byte `at` of it on.
+    pub(super) fn behind(text: &'a str, at: usize) -> Self {
+        Elements { walk: Walk { rest: text.get(at..).unwrap_or_default(), at } }
+    }
 }
 
 impl<'a> Iterator for Elements<'a> {
@@ -326,12 +339,27 @@ impl<'a> Str<'a> {
     /// True if the decoded string differs from `text` by case at most, as [`same_but_for_case`] says.
     #[must_use]
     pub fn resembles(self, text: &str) -> bool {
-        /// An escape takes six bytes for one, and a letter may fold to one of a twelfth of its length.
+        /// An escape of six bytes stands for a character of one at least, and that folds to one of twelve at most.
         const WIDEST: usize = 72;
-        if self.raw.len() > text.len().saturating_mul(WIDEST) {
+        let (Some(first), Some(wanted)) = (self.raw.bytes().next(), text.bytes().next()) else {
+            return self.raw.is_empty() && text.is_empty();
+        };
+        let may_differ = first == b'\\' || !first.is_ascii() || !wanted.is_ascii();
+        if !may_differ && !first.eq_ignore_ascii_case(&wanted)
+            || self.raw.len() > text.len().saturating_mul(WIDEST)
+        {
             return false;
         }
         same_but_for_case(&self.decode_lossy(), text)
+    }
+
+    /// True if the decoded string has more than `bytes` bytes. A string that is far longer is not decoded.
+    #[must_use]
+    pub fn is_longer_than(self, bytes: usize) -> bool {
+        if !self.escaped {
+            return self.raw.len() > bytes;
+        }
+        self.raw.len() > bytes.saturating_mul(6) || self.decode_lossy().len() > bytes
     }
 
     /// The string as Unicode text, or `None` if it has a lone surrogate and so is none.
@@ -394,13 +422,21 @@ impl<'a> Str<'a> {
             return Cow::Borrowed(self.raw.as_bytes());
         }
         let mut bytes = Vec::with_capacity(self.raw.len());
+        self.wtf8_in_pieces(&mut |piece| bytes.extend_from_slice(piece));
+        Cow::Owned(bytes)
+    }
+
+    /// The same, shown to `show` piece by piece: a string may be as long as a frame.
+    pub(super) fn wtf8_in_pieces(self, show: &mut impl FnMut(&[u8])) {
+        if !self.escaped {
+            return show(self.raw.as_bytes());
+        }
         for unit in self.units() {
             match char::from_u32(unit) {
-                Some(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-                None => bytes.extend([0xED, 0x80 | low6(unit >> 6), 0x80 | low6(unit)]),
+                Some(c) => show(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                None => show(&[0xED, 0x80 | low6(unit >> 6), 0x80 | low6(unit)]),
             }
         }
-        Cow::Owned(bytes)
     }
 }
 

@@ -85,7 +85,10 @@ impl Books {
         step: &Step,
         now: Now,
     ) -> Poll<Result<(), String>> {
-        let Some(record) = &step.record else { return Poll::Ready(Ok(())) };
+        let Some(record) = &step.record else {
+            self.note_all(&step.more, now);
+            return Poll::Ready(Ok(()));
+        };
         if let (Record::Call(_), Some(audit)) = (record, &mut self.audit) {
             let Poll::Ready(written) = audit.poll_write(cx, record, now.wall_ms) else {
                 return Poll::Pending;
@@ -97,6 +100,7 @@ impl Books {
         } else {
             self.note(record, now);
         }
+        self.note_all(&step.more, now);
         Poll::Ready(Ok(()))
     }
 

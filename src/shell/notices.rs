@@ -60,10 +60,12 @@ impl Notices {
         }
     }
 
-    /// Shows the beginning of a line that the server wrote and that is no message.
-    pub fn show_server_line(&mut self, head: &[u8]) {
+    /// Shows the beginning of a line that the server wrote and that is not relayed, and why.
+    pub fn show_server_line(&mut self, reason: &str, head: &[u8]) {
         if self.verbosity >= Verbosity::Normal {
-            self.write_line("callgate: server wrote: ", head);
+            let reason = escape_bytes(reason.as_bytes(), MAX_BYTES / 2);
+            let mark = format!("callgate: server wrote ({reason}): ");
+            self.write_line(&mark, head);
         }
     }
 

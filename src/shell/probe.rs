@@ -135,7 +135,7 @@ impl Probe {
                     Line::Whole { start, content_end, .. } => {
                         inquiry.handle(self.server.buffer.slice(start, content_end))
                     }
-                    Line::TooLong(line) => inquiry.handle_too_long(line.id.as_deref()),
+                    Line::TooLong(line) => inquiry.handle_too_long(&line.ids),
                 };
                 match turn {
                     Turn::Wait => {}

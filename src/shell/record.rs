@@ -12,6 +12,9 @@ use rustix::fs::OFlags;
 use crate::engine::line::Side;
 use crate::engine::recording::{self, Form, MAX_LINE, Reader};
 
+/// So much of a long line is written at once.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// A recording in the making.
 #[derive(Debug)]
 pub struct Recorder {
@@ -51,7 +54,7 @@ impl Recorder {
         ours.zip(theirs).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
     }
 
-    /// Writes down a line that `from` has sent, in one write.
+    /// Writes down a line that `from` has sent; in one write, unless it is long.
     ///
     /// # Errors
     /// It could not be written. This is said once; nothing more is recorded then.
@@ -62,8 +65,15 @@ impl Recorder {
         line: &[u8],
     ) -> anyhow::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        let entry = recording::write(wall_ms, from, line);
-        if let Err(error) = file.write_all(&entry) {
+        let (mut pieces, mut written) = (Vec::new(), Ok(()));
+        recording::write_in_pieces(wall_ms, from, line, |piece| {
+            pieces.extend_from_slice(piece);
+            if pieces.len() >= PIECE_BYTES && written.is_ok() {
+                written = file.write_all(&pieces);
+                pieces.clear();
+            }
+        });
+        if let Err(error) = written.and_then(|()| file.write_all(&pieces)) {
             self.file = None;
             let what = format!("failed to write recording `{}`", self.path.display());
             return Err(anyhow::Error::new(error).context(what));

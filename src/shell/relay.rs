@@ -28,6 +28,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use crate::engine::batch::Batch;
 use crate::engine::limits::{Now, Reservation};
 use crate::engine::line::{HEAD_BYTES, Line, Side};
 use crate::engine::record::Record;
@@ -131,6 +132,8 @@ enum Awaited {
     Reservation(Box<Pending>),
     /// The record of what it has come to is being written.
     Recording(Box<Step>),
+    /// The answers to a batch are made as they are read.
+    Answers(Box<Batch>),
 }
 
 impl Relay {
@@ -393,8 +396,9 @@ impl Relay {
             if side == Side::Client
                 && let Some(waiting) = self.waiting.take()
             {
+                let is_batch = matches!(waiting.what, Awaited::Answers(_));
                 self.go_on(side, waiting, moment(), cx);
-                if self.waiting.is_some() {
+                if self.waiting.is_some() && !is_batch {
                     return moved;
                 }
                 moved = true;
@@ -479,16 +483,16 @@ impl Relay {
             Line::TooLong(line) => line,
         };
         self.books.take_down(side, &line.head, now);
-        let step = self.session.handle_long(side, &line, self.settings.max_frame);
-        self.books.note_all(step.record.iter(), now);
+        let step = self.session.handle_long(side, &line, self.settings.max_frame, now);
+        self.books.note_all(step.records(), now);
         match step.action {
-            Action::Divert(answer) => {
-                self.books.notices.show_server_line(&line.head);
-                self.to_client.queue.extend(answer.unwrap_or_default());
+            Action::Divert { reason, answers } => {
+                self.books.notices.show_server_line(&reason, &line.head);
+                self.to_client.queue.extend(answers);
             }
             Action::Answer(bytes) => self.back(side).queue.extend(bytes),
             // Nothing is left of the line that could go on.
-            Action::Forward | Action::Rewrite(_) | Action::Reserve(_) => {}
+            Action::Forward | Action::Rewrite(_) | Action::Reserve(_) | Action::AnswerBatch(_) => {}
         }
     }
 
@@ -519,6 +523,7 @@ impl Relay {
         let pending = match what {
             Awaited::Reservation(pending) => pending,
             Awaited::Recording(step) => return self.record(side, line, content, *step, now, cx),
+            Awaited::Answers(batch) => return self.answer_batch(line, content, batch),
         };
         let bytes = self.client.buffer.slice(content.start, content.end);
         if let Some(exit) = self.exit {
@@ -541,6 +546,16 @@ impl Relay {
         }
     }
 
+    /// Sends the next answers to a batch.
+    fn answer_batch(&mut self, line: Range<usize>, content: Range<usize>, mut batch: Box<Batch>) {
+        let bytes = self.client.buffer.slice(content.start, content.end);
+        let answers = self.session.next_answers(bytes, &mut batch);
+        self.to_client.queue.extend(answers);
+        if !batch.is_done() {
+            self.waiting = Some(Waiting { line, content, what: Awaited::Answers(batch) });
+        }
+    }
+
     /// Puts a step on record, then carries it out.
     fn record(
         &mut self,
@@ -553,7 +568,7 @@ impl Relay {
     ) {
         match self.books.poll_record(cx, &step, now) {
             // Nothing goes out any more.
-            Poll::Pending if self.exit.is_some() => self.books.note_all(step.record.iter(), now),
+            Poll::Pending if self.exit.is_some() => self.books.note_all(step.records(), now),
             Poll::Pending => {
                 let what = Awaited::Recording(Box::new(step));
                 self.waiting = Some(Waiting { line, content, what });
@@ -563,7 +578,7 @@ impl Relay {
                 self.books.tell_trouble(&reason);
                 step = self.session.unrecorded(step, reason);
                 // The log is told once it can be written again.
-                self.books.note_all(step.record.iter(), now);
+                self.books.note_all(step.records(), now);
             }
             Poll::Ready(Ok(())) => {}
         }
@@ -571,7 +586,10 @@ impl Relay {
     }
 
     fn act(&mut self, side: Side, line: Range<usize>, content: Range<usize>, step: Step) {
-        let Step { action, reservation, .. } = step;
+        let Step { action, reservation, notice, .. } = step;
+        if let Some(notice) = notice {
+            self.books.notices.say(Verbosity::Normal, &notice);
+        }
         match (reservation, &action) {
             (Some(reservation), Action::Forward) => self.unsent.push((line.start, reservation)),
             (Some(reservation), _) => self.books.ledger.release(reservation),
@@ -581,10 +599,12 @@ impl Relay {
             Action::Forward => self.forward(side, line, content.end),
             Action::Rewrite(bytes) => self.replace(side, bytes, content.end..line.end),
             Action::Answer(bytes) => self.back(side).queue.extend(bytes),
-            Action::Divert(answer) => {
+            Action::AnswerBatch(batch) => self.answer_batch(line, content, batch),
+            Action::Divert { reason, answers } => {
                 let head = self.server.buffer.slice(content.start, content.end);
-                self.books.notices.show_server_line(head.get(..HEAD_BYTES).unwrap_or(head));
-                self.to_client.queue.extend(answer.unwrap_or_default());
+                let head = head.get(..HEAD_BYTES).unwrap_or(head);
+                self.books.notices.show_server_line(&reason, head);
+                self.to_client.queue.extend(answers);
             }
             // A session that resumes has its answer.
             Action::Reserve(_) => {}
@@ -622,7 +642,8 @@ impl Relay {
                     self.to_client.queue.extend(bytes);
                 }
             }
-            None => {}
+            // Who asked so much at once and did not wait is not told more.
+            Some(Waiting { what: Awaited::Answers(_), .. }) | None => {}
         }
         let now = moment();
         let (answers, records) = self.session.abandon(message, now);

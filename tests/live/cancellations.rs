@@ -20,6 +20,7 @@ fn a_cancellation_of_a_request_in_flight_is_forwarded() {
     assert_eq!(gate.recv(), ok(1));
     gate.serves(2);
     assert_eq!(gate.received()[1], cancel("1.0"));
+    assert!(gate.error_line().contains("the id 1,"), "the second answer is dropped");
     gate.ends_quietly(0);
 }
 
@@ -70,4 +71,39 @@ fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
     assert_eq!(gate.recv(), ok(1));
     gate.serves(2);
     gate.ends_quietly(0);
+}
+
+/// SPEC W4: the late answer passes as the string of the id, too, and once.
+#[test]
+fn a_late_answer_may_spell_the_id_as_a_string() {
+    let late = ok(r#""1""#);
+    let gate = Wrap::allow_all()
+        .serve(&json!([{ "recv": 2 }, { "send": late }, { "send": ok(1) }, "echo"]));
+    gate.send(call(1));
+    gate.send(cancel("1"));
+    assert_eq!(gate.recv(), late);
+    gate.serves(2);
+    assert!(gate.error_line().contains("answered the id 1"));
+    gate.ends_quietly(0);
+}
+
+/// SPEC W4: at most 16,384 cancelled ids wait for their late answer, and their ids are taken: no late answer is taken
+/// for that of a new call.
+#[test]
+fn a_cancellation_beyond_16_384_is_dropped() {
+    const MOST: usize = 16_384;
+    let gate = Wrap::allow_all().serve(&json!([
+        { "recv": 2 * MOST + 1 }, { "send": ok(0) }, { "send": ok(MOST) }, "echo"
+    ]));
+    let burst = |of: fn(usize) -> String| (0..=MOST).map(|id| of(id) + "\n").collect::<String>();
+    gate.send_raw(burst(|id| call(id)));
+    gate.send_raw(burst(|id| cancel(&id.to_string())));
+    assert_eq!(gate.recv(), ok(0), "the first is still known");
+    assert_eq!(gate.recv(), ok(MOST), "the last is awaited as before");
+    let taken = gate.ask(call(1));
+    assert!(taken.contains("already in flight"), "{taken}");
+    gate.serves("\"new\"");
+    let received = gate.received();
+    assert!(!received.contains(&cancel(&MOST.to_string())));
+    assert!(received.contains(&cancel(&(MOST - 1).to_string())));
 }

@@ -159,7 +159,8 @@ fn a_large_frame_passes() {
         { "send": r#""}}"# },
         "echo"
     ]));
-    let large = call(1).replace(r#""t""#, &format!("\"{}\"", "n".repeat(8 * MIB)));
+    let value = "n".repeat(8 * MIB);
+    let large = call(1).replace(r#""t""#, &format!(r#""t","arguments":{{"x":"{value}"}}"#));
     let answer = gate.ask(&large);
     assert_eq!(answer.len(), r#"{"jsonrpc":"2.0","id":1,"result":{"x":""}}"#.len() + 8 * MIB);
     gate.serves(2);

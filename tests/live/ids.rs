@@ -56,6 +56,7 @@ fn a_second_answer_is_dropped_and_the_id_is_free_again() {
     assert_eq!(gate.ask(call(1)), r#"{"jsonrpc":"2.0","id":1,"result":{"n":1}}"#);
     assert_eq!(gate.recv(), NOTIFICATION);
     assert_eq!(gate.ask(call(1)), r#"{"jsonrpc":"2.0","id":1,"result":{"n":3}}"#);
+    assert!(gate.error_line().contains("the id 1,"), "the first is told");
     gate.ends_quietly(0);
 }
 
@@ -71,6 +72,54 @@ fn an_answer_may_spell_the_id_otherwise() {
     gate.ends_quietly(0);
 }
 
+/// SPEC W4: a server that answers the number 7 as the string "7" is understood, unless "7" is in flight as well. It
+/// passes as it came.
+#[test]
+fn an_answer_may_spell_a_number_as_a_string() {
+    let text = ok(r#""7""#);
+    let gate = Wrap::allow_all().serve(&json!([
+        { "recv": 1 }, { "send": text },
+        { "recv": 2 }, { "send": text }, { "send": ok(7) },
+        "echo"
+    ]));
+    assert_eq!(gate.ask(call(7)), text);
+    gate.send(call(7));
+    assert_eq!(gate.ask(call(r#""7""#)), text);
+    assert_eq!(gate.recv(), ok(7));
+    gate.serves(8);
+    gate.ends_quietly(0);
+}
+
+/// SPEC W4: the first answer that is dropped is told to people, with its id.
+#[test]
+fn the_first_dropped_answer_is_told() {
+    let gate = Wrap::allow_all()
+        .serve(&json!([{ "send": ok(r#""no\u001bne""#) }, { "send": ok(5) }, "echo"]));
+    gate.serves(1);
+    let told = gate.error_line();
+    assert!(told.starts_with("callgate: ") && told.contains(r#"the id "no\\u001bne","#), "{told}");
+    gate.ends_quietly(0);
+}
+
+/// SPEC W6: an error in the place of an unreadable answer bears the id as the client spelt it.
+#[test]
+fn an_unreadable_answer_is_told_under_the_clients_id() {
+    let gate = Wrap::allow_all().serve(&json!([
+        { "recv": 2 },
+        { "send": r#"{"jsonrpc":"2.0","id":1.0,"result":NaN}{"jsonrpc":"2.0","id":"2","result":{}}"# },
+        "echo"
+    ]));
+    gate.send(call(1));
+    gate.send(call("2e0"));
+    for id in ["1", "2e0"] {
+        let answer = gate.recv();
+        assert!(answer.starts_with(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error""#)), "{answer}");
+    }
+    gate.serves(3);
+    gate.error_line();
+    gate.ends_quietly(0);
+}
+
 /// SPEC W4: what was denied is answered, and a server that answers it too is not heard.
 #[test]
 fn a_denied_call_is_not_answered_by_the_server() {
@@ -80,6 +129,7 @@ fn a_denied_call_is_not_answered_by_the_server() {
     assert!(denied.contains("[POLICY DENIED]"), "{denied}");
     gate.send(NOTIFICATION);
     gate.serves(2);
+    gate.error_line();
     gate.ends_quietly(0);
 }
 

@@ -172,13 +172,18 @@ fn noise_that_nobody_reads_is_dropped_and_counted() {
     gate.serves(2);
     gate.ends_quietly(0);
     let shown = String::from_utf8(shown).unwrap();
-    let shown = shown.lines().filter(|line| *line == "callgate: server wrote: noise").count();
+    let shown = shown
+        .lines()
+        .filter(|line| *line == "callgate: server wrote (not a JSON object): noise")
+        .count();
     let mut rest = String::new();
     reader.read_to_string(&mut rest).unwrap();
     let dropped = noise - shown;
     assert_eq!(
         rest,
-        format!("callgate: {dropped} lines dropped here\ncallgate: server wrote: more\n")
+        format!(
+            "callgate: {dropped} lines dropped here\ncallgate: server wrote (not a JSON object): more\n"
+        )
     );
 }
 
@@ -188,7 +193,7 @@ fn a_large_frame_is_held_once_and_let_go() {
     let length = 60 * MIB;
     let text = "0123456789abcdef";
     let gate = wrap().serve(&json!([
-        { "send_bytes": r#"{"method":"notifications/x","params":{"x":""# },
+        { "send_bytes": r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"x":""# },
         { "send_repeat": { "text": text, "times": length / 16 } },
         { "send": r#""}}"# },
         "echo"

@@ -113,3 +113,56 @@ fn a_denied_method_may_not_hide_in_any_modern_result() {
         assert!(answer.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":403,"#), "{answer}");
     }
 }
+
+/// SPEC P15: nor anywhere else where a server may put it, under any spelling of the key: in the task of a result, of a
+/// modern request or another, and in the params of a notification, which is dropped.
+#[test]
+fn a_denied_method_may_not_hide_anywhere() {
+    let asks = |key: &str, method: &str| {
+        let (open, close) = if key.contains('.') {
+            (key.replace('.', r#"":{""#), "}")
+        } else {
+            (key.to_owned(), "")
+        };
+        format!(r#"{{"{open}":{{"a":{{"method":"{method}"}}}}{close}}}"#)
+    };
+    let keys = [
+        "inputRequests",
+        "INPUTREQUESTS",
+        r"input\u0052equests",
+        "inputReque\u{17f}ts",
+        "task.inputRequests",
+        "Task.InputRequests",
+    ];
+    for key in keys {
+        for (method, is_denied) in [("roots/list", true), ("sampling/createMessage", false)] {
+            let asked = asks(key, method);
+            let notice =
+                format!(r#"{{"jsonrpc":"2.0","method":"notifications/tasks","params":{asked}}}"#);
+            let gate =
+                gate(&json!([{ "recv": 1 }, { "send": notice }, { "answer": asked }, "echo"]));
+            gate.send(modern(1));
+            if !is_denied {
+                assert_eq!(gate.recv(), notice, "{key}");
+            }
+            let answer = gate.recv();
+            assert_eq!(answer.contains(r#""error":{"code":403,"#), is_denied, "{key}: {answer}");
+            gate.serves(3);
+            gate.ends_quietly(0);
+        }
+    }
+}
+
+/// SPEC P15, W6: more input requests than anybody needs are not looked at, and not relayed.
+#[test]
+fn too_many_input_requests_are_unreadable() {
+    for (count, passes) in [(1024, true), (1025, false)] {
+        let all = vec![r#"{"method":"sampling/createMessage"}"#; count].join(",");
+        let result = format!(r#"{{"inputRequests":[{all}]}}"#);
+        let gate = gate(&json!([{ "recv": 1 }, { "answer": result }, "echo"]));
+        let answer = gate.ask(modern(1));
+        assert_eq!(answer.contains(&result), passes, "{answer:.200}");
+        assert_eq!(answer.contains("-32603"), !passes, "{answer:.200}");
+        gate.serves(2);
+    }
+}

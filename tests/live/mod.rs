@@ -35,6 +35,7 @@ mod ledger_clocks;
 mod ledger_faults;
 #[cfg(target_os = "linux")]
 mod ledger_load;
+mod line_memory;
 mod list_changed;
 mod lockstep;
 mod memory;

@@ -37,7 +37,13 @@ fn client_lines_reach_the_server_byte_for_byte() {
 /// SPEC W1, server to client: in one write, in halves of lines and byte by byte.
 #[test]
 fn server_lines_reach_the_client_byte_for_byte() {
+    // SPEC W6: of the server's lines only messages of JSON-RPC pass.
+    let message = |line: &str| match line.replace("\"jsonrpc\":\"1.0\",", "") {
+        line if line.contains("\"jsonrpc\":\"2.0\"") => line,
+        line => line.replacen('{', "{\"jsonrpc\":\"2.0\",", 1),
+    };
     let lines = ODD_LINES.replace("\"id\":9,\"result\"", "\"id\":1,\"result\"");
+    let lines: String = lines.split_inclusive('\n').map(message).collect();
     for size in [1, 7, lines.len()] {
         let latin1: Vec<char> = lines.bytes().map(char::from).collect();
         let sends =
@@ -67,10 +73,10 @@ fn a_burst_keeps_its_order_in_both_directions() {
 #[test]
 fn a_last_line_without_lf_gets_it() {
     let mut gate = Wrap::allow_all()
-        .serve(&json!([{ "recv": 1 }, { "send_bytes": r#"{"method":"notifications/x"}"# }]));
+        .serve(&json!([{ "recv": 1 }, { "send_bytes": r#"{"jsonrpc":"2.0","method":"notifications/x"}"# }]));
     gate.send_raw(r#"{"method":"notifications/y"}"#);
     let end = gate.end();
-    let stdout = "{\"method\":\"notifications/x\"}\n".to_owned();
+    let stdout = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/x\"}\n".to_owned();
     assert_eq!(end, End { stdout, ..End::quiet(0) });
     assert_eq!(gate.received_bytes(), b"{\"method\":\"notifications/y\"}\n");
 }

@@ -7,8 +7,11 @@ use serde_json::json;
 
 /// A notification of exactly `bytes` bytes with its LF.
 fn notification(bytes: usize) -> String {
-    let around = r#"{"method":"notifications/x","params":""}"#.len() + 1;
-    format!(r#"{{"method":"notifications/x","params":"{}"}}"#, "x".repeat(bytes - around))
+    let around = r#"{"jsonrpc":"2.0","method":"notifications/x","params":""}"#.len() + 1;
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/x","params":"{}"}}"#,
+        "x".repeat(bytes - around)
+    )
 }
 
 /// A read that fills its buffer to the last byte is not the last one.

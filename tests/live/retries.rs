@@ -69,6 +69,33 @@ fn a_retry_is_free_once() {
     gate.ends_quietly(0);
 }
 
+/// SPEC W4: arguments are equal by value: the order of keys, escapes and the spelling of numbers do not count.
+#[test]
+fn a_retry_may_spell_its_arguments_otherwise() {
+    let spelt = |id: usize, arguments: &str, state: &str| {
+        let call = retry(id, "t", state).to_string();
+        call.replace(r#"{"a":1}"#, arguments)
+    };
+    let first = r#"{"a":1,"b":{"x":[1,2.50],"y":"é"},"c":null}"#;
+    let again = r#"{ "c":null, "b":{"y":"\u00e9", "\u0078":[1.0,25e-1]},"a":1e0 }"#;
+    let others = [
+        r#"{"a":1,"b":{"x":[2.5,1],"y":"é"},"c":null}"#,
+        r#"{"a":1,"b":{"x":[1,2.5],"y":"é"}}"#,
+        r#"{"a":"1","b":{"x":[1,2.5],"y":"é"},"c":null}"#,
+        r#"{"a":1,"b":{"x":[1,2.5]},"y":"é","c":null}"#,
+    ];
+    for (arguments, is_free) in
+        others.map(|other| (other, false)).into_iter().chain([(again, true)])
+    {
+        let gate = gate(&json!([{ "recv": 1 }, input_required("s1"), "echo"]));
+        let answer = gate.ask(modern(1, "t").to_string().replace(r#"{"a":1}"#, first));
+        assert!(answer.contains("input_required"), "{answer}");
+        let answer = gate.ask(spelt(2, arguments, "s1"));
+        assert_eq!(answer.contains(r#""text":"ok""#), is_free, "{arguments}: {answer}");
+        gate.ends_quietly(0);
+    }
+}
+
 /// SPEC W4: any other state, tool or arguments is charged, and so is a legacy call.
 #[test]
 fn a_retry_of_something_else_is_charged() {

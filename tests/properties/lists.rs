@@ -63,7 +63,7 @@ proptest! {
             });
             texts.collect::<Vec<String>>()
         };
-        let head = format!(r#"{{"id":1,"result":{{"nextCursor":{cursor},"tools":[{before}"#);
+        let head = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"nextCursor":{cursor},"tools":[{before}"#);
         let sent = format!("{head}{}]}}}}", inside(false).join(","));
         relay.send(Side::Server, sent.as_bytes());
         let [received] = relay.to_client.as_slice() else { panic!("one line") };

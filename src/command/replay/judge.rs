@@ -71,7 +71,9 @@ impl Judge {
         }
         match step.record? {
             Record::Call(call) => Some(Ruling::Call(call)),
-            Record::FrameRefused { from: Side::Client, reason } => Some(Ruling::Refused(reason)),
+            Record::FrameRefused { from: Side::Client, reason, .. } => {
+                Some(Ruling::Refused(reason))
+            }
             Record::FrameRefused { .. }
             | Record::Answer { .. }
             | Record::Method { .. }

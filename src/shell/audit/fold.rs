@@ -255,7 +255,11 @@ mod tests {
             let record = match nth % 3 {
                 0 => call(&format!("tool{nth}"), &format!("/r{nth}"), "denied"),
                 1 => call(&format!("tool{nth}"), "(default deny)", "denied"),
-                _ => Record::FrameRefused { from: Side::Client, reason: format!("bad {nth}") },
+                _ => Record::FrameRefused {
+                    from: Side::Client,
+                    id: None,
+                    reason: format!("bad {nth}"),
+                },
             };
             whole += u64::from(folds.admit(&record, now, 0) == Fate::Whole);
         }

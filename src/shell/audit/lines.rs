@@ -71,7 +71,7 @@ pub enum Event<'a> {
     Answer {
         /// The client's id.
         id: Id<'a>,
-        /// `result`, `error` or `unanswered`.
+        /// `result`, `error`, `unreadable`, `withheld` or `unanswered`.
         outcome: &'a str,
         /// Milliseconds since it went out.
         latency_ms: u64,
@@ -80,6 +80,9 @@ pub enum Event<'a> {
     FrameRefused {
         /// `client` or `server`.
         from: &'a str,
+        /// The id that it bears.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id<'a>>,
         /// What is wrong with it.
         reason: String,
     },
@@ -203,9 +206,11 @@ impl<'a> Event<'a> {
             Record::Answer { id, outcome, latency_ms } => {
                 Event::Answer { id: Id::of(id), outcome: outcome.as_str(), latency_ms: *latency_ms }
             }
-            Record::FrameRefused { from, reason } => {
-                Event::FrameRefused { from: name(*from), reason: cut(reason) }
-            }
+            Record::FrameRefused { from, id, reason } => Event::FrameRefused {
+                from: name(*from),
+                id: id.as_deref().map(Id::of),
+                reason: cut(reason),
+            },
             Record::Method { from, method, rule, enforced } => Event::MethodDenied {
                 from: name(*from),
                 method: cut(method),

@@ -1,0 +1,122 @@
+//! What a line costs (SPEC W8): memory of at most four times its length, the line itself included, and time in
+//! proportion to it, whatever it holds.
+//!
+//! ```text
+//! c[              the sender, and what the line begins with; S and C: as the first line of a modern session
+//! {"id":1},       what is repeated until the line is long enough; `#` is a number that grows
+//! ]               what it ends with
+//! ```
+
+use std::fs;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use callgate::engine::compile::compile;
+use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use callgate::engine::line::Side;
+use callgate::engine::policy::Policy;
+use callgate::engine::session::{Action, Recording, Session, Settings};
+
+use super::counting::peak_of;
+
+/// The length of a line, in bytes: so much that what every line costs does not count.
+const LENGTH: usize = 256 * 1024;
+/// What is held beside three times the line: pieces of answers, tables that begin.
+const SMALL: usize = 256 * 1024;
+/// The time of a byte, and of a line besides. A frame of 64 MiB may take half a second, which is 8 ns a byte; this leaves
+/// room for machines and builds that are slow.
+const BYTE: Duration = Duration::from_nanos(if cfg!(debug_assertions) { 3000 } else { 80 });
+const LINE: Duration = Duration::from_millis(50);
+
+const NOW: Now = Now { wall_ms: 1_790_000_000_000, monotonic_ms: 0 };
+
+static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+    let text = r#"{"version":"1","default":"allow","hide":["h","x*y*z"],"hide_denied":true,
+        "methods":{"sampling/*":"deny","roots/list":"deny"},
+        "tools":{"t*":{"deny_if":[{"conditions":[{"path":"args.amount","op":"gt","value":1}]}]},
+            "d":{"action":"deny"},"l":{"rate_limit":{"max":1,"window":60}}}}"#;
+    Arc::new(compile(text.as_bytes()).expect("a policy of ours"))
+});
+
+/// See the [format](self).
+pub(crate) fn check(input: &[u8]) {
+    let mut parts = input.splitn(3, |&byte| byte == b'\n');
+    let Some((&sender, begin)) = parts.next().and_then(|head| head.split_first()) else { return };
+    let (again, end) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let line = line(begin, again, end);
+    let (side, modern) = match sender {
+        b's' => (Side::Server, false),
+        b'S' => (Side::Server, true),
+        b'C' => (Side::Client, true),
+        _ => (Side::Client, false),
+    };
+    let settings = Settings { recording: Recording::Values, ..Settings::default() };
+    let mut session = Session::new(Arc::clone(&POLICY), settings);
+    ask(&mut session, modern);
+    let begun = cpu_time();
+    let ((), peak) = peak_of(|| hear(&mut session, side, &line));
+    let spent = cpu_time().saturating_sub(begun);
+    let most = 3 * line.len() + SMALL;
+    assert!(peak <= most, "{peak} bytes for a line of {}", line.len());
+    let most = LINE + BYTE * u32::try_from(line.len()).unwrap_or(u32::MAX);
+    assert!(spent <= most, "{spent:?} for a line of {} bytes", line.len());
+}
+
+/// Requests that the line may answer.
+fn ask(session: &mut Session, modern: bool) {
+    let meta =
+        if modern { r#""_meta":{"io.modelcontextprotocol/protocolVersion":"x"},"# } else { "" };
+    for (id, method) in [(1, "tools/list"), (2, "tools/call"), (3, "initialize"), (4, "tools/call")]
+    {
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{meta}"name":"n"}}}}"#
+        );
+        let _ = session.handle(Side::Client, line.as_bytes(), NOW);
+    }
+}
+
+/// Does with a line what the shell does.
+fn hear(session: &mut Session, side: Side, line: &[u8]) {
+    let mut step = session.handle(side, line, NOW);
+    if let Action::Reserve(pending) = step.action {
+        let settled = MemoryLedger::default().reserve(pending.demands(), NOW);
+        step = session.resume(line, *pending, settled, NOW);
+    }
+    if let Action::AnswerBatch(mut batch) = step.action {
+        while !batch.is_done() {
+            let _ = session.next_answers(line, &mut batch);
+        }
+    }
+}
+
+fn line(begin: &[u8], again: &[u8], end: &[u8]) -> Vec<u8> {
+    let mut line = begin.to_vec();
+    let hole = again.iter().position(|&byte| byte == b'#');
+    for number in 0_usize.. {
+        if line.len() + end.len() >= LENGTH || again.is_empty() {
+            break;
+        }
+        match hole.and_then(|at| again.split_at_checked(at)) {
+            Some((before, behind)) => {
+                line.extend_from_slice(before);
+                line.extend_from_slice(format!("{number:x}").as_bytes());
+                line.extend_from_slice(behind.get(1..).unwrap_or_default());
+            }
+            None => line.extend_from_slice(again),
+        }
+    }
+    // What is repeated ends with a comma, mostly.
+    if line.last() == Some(&b',') {
+        line.pop();
+    }
+    line.extend_from_slice(end);
+    line.retain(|&byte| byte != b'\n');
+    line
+}
+
+/// How long this thread has worked, however busy the machine is.
+fn cpu_time() -> Duration {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or_default())
+}
