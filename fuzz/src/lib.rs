@@ -6,6 +6,7 @@
 //! cargo +nightly fuzz run -s none import -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none policy -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! cargo +nightly fuzz run -s none session -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
+//! cargo +nightly fuzz run -s none work -- -max_total_time=600 -max_len=65536 -rss_limit_mb=2048
 //! ```
 //!
 //! What is fuzzed is safe Rust. Without `-s none` the address sanitizer watches over it, too, at a twentieth of
@@ -32,4 +33,9 @@ pub fn import(input: &[u8]) {
 /// A policy, and what both sides send.
 pub fn session(input: &[u8]) {
     fuzzing::session::check(input);
+}
+
+/// A policy and a call.
+pub fn work(input: &[u8]) {
+    fuzzing::work::check(input);
 }

@@ -6,8 +6,8 @@ use anyhow::anyhow;
 
 use super::diagnostics::{Diagnostic, Severity, SourceFile};
 use super::places;
-use crate::engine::compile::compile_with_tests;
-use crate::engine::example;
+use crate::engine::compile::{compile_unless, compile_with_tests};
+use crate::engine::example::{self, Example};
 use crate::engine::lint::lint;
 use crate::engine::policy::Policy;
 use crate::engine::source::{MAX_PROBLEMS, Problem};
@@ -37,7 +37,7 @@ impl Findings {
     /// Looks for everything that is wrong with a policy, runs its tests, and looks for what is likely wrong.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
-        let mut findings = Self::errors_of(content);
+        let mut findings = Self::errors_of(content, &|| false);
         if let (Some(policy), Ok(text)) = (&findings.policy, str::from_utf8(content)) {
             findings.diagnostics.extend(lint(text, policy).into_iter().map(Diagnostic::from));
             findings.diagnostics.sort_by_key(|diagnostic| diagnostic.at);
@@ -45,20 +45,22 @@ impl Findings {
         findings
     }
 
-    /// The same without what is only likely wrong.
-    fn errors_of(content: &[u8]) -> Self {
-        let (policy, tests) = match compile_with_tests(content) {
+    /// The same without what is only likely wrong; any or nothing if the content is stale by now.
+    fn errors_of(content: &[u8], is_stale: &dyn Fn() -> bool) -> Self {
+        let (policy, tests) = match compile_unless(content, is_stale) {
             Ok(compiled) => compiled,
             Err(problems) => {
                 let diagnostics = told(content, problems);
                 return Findings { policy: None, diagnostics, tests: 0, failed: 0 };
             }
         };
-        let failures = example::run(&policy, &tests);
-        let mut diagnostics: Vec<Diagnostic> = failures.iter().map(Diagnostic::from).collect();
+        let outcomes = example::run(&policy, &tests, is_stale);
+        let mut diagnostics: Vec<Diagnostic> =
+            outcomes.failures.iter().map(Diagnostic::from).collect();
+        diagnostics.extend(outcomes.too_costly.map(too_costly));
         diagnostics.sort_by_key(|diagnostic| diagnostic.at);
         diagnostics.truncate(MAX_PROBLEMS);
-        let failed = failures.len();
+        let failed = outcomes.failed.saturating_add(usize::from(outcomes.too_costly.is_some()));
         Findings { policy: Some(policy), diagnostics, tests: tests.len(), failed }
     }
 
@@ -69,12 +71,37 @@ impl Findings {
     }
 }
 
+/// The tests of a policy take too much work together, at this one.
+fn too_costly(example: &Example) -> Diagnostic {
+    let message = format!("up to test `{}`, the tests take more than 2 s of work", example.name);
+    let help = "fewer `times`, or shorter `arguments`, show the same";
+    let pointer = format!("{}/expect", example.pointer);
+    Diagnostic::from(Problem {
+        at: example.expect_at,
+        pointer,
+        message,
+        help: Some(help.to_owned()),
+    })
+}
+
 /// Makes a policy of the `content` of the file at `path`.
 ///
 /// # Errors
 /// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
 pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
-    let Findings { policy, diagnostics, .. } = Findings::errors_of(content);
+    load_unless(path, content, &|| false)
+}
+
+/// The same, unless `is_stale` says on the way that it is out of date.
+///
+/// # Errors
+/// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
+pub fn load_unless(
+    path: &Path,
+    content: &[u8],
+    is_stale: &dyn Fn() -> bool,
+) -> anyhow::Result<LoadedPolicy> {
+    let Findings { policy, diagnostics, .. } = Findings::errors_of(content, is_stale);
     match policy {
         Some(policy) if diagnostics.is_empty() => {
             Ok(LoadedPolicy { policy, sha256: chain::hash(content) })

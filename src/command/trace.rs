@@ -93,7 +93,7 @@ fn condition_lines(look: &ConditionLook) -> Vec<String> {
     let ConditionLook { condition, sightings, unseen } = look;
     let mut lines: Vec<String> = sightings
         .iter()
-        .map(|sighting| format!("  {condition}: {}, {}", found(sighting), truth(sighting.truth)))
+        .map(|sighting| format!("  {condition}: {}", sighting_line(sighting)))
         .collect();
     if *unseen > 0 {
         let last = lines.len().saturating_sub(1);
@@ -102,22 +102,20 @@ fn condition_lines(look: &ConditionLook) -> Vec<String> {
     lines
 }
 
-fn found(sighting: &Sighting) -> String {
-    match &sighting.value {
-        Some(value) => format!("found `{value}`"),
-        None if sighting.doubtful => {
-            "found a key in another case, or another kind of value on the way".to_owned()
-        }
-        None => "found nothing".to_owned(),
-    }
-}
-
-fn truth(truth: Truth) -> &'static str {
-    match truth {
+fn sighting_line(sighting: &Sighting) -> String {
+    let Sighting { value, doubtful, why, truth } = sighting;
+    let found = match value {
+        Some(value) => format!("found `{value}`, "),
+        None if *doubtful => String::new(),
+        None => "found nothing, ".to_owned(),
+    };
+    let truth = match truth {
         Truth::Holds => "holds",
         Truth::Fails => "does not hold",
-        Truth::Unknown => "cannot be decided, which goes against the call",
-    }
+        Truth::Absent | Truth::Unknown(_) => "cannot be decided, which goes against the call",
+    };
+    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    [&found, truth, &why].concat()
 }
 
 /// A ruling for programs.
@@ -175,9 +173,14 @@ fn clause_json(clause: &ClauseLook) -> Value {
             let came_to = match sighting.truth {
                 Truth::Holds => "holds",
                 Truth::Fails => "fails",
-                Truth::Unknown => "unknown",
+                Truth::Absent | Truth::Unknown(_) => "unknown",
             };
-            json!({ "found": sighting.value, "doubtful": sighting.doubtful, "came_to": came_to })
+            let mut json =
+                json!({ "found": sighting.value, "doubtful": sighting.doubtful, "came_to": came_to });
+            if let (Some(json), Some(why)) = (json.as_object_mut(), &sighting.why) {
+                json.insert("why".to_owned(), why.as_str().into());
+            }
+            json
         });
         json!({
             "condition": look.condition,

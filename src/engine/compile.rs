@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use regex::{Regex, RegexBuilder};
-
 use super::condition::{Bound, Condition, Scalar, Test};
 use super::decide::amount_of;
 use super::example::{self, Example, Expect};
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::{Amount, CounterKey, NAMED_WINDOWS, Scope, Window};
 use super::name::NamePattern;
+use super::one_of::OneOf;
 use super::path::ArgPath;
+use super::pattern::{Allowance, Pattern, PatternError};
 use super::policy::{
     Action, ActionKind, Clause, Effect, Limit, MethodRule, Methods, Mode, Names, Policy, Rule,
     Tools,
@@ -22,15 +21,10 @@ use super::source::{
     name_for_problem, open_bracket, pointer_of_key, string, word,
 };
 use super::value::{Kind, Str};
+use jiff::Timestamp;
 
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
-
-/// Limits that a pattern is tried with, in bytes; the last is the most that one may take (SPEC P7).
-const REGEX_SIZES: [usize; 4] = [32 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 1024];
-
-/// The most that the patterns of a policy may take together, in bytes.
-const ALL_REGEX_BYTES: usize = 256 * 1024 * 1024;
 
 const DOCUMENT: [&str; 11] = [
     "$schema",
@@ -82,13 +76,24 @@ pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
 /// # Errors
 /// Every problem of the file, in file order.
 pub fn compile_with_tests(file: &[u8]) -> Result<(Policy, Vec<Example>), Vec<Problem>> {
+    compile_unless(file, &|| false)
+}
+
+/// The same, unless somebody says on the way that the file is stale: `is_stale` is asked now and then.
+///
+/// # Errors
+/// Every problem of the file, in file order; any or none if it is stale.
+pub fn compile_unless(
+    file: &[u8],
+    is_stale: &dyn Fn() -> bool,
+) -> Result<(Policy, Vec<Example>), Vec<Problem>> {
     let text = std::str::from_utf8(file)
         .map_err(|error| vec![unreadable(error.valid_up_to(), "not UTF-8".to_owned(), None)])?;
     let mut scratch = Scratch::default();
     let root = Reader::new(text, MAX_DEPTH, &mut scratch)
         .document(KeyRule::Unique)
         .map_err(|error| vec![syntax_problem(text, error)])?;
-    let mut compiler = Compiler::default();
+    let mut compiler = Compiler::new(is_stale);
     for &at in scratch.duplicates() {
         let pointer = pointer_of_key(text, at);
         let key =
@@ -99,7 +104,7 @@ pub fn compile_with_tests(file: &[u8]) -> Result<(Policy, Vec<Example>), Vec<Pro
     }
     let compiled = compiler.document(&Node { value: root, pointer: String::new() });
     match compiled {
-        Some(compiled) if compiler.problems.is_empty() => Ok(compiled),
+        Some(compiled) if compiler.problems.is_empty() && !compiler.is_over => Ok(compiled),
         _ => Err(compiler.problems.into_sorted()),
     }
 }
@@ -140,21 +145,39 @@ fn syntax_problem(text: &str, error: JsonError) -> Problem {
     unreadable(error.at, message, help.map(str::to_owned).or_else(unclosed))
 }
 
-#[derive(Default)]
-struct Compiler {
+struct Compiler<'s> {
+    /// See [`compile_unless`].
+    is_stale: &'s dyn Fn() -> bool,
+    /// It has said so.
+    is_over: bool,
     problems: Problems,
     /// Patterns by their text: policies repeat them.
-    regexes: HashMap<String, Regex>,
-    /// Memory that they take together, in bytes.
-    regex_bytes: usize,
+    patterns: HashMap<String, Pattern>,
+    /// What is left for them together.
+    allowance: Allowance,
+    /// They take more.
+    has_too_many: bool,
     /// When the last test is, in milliseconds since the epoch.
     clock_ms: Option<u64>,
     /// How many calls the tests make.
     calls: u32,
 }
 
-/// `None` means that a problem has been added.
-impl Compiler {
+/// `None` means that a problem has been added, or that nobody waits for the policy any more.
+impl<'s> Compiler<'s> {
+    fn new(is_stale: &'s dyn Fn() -> bool) -> Self {
+        Compiler {
+            is_stale,
+            is_over: false,
+            problems: Problems::default(),
+            patterns: HashMap::new(),
+            allowance: Allowance::default(),
+            has_too_many: false,
+            clock_ms: None,
+            calls: 0,
+        }
+    }
+
     fn document(&mut self, root: &Node<'_>) -> Option<(Policy, Vec<Example>)> {
         let fields = Fields::open(root, &DOCUMENT, &mut self.problems)?;
         for text in ["$schema", "description"] {
@@ -342,6 +365,10 @@ impl Compiler {
     }
 
     fn clause(&mut self, node: &Node<'_>, message: &str) -> Option<Clause> {
+        self.is_over = self.is_over || (self.is_stale)();
+        if self.is_over {
+            return None;
+        }
         let fields = Fields::open(node, &["conditions", message], &mut self.problems)?;
         let words = self.optional(&fields, message, |this, node| string(node, &mut this.problems));
         let help = "a list of `{\"path\", \"op\", \"value\"}`";
@@ -378,48 +405,45 @@ impl Compiler {
             Operator::Lte => Test::AtMost(self.bound(node)?),
             Operator::Gt => Test::Greater(self.bound(node)?),
             Operator::Gte => Test::AtLeast(self.bound(node)?),
-            Operator::In => Test::In(self.scalars(node)?),
-            Operator::NotIn => Test::NotIn(self.scalars(node)?),
+            Operator::In => Test::In(OneOf::new(self.scalars(node)?)),
+            Operator::NotIn => Test::NotIn(OneOf::new(self.scalars(node)?)),
             Operator::Exists => Test::Exists(boolean(node, &mut self.problems)?),
-            Operator::Regex => Test::Regex(self.regex(node)?),
+            Operator::Regex => Test::Regex(self.pattern(node)?),
         })
     }
 
-    fn regex(&mut self, node: &Node<'_>) -> Option<Regex> {
-        let pattern = string(node, &mut self.problems)?;
-        if let Some(regex) = self.regexes.get(&pattern) {
-            return Some(regex.clone());
+    fn pattern(&mut self, node: &Node<'_>) -> Option<Pattern> {
+        let text = string(node, &mut self.problems)?;
+        if let Some(pattern) = self.patterns.get(&text) {
+            return Some(pattern.clone());
         }
-        // How much a pattern takes shows only in which limit it fits.
-        for size in REGEX_SIZES {
-            match RegexBuilder::new(&pattern).size_limit(size).build() {
-                Ok(regex) => {
-                    self.regex_bytes = self.regex_bytes.saturating_add(size);
-                    if self.regex_bytes > ALL_REGEX_BYTES {
-                        let message = "the patterns of this policy take too much memory together";
-                        self.problems.add(node, message, None);
-                        return None;
-                    }
-                    self.regexes.insert(pattern, regex.clone());
-                    return Some(regex);
-                }
-                Err(regex::Error::CompiledTooBig(_)) => {}
-                Err(error) => {
-                    let error = error.to_string();
-                    // The last line says what is wrong; those before it draw the pattern.
-                    let cause = error.lines().last().unwrap_or_default();
-                    let message = format!("bad pattern: {}", cause.trim_start_matches("error: "));
-                    let help =
-                        "the syntax is that of Rust's regex: no look-around, no back-references";
-                    self.problems.add(node, message, Some(help.to_owned()));
-                    return None;
-                }
+        let error = match Pattern::new(&text, &mut self.allowance) {
+            Ok(pattern) => {
+                self.patterns.insert(text, pattern.clone());
+                return Some(pattern);
             }
-        }
-        let help =
-            "a repetition such as `.{1000}` counts for each time, and `\\w` for all its letters";
-        let message = "bad pattern: it takes more than 8 MiB when compiled";
-        self.problems.add(node, message, Some(help.to_owned()));
+            Err(error) => error,
+        };
+        let (message, help) = match error {
+            PatternError::Syntax(error) => {
+                // The last line says what is wrong; those before it draw the pattern.
+                let cause = error.lines().last().unwrap_or_default();
+                let message = format!("bad pattern: {}", cause.trim_start_matches("error: "));
+                let help = "the syntax is that of Rust's regex: no look-around, no back-references";
+                (message, Some(help))
+            }
+            PatternError::TooLarge => {
+                let help = "a repetition such as `.{1000}` counts for each time, and `\\w` for all its letters";
+                ("bad pattern: it takes more than 8 MiB when compiled".to_owned(), Some(help))
+            }
+            // Said once: each further pattern would say it again.
+            PatternError::TooMany if self.has_too_many => return None,
+            PatternError::TooMany => {
+                self.has_too_many = true;
+                ("the patterns of this policy take too much memory together".to_owned(), None)
+            }
+        };
+        self.problems.add(node, message, help.map(str::to_owned));
         None
     }
 

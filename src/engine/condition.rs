@@ -1,14 +1,19 @@
 //! Conditions over a call's arguments (SPEC P5–P8). What an operator cannot compare is a verdict, never a pass.
 
 use std::cmp::Ordering;
-use std::fmt;
-use std::ops::ControlFlow;
+use std::fmt::{self, Write as _};
 
-use regex::Regex;
+use super::one_of::OneOf;
+use super::path::{ArgPath, Arguments, Found, Stop};
+use super::pattern::Pattern;
+use super::scalar::{
+    BEYOND_DOUBLE, NUMBER, SURROGATE, TEXT, ordering, text, text_of, unlike, write_quoted,
+};
+use super::undecidable::{Types, Undecidable};
+use super::value::{Type, Value};
+use super::work::{TooCostly, Work, steps};
 
-use super::decimal::Decimal;
-use super::path::{ArgPath, Arguments, Found};
-use super::value::{Kind, Str, Value};
+pub use super::scalar::{Scalar, Truth};
 
 /// `{ "path", "op", "value" }`, compiled.
 #[derive(Debug, Clone)]
@@ -35,28 +40,15 @@ pub enum Test {
     /// `gte`
     AtLeast(Bound),
     /// `in`
-    In(Vec<Scalar>),
+    In(OneOf),
     /// `not_in`
-    NotIn(Vec<Scalar>),
+    NotIn(OneOf),
     /// `exists`
     Exists(bool),
     /// `regex`
-    Regex(Regex),
+    Regex(Pattern),
     /// `contains`
     Contains(Scalar),
-}
-
-/// A value that a policy compares with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scalar {
-    /// `null`
-    Null,
-    /// `true`, `false`
-    Bool(bool),
-    /// A number as the policy spells it.
-    Number(String),
-    /// A string.
-    String(String),
 }
 
 /// A value that has an order.
@@ -68,31 +60,13 @@ pub enum Bound {
     String(String),
 }
 
-/// What a condition comes to for one value.
+/// What came of trying a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
-    /// It holds.
-    Holds,
-    /// It does not.
-    Fails,
-    /// It cannot be decided: this goes against the call (SPEC P8).
-    Unknown,
-}
-
-impl From<bool> for Truth {
-    fn from(holds: bool) -> Self {
-        if holds { Truth::Holds } else { Truth::Fails }
-    }
-}
-
-impl Truth {
-    fn not(self) -> Self {
-        match self {
-            Truth::Holds => Truth::Fails,
-            Truth::Fails => Truth::Holds,
-            Truth::Unknown => Truth::Unknown,
-        }
-    }
+pub struct Trial {
+    /// True if it holds; in doubt, whatever goes against the call.
+    pub holds: bool,
+    /// Why that could not be decided, if it could not.
+    pub doubt: Option<Undecidable>,
 }
 
 impl fmt::Display for Condition {
@@ -112,7 +86,7 @@ impl fmt::Display for Condition {
                 Bound::String(text) => write_quoted(f, text),
             },
             Test::In(list) | Test::NotIn(list) => {
-                for (nth, scalar) in list.iter().enumerate() {
+                for (nth, scalar) in list.list().iter().enumerate() {
                     write!(f, "{}{scalar}", if nth == 0 { "[" } else { ", " })?;
                 }
                 f.write_str("]")
@@ -123,61 +97,96 @@ impl fmt::Display for Condition {
     }
 }
 
-impl fmt::Display for Scalar {
-    /// As JSON.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scalar::Null => f.write_str("null"),
-            Scalar::Bool(value) => write!(f, "{value}"),
-            Scalar::Number(number) => f.write_str(number),
-            Scalar::String(text) => write_quoted(f, text),
-        }
-    }
+/// The longest text that a condition is given for people, in bytes.
+const MAX_SHOWN: usize = 512;
+
+/// Writes up to its end and no further.
+struct Shown {
+    text: String,
+    is_cut: bool,
 }
 
-fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    f.write_str(&serde_json::to_string(text).unwrap_or_default())
+impl fmt::Write for Shown {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = MAX_SHOWN.saturating_sub(self.text.len());
+        if text.len() <= room {
+            self.text.push_str(text);
+            return Ok(());
+        }
+        self.text.push_str(text.get(..text.floor_char_boundary(room)).unwrap_or_default());
+        self.is_cut = true;
+        Err(fmt::Error)
+    }
 }
 
 impl Condition {
-    /// In `require`: true if the condition certainly holds, for every match of the path. `witness` is shown what was
-    /// found, as far as it was looked at.
+    /// The condition for people, cut if it is long.
     #[must_use]
+    pub fn shown(&self) -> String {
+        let mut shown = Shown { text: String::new(), is_cut: false };
+        // What fails is what is cut.
+        let _ = write!(shown, "{self}");
+        if shown.is_cut {
+            shown.text.push('…');
+        }
+        shown.text
+    }
+
+    /// In `require`: holds if the condition certainly does, for every match of the path. `witness` is shown what was
+    /// found, as far as it was looked at.
+    ///
+    /// # Errors
+    /// Less work is left than this takes.
     pub fn surely_holds(
         &self,
         arguments: &Arguments<'_>,
+        work: &mut Work,
         witness: impl FnMut(Found<'_>, Truth),
-    ) -> bool {
-        !self.any(arguments, |truth| truth != Truth::Holds, witness)
+    ) -> Result<Trial, TooCostly> {
+        let broken = self.first(arguments, work, |truth| truth != Truth::Holds, witness)?;
+        Ok(Trial { holds: broken.is_none(), doubt: broken.and_then(Truth::doubt) })
     }
 
-    /// In `deny_if` and `approval_if`: true unless the condition certainly fails, for every match of the path.
-    #[must_use]
+    /// In `deny_if` and `approval_if`: holds unless the condition certainly fails, for every match of the path.
+    ///
+    /// # Errors
+    /// Less work is left than this takes.
     pub fn may_hold(
         &self,
         arguments: &Arguments<'_>,
+        work: &mut Work,
         witness: impl FnMut(Found<'_>, Truth),
-    ) -> bool {
-        self.any(arguments, |truth| truth != Truth::Fails, witness)
+    ) -> Result<Trial, TooCostly> {
+        let met = self.first(arguments, work, |truth| truth != Truth::Fails, witness)?;
+        Ok(Trial { holds: met.is_some(), doubt: met.and_then(Truth::doubt) })
     }
 
+    /// What the condition comes to for the first match of the path that is `wanted`.
     #[inline]
-    fn any(
+    fn first(
         &self,
         arguments: &Arguments<'_>,
+        work: &mut Work,
         wanted: impl Fn(Truth) -> bool,
         mut witness: impl FnMut(Found<'_>, Truth),
-    ) -> bool {
-        let mut met = false;
-        self.path.visit(arguments, &mut |found| {
-            let truth = self.test.of(found);
+    ) -> Result<Option<Truth>, TooCostly> {
+        work.take(TRIAL)?;
+        let mut met = None;
+        let visited = self.path.visit(arguments, work, &mut |found, work| {
+            let truth = self.test.of(found, work)?;
             witness(found, truth);
-            met = wanted(truth);
-            if met { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if !wanted(truth) {
+                return Ok(());
+            }
+            met = Some(truth);
+            Err(Stop::Met)
         });
-        met
+        if visited == Err(Stop::TooCostly) { Err(TooCostly) } else { Ok(met) }
     }
 }
+
+/// Steps for trying a condition, whatever is there.
+const TRIAL: u64 = 20;
 
 impl Test {
     /// The operator, as a policy writes it.
@@ -199,122 +208,96 @@ impl Test {
     }
 
     /// The table of SPEC P8.
-    fn of(&self, found: Found<'_>) -> Truth {
+    fn of(&self, found: Found<'_>, work: &mut Work) -> Result<Truth, TooCostly> {
         match found {
-            Found::Doubtful => Truth::Unknown,
-            Found::Absent => match self {
+            Found::Doubtful(doubt) => Ok(Truth::Unknown(doubt)),
+            Found::Absent => Ok(match self {
                 Test::Exists(wanted) => Truth::from(!wanted),
-                Test::NotEqual(_) | Test::NotIn(_) => Truth::Unknown,
+                Test::NotEqual(_) | Test::NotIn(_) => Truth::Absent,
                 _ => Truth::Fails,
-            },
-            Found::Value(value) => self.of_value(value),
+            }),
+            Found::Value(value) => self.of_value(value, work),
         }
     }
 
     /// The same for a value that is there.
-    pub(super) fn of_value(&self, value: Value<'_>) -> Truth {
+    pub(super) fn of_value(&self, value: Value<'_>, work: &mut Work) -> Result<Truth, TooCostly> {
         match self {
-            Test::Equal(scalar) => scalar.equals(value),
-            Test::NotEqual(scalar) => scalar.equals(value).not(),
-            Test::Less(bound) => bound.compare(value, Ordering::is_lt),
-            Test::AtMost(bound) => bound.compare(value, Ordering::is_le),
-            Test::Greater(bound) => bound.compare(value, Ordering::is_gt),
-            Test::AtLeast(bound) => bound.compare(value, Ordering::is_ge),
-            Test::In(list) => is_in(value, list),
-            Test::NotIn(list) => is_in(value, list).not(),
-            Test::Exists(wanted) => Truth::from(*wanted),
-            Test::Regex(regex) => match value.as_str().and_then(Str::decode) {
-                Some(text) => Truth::from(regex.is_match(&text)),
-                None => Truth::Unknown,
-            },
-            Test::Contains(scalar) => contains(value, scalar),
-        }
-    }
-}
-
-impl Scalar {
-    /// Compares values of one JSON type, and null with any.
-    fn equals(&self, value: Value<'_>) -> Truth {
-        match (self, value.kind()) {
-            (Scalar::Null, kind) => Truth::from(matches!(kind, Kind::Null)),
-            (_, Kind::Null) => Truth::Fails,
-            (Scalar::Bool(wanted), Kind::Bool(found)) => Truth::from(*wanted == found),
-            (Scalar::Number(_), Kind::Number(found)) if found.is_beyond_double() => Truth::Unknown,
-            (Scalar::Number(wanted), Kind::Number(found)) => {
-                Truth::from(Decimal::read(wanted) == found)
+            Test::Equal(scalar) => scalar.equals(value, work),
+            Test::NotEqual(scalar) => scalar.equals(value, work).map(Truth::not),
+            Test::Less(bound) => bound.compare(value, Ordering::is_lt, work),
+            Test::AtMost(bound) => bound.compare(value, Ordering::is_le, work),
+            Test::Greater(bound) => bound.compare(value, Ordering::is_gt, work),
+            Test::AtLeast(bound) => bound.compare(value, Ordering::is_ge, work),
+            Test::In(list) => list.has(value, work),
+            Test::NotIn(list) => list.has(value, work).map(Truth::not),
+            Test::Exists(wanted) => Ok(Truth::from(*wanted)),
+            Test::Regex(pattern) => {
+                let Some(string) = value.as_str() else { return Ok(unlike(value, TEXT)) };
+                let Some(text) = text_of(string, work)? else { return Ok(SURROGATE) };
+                Ok(Truth::from(pattern.is_match(&text, work)?))
             }
-            (Scalar::String(wanted), Kind::String(found)) => match found.decode() {
-                Some(found) => Truth::from(*wanted == found),
-                None => Truth::Unknown,
-            },
-            _ => Truth::Unknown,
+            Test::Contains(scalar) => contains(value, scalar, work),
         }
-    }
-
-    fn is_of_type(&self, value: Value<'_>) -> bool {
-        matches!(
-            (self, value.kind()),
-            (Scalar::Null, Kind::Null)
-                | (Scalar::Bool(_), Kind::Bool(_))
-                | (Scalar::Number(_), Kind::Number(_))
-                | (Scalar::String(_), Kind::String(_))
-        )
     }
 }
 
 impl Bound {
-    fn compare(&self, value: Value<'_>, wanted: fn(Ordering) -> bool) -> Truth {
-        match (self, value.kind()) {
-            (Bound::Number(bound), Kind::Number(found)) if !found.is_beyond_double() => {
-                Truth::from(wanted(found.cmp(&Decimal::read(bound))))
-            }
-            (Bound::String(bound), Kind::String(found)) => match found.decode() {
-                Some(found) => Truth::from(wanted(found.as_ref().cmp(bound))),
-                None => Truth::Unknown,
+    fn compare(
+        &self,
+        value: Value<'_>,
+        wanted: fn(Ordering) -> bool,
+        work: &mut Work,
+    ) -> Result<Truth, TooCostly> {
+        Ok(match (self, value.of_type()) {
+            (Bound::Number(bound), Type::Number) => match ordering(value, bound, work)? {
+                Some(order) => Truth::from(wanted(order)),
+                None => BEYOND_DOUBLE,
             },
-            _ => Truth::Unknown,
-        }
+            (Bound::String(bound), Type::String) => match text(value, work)? {
+                Some(found) => Truth::from(wanted(found.as_ref().cmp(bound))),
+                None => SURROGATE,
+            },
+            (Bound::Number(_), _) => unlike(value, NUMBER),
+            (Bound::String(_), _) => unlike(value, TEXT),
+        })
     }
-}
-
-/// One of a list. Only values of one type compare, and null with any.
-fn is_in(value: Value<'_>, list: &[Scalar]) -> Truth {
-    let only_nulls = list.iter().all(|scalar| *scalar == Scalar::Null);
-    let compares = |scalar: &Scalar, value: Value<'_>| {
-        only_nulls || matches!(value.kind(), Kind::Null) || scalar.is_of_type(value)
-    };
-    any_equal(list.iter().map(|scalar| (scalar, value)), compares)
 }
 
 /// A substring of a string, or an element of an array.
-fn contains(value: Value<'_>, scalar: &Scalar) -> Truth {
-    match (value.kind(), scalar) {
-        (Kind::String(found), Scalar::String(wanted)) => match found.decode() {
-            Some(found) => Truth::from(found.contains(wanted.as_str())),
-            None => Truth::Unknown,
-        },
-        (Kind::Array, _) => {
-            any_equal(value.elements().map(|element| (scalar, element)), Scalar::is_of_type)
+fn contains(value: Value<'_>, scalar: &Scalar, work: &mut Work) -> Result<Truth, TooCostly> {
+    match (value.of_type(), scalar) {
+        (Type::String, Scalar::String(wanted)) => {
+            let Some(found) = text(value, work)? else { return Ok(SURROGATE) };
+            let both = steps(found.len().saturating_add(wanted.len()));
+            work.take(both.saturating_mul(4))?;
+            Ok(Truth::from(found.contains(wanted.as_str())))
         }
-        _ => Truth::Unknown,
+        (Type::Array, _) => has_element(value, scalar, work),
+        (_, Scalar::String(_)) => Ok(unlike(value, Types::of(&[Type::String, Type::Array]))),
+        _ => Ok(unlike(value, Types::of(&[Type::Array]))),
     }
 }
 
-/// True if any pair is equal. Undecidable if a pair of one type is, or if no pair that was decided is one that
-/// `counts`.
-fn any_equal<'a>(
-    pairs: impl Iterator<Item = (&'a Scalar, Value<'a>)>,
-    counts: impl Fn(&Scalar, Value<'_>) -> bool,
-) -> Truth {
-    let mut decided = false;
-    let mut doubt = false;
-    for (scalar, value) in pairs {
-        let counts = counts(scalar, value);
-        match scalar.equals(value) {
-            Truth::Holds => return Truth::Holds,
-            Truth::Fails => decided |= counts,
-            Truth::Unknown => doubt |= counts,
+/// True if an element is equal. Undecidable if one of the scalar's type is, or if there is none of that type.
+fn has_element(array: Value<'_>, scalar: &Scalar, work: &mut Work) -> Result<Truth, TooCostly> {
+    let wanted = scalar.of_type();
+    let mut doubt = Some(Undecidable::NoElement(Types::of(&[wanted])));
+    let mut at = array.start();
+    for element in array.elements() {
+        work.walk(element.end().saturating_sub(at))?;
+        at = element.end();
+        if element.of_type() != wanted {
+            continue;
+        }
+        match scalar.equals(element, work)? {
+            Truth::Holds => return Ok(Truth::Holds),
+            Truth::Unknown(why) => doubt = Some(why),
+            Truth::Fails | Truth::Absent => {
+                doubt.take_if(|doubt| matches!(doubt, Undecidable::NoElement(_)));
+            }
         }
     }
-    if decided && !doubt { Truth::Fails } else { Truth::Unknown }
+    work.walk(array.end().saturating_sub(at))?;
+    Ok(doubt.map_or(Truth::Fails, Truth::Unknown))
 }

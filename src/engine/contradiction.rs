@@ -7,6 +7,7 @@ use regex_syntax::hir::{Hir, Look};
 use super::condition::{Bound, Scalar, Test, Truth};
 use super::decimal::Decimal;
 use super::value::Value;
+use super::work::Work;
 
 /// What a value that cannot be compared counts as (SPEC P8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,18 +40,18 @@ pub(super) fn alone(test: &Test) -> Option<&'static str> {
     }
 }
 
-/// True if no value at one path meets both tests.
+/// True if no value at one path meets both tests, and no more work is left than it takes to know that.
 #[must_use]
-pub(super) fn between(one: &Test, other: &Test, doubt: Doubt) -> bool {
+pub(super) fn between(one: &Test, other: &Test, doubt: Doubt, work: &mut Work) -> bool {
     if let (Test::Exists(false), test) | (test, Test::Exists(false)) = (one, other) {
         // Where nothing is, these hold or may hold.
         return !matches!(test, Test::Exists(false) | Test::NotEqual(_) | Test::NotIn(_));
     }
     if let Some(values) = values(one) {
-        return none_meets(values, other, doubt);
+        return none_meets(values, other, doubt, work);
     }
     if let Some(values) = values(other) {
-        return none_meets(values, one, doubt);
+        return none_meets(values, one, doubt, work);
     }
     match (Edge::of(one), Edge::of(other)) {
         (Some(Edge::Lower(from, least)), Some(Edge::Upper(to, most)))
@@ -73,18 +74,22 @@ pub(super) fn between(one: &Test, other: &Test, doubt: Doubt) -> bool {
 fn values(test: &Test) -> Option<&[Scalar]> {
     match test {
         Test::Equal(scalar) => Some(std::slice::from_ref(scalar)),
-        Test::In(list) => Some(list),
+        Test::In(list) => Some(list.list()),
         _ => None,
     }
 }
 
-fn none_meets(values: &[Scalar], test: &Test, doubt: Doubt) -> bool {
+fn none_meets(values: &[Scalar], test: &Test, doubt: Doubt, work: &mut Work) -> bool {
+    /// Steps for a value, beside the test.
+    const VALUE: u64 = 100;
     !values.iter().any(|scalar| {
         let text = scalar.to_string();
-        match test.of_value(Value::proved(&text)) {
-            Truth::Holds => true,
-            Truth::Fails => false,
-            Truth::Unknown => doubt == Doubt::Holds,
+        let truth = work.take(VALUE).and_then(|()| test.of_value(Value::proved(&text), work));
+        match truth {
+            Ok(Truth::Fails | Truth::Absent) => false,
+            Ok(Truth::Unknown(_)) => doubt == Doubt::Holds,
+            // What cannot be told is taken to be possible.
+            Ok(Truth::Holds) | Err(_) => true,
         }
     })
 }

@@ -1,76 +1,22 @@
 //! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::condition::{Condition, Truth};
 use super::decimal::Decimal;
-use super::frame::name_for_people;
 use super::limits::{
     AMOUNT_PLACES, Amount, Demand, Few, Reservation, Settlement, StateUnavailable,
 };
 use super::mcp::ToolCall;
-use super::path::{ArgPath, Found};
+use super::path::Found;
 use super::policy::{
-    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Policy, Rule, RuleId,
+    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Names, Policy, Rule, RuleId,
 };
-use super::value::Kind;
+use super::undecidable::{Types, Undecidable};
+use super::value::{Kind, Type};
+use super::work::{TooCostly, Work, steps};
 
-/// Why a call does not go out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denial {
-    /// What the agent is told about it.
-    pub outcome: Outcome,
-    /// Which rule said no.
-    pub rule: RuleId,
-    /// The policy's own words for it, if it has any.
-    pub words: Option<String>,
-    /// Which default words apply.
-    pub cause: Cause,
-}
-
-/// What a call comes to when it is not let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// No.
-    Denied,
-    /// Not without a human.
-    ApprovalRequired,
-}
-
-/// What kind of rule said no.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    /// `hide`
-    Hidden,
-    /// The tool's name looks like another one (SPEC P4).
-    Confusable,
-    /// Not listed under `default: deny`.
-    NotListed,
-    /// `action`, `require` or `deny_if`.
-    Rule,
-    /// A limit whose amount cannot be read from the call.
-    Amount(ArgPath),
-    /// A limit without room.
-    Limit(LimitReached),
-    /// `action: require_approval` or `approval_if`.
-    Approval,
-    /// The counters cannot be read or written, for this reason.
-    StateUnavailable(String),
-    /// The call cannot be put on record, for this reason.
-    AuditUnavailable(String),
-}
-
-/// The facts of a limit without room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitReached {
-    /// `30 per minute (image_generate_rate)`
-    pub what: Arc<str>,
-    /// When every limit of the call would have room; `None`: never, in this run or at this cost.
-    pub retry_after_ms: Option<u64>,
-    /// The call costs more than the limit holds.
-    pub costs_too_much: bool,
-}
+pub use super::denial::{Cause, Denial, LimitReached, Outcome};
 
 /// A call that no condition stops.
 #[derive(Debug, Clone)]
@@ -105,6 +51,7 @@ impl Permit {
             rule: RuleId::At(Arc::clone(&limit.pointer)),
             words: limit.on_deny.clone(),
             cause: Cause::Limit(LimitReached { what, retry_after_ms, costs_too_much }),
+            doubt: None,
         }
     }
 
@@ -153,7 +100,7 @@ pub enum Event<'e> {
     /// A condition is tried on what stands at its path.
     Trial(&'e Condition),
     /// What it was tried on, and what came of it: once, or once for each value of a path with `[*]`.
-    Sighting(Found<'e>, Truth),
+    Sighting(&'e Condition, Found<'e>, Truth),
     /// An entry of such a list has been gone through, its conditions before it: true if it holds.
     Clause(ClauseList, &'e Clause, bool),
     /// A limit, and what the call costs by it, if that can be said.
@@ -189,10 +136,11 @@ impl Observer for () {
 /// # Errors
 /// The denial that is enforced.
 pub fn decide(policy: &Policy, call: &ToolCall<'_>, shadow: bool) -> Result<Permit, Denial> {
-    decide_before(policy, call, Mode::forced_by(shadow), &mut ())
+    let work = &mut Work::of_decision();
+    decide_before(policy, call, Mode::forced_by(shadow), work, &mut ())
 }
 
-/// The same before an observer, and in a mode that may be forced on every rule.
+/// The same before an observer, in a mode that may be forced on every rule, with the work that is left.
 ///
 /// # Errors
 /// The denial that is enforced.
@@ -200,45 +148,72 @@ pub fn decide_before(
     policy: &Policy,
     call: &ToolCall<'_>,
     forced: Option<Mode>,
+    work: &mut Work,
     observer: &mut impl Observer,
 ) -> Result<Permit, Denial> {
-    let mut judge = Judge { policy, call, forced, shadowed: None, observer };
-    let mut matching = policy.tools.matching(&call.name);
-    let rule = judge.name(&matching)?;
-    matching.rules.extend(&policy.all_tools);
-    let rules = matching.rules;
-    for rule in &rules {
-        judge.action(rule)?;
-    }
-    for rule in &rules {
-        judge.require(rule)?;
-    }
-    for rule in &rules {
-        judge.deny_if(rule)?;
-    }
-    let mut permit =
-        Permit { rule, demands: Few::new(), limits: Few::new(), approval: None, shadowed: None };
-    for rule in &rules {
-        judge.limits(rule, &mut permit)?;
-    }
-    for rule in &rules {
-        if permit.approval.is_none() {
-            permit.approval = judge.approval(rule).map(Box::new);
-        }
+    let mut permit = Permit {
+        rule: RuleId::Named("(default allow)"),
+        demands: Few::new(),
+        limits: Few::new(),
+        approval: None,
+        shadowed: None,
+    };
+    let mut judge = Judge { policy, call, forced, shadowed: None, work, observer };
+    match judge.judge(&mut permit) {
+        Ok(()) => {}
+        Err(Halt::Denied(denial)) => return Err(*denial),
+        Err(Halt::TooCostly) => judge.too_costly()?,
     }
     permit.shadowed = judge.shadowed.map(Box::new);
     Ok(permit)
+}
+
+/// Why a decision ends before its last step.
+enum Halt {
+    Denied(Box<Denial>),
+    TooCostly,
+}
+
+impl From<TooCostly> for Halt {
+    fn from(_: TooCostly) -> Self {
+        Halt::TooCostly
+    }
+}
+
+/// True if a tool is to leave lists (SPEC 3.1), or more work than is left would show whether it is.
+#[must_use]
+pub fn is_cut(policy: &Policy, tool: &str, work: &mut Work) -> bool {
+    let is_cut = |work: &mut Work| {
+        Ok::<_, TooCostly>(
+            policy.hide.matches_within(tool, work)?
+                || policy.hide_denied && never_passes_within(policy, tool, work)?,
+        )
+    };
+    is_cut(work).unwrap_or(true)
 }
 
 /// True if no call of a tool could ever pass an enforced policy, whatever its arguments (SPEC 3.1,
 /// `hide_denied`).
 #[must_use]
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
-    let matching = policy.tools.matching(tool);
+    // With so much work it comes to an end.
+    never_passes_within(policy, tool, &mut Work::of(u64::MAX)).unwrap_or(true)
+}
+
+/// The same, if no more work is left than it takes.
+///
+/// # Errors
+/// Less is left.
+pub fn never_passes_within(
+    policy: &Policy,
+    tool: &str,
+    work: &mut Work,
+) -> Result<bool, TooCostly> {
+    let matching = policy.tools.matching_within(tool, work)?;
     let listed = policy.default == Effect::Allow || !matching.rules.is_empty();
-    !listed
-        || policy.is_confusable(tool, &matching)
-        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule))
+    Ok(!listed
+        || policy.is_confusable_within(tool, &matching, work)?
+        || matching.rules.into_iter().chain(&policy.all_tools).any(|rule| is_closed(policy, rule)))
 }
 
 /// True if no call passes a rule.
@@ -256,15 +231,14 @@ pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
 }
 
 /// What a policy cuts from lists, told by what decides it.
-#[derive(PartialEq, Eq)]
 enum Cuts<'p> {
     Nothing,
-    Hidden(BTreeSet<&'p str>),
+    Hidden(&'p Names),
     /// `hide_denied`, and no call at all passes.
     All,
     /// `hide_denied`: beside what is hidden it is the default and which entries are closed. Each entry counts, as
     /// names that can be mistaken for it are cut as well.
-    Denied(BTreeSet<&'p str>, Effect, BTreeMap<&'p str, bool>),
+    Denied(&'p Policy),
 }
 
 impl<'p> Cuts<'p> {
@@ -272,16 +246,38 @@ impl<'p> Cuts<'p> {
         if policy.document_mode(Mode::forced_by(shadow)) == Mode::Shadow {
             return Cuts::Nothing;
         }
-        let hidden: BTreeSet<&str> = policy.hide.iter().collect();
         if !policy.hide_denied {
-            return if hidden.is_empty() { Cuts::Nothing } else { Cuts::Hidden(hidden) };
+            return if policy.hide.is_empty() { Cuts::Nothing } else { Cuts::Hidden(&policy.hide) };
         }
         if policy.all_tools.as_ref().is_some_and(|rule| is_closed(policy, rule)) {
             return Cuts::All;
         }
-        let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
-        Cuts::Denied(hidden, policy.default, entries.collect())
+        Cuts::Denied(policy)
     }
+}
+
+impl PartialEq for Cuts<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Cuts::Nothing, Cuts::Nothing) | (Cuts::All, Cuts::All) => true,
+            (Cuts::Hidden(one), Cuts::Hidden(other)) => one.are(other),
+            (Cuts::Denied(one), Cuts::Denied(other)) => {
+                one.default == other.default
+                    && one.hide.are(&other.hide)
+                    && one.tools.rules().len() == other.tools.rules().len()
+                    && closed(one).eq(closed(other))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Each entry of `tools` and whether it is closed, by name.
+fn closed(policy: &Policy) -> impl Iterator<Item = (&str, bool)> {
+    let entries = policy.tools.iter().map(|(name, rule)| (name, is_closed(policy, rule)));
+    let mut entries: Vec<(&str, bool)> = entries.collect();
+    entries.sort_unstable();
+    entries.into_iter()
 }
 
 /// The steps of one decision, in their order.
@@ -290,20 +286,64 @@ struct Judge<'p, 'c, 'o, O> {
     call: &'p ToolCall<'c>,
     forced: Option<Mode>,
     shadowed: Option<Denial>,
+    work: &'o mut Work,
     observer: &'o mut O,
 }
 
 impl<O: Observer> Judge<'_, '_, '_, O> {
+    fn judge(&mut self, permit: &mut Permit) -> Result<(), Halt> {
+        let policy = self.policy;
+        self.work.take(passes_work(self.call))?;
+        let mut matching = policy.tools.matching_within(&self.call.name, self.work)?;
+        permit.rule = self.name(&matching)?;
+        matching.rules.extend(&policy.all_tools);
+        let rules = matching.rules;
+        for rule in &rules {
+            self.action(rule)?;
+        }
+        for rule in &rules {
+            self.require(rule)?;
+        }
+        for rule in &rules {
+            self.deny_if(rule)?;
+        }
+        for rule in &rules {
+            self.limits(rule, permit)?;
+        }
+        for rule in &rules {
+            if permit.approval.is_none() {
+                permit.approval = self.approval(rule)?.map(Box::new);
+            }
+        }
+        Ok(())
+    }
+
+    /// The work does not suffice. What no rule enforces is only noted; else the call is denied, as nobody can say
+    /// what the rules that are left would say of it.
+    fn too_costly(&mut self) -> Result<(), Denial> {
+        let policy = self.policy;
+        let rules = policy.tools.rules().iter().chain(&policy.all_tools);
+        let mut modes = rules.map(|rule| policy.mode_of(rule, self.forced));
+        let denial = Denial::too_costly();
+        if policy.document_mode(self.forced) == Mode::Enforce
+            || modes.any(|mode| mode == Mode::Enforce)
+        {
+            return Err(denial);
+        }
+        self.go_on(denial);
+        Ok(())
+    }
+
     /// hidden → confusable → not listed. Returns the entry that allows the tool.
-    fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Denial> {
+    fn name(&mut self, matching: &Matching<'_>) -> Result<RuleId, Halt> {
         let mode = self.policy.document_mode(self.forced);
         let name = &self.call.name;
-        let is_hidden = self.policy.hide.matches(name);
+        let is_hidden = self.policy.hide.matches_within(name, self.work)?;
         self.observer.see(Event::Hide(is_hidden));
         if is_hidden {
             self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
         }
-        let is_confusable = self.policy.is_confusable(name, matching);
+        let is_confusable = self.policy.is_confusable_within(name, matching, self.work)?;
         self.observer.see(Event::Confusable(is_confusable));
         if is_confusable {
             self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
@@ -318,7 +358,7 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         Ok(RuleId::Named("(default allow)"))
     }
 
-    fn action(&mut self, rule: &Rule) -> Result<(), Denial> {
+    fn action(&mut self, rule: &Rule) -> Result<(), Halt> {
         match &rule.action {
             Some(action) if action.kind == ActionKind::Deny => {
                 self.observer.see(Event::Action(action));
@@ -333,37 +373,60 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         }
     }
 
-    fn require(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let Judge { call, observer, .. } = self;
-        let broken = rule.require.iter().find(|clause| {
-            let holds = clause.conditions.iter().all(|condition| {
+    fn require(&mut self, rule: &Rule) -> Result<(), Halt> {
+        let Judge { call, work, observer, .. } = self;
+        for clause in &rule.require {
+            work.take(CLAUSE)?;
+            let mut broken = None;
+            for condition in &clause.conditions {
                 observer.see(Event::Trial(condition));
-                condition.surely_holds(&call.arguments, |found, truth| {
-                    observer.see(Event::Sighting(found, truth));
-                })
-            });
-            observer.see(Event::Clause(ClauseList::Require, clause, holds));
-            !holds
-        });
-        self.deny_by(rule, broken)
+                let trial = condition.surely_holds(&call.arguments, work, |found, truth| {
+                    observer.see(Event::Sighting(condition, found, truth));
+                })?;
+                if !trial.holds {
+                    broken = Some(trial.doubt.map(|doubt| words(doubt, condition)));
+                    break;
+                }
+            }
+            observer.see(Event::Clause(ClauseList::Require, clause, broken.is_none()));
+            if let Some(doubt) = broken {
+                // In shadow mode the entries behind the first that is broken are not looked at either.
+                return self.deny_by(rule, clause, doubt);
+            }
+        }
+        Ok(())
     }
 
-    fn deny_if(&mut self, rule: &Rule) -> Result<(), Denial> {
-        let met = self.first_met(ClauseList::DenyIf, &rule.deny_if);
-        self.deny_by(rule, met)
+    fn deny_if(&mut self, rule: &Rule) -> Result<(), Halt> {
+        match self.first_met(ClauseList::DenyIf, &rule.deny_if)? {
+            Some((clause, doubt)) => self.deny_by(rule, clause, doubt),
+            None => Ok(()),
+        }
     }
 
-    fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Denial> {
+    fn limits(&mut self, rule: &Rule, permit: &mut Permit) -> Result<(), Halt> {
         let mode = self.policy.mode_of(rule, self.forced);
         for limit in &rule.limits {
-            let cost = self.cost(limit);
-            self.observer.see(Event::Limit(limit, cost));
-            let Some(cost) = cost else {
-                let from = limit.increment_from.clone();
-                let cause = from.map_or(Cause::Rule, Cause::Amount);
-                let rule = RuleId::At(Arc::clone(&limit.pointer));
-                self.deny(mode, rule, limit.on_deny.as_ref(), cause)?;
-                continue;
+            // A ledger compares each with each.
+            self.work.take(LIMIT.saturating_mul(steps(permit.demands.len()).saturating_add(10)))?;
+            let cost = self.cost(limit)?;
+            self.observer.see(Event::Limit(limit, cost.ok()));
+            let cost = match cost {
+                Ok(cost) => cost,
+                Err(doubt) => {
+                    let from = limit.increment_from.as_ref();
+                    let doubt = doubt.zip(from).map(|(doubt, path)| path.words(doubt));
+                    let denial = Denial {
+                        outcome: Outcome::Denied,
+                        rule: RuleId::At(Arc::clone(&limit.pointer)),
+                        words: limit.on_deny.clone(),
+                        cause: from
+                            .map_or(Cause::Rule, |path| Cause::Amount(path.to_string().into())),
+                        doubt: doubt.map(String::into_boxed_str),
+                    };
+                    self.end(mode, denial)?;
+                    continue;
+                }
             };
             permit.demands.push(Demand {
                 counter: limit.counter.clone(),
@@ -377,67 +440,97 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
     }
 
     /// The first reason of `rule` for asking a human, if it is enforced.
-    fn approval(&mut self, rule: &Rule) -> Option<Denial> {
+    fn approval(&mut self, rule: &Rule) -> Result<Option<Denial>, TooCostly> {
         let action =
             rule.action.as_ref().filter(|action| action.kind == ActionKind::RequireApproval);
-        let (pointer, words) = if let Some(action) = action {
+        let (pointer, words, doubt) = if let Some(action) = action {
             self.observer.see(Event::Action(action));
-            (&action.pointer, action.reason.clone())
+            (&action.pointer, action.reason.clone(), None)
         } else {
-            let clause = self.first_met(ClauseList::ApprovalIf, &rule.approval_if)?;
-            (&clause.pointer, clause.message.clone())
+            match self.first_met(ClauseList::ApprovalIf, &rule.approval_if)? {
+                Some((clause, doubt)) => (&clause.pointer, clause.message.clone(), doubt),
+                None => return Ok(None),
+            }
         };
         let denial = Denial {
             outcome: Outcome::ApprovalRequired,
             rule: RuleId::At(Arc::clone(pointer)),
             words,
             cause: Cause::Approval,
+            doubt,
         };
         match self.policy.mode_of(rule, self.forced) {
-            Mode::Enforce => Some(denial),
+            Mode::Enforce => Ok(Some(denial)),
             Mode::Shadow => {
                 self.go_on(denial);
-                None
+                Ok(None)
             }
         }
     }
 
-    fn first_met<'r>(&mut self, list: ClauseList, clauses: &'r [Clause]) -> Option<&'r Clause> {
-        let Judge { call, observer, .. } = self;
-        clauses.iter().find(|clause| {
-            let holds = clause.conditions.iter().all(|condition| {
+    /// The first entry of which every condition may hold, and why one of them could not be decided.
+    fn first_met<'r>(
+        &mut self,
+        list: ClauseList,
+        clauses: &'r [Clause],
+    ) -> Result<Option<Met<'r>>, TooCostly> {
+        let Judge { call, work, observer, .. } = self;
+        for clause in clauses {
+            work.take(CLAUSE)?;
+            let mut holds = true;
+            let mut doubt = None;
+            for condition in &clause.conditions {
                 observer.see(Event::Trial(condition));
-                condition.may_hold(&call.arguments, |found, truth| {
-                    observer.see(Event::Sighting(found, truth));
-                })
-            });
+                let trial = condition.may_hold(&call.arguments, work, |found, truth| {
+                    observer.see(Event::Sighting(condition, found, truth));
+                })?;
+                holds = trial.holds;
+                if !holds {
+                    break;
+                }
+                if let (None, Some(why)) = (doubt, trial.doubt) {
+                    doubt = Some((why, condition));
+                }
+            }
             observer.see(Event::Clause(list, clause, holds));
-            holds
-        })
+            if holds {
+                return Ok(Some((clause, doubt.map(|(why, condition)| words(why, condition)))));
+            }
+        }
+        Ok(None)
     }
 
-    fn deny_by(&mut self, rule: &Rule, clause: Option<&Clause>) -> Result<(), Denial> {
-        let Some(clause) = clause else { return Ok(()) };
-        let mode = self.policy.mode_of(rule, self.forced);
-        self.deny(
-            mode,
-            RuleId::At(Arc::clone(&clause.pointer)),
-            clause.message.as_ref(),
-            Cause::Rule,
-        )
+    fn deny_by(
+        &mut self,
+        rule: &Rule,
+        clause: &Clause,
+        doubt: Option<Box<str>>,
+    ) -> Result<(), Halt> {
+        let denial = Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::At(Arc::clone(&clause.pointer)),
+            words: clause.message.clone(),
+            cause: Cause::Rule,
+            doubt,
+        };
+        self.end(self.policy.mode_of(rule, self.forced), denial)
     }
 
-    /// Ends the decision, or in shadow mode notes what would have ended it.
     fn deny(
         &mut self,
         mode: Mode,
         rule: RuleId,
         words: Option<&String>,
         cause: Cause,
-    ) -> Result<(), Denial> {
-        let denial = Denial { outcome: Outcome::Denied, rule, words: words.cloned(), cause };
+    ) -> Result<(), Halt> {
+        let words = words.cloned();
+        self.end(mode, Denial { outcome: Outcome::Denied, rule, words, cause, doubt: None })
+    }
+
+    /// Ends the decision, or in shadow mode notes what would have ended it.
+    fn end(&mut self, mode: Mode, denial: Denial) -> Result<(), Halt> {
         match mode {
-            Mode::Enforce => Err(denial),
+            Mode::Enforce => Err(Halt::Denied(Box::new(denial))),
             Mode::Shadow => {
                 self.go_on(denial);
                 Ok(())
@@ -451,14 +544,54 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         self.shadowed.get_or_insert(denial);
     }
 
-    /// What the call costs by `limit`; `None` if its amount is absent, undecidable, negative or out of range
-    /// (SPEC P10).
-    fn cost(&self, limit: &Limit) -> Option<Amount> {
-        let Some(path) = &limit.increment_from else { return Some(limit.increment) };
-        let Found::Value(value) = path.find(&self.call.arguments) else { return None };
-        let Kind::Number(number) = value.kind() else { return None };
-        amount_of(number)?.times(limit.increment)
+    /// What the call costs by `limit`; an error if its amount is absent, undecidable, negative or out of range
+    /// (SPEC P10), with what stands in the way of reading it.
+    fn cost(&mut self, limit: &Limit) -> Result<Result<Amount, Option<Undecidable>>, TooCostly> {
+        let Some(path) = &limit.increment_from else { return Ok(Ok(limit.increment)) };
+        let value = match path.find(&self.call.arguments, self.work)? {
+            Found::Value(value) => value,
+            Found::Absent => return Ok(Err(None)),
+            Found::Doubtful(doubt) => return Ok(Err(Some(doubt))),
+        };
+        let found = value.of_type();
+        if found != Type::Number {
+            let wanted = Types::of(&[Type::Number]);
+            return Ok(Err(Some(Undecidable::Type { found, wanted })));
+        }
+        self.work.take(steps(value.text().len()).saturating_mul(8))?;
+        let Kind::Number(number) = value.kind() else { return Ok(Err(None)) };
+        if number.is_beyond_double() {
+            return Ok(Err(Some(Undecidable::BeyondDouble)));
+        }
+        let cost = amount_of(number).and_then(|amount| amount.times(limit.increment));
+        Ok(cost.ok_or(None))
     }
+}
+
+/// An entry that holds, and why one of its conditions cannot be decided, if one cannot.
+type Met<'r> = (&'r Clause, Option<Box<str>>);
+
+/// Steps for what is done with a call's arguments beside the decision: their names go on record, and a call of
+/// 2026-07-28 is hashed, so that its retry is known.
+fn passes_work(call: &ToolCall<'_>) -> u64 {
+    let hashes = match (call.modern, call.request_state.is_some()) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 3,
+    };
+    let hashing = steps(call.arguments.text().len()).saturating_mul(hashes);
+    hashing.saturating_add(call.arguments.names_work())
+}
+
+/// Steps for an entry of `require`, `deny_if` or `approval_if`, beside its conditions.
+const CLAUSE: u64 = 10;
+
+/// Steps for a limit, and for each limit before it.
+const LIMIT: u64 = 8;
+
+/// Why a condition cannot be decided, for people.
+fn words(doubt: Undecidable, condition: &Condition) -> Box<str> {
+    condition.path.words(doubt).into()
 }
 
 /// A number as an amount, if it is one: not negative, not above 10^15, at most 9 digits after the point.
@@ -468,107 +601,6 @@ pub fn amount_of(number: Decimal<'_>) -> Option<Amount> {
         return None;
     }
     number.scaled(AMOUNT_PLACES).and_then(Amount::from_nanos)
-}
-
-impl Denial {
-    /// The denial of a call whose counters cannot be reached (SPEC S2).
-    #[must_use]
-    pub fn state_unavailable(reason: String) -> Self {
-        Denial {
-            outcome: Outcome::Denied,
-            rule: RuleId::Named("(state unavailable)"),
-            words: None,
-            cause: Cause::StateUnavailable(reason),
-        }
-    }
-
-    /// What the agent reads, without the mark before it (SPEC W2).
-    #[must_use]
-    pub fn message(&self, tool: &str) -> String {
-        let tool = name_for_people(tool);
-        let about = |rest: &str| ["Tool `", &tool, "` ", rest].concat();
-        let own = |rest: &str| self.words.clone().unwrap_or_else(|| about(rest));
-        match &self.cause {
-            Cause::Hidden => about("is hidden by policy."),
-            Cause::NotListed => about("is not permitted by policy."),
-            Cause::Confusable => {
-                about("is not permitted by policy: its name can be mistaken for another one.")
-            }
-            Cause::Rule => own("is denied by policy."),
-            Cause::Amount(path) => own(&format!(
-                "is denied by policy: `{path}` is not an amount that its limit can count."
-            )),
-            Cause::Limit(limit) => limit.message(self.words.as_deref()),
-            Cause::Approval => own("needs the approval of a human."),
-            Cause::StateUnavailable(_) => {
-                about("is denied by policy: its counters are unavailable just now.")
-            }
-            Cause::AuditUnavailable(_) => {
-                about("is denied by policy: it cannot be put on record just now.")
-            }
-        }
-    }
-
-    /// The denial of a call that cannot be put on record (SPEC S3).
-    #[must_use]
-    pub fn audit_unavailable(reason: String) -> Self {
-        Denial {
-            outcome: Outcome::Denied,
-            rule: RuleId::Named("(audit unavailable)"),
-            words: None,
-            cause: Cause::AuditUnavailable(reason),
-        }
-    }
-
-    /// What stands behind the denial and is not for the agent.
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match &self.cause {
-            Cause::StateUnavailable(reason) | Cause::AuditUnavailable(reason) => Some(reason),
-            _ => None,
-        }
-    }
-
-    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
-    #[must_use]
-    pub fn retry_after_ms(&self) -> Option<u64> {
-        match &self.cause {
-            Cause::Limit(limit) => limit.retry_after_ms,
-            _ => None,
-        }
-    }
-}
-
-impl Outcome {
-    /// The mark before a message (SPEC W2).
-    #[must_use]
-    pub fn mark(self) -> &'static str {
-        match self {
-            Outcome::Denied => "[POLICY DENIED]",
-            Outcome::ApprovalRequired => "[APPROVAL REQUIRED]",
-        }
-    }
-
-    /// The word for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Denied => "denied",
-            Outcome::ApprovalRequired => "approval_required",
-        }
-    }
-}
-
-impl LimitReached {
-    fn message(&self, words: Option<&str>) -> String {
-        let default = || ["Limit reached: ", &self.what, "."].concat();
-        let words = words.map_or_else(default, str::to_owned);
-        match self.retry_after_ms {
-            Some(ms) => [&words, " Try again in ", &ms.div_ceil(1000).to_string(), " s."].concat(),
-            None if self.costs_too_much => words + " This call costs more than the limit allows.",
-            None => words + " Trying again in this session will not help.",
-        }
-    }
 }
 
 #[cfg(test)]

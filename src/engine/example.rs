@@ -1,11 +1,12 @@
 //! `tests` of a policy: calls that it must decide as written (SPEC P16).
 
 use super::decide::Outcome;
-use super::explain::{Explanation, Ruling, explain};
-use super::limits::{MemoryLedger, Now};
+use super::explain::{Explanation, Ruled, Ruling, explain, rule};
+use super::limits::{Ledger as _, MemoryLedger, Now};
 use super::mcp::ToolCall;
 use super::path::Arguments;
 use super::policy::{Mode, Policy};
+use super::work::{TooCostly, Work, steps};
 
 /// How many calls the tests of one policy may make together.
 pub const MAX_CALLS: u32 = 10_000;
@@ -124,29 +125,113 @@ impl Failure<'_> {
     }
 }
 
-/// Makes the calls of all tests, in their order, on one fresh ledger, and as if every rule were enforced. A test ends
-/// at its first call that is not as expected.
-#[must_use]
-pub fn run<'e>(policy: &Policy, examples: &'e [Example]) -> Vec<Failure<'e>> {
-    let mut ledger = MemoryLedger::default();
-    let runs = examples.iter().filter_map(|example| run_one(policy, example, &mut ledger));
-    runs.collect()
+/// What came of the tests of a policy.
+#[derive(Debug)]
+pub struct Outcomes<'e> {
+    /// The first that failed, each explained.
+    pub failures: Vec<Failure<'e>>,
+    /// How many failed in all.
+    pub failed: usize,
+    /// The test at which they took more work than all of them may (SPEC P16); those behind it were not run.
+    pub too_costly: Option<&'e Example>,
 }
 
-fn run_one<'e>(
+/// More failures than this are counted and not explained.
+const MAX_EXPLAINED: usize = 100;
+
+/// Steps for one call of a test, beside its decision.
+const CALL: u64 = 2000;
+
+/// Makes the calls of all tests, in their order, on one fresh ledger, and as if every rule were enforced. A test ends
+/// at its first call that is not as expected. `is_stale` is asked now and then; if it says so, nobody waits for the
+/// outcome, and the tests that are left are not run.
+#[must_use]
+pub fn run<'e>(
     policy: &Policy,
-    example: &'e Example,
-    ledger: &mut MemoryLedger,
-) -> Option<Failure<'e>> {
-    // The compiler has read them before.
-    let arguments = Arguments::parse(&example.arguments).ok()?;
-    let call = ToolCall::of(&example.tool, arguments);
-    let now = Now { wall_ms: example.at_ms, monotonic_ms: example.at_ms };
-    (1..=example.times).find_map(|nth| {
-        let explanation = explain(policy, &call, Some(Mode::Enforce), ledger, now);
-        let ruling = &explanation.ruling;
-        let is_met = Expect::of(ruling) == example.expect
-            && example.rule.as_deref().is_none_or(|rule| rule == ruling.rule.as_str());
-        (!is_met).then_some(Failure { example, call: nth, explanation })
-    })
+    examples: &'e [Example],
+    is_stale: &dyn Fn() -> bool,
+) -> Outcomes<'e> {
+    let mut bench = Bench { policy, ledger: MemoryLedger::default(), left: Work::of(Work::TESTS) };
+    let mut outcomes = Outcomes { failures: Vec::new(), failed: 0, too_costly: None };
+    for example in examples {
+        match bench.run(example, is_stale) {
+            Ok(None) => {}
+            Ok(Some(call)) => {
+                outcomes.failed = outcomes.failed.saturating_add(1);
+                if outcomes.failures.len() < MAX_EXPLAINED {
+                    outcomes.failures.extend(bench.explain(example, call));
+                }
+            }
+            Err(TooCostly) => {
+                outcomes.too_costly = Some(example);
+                break;
+            }
+        }
+        if is_stale() {
+            break;
+        }
+    }
+    outcomes
+}
+
+/// Where tests are run, one after the other.
+struct Bench<'p> {
+    policy: &'p Policy,
+    ledger: MemoryLedger,
+    /// What is left for all of them.
+    left: Work,
+}
+
+impl Bench<'_> {
+    /// Makes the calls of one test. Which of them is not as expected, if one is; nothing is charged for that one.
+    fn run(
+        &mut self,
+        example: &Example,
+        is_stale: &dyn Fn() -> bool,
+    ) -> Result<Option<u32>, TooCostly> {
+        self.left.take(steps(example.arguments.len()).saturating_mul(4))?;
+        // The compiler has read them before.
+        let Ok(arguments) = Arguments::parse(&example.arguments) else { return Ok(None) };
+        let call = ToolCall::of(&example.tool, arguments);
+        for nth in 1..=example.times {
+            let work = &mut Work::of_decision();
+            let Ruled { ruling, reservation, .. } = rule(
+                self.policy,
+                &call,
+                Some(Mode::Enforce),
+                work,
+                &mut self.ledger,
+                example.now(),
+            );
+            self.left.take(work.spent().saturating_add(CALL))?;
+            if !example.is_met(&ruling) {
+                reservation.into_iter().for_each(|charge| self.ledger.release(charge));
+                return Ok(Some(nth));
+            }
+            if is_stale() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the call again that is not as expected, and looks how it is decided.
+    fn explain<'e>(&mut self, example: &'e Example, call: u32) -> Option<Failure<'e>> {
+        let arguments = Arguments::parse(&example.arguments).ok()?;
+        let made = ToolCall::of(&example.tool, arguments);
+        let mode = Some(Mode::Enforce);
+        let explanation = explain(self.policy, &made, mode, &mut self.ledger, example.now());
+        Some(Failure { example, call, explanation })
+    }
+}
+
+impl Example {
+    fn now(&self) -> Now {
+        Now { wall_ms: self.at_ms, monotonic_ms: self.at_ms }
+    }
+
+    fn is_met(&self, ruling: &Ruling) -> bool {
+        Expect::of(ruling) == self.expect
+            && self.rule.as_deref().is_none_or(|rule| rule == ruling.rule.as_str())
+    }
 }

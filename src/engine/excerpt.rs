@@ -2,6 +2,7 @@
 
 use super::path::Arguments;
 use super::value::{Kind, Str, Value};
+use super::work::Work;
 
 /// How many keys are recorded.
 const MAX_KEYS: usize = 64;
@@ -11,6 +12,9 @@ const MAX_KEY_BYTES: usize = 64;
 const MAX_STRING_BYTES: usize = 256;
 /// How much of all values together, more or less.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
+
+/// How many steps all values take at most: each level of nesting is gone through anew.
+const MAX_WORK: u64 = 50_000_000;
 
 /// Marks what was cut.
 const CUT: &str = "…";
@@ -37,8 +41,9 @@ pub fn keys(arguments: &Arguments<'_>) -> Vec<String> {
 #[must_use]
 pub fn values(arguments: &Arguments<'_>) -> String {
     let mut out = String::new();
+    let mut work = Work::of(MAX_WORK);
     let members = arguments.members().map(|member| (Some(member.key), member.value));
-    list(&mut out, members, ["{", "}"]);
+    list(&mut out, members, ["{", "}"], &mut work);
     out
 }
 
@@ -47,13 +52,14 @@ fn list<'a>(
     out: &mut String,
     items: impl Iterator<Item = (Option<Str<'a>>, Value<'a>)>,
     [open, close]: [&str; 2],
+    work: &mut Work,
 ) {
     out.push_str(open);
     let mut between = "";
     for (key, item) in items {
         out.push_str(between);
         between = ",";
-        if out.len() > MAX_VALUE_BYTES {
+        if out.len() > MAX_VALUE_BYTES || work.walk(item.text().len()).is_err() {
             push_string(out, CUT);
             if key.is_some() {
                 out.push(':');
@@ -65,19 +71,22 @@ fn list<'a>(
             push_string(out, &cut(key, MAX_STRING_BYTES));
             out.push(':');
         }
-        value(out, item);
+        value(out, item, work);
     }
     out.push_str(close);
 }
 
 /// Goes no deeper than a frame may be: 512.
-fn value(out: &mut String, item: Value<'_>) {
+fn value(out: &mut String, item: Value<'_>, work: &mut Work) {
     match item.kind() {
         Kind::Object => {
             let members = item.members().map(|member| (Some(member.key), member.value));
-            list(out, members, ["{", "}"]);
+            list(out, members, ["{", "}"], work);
         }
-        Kind::Array => list(out, item.elements().map(|element| (None, element)), ["[", "]"]),
+        Kind::Array => {
+            let elements = item.elements().map(|element| (None, element));
+            list(out, elements, ["[", "]"], work);
+        }
         Kind::String(text) => push_string(out, &cut(text, MAX_STRING_BYTES)),
         Kind::Number(_) if item.text().len() > MAX_STRING_BYTES => push_string(out, CUT),
         Kind::Number(_) | Kind::Null | Kind::Bool(_) => out.push_str(item.text()),

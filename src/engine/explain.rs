@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::condition::Truth;
+use super::condition::{Condition, Truth};
 use super::decide::{ClauseList, Denial, Event, Observer, Outcome, Permit, decide_before};
-use super::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now};
+use super::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
 use super::mcp::ToolCall;
 use super::path::Found;
 use super::policy::{ActionKind, Effect, Mode, Policy, RuleId};
+use super::work::Work;
 
 /// More values than this are counted and not kept, for each condition.
 const MAX_SIGHTINGS: usize = 8;
@@ -89,8 +90,10 @@ pub struct ConditionLook {
 pub struct Sighting {
     /// The value as the call spells it, cut if it is long; `None` if nothing is there.
     pub value: Option<String>,
-    /// A key or a kind of value that servers may read differently stands on the way (SPEC P8).
+    /// Something that servers may read differently stands on the way (SPEC P8).
     pub doubtful: bool,
+    /// Why it cannot be decided, for people, if it cannot.
+    pub why: Option<String>,
     /// What came of it.
     pub truth: Truth,
 }
@@ -121,22 +124,58 @@ pub fn explain(
     now: Now,
 ) -> Explanation {
     let mut trace = Trace { policy, looks: Vec::new(), tried: Vec::new() };
-    let decided = decide_before(policy, call, forced, &mut trace);
+    let decided = decide_before(policy, call, forced, &mut Work::of_decision(), &mut trace);
     trace.read_counters(ledger, now);
-    let (ruling, shadowed) = match decided {
-        Err(denial) => (Ruling::of(&denial, &call.name), None),
-        Ok(mut permit) => {
-            let (denial, reservation) = permit.settle(ledger.reserve(&permit.demands, now));
-            if let (Some(_), Some(reservation)) = (&denial, reservation) {
-                ledger.release(reservation);
-            }
-            let shadowed = permit.shadowed.as_deref();
-            let shadowed = shadowed.map(|denial| Ruling::of(denial, &call.name));
-            let ruling = denial.map(|denial| Ruling::of(&denial, &call.name));
-            (ruling.unwrap_or_else(|| Ruling::allowed(&permit)), shadowed)
-        }
-    };
+    let Ruled { ruling, shadowed, .. } = settle(decided, call, ledger, now);
     Explanation { ruling, shadowed, trace: trace.looks }
+}
+
+/// What a call comes to, and what was charged for it.
+#[derive(Debug)]
+pub struct Ruled {
+    /// What is enforced.
+    pub ruling: Ruling,
+    /// What shadow mode would have said (SPEC P14).
+    pub shadowed: Option<Ruling>,
+    /// What was charged, if the call goes out.
+    pub reservation: Option<Reservation>,
+}
+
+/// Decides a call as [`explain()`] does, charges the ledger for it, and does not say why.
+pub fn rule(
+    policy: &Policy,
+    call: &ToolCall<'_>,
+    forced: Option<Mode>,
+    work: &mut Work,
+    ledger: &mut MemoryLedger,
+    now: Now,
+) -> Ruled {
+    settle(decide_before(policy, call, forced, work, &mut ()), call, ledger, now)
+}
+
+fn settle(
+    decided: Result<Permit, Denial>,
+    call: &ToolCall<'_>,
+    ledger: &mut MemoryLedger,
+    now: Now,
+) -> Ruled {
+    let mut permit = match decided {
+        Err(denial) => {
+            let ruling = Ruling::of(&denial, &call.name);
+            return Ruled { ruling, shadowed: None, reservation: None };
+        }
+        Ok(permit) => permit,
+    };
+    let (denial, mut reservation) = permit.settle(ledger.reserve(&permit.demands, now));
+    if denial.is_some()
+        && let Some(reservation) = reservation.take()
+    {
+        ledger.release(reservation);
+    }
+    let shadowed = permit.shadowed.as_deref().map(|denial| Ruling::of(denial, &call.name));
+    let ruling = denial.map(|denial| Ruling::of(&denial, &call.name));
+    let ruling = ruling.unwrap_or_else(|| Ruling::allowed(&permit));
+    Ruled { ruling, shadowed, reservation }
 }
 
 impl Ruling {
@@ -192,13 +231,13 @@ impl Observer for Trace<'_> {
                 self.looks.push(Look::Action(Arc::clone(&action.pointer), action.kind));
             }
             Event::Trial(condition) => self.tried.push(ConditionLook {
-                condition: condition.to_string(),
+                condition: condition.shown(),
                 sightings: Vec::new(),
                 unseen: 0,
             }),
-            Event::Sighting(found, truth) => {
+            Event::Sighting(condition, found, truth) => {
                 if let Some(look) = self.tried.last_mut() {
-                    look.note(found, truth);
+                    look.note(condition, found, truth);
                 }
             }
             Event::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
@@ -233,17 +272,18 @@ impl Trace<'_> {
 
 impl ConditionLook {
     /// The last value is always kept: it is the one that decided.
-    fn note(&mut self, found: Found<'_>, truth: Truth) {
+    fn note(&mut self, condition: &Condition, found: Found<'_>, truth: Truth) {
         if self.sightings.len() >= MAX_SIGHTINGS {
             self.sightings.pop();
             self.unseen = self.unseen.saturating_add(1);
         }
         let value = match found {
             Found::Value(value) => Some(excerpt(value.text())),
-            Found::Absent | Found::Doubtful => None,
+            Found::Absent | Found::Doubtful(_) => None,
         };
-        let doubtful = matches!(found, Found::Doubtful);
-        self.sightings.push(Sighting { value, doubtful, truth });
+        let doubtful = matches!(found, Found::Doubtful(_));
+        let why = truth.doubt().map(|doubt| condition.path.words(doubt));
+        self.sightings.push(Sighting { value, doubtful, why, truth });
     }
 }
 

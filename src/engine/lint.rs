@@ -1,16 +1,18 @@
 //! What is legal in a policy and likely not meant.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::condition::{Condition, Test};
+use super::condition::{Condition, Scalar, Test};
 use super::contradiction::{self, Doubt};
 use super::decide::is_closed;
 use super::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::limits::Amount;
 use super::name::NamePattern;
+use super::path::ArgPath;
 use super::policy::{ActionKind, Clause, Effect, Mode, Policy, Rule};
 use super::source::{MAX_PROBLEMS, Problem, find, name_for_problem};
 use super::value::{Kind, Value};
+use super::work::Work;
 
 /// Something that is likely not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +38,8 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
         return Vec::new();
     };
     let hidden = policy.hide.iter().map(NamePattern::new).filter(NamePattern::is_wild).collect();
-    let mut linter = Linter { policy, root, hidden, budget: BUDGET, found: Vec::new() };
+    let work = Work::of(Work::DECISION);
+    let mut linter = Linter { policy, root, hidden, budget: BUDGET, work, found: Vec::new() };
     linter.document();
     linter.hidden_names();
     let rules = root.member("tools").into_iter().flat_map(Value::members);
@@ -60,6 +63,7 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
     if let (Some(rule), Some(value)) = (&policy.all_tools, root.member("all_tools")) {
         linter.rule(rule, value, None);
     }
+    linter.patterns(&entries);
     linter.found.sort_by_key(|warning| warning.problem.at);
     linter.found
 }
@@ -81,6 +85,8 @@ struct Linter<'l> {
     hidden: Vec<NamePattern>,
     /// What is left of [`BUDGET`].
     budget: usize,
+    /// The same for trying values on conditions.
+    work: Work,
     found: Vec<Warning>,
 }
 
@@ -388,10 +394,11 @@ impl Linter<'_> {
             if !self.affords(nth) {
                 return;
             }
+            let work = &mut self.work;
             let earlier = clause.conditions.iter().take(nth).find(|earlier| {
                 earlier.path == *path
                     && (doubt == Doubt::Fails || !path.is_many())
-                    && contradiction::between(&earlier.test, &condition.test, doubt)
+                    && contradiction::between(&earlier.test, &condition.test, doubt, work)
             });
             if let Some(earlier) = earlier {
                 let message = format!("this {never} beside `{}`, {so}", short(earlier));
@@ -414,7 +421,17 @@ impl Linter<'_> {
                 help,
             );
         }
+        let forbids = clause.message.as_deref().is_some_and(forbids);
         for (nth, condition) in clause.conditions.iter().enumerate() {
+            if let (true, Test::Contains(scalar @ Scalar::String(_))) = (forbids, &condition.test) {
+                let pointer = format!("{}/conditions/{nth}/op", clause.pointer);
+                let message = format!(
+                    "`require` lets only calls through that contain {}, which the message forbids",
+                    name_for_problem(&scalar.to_string())
+                );
+                let help = "`deny_if` denies the calls that contain it";
+                self.warn("requires_the_forbidden", Token::Value, pointer, message, help);
+            }
             let Test::Regex(regex) = &condition.test else { continue };
             let Some(missing) = contradiction::missing_anchor(regex.as_str()) else { continue };
             let pointer = format!("{}/conditions/{nth}/value", clause.pointer);
@@ -468,6 +485,44 @@ impl Linter<'_> {
         }
     }
 
+    /// Patterns that by themselves take the work of a decision (SPEC 3.5), each told once.
+    fn patterns(&mut self, entries: &[Entry<'_>]) {
+        /// A call of this size, in bytes, is nothing unusual.
+        const CALL_BYTES: usize = 64 * 1024;
+        let mut told = HashSet::new();
+        let common: Vec<&Rule> = self.policy.all_tools.iter().collect();
+        let alone = std::iter::once(common.clone());
+        let rules = entries.iter().map(|entry| [vec![entry.rule], common.clone()].concat());
+        for rules in alone.chain(rules) {
+            // At one path there is one text; a call is as long as all of them together.
+            let mut by_path: HashMap<&ArgPath, u64> = HashMap::new();
+            for clause in rules
+                .iter()
+                .flat_map(|rule| rule.require.iter().chain(&rule.deny_if).chain(&rule.approval_if))
+            {
+                for (nth, condition) in clause.conditions.iter().enumerate() {
+                    if !self.affords(1) {
+                        return;
+                    }
+                    let Test::Regex(pattern) = &condition.test else { continue };
+                    let cost = by_path.entry(&condition.path).or_default();
+                    *cost = cost.saturating_add(pattern.cost(CALL_BYTES));
+                    let pointer = format!("{}/conditions/{nth}/value", clause.pointer);
+                    if *cost <= Work::DECISION || told.contains(&pointer) {
+                        continue;
+                    }
+                    *cost = 0;
+                    told.insert(pointer.clone());
+                    let message =
+                        "a call of 64 KiB would be denied as too costly by the patterns up to here"
+                            .to_owned();
+                    let help = "repetitions of repetitions such as `[01]*1[01]{40}` make many places to look at for each byte; `[a-z]` is smaller than `\\w`";
+                    self.warn("costly_pattern", Token::Value, pointer, message, help);
+                }
+            }
+        }
+    }
+
     /// True if no call passes without something at the path of `condition`.
     fn is_required(&self, rule: &Rule, name: Option<&NamePattern>, condition: &Condition) -> bool {
         let requires = |rule: &Rule| {
@@ -486,6 +541,19 @@ impl Linter<'_> {
             others.extend(self.policy.tools.matching(name).rules);
         }
         requires(rule) || others.into_iter().any(requires)
+    }
+}
+
+/// True if a message says that something is forbidden: it begins with No, Not, Never or Do not.
+fn forbids(message: &str) -> bool {
+    let mut words = message
+        .split(|c: char| !c.is_alphanumeric() && !matches!(c, '\'' | '’'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase);
+    match words.next().as_deref() {
+        Some("no" | "not" | "never" | "don't" | "don’t") => true,
+        Some("do") => words.next().as_deref() == Some("not"),
+        _ => false,
     }
 }
 

@@ -1,8 +1,9 @@
 //! How a policy stands to the tools of a server, before any call is made.
 
-use super::decide::{is_closed, never_passes};
+use super::decide::{is_closed, never_passes_within};
 use super::name::{NamePattern, same_but_for_case};
 use super::policy::{ActionKind, Mode, Policy, Rule};
+use super::work::{TooCostly, Work, steps};
 
 /// What becomes of the calls of one tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,41 +70,53 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    /// Puts the policy beside the names of a server's tools.
+    /// Puts the policy beside the names of a server's tools. For what would take more work than tests may, a tool
+    /// is denied, and a name of the policy is taken to mean one.
     #[must_use]
     pub fn of(policy: &Policy, tools: &[String]) -> Self {
-        let rows = tools.iter().map(|tool| Row::of(policy, tool)).collect();
+        let mut work = Work::of(Work::TESTS);
+        let rows = tools.iter().map(|tool| Row::of(policy, tool, &mut work)).collect();
         let mut strays = Vec::new();
         for (name, rule) in policy.tools.in_file_order() {
-            strays.extend(Stray::of(&name, &rule.pointer, tools));
+            strays.extend(Stray::of(&name, &rule.pointer, tools, &mut work));
         }
         let mut hidden: Vec<&str> = policy.hide.iter().collect();
         hidden.sort_unstable();
         for name in hidden {
-            strays.extend(Stray::of(&NamePattern::new(name), "/hide", tools));
+            let name = NamePattern::new(name);
+            strays.extend(Stray::of(&name, "/hide", tools, &mut work));
         }
         Matrix { rows, strays }
     }
 }
 
 impl Row {
-    fn of(policy: &Policy, tool: &str) -> Self {
-        let matching = policy.tools.matching(tool);
-        let hide = policy.hide.matches(tool).then(|| "/hide".to_owned());
-        let confusable = policy.is_confusable(tool, &matching);
+    fn of(policy: &Policy, tool: &str, work: &mut Work) -> Self {
+        Row::within(policy, tool, work).unwrap_or_else(|TooCostly| Row {
+            tool: tool.to_owned(),
+            standing: Standing::Deny,
+            entries: vec!["(too costly)".to_owned()],
+        })
+    }
+
+    fn within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Self, TooCostly> {
+        let matching = policy.tools.matching_within(tool, work)?;
+        let hide = policy.hide.matches_within(tool, work)?.then(|| "/hide".to_owned());
+        let confusable = policy.is_confusable_within(tool, &matching, work)?;
         let confusable = confusable.then(|| "(confusable name)".to_owned());
         let rules = matching.rules.iter().map(|rule| rule.pointer.to_string());
         let entries = hide.into_iter().chain(confusable).chain(rules).collect();
-        Row { tool: tool.to_owned(), standing: standing(policy, tool), entries }
+        let standing = standing_within(policy, tool, work)?;
+        Ok(Row { tool: tool.to_owned(), standing, entries })
     }
 }
 
 impl Stray {
-    fn of(name: &NamePattern, pointer: &str, tools: &[String]) -> Option<Self> {
-        if tools.iter().any(|tool| name.matches(tool)) {
+    fn of(name: &NamePattern, pointer: &str, tools: &[String], work: &mut Work) -> Option<Self> {
+        if tools.iter().any(|tool| name.matches_within(tool, work).unwrap_or(true)) {
             return None;
         }
-        let near = if name.is_wild() { None } else { nearest(name.as_str(), tools) };
+        let near = if name.is_wild() { None } else { nearest(name.as_str(), tools, work) };
         Some(Stray {
             name: name.as_str().to_owned(),
             pointer: pointer.to_owned(),
@@ -113,30 +126,42 @@ impl Stray {
 }
 
 /// The tool whose name is the same but for case or a slip of the keys in every five letters, if there is one.
-fn nearest<'t>(name: &str, tools: &'t [String]) -> Option<&'t String> {
+fn nearest<'t>(name: &str, tools: &'t [String], work: &mut Work) -> Option<&'t String> {
+    /// Steps for a pair of letters.
+    const PAIR: u64 = 16;
     let slips = name.len().div_ceil(5);
     let apart = |tool: &str| {
         if same_but_for_case(tool, name) { 0 } else { strsim::osa_distance(tool, name) }
     };
-    let near = tools.iter().map(|tool| (apart(tool), tool)).filter(|(apart, _)| *apart <= slips);
+    let mut affords = |tool: &String| {
+        let pairs = steps(tool.len()).saturating_mul(steps(name.len()));
+        work.take(pairs.saturating_mul(PAIR)).is_ok()
+    };
+    let near = tools.iter().filter(|tool| affords(tool)).map(|tool| (apart(tool), tool));
+    let near = near.filter(|(apart, _)| *apart <= slips);
     near.min_by_key(|(apart, _)| *apart).map(|(_, tool)| tool)
 }
 
 /// What becomes of the calls of a tool.
 #[must_use]
 pub fn standing(policy: &Policy, tool: &str) -> Standing {
+    standing_within(policy, tool, &mut Work::of(Work::TESTS)).unwrap_or(Standing::Deny)
+}
+
+fn standing_within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Standing, TooCostly> {
     let enforced = policy.document_mode(None) == Mode::Enforce;
-    if enforced && policy.hide.matches(tool) {
-        return Standing::Hidden;
+    if enforced && policy.hide.matches_within(tool, work)? {
+        return Ok(Standing::Hidden);
     }
-    if enforced && never_passes(policy, tool) {
-        return Standing::Deny;
+    if enforced && never_passes_within(policy, tool, work)? {
+        return Ok(Standing::Deny);
     }
-    let matching = policy.tools.matching(tool).rules.into_iter().chain(&policy.all_tools);
+    let matching = policy.tools.matching_within(tool, work)?.rules;
+    let matching = matching.into_iter().chain(&policy.all_tools);
     let rules: Vec<&Rule> =
         matching.filter(|rule| policy.mode_of(rule, None) == Mode::Enforce).collect();
     let any = |of: fn(&Rule) -> bool| rules.iter().any(|rule| of(rule));
-    if rules.iter().any(|rule| is_closed(policy, rule)) {
+    Ok(if rules.iter().any(|rule| is_closed(policy, rule)) {
         Standing::Deny
     } else if any(always_asks) {
         Standing::Ask
@@ -146,7 +171,7 @@ pub fn standing(policy: &Policy, tool: &str) -> Standing {
         Standing::Limited
     } else {
         Standing::Allow
-    }
+    })
 }
 
 fn always_asks(rule: &Rule) -> bool {

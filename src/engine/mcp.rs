@@ -35,8 +35,12 @@ const RESERVED: [&str; 6] =
 /// True if `method` is not `tools/call` but some server might take it for that (SPEC W3).
 #[must_use]
 pub fn is_like_tools_call(method: &str) -> bool {
-    // A method that is too long to be folded has far more to it than ten characters.
-    method != TOOLS_CALL && !name::is_beyond_folding(method) && name::fold(method) == TOOLS_CALL
+    // Nobody knows what one looks like of which little can be seen. Any other that is too long to be folded has
+    // far more to it than ten characters.
+    name::is_mostly_hidden(method)
+        || method != TOOLS_CALL
+            && !name::is_beyond_folding(method)
+            && name::fold(method) == TOOLS_CALL
 }
 
 /// The members of `params` that callgate reads, collected while the frame is read.

@@ -4,12 +4,18 @@
 pub mod session;
 
 pub mod decide;
+pub mod denial;
 pub mod limits;
 pub mod policy;
 
 pub mod condition;
 pub mod name;
+pub mod one_of;
 pub mod path;
+pub mod pattern;
+pub mod scalar;
+pub mod undecidable;
+pub mod work;
 
 pub mod compile;
 pub mod source;

@@ -7,6 +7,8 @@ use icu_normalizer::{ComposingNormalizer, ComposingNormalizerBorrowed};
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
+use super::work::{TooCostly, Work, steps};
+
 const CASE: CaseMapperBorrowed<'static> = CaseMapper::new();
 const NFKC: ComposingNormalizerBorrowed<'static> = ComposingNormalizer::new_nfkc();
 
@@ -47,9 +49,22 @@ impl NamePattern {
     /// True if `name` is meant, case and all.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        // With so much work it comes to an end.
+        self.matches_within(name, &mut Work::of(u64::MAX)).unwrap_or_default()
+    }
+
+    /// The same, if no more work is left than it takes.
+    ///
+    /// # Errors
+    /// Less is left.
+    #[inline]
+    pub fn matches_within(&self, name: &str, work: &mut Work) -> Result<bool, TooCostly> {
         match self {
-            NamePattern::Exact(text) => text == name,
-            NamePattern::Wild(text) => wild_match(text, name),
+            NamePattern::Exact(text) => {
+                work.take(1)?;
+                Ok(text == name)
+            }
+            NamePattern::Wild(text) => wild_match(text, name, work),
         }
     }
 }
@@ -89,12 +104,20 @@ impl NamePattern {
 }
 
 /// Takes time proportional to `pattern × name` at worst: after a mismatch only the last `*` is tried again.
-fn wild_match(pattern: &str, name: &str) -> bool {
+fn wild_match(pattern: &str, name: &str, work: &mut Work) -> Result<bool, TooCostly> {
+    /// Steps for a look at one character.
+    const LOOK: u64 = 4;
+    let most = work.left() / LOOK;
+    let mut looks: u64 = 0;
     let mut pattern = pattern.chars();
     let mut name = name.chars();
     // What to go back to: the pattern behind the last `*`, and the name from which that star is to end later.
     let mut retry: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
-    loop {
+    let found = loop {
+        looks = looks.saturating_add(1);
+        if looks > most {
+            break false;
+        }
         let mut ahead = pattern.clone();
         match (ahead.next(), name.clone().next()) {
             (Some('*'), _) => {
@@ -107,31 +130,56 @@ fn wild_match(pattern: &str, name: &str) -> bool {
                 name.next();
                 continue;
             }
-            (None, None) => return true,
+            (None, None) => break true,
             _ => {}
         }
-        let Some((behind_star, from)) = &mut retry else { return false };
+        let Some((behind_star, from)) = &mut retry else { break false };
         if from.next().is_none() {
-            return false;
+            break false;
         }
         pattern = behind_star.clone();
         name = from.clone();
-    }
+    };
+    work.take(looks.saturating_mul(LOOK))?;
+    Ok(found)
 }
 
 /// More visible characters than this are not folded: compatibility characters grow up to 18-fold.
 const MAX_VISIBLE: usize = 1024;
 
+/// The same in bytes, with all that is not visible: each character has to be looked up.
+const MAX_BYTES: usize = 256 * 1024;
+
 /// True if `name` is too long to be folded, so that nobody can say what it looks like.
 #[must_use]
 pub fn is_beyond_folding(name: &str) -> bool {
-    !name.is_ascii() && visible(name).nth(MAX_VISIBLE).is_some()
+    !name.is_ascii() && (name.len() > MAX_BYTES || visible(name).nth(MAX_VISIBLE).is_some())
+}
+
+/// True if `name` is beyond folding though little of it may be visible.
+#[must_use]
+pub fn is_mostly_hidden(name: &str) -> bool {
+    !name.is_ascii() && name.len() > MAX_BYTES
 }
 
 /// The characters of a name that a reader can see, and white space inside it.
 fn visible(name: &str) -> impl Iterator<Item = char> {
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
     name.trim().chars().filter(move |&c| !c.is_control() && !ignorable.contains(c))
+}
+
+/// Steps for [`is_beyond_folding`] and [`fold`] together, at most.
+#[must_use]
+pub fn folding_work(name: &str) -> u64 {
+    /// For a character that is looked up, and for one that is seen: it may become 18 others, several times over.
+    const LOOK_UP: u64 = 40;
+    const FOLD: u64 = 2500;
+    let bytes = steps(name.len());
+    if name.is_ascii() {
+        return bytes.saturating_mul(4);
+    }
+    let seen = bytes.min(steps(MAX_VISIBLE.saturating_mul(4)));
+    bytes.saturating_mul(LOOK_UP).saturating_add(seen.saturating_mul(FOLD / 4))
 }
 
 /// What a name looks like to a careless reader: NFKC, full case folding, no control or default-ignorable

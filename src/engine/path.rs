@@ -2,10 +2,11 @@
 //! `args.items[*].price`.
 
 use std::fmt;
-use std::ops::ControlFlow;
 
 use super::json::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
-use super::value::{Kind, Member, Value};
+use super::undecidable::{Types, Undecidable};
+use super::value::{Member, Str, Type, Value};
+use super::work::{TooCostly, Work, steps};
 
 /// A call's arguments: the object, and its members one by one.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Arguments<'a> {
     /// The first [`INDEXED`] members, and whether there are more.
     members: Vec<Member<'a>>,
     more: bool,
+    /// Bytes that the keys take together.
+    key_bytes: usize,
 }
 
 /// How many members are kept at hand; objects with more are looked through each time.
@@ -23,7 +26,7 @@ impl<'a> Arguments<'a> {
     /// The arguments of a call that carries none, which count as `{}` (SPEC W3).
     #[must_use]
     pub fn none() -> Self {
-        Arguments { root: Value::proved("{}"), members: Vec::new(), more: false }
+        Arguments { root: Value::proved("{}"), members: Vec::new(), more: false, key_bytes: 0 }
     }
 
     /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (SPEC W3).
@@ -48,8 +51,10 @@ impl<'a> Arguments<'a> {
     pub fn read(reader: &mut Reader<'a, '_>) -> Result<Self, JsonError> {
         let mut members = Vec::with_capacity(8);
         let mut more = false;
+        let mut key_bytes = 0_usize;
         let root = reader.object(|reader, key| {
             let value = reader.value(KeyRule::Unique)?;
+            key_bytes = key_bytes.saturating_add(key.raw().len());
             if members.len() < INDEXED {
                 members.push(Member { key, value });
             } else {
@@ -57,14 +62,29 @@ impl<'a> Arguments<'a> {
             }
             Ok(())
         })?;
-        Ok(Arguments { root, members, more })
+        Ok(Arguments { root, members, more, key_bytes })
     }
 
-    fn look_up(&self, key: &str) -> Found<'a> {
+    fn look_up(&self, key: &str, left: usize, work: &mut Work) -> Result<Found<'a>, TooCostly> {
         if self.more {
-            return look_up(self.root.members(), key);
+            return look_up_in(self.root, key, left, work);
         }
-        look_up(self.members.iter().copied(), key)
+        work.take(self.names_work())?;
+        let mut looking = Looking::new(key);
+        for member in &self.members {
+            looking.see(member, work)?;
+        }
+        Ok(looking.found(left))
+    }
+
+    /// Steps for one look at the names of all arguments.
+    #[must_use]
+    pub fn names_work(&self) -> u64 {
+        if self.more {
+            return steps(self.root.text().len()).saturating_mul(2);
+        }
+        let names = steps(self.members.len()).saturating_mul(4);
+        names.saturating_add(steps(self.key_bytes / 8))
     }
 
     /// The members of the object, in their order.
@@ -86,19 +106,38 @@ pub enum Found<'a> {
     Value(Value<'a>),
     /// Nothing: a key or element is missing, or `null` is on the way.
     Absent,
-    /// Servers may disagree: a step into a value of another kind, or a key that stands there in another case,
-    /// alone or beside the right one (SPEC P8).
-    Doubtful,
+    /// Servers may disagree on what it is (SPEC P8).
+    Doubtful(Undecidable),
 }
 
+/// Why the values at a path are looked at no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The one that was looked for has been found.
+    Met,
+    /// The work that is left does not suffice.
+    TooCostly,
+}
+
+impl From<TooCostly> for Stop {
+    fn from(_: TooCostly) -> Self {
+        Stop::TooCostly
+    }
+}
+
+/// Who is shown what stands at a path, and may take work of what is left.
+type Visit<'v, 'a> = dyn FnMut(Found<'a>, &mut Work) -> Result<(), Stop> + 'v;
+
 /// A path that has been parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArgPath {
     text: String,
     steps: Vec<Step>,
+    /// Where each step ends in the text, in bytes.
+    ends: Vec<usize>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Step {
     Key(String),
     Index(usize),
@@ -128,40 +167,75 @@ impl ArgPath {
             .strip_prefix("args")
             .ok_or_else(|| wrong(&format!("a path begins with `args`, found `{text}`")))?;
         let mut steps = Vec::new();
+        let mut ends = Vec::new();
         while !rest.is_empty() {
             let (step, behind) = Step::parse(rest)?;
             steps.push(step);
             rest = behind;
+            ends.push(text.len().saturating_sub(rest.len()));
         }
-        Ok(ArgPath { text: text.to_owned(), steps })
+        Ok(ArgPath { text: text.to_owned(), steps, ends })
+    }
+
+    /// Why what stands at this path cannot be decided, as a sentence without its full stop.
+    #[must_use]
+    pub fn words(&self, doubt: Undecidable) -> String {
+        let place = match doubt.place() {
+            None => &self.text,
+            Some((left, with_next)) => {
+                let steps = self.steps.len().saturating_sub(left);
+                self.up_to(steps.saturating_add(usize::from(with_next)))
+            }
+        };
+        doubt.words(place)
+    }
+
+    fn up_to(&self, steps: usize) -> &str {
+        let end = match steps.checked_sub(1) {
+            Some(last) => self.ends.get(last).copied().unwrap_or(self.text.len()),
+            None => "args".len(),
+        };
+        self.text.get(..end).unwrap_or_default()
     }
 
     /// Shows `visit` what stands at the path: once, or once for each match of a path with `[*]`. No match of a
     /// `[*]` counts as absent. `visit` can break off.
+    ///
+    /// # Errors
+    /// `visit` broke off, or less work is left than this takes.
     pub fn visit<'a>(
         &self,
         arguments: &Arguments<'a>,
-        visit: &mut dyn FnMut(Found<'a>) -> ControlFlow<()>,
-    ) {
-        let _ = match self.steps.split_first() {
-            None => visit(Found::Value(arguments.root)),
-            Some((Step::Key(key), rest)) => match arguments.look_up(key) {
-                Found::Value(value) => follow(value, rest, visit),
-                other => visit(other),
-            },
-            Some(_) => follow(arguments.root, &self.steps, visit),
-        };
+        work: &mut Work,
+        visit: &mut Visit<'_, 'a>,
+    ) -> Result<(), Stop> {
+        match self.steps.split_first() {
+            None => visit(Found::Value(arguments.root), work),
+            Some((Step::Key(key), rest)) => {
+                match arguments.look_up(key, self.steps.len(), work)? {
+                    Found::Value(value) => follow(value, rest, work, visit),
+                    other => visit(other, work),
+                }
+            }
+            Some(_) => follow(arguments.root, &self.steps, work, visit),
+        }
     }
 
     /// What stands at a path without `[*]`.
-    #[must_use]
-    pub fn find<'a>(&self, arguments: &Arguments<'a>) -> Found<'a> {
+    ///
+    /// # Errors
+    /// Less work is left than this takes.
+    pub fn find<'a>(
+        &self,
+        arguments: &Arguments<'a>,
+        work: &mut Work,
+    ) -> Result<Found<'a>, TooCostly> {
         let mut found = Found::Absent;
-        self.visit(arguments, &mut |at| {
+        let visited = self.visit(arguments, work, &mut |at, _| {
             found = at;
-            ControlFlow::Break(())
+            Err(Stop::Met)
         });
-        found
+        if visited == Err(Stop::TooCostly) { Err(TooCostly) } else { Ok(found) }
     }
 
     /// True for `args` itself.
@@ -249,51 +323,172 @@ fn wrong(message: &str) -> PathError {
 fn follow<'a>(
     value: Value<'a>,
     steps: &[Step],
-    visit: &mut dyn FnMut(Found<'a>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let Some((step, rest)) = steps.split_first() else { return visit(Found::Value(value)) };
-    let next = match (step, value.kind()) {
-        (_, Kind::Null) => Found::Absent,
-        (Step::Key(key), Kind::Object) => look_up(value.members(), key),
-        (Step::Index(nth), Kind::Array) => {
-            value.elements().nth(*nth).map_or(Found::Absent, Found::Value)
-        }
-        (Step::Each, Kind::Array) => return each(value.elements(), rest, visit),
-        (Step::Each, Kind::Object) => {
-            return each(value.members().map(|member| member.value), rest, visit);
-        }
-        _ => Found::Doubtful,
+    work: &mut Work,
+    visit: &mut Visit<'_, 'a>,
+) -> Result<(), Stop> {
+    const OBJECT: Types = Types::of(&[Type::Object]);
+    const ARRAY: Types = Types::of(&[Type::Array]);
+    const EITHER: Types = Types::of(&[Type::Array, Type::Object]);
+    let Some((step, rest)) = steps.split_first() else { return visit(Found::Value(value), work) };
+    let left = steps.len();
+    let another = |found, wanted| Found::Doubtful(Undecidable::Step { left, found, wanted });
+    let next = match (step, value.of_type()) {
+        (_, Type::Null) => Found::Absent,
+        (Step::Key(key), Type::Object) => look_up_in(value, key, left, work)?,
+        (Step::Key(_), found) => another(found, OBJECT),
+        (Step::Index(nth), Type::Array) => nth_of(value, *nth, work)?,
+        (Step::Index(_), found) => another(found, ARRAY),
+        (Step::Each, Type::Array | Type::Object) => return each(value, steps, work, visit),
+        (Step::Each, found) => another(found, EITHER),
     };
     match next {
-        Found::Value(value) => follow(value, rest, visit),
-        other => visit(other),
+        Found::Value(value) => follow(value, rest, work, visit),
+        other => visit(other, work),
     }
 }
 
-fn each<'a>(
-    values: impl Iterator<Item = Value<'a>>,
-    steps: &[Step],
-    visit: &mut dyn FnMut(Found<'a>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    let mut none = true;
-    for value in values {
-        none = false;
-        follow(value, steps, visit)?;
-    }
-    if none { visit(Found::Absent) } else { ControlFlow::Continue(()) }
-}
-
-/// The member `key`, unless another key of the object could be read as it (SPEC P8).
-fn look_up<'a>(members: impl Iterator<Item = Member<'a>>, key: &str) -> Found<'a> {
-    let mut exact = Found::Absent;
-    for member in members {
-        if member.key.is(key) {
-            exact = Found::Value(member.value);
-        } else if member.key.resembles(key) {
-            return Found::Doubtful;
+/// The element of an array with this number.
+fn nth_of<'a>(array: Value<'a>, nth: usize, work: &mut Work) -> Result<Found<'a>, TooCostly> {
+    let mut at = array.start();
+    for (number, element) in array.elements().enumerate() {
+        work.walk(element.end().saturating_sub(at))?;
+        at = element.end();
+        if number == nth {
+            return Ok(Found::Value(element));
         }
     }
-    exact
+    work.walk(array.end().saturating_sub(at))?;
+    Ok(Found::Absent)
+}
+
+/// Goes on with each element or value; the first of `steps` is the `[*]` that leads to them.
+fn each<'a>(
+    container: Value<'a>,
+    steps: &[Step],
+    work: &mut Work,
+    visit: &mut Visit<'_, 'a>,
+) -> Result<(), Stop> {
+    let rest = steps.get(1..).unwrap_or_default();
+    let mut at = container.start();
+    let mut none = true;
+    for element in container.elements() {
+        none = false;
+        work.walk(element.end().saturating_sub(at))?;
+        at = element.end();
+        follow(element, rest, work, visit)?;
+    }
+    if container.is_object() {
+        if has_proto(container, work)? {
+            let left = steps.len();
+            return visit(Found::Doubtful(Undecidable::Proto { left }), work);
+        }
+        for Member { value, .. } in container.members() {
+            none = false;
+            work.walk(value.end().saturating_sub(at))?;
+            at = value.end();
+            follow(value, rest, work, visit)?;
+        }
+    }
+    work.walk(container.end().saturating_sub(at))?;
+    if none { visit(Found::Absent, work) } else { Ok(()) }
+}
+
+/// The key that JavaScript takes for an object's prototype.
+const PROTO: &str = "__proto__";
+
+fn has_proto(object: Value<'_>, work: &mut Work) -> Result<bool, TooCostly> {
+    let mut at = object.start();
+    for Member { key, value } in object.members() {
+        work.walk(value.end().saturating_sub(at))?;
+        at = value.end();
+        if is_key(key, PROTO, work)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn look_up_in<'a>(
+    object: Value<'a>,
+    key: &str,
+    left: usize,
+    work: &mut Work,
+) -> Result<Found<'a>, TooCostly> {
+    let mut looking = Looking::new(key);
+    let mut at = object.start();
+    for member in object.members() {
+        work.walk(member.value.end().saturating_sub(at))?;
+        at = member.value.end();
+        looking.see(&member, work)?;
+    }
+    work.walk(object.end().saturating_sub(at))?;
+    Ok(looking.found(left))
+}
+
+/// A search for a member among those that could be read as it (SPEC P8).
+struct Looking<'k, 'a> {
+    key: &'k str,
+    exact: Option<Value<'a>>,
+    /// Another key differs by case only.
+    alike: bool,
+    /// There is a key `__proto__`.
+    proto: bool,
+}
+
+impl<'k, 'a> Looking<'k, 'a> {
+    fn new(key: &'k str) -> Self {
+        Looking { key, exact: None, alike: false, proto: false }
+    }
+
+    #[inline]
+    fn see(&mut self, member: &Member<'a>, work: &mut Work) -> Result<(), TooCostly> {
+        if is_key(member.key, self.key, work)? {
+            self.exact = Some(member.value);
+        } else if resembles(member.key, self.key, work)? {
+            self.alike = true;
+        }
+        self.proto |= is_key(member.key, PROTO, work)?;
+        Ok(())
+    }
+
+    fn found(self, left: usize) -> Found<'a> {
+        match self.exact {
+            _ if self.proto => Found::Doubtful(Undecidable::Proto { left }),
+            Some(_) if self.alike => Found::Doubtful(Undecidable::TwoCases { left }),
+            None if self.alike => Found::Doubtful(Undecidable::OtherCase { left }),
+            Some(value) => Found::Value(value),
+            None => Found::Absent,
+        }
+    }
+}
+
+/// True if a key is `wanted` once it is unescaped. A key without escapes is counted by who walks to it.
+#[inline]
+fn is_key(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
+    if key.is_escaped() {
+        work.take(steps(key.raw().len().min(wanted.len().saturating_mul(6))).saturating_mul(8))?;
+    }
+    Ok(key.is(wanted))
+}
+
+/// True if a key is `wanted` but for case.
+#[inline]
+fn resembles(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
+    /// See [`Str::resembles`].
+    const WIDEST: usize = 72;
+    let raw = key.raw();
+    if raw.len() > wanted.len().saturating_mul(WIDEST) {
+        return Ok(false);
+    }
+    let plain = !key.is_escaped() && raw.is_ascii() && wanted.is_ascii();
+    if plain && raw.len() != wanted.len() {
+        return Ok(false);
+    }
+    if !plain {
+        let bytes = steps(raw.len().saturating_add(wanted.len()));
+        work.take(bytes.saturating_mul(24).saturating_add(100))?;
+    }
+    Ok(key.resembles(wanted))
 }
 
 #[cfg(test)]

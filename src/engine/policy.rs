@@ -10,6 +10,7 @@ use super::condition::Condition;
 use super::limits::{Amount, CounterKey};
 use super::name::{self, NamePattern};
 use super::path::ArgPath;
+use super::work::{TooCostly, Work, steps};
 
 /// A whole policy document (SPEC 3.1).
 #[derive(Debug)]
@@ -164,17 +165,33 @@ impl Policy {
     /// names it (SPEC P4). `matching` are the entries that mean it.
     #[must_use]
     pub fn is_confusable(&self, name: &str, matching: &Matching<'_>) -> bool {
+        // With so much work it comes to an end.
+        self.is_confusable_within(name, matching, &mut Work::of(u64::MAX)).unwrap_or(true)
+    }
+
+    /// The same, if no more work is left than it takes.
+    ///
+    /// # Errors
+    /// Less is left.
+    pub fn is_confusable_within(
+        &self,
+        name: &str,
+        matching: &Matching<'_>,
+        work: &mut Work,
+    ) -> Result<bool, TooCostly> {
         if matching.is_exact {
-            return false;
+            return Ok(false);
         }
         if self.tools.look_alikes.is_empty() && self.hide.look_alikes.is_empty() {
-            return false;
+            return Ok(false);
         }
+        work.take(name::folding_work(name))?;
         if name::is_beyond_folding(name) {
-            return true;
+            return Ok(true);
         }
         let fold = name::fold(name);
-        self.tools.look_alikes.any_but(name, &fold) || self.hide.look_alikes.any_but(name, &fold)
+        Ok(self.tools.look_alikes.any_but(name, &fold, work)?
+            || self.hide.look_alikes.any_but(name, &fold, work)?)
     }
 }
 
@@ -205,7 +222,40 @@ impl Names {
     /// True if one of them means `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        self.exact.contains(name) || self.wild.iter().any(|pattern| pattern.matches(name))
+        // With so much work it comes to an end.
+        self.matches_within(name, &mut Work::of(u64::MAX)).unwrap_or(true)
+    }
+
+    /// The same, if no more work is left than it takes.
+    ///
+    /// # Errors
+    /// Less is left.
+    pub fn matches_within(&self, name: &str, work: &mut Work) -> Result<bool, TooCostly> {
+        work.take(steps(name.len()))?;
+        if self.exact.contains(name) {
+            return Ok(true);
+        }
+        for pattern in &self.wild {
+            if pattern.matches_within(name, work)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True if there are the same names and patterns in both.
+    #[must_use]
+    pub fn are(&self, others: &Names) -> bool {
+        let wild = |names: &Self| {
+            names.wild.iter().map(|name| name.as_str().to_owned()).collect::<HashSet<_>>()
+        };
+        self.exact == others.exact && wild(self) == wild(others)
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wild.is_empty()
     }
 
     /// All of them, as written.
@@ -245,14 +295,37 @@ impl Tools {
     /// The rules of all entries that match, in file order.
     #[must_use]
     pub fn matching(&self, name: &str) -> Matching<'_> {
+        // With so much work it comes to an end.
+        self.matching_within(name, &mut Work::of(u64::MAX)).unwrap_or_default()
+    }
+
+    /// The same, if no more work is left than it takes.
+    ///
+    /// # Errors
+    /// Less is left.
+    pub fn matching_within(&self, name: &str, work: &mut Work) -> Result<Matching<'_>, TooCostly> {
+        /// Steps for an entry that matches: its rule is gone through several times.
+        const ENTRY: u64 = 40;
+        work.take(steps(name.len()))?;
         let exact = self.exact.get(name).copied();
-        let wild = self.wild.iter().filter(|(pattern, _)| pattern.matches(name));
-        let mut places: SmallVec<[usize; 4]> = wild.map(|&(_, place)| place).collect();
+        let mut places: SmallVec<[usize; 4]> = SmallVec::new();
+        for (pattern, place) in &self.wild {
+            if pattern.matches_within(name, work)? {
+                places.push(*place);
+            }
+        }
         if let Some(exact) = exact {
             places.insert(places.partition_point(|&place| place < exact), exact);
         }
+        work.take(steps(places.len()).saturating_mul(ENTRY))?;
         let rules = places.iter().filter_map(|&place| self.rules.get(place)).collect();
-        Matching { rules, is_exact: exact.is_some() }
+        Ok(Matching { rules, is_exact: exact.is_some() })
+    }
+
+    /// The rules, in file order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
     }
 
     /// All entries in file order: each name or pattern, with its rule.
@@ -275,7 +348,7 @@ impl Tools {
 }
 
 /// The entries of `tools` that match a name.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Matching<'p> {
     /// Their rules, in file order.
     pub rules: SmallVec<[&'p Rule; 4]>,
@@ -286,8 +359,8 @@ pub struct Matching<'p> {
 /// Names and patterns by what they look like.
 #[derive(Debug, Default)]
 struct LookAlikes {
-    /// Fold → the names that have it.
-    exact: HashMap<String, Vec<String>, RandomState>,
+    /// Fold → the names that have it: two at most, as any name is another than one of them.
+    exact: HashMap<String, SmallVec<[String; 1]>, RandomState>,
     /// A pattern beside its fold.
     wild: Vec<(NamePattern, NamePattern)>,
 }
@@ -296,7 +369,12 @@ impl LookAlikes {
     fn add(&mut self, name: &NamePattern) {
         let fold = name::fold(name.as_str()).into_owned();
         match name {
-            NamePattern::Exact(text) => self.exact.entry(fold).or_default().push(text.clone()),
+            NamePattern::Exact(text) => {
+                let alike = self.exact.entry(fold).or_default();
+                if alike.len() < 2 && !alike.contains(text) {
+                    alike.push(text.clone());
+                }
+            }
             NamePattern::Wild(_) => self.wild.push((name.clone(), NamePattern::new(&fold))),
         }
     }
@@ -306,9 +384,17 @@ impl LookAlikes {
     }
 
     /// True if an entry matches `fold` by its own fold, but does not match `name` itself.
-    fn any_but(&self, name: &str, fold: &str) -> bool {
-        self.exact.get(fold).is_some_and(|names| names.iter().any(|other| other != name))
-            || self.wild.iter().any(|(own, folded)| folded.matches(fold) && !own.matches(name))
+    fn any_but(&self, name: &str, fold: &str, work: &mut Work) -> Result<bool, TooCostly> {
+        work.take(steps(name.len().saturating_add(fold.len())).saturating_mul(2))?;
+        if self.exact.get(fold).is_some_and(|names| names.iter().any(|other| other != name)) {
+            return Ok(true);
+        }
+        for (own, folded) in &self.wild {
+            if folded.matches_within(fold, work)? && !own.matches_within(name, work)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -367,12 +453,16 @@ impl Methods {
             return None;
         }
         let by_pattern = || {
-            let open = Self::is_open_to_patterns(method);
-            self.wild
-                .iter()
-                .filter(|_| open)
-                .find(|(name, _)| name.matches(method))
-                .map(|(_, rule)| rule)
+            if !Self::is_open_to_patterns(method) {
+                return None;
+            }
+            let mut work = Work::of_decision();
+            // What would take too much work is denied by a pattern that could match.
+            let found = self.wild.iter().find(|(name, rule)| {
+                let found = name.matches_within(method, &mut work);
+                found.unwrap_or(rule.effect == Effect::Deny)
+            });
+            found.map(|(_, rule)| rule)
         };
         self.exact.get(method).or_else(by_pattern).filter(|rule| rule.effect == Effect::Deny)
     }

@@ -1,6 +1,7 @@
 //! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use super::record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use super::retry::{FREE_RETRIES, OpenStates};
 use super::step::Call;
 use super::value::Value;
+use super::work::Work;
 
 pub use super::step::{Action, Pending, Step};
 
@@ -538,8 +540,10 @@ impl Session {
         if self.mode() == Mode::Shadow {
             return None;
         }
+        // One allowance for the whole list: whoever writes it must not keep all else waiting.
+        let work = RefCell::new(Work::of_decision());
         listing::hide_tools(text, result, modern, |tool| {
-            policy.hide.matches(tool) || policy.hide_denied && decide::never_passes(policy, tool)
+            decide::is_cut(policy, tool, &mut work.borrow_mut())
         })
     }
 

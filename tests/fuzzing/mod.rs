@@ -5,6 +5,7 @@ pub(crate) mod frame;
 pub(crate) mod import;
 pub(crate) mod policy;
 pub(crate) mod session;
+pub(crate) mod work;
 
 pub(crate) mod peer;
 pub(crate) mod relay;

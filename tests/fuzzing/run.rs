@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::mutate::Mutator;
-use super::{frame, import, policy, seeds, session};
+use super::{frame, import, policy, seeds, session, work};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -37,6 +37,12 @@ fn any_bytes_are_imported_or_explained() {
 #[test]
 fn any_lines_in_any_order_are_a_session() {
     run("session", session::check, &seeds::sessions());
+}
+
+/// SPEC 3.5
+#[test]
+fn any_decision_is_bounded() {
+    run("work", work::check, &seeds::work());
 }
 
 fn run(target: &str, check: fn(&[u8]), seeds: &[Vec<u8>]) {

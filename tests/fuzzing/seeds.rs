@@ -89,6 +89,20 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
     limited(cases.chain(recorded).chain(reloads).map(String::into_bytes))
 }
 
+/// The cases of `tests/cases`, a call at a time, each behind a byte that says how often its arguments are repeated.
+pub(super) fn work() -> Vec<Vec<u8>> {
+    let times = (0..20).cycle();
+    let calls = cases().into_iter().flat_map(|case| {
+        // No string of JSON has a line end in it.
+        let policy = case.policy.get().replace('\n', " ");
+        let calls = case.calls.into_iter().filter_map(|call| Some(call.arguments?.to_string()));
+        calls
+            .map(|arguments| format!("{policy}\n{}", arguments.replace('\n', " ")))
+            .collect::<Vec<_>>()
+    });
+    limited(times.zip(calls).map(|(times, call)| [&[times], call.as_bytes()].concat()))
+}
+
 #[derive(Deserialize)]
 struct OwnTests {
     policy: Box<RawValue>,

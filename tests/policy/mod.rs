@@ -11,3 +11,4 @@ mod import;
 mod live;
 mod own_tests;
 pub(crate) mod schema;
+mod work;

@@ -49,7 +49,7 @@ fn run(own: &OwnTests) -> Result<(), String> {
     let text = own.policy.get();
     let (policy, tests) =
         compile_with_tests(text.as_bytes()).map_err(|problems| format!("{problems:?}"))?;
-    let failures = example::run(&policy, &tests);
+    let failures = example::run(&policy, &tests, &|| false).failures;
     let told: Vec<String> = failures.iter().map(|failure| told(failure, text)).collect();
     let fits = |(told, expected): (&String, &Expected)| {
         told.starts_with(&format!("{} at call {}: ", expected.path, expected.call))
@@ -87,12 +87,12 @@ fn cases_pass_as_tests_of_their_policy() {
         let (policy, tests) = compile_with_tests(good.as_bytes())
             .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert_eq!(tests.len(), case.calls.len());
-        let failures = example::run(&policy, &tests);
+        let failures = example::run(&policy, &tests, &|| false).failures;
         let told: Vec<String> = failures.iter().map(Failure::message).collect();
         assert!(told.is_empty(), "{name} {}: {told:?}", case.why);
         let bad = with_tests(case, true).expect("the same with other expectations");
         let (policy, tests) = compile_with_tests(bad.as_bytes()).expect("the same policy");
-        let failures = example::run(&policy, &tests);
+        let failures = example::run(&policy, &tests, &|| false).failures;
         let places: Vec<&str> = failures.iter().map(|f| f.example.pointer.as_str()).collect();
         assert_eq!(places, [format!("/tests/{}", tests.len() - 1)], "{name} {}", case.why);
     }

@@ -6,13 +6,15 @@ use callgate::engine::compile::compile;
 use callgate::engine::condition::{Bound, Condition, Scalar, Test};
 use callgate::engine::json::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::lint::lint;
+use callgate::engine::one_of::OneOf;
 use callgate::engine::path::{ArgPath, Arguments};
+use callgate::engine::pattern::{Allowance, Pattern};
+use callgate::engine::work::Work;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
-use regex::Regex;
 use serde_json::Value;
 
 use super::text;
@@ -83,10 +85,10 @@ impl Op {
             "lte" => Test::AtMost(bound()),
             "gt" => Test::Greater(bound()),
             "gte" => Test::AtLeast(bound()),
-            "in" => Test::In(self.values.iter().copied().map(scalar).collect()),
-            "not_in" => Test::NotIn(self.values.iter().copied().map(scalar).collect()),
+            "in" => Test::In(OneOf::new(self.values.iter().copied().map(scalar).collect())),
+            "not_in" => Test::NotIn(OneOf::new(self.values.iter().copied().map(scalar).collect())),
             "exists" => Test::Exists(self.values[0] == "true"),
-            _ => Test::Regex(Regex::new("^a").expect("a pattern")),
+            _ => Test::Regex(Pattern::new("^a", &mut Allowance::default()).expect("a pattern")),
         }
     }
 
@@ -194,7 +196,10 @@ fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
     let arguments = Arguments::read(&mut Reader::new(arguments, MAX_DEPTH, &mut scratch));
     let arguments = arguments.expect("arguments");
     let condition = Condition { path: ArgPath::parse(path).expect("a path"), test };
-    (condition.surely_holds(&arguments, |_, _| ()), condition.may_hold(&arguments, |_, _| ()))
+    let work = &mut Work::of_decision();
+    let surely = condition.surely_holds(&arguments, work, |_, _| ()).expect("little work");
+    let maybe = condition.may_hold(&arguments, work, |_, _| ()).expect("little work");
+    (surely.holds, maybe.holds)
 }
 
 /// A condition of a policy file.

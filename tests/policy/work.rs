@@ -1,0 +1,241 @@
+//! The budget of a decision (SPEC 3.5), of a policy's tests (P16), and of what is made of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callgate::command::policy_file::Findings;
+use callgate::engine::compile::compile;
+use callgate::engine::decide::decide_before;
+use callgate::engine::limits::Now;
+use callgate::engine::line::Side;
+use callgate::engine::mcp::ToolCall;
+use callgate::engine::path::Arguments;
+use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::record::Record;
+use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::work::Work;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Value, json};
+
+/// What a decision may take, and a line with it. The machine may be slow, and nothing is optimised in tests.
+const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60_000 } else { 500 });
+
+/// A call that takes much work.
+struct Costly {
+    why: &'static str,
+    policy: Value,
+    arguments: String,
+    /// It can be decided within the budget.
+    is_decided: bool,
+}
+
+/// A policy that denies the call by each of these conditions.
+fn deny_if(conditions: &[Value]) -> Value {
+    let clauses: Vec<Value> =
+        conditions.iter().map(|condition| json!({ "conditions": [condition] })).collect();
+    json!({ "version": "1", "default": "deny", "tools": { "a": { "deny_if": clauses } } })
+}
+
+fn list_of(element: &str, bytes: usize) -> String {
+    let elements = vec![element; bytes / (element.len() + 1)];
+    format!(r#"{{"x":[{}]}}"#, elements.join(","))
+}
+
+/// A MiB in tests that are not optimised is much.
+const MIB: usize = 1024 * 1024;
+
+fn costly() -> Vec<Costly> {
+    let numbers: Vec<u32> = (100..1100).collect();
+    let thirty: Vec<Value> = (0..30)
+        .map(|nth| json!({ "path": format!("args.x[*].k{nth}"), "op": "eq", "value": 1 }))
+        .collect();
+    let row = |why, policy, arguments, is_decided| Costly { why, policy, arguments, is_decided };
+    vec![
+        row(
+            "`in` with many numbers on many elements",
+            deny_if(&[json!({ "path": "args.x[*]", "op": "in", "value": numbers })]),
+            list_of("9", MIB),
+            true,
+        ),
+        row(
+            "thirty conditions that each go through everything",
+            deny_if(&thirty),
+            list_of(r#"{"a":1}"#, 6 * MIB),
+            false,
+        ),
+        row(
+            "a pattern with many places to look at for each byte",
+            deny_if(&[json!({ "path": "args.x", "op": "regex", "value": "[01]*1[01]{40}2" })]),
+            format!(r#"{{"x":"{}"}}"#, "0110".repeat(MIB / 4)),
+            false,
+        ),
+        row(
+            "a number of a million digits, compared many times",
+            deny_if(&vec![json!({ "path": "args.x", "op": "gt", "value": 7 }); 30]),
+            format!(r#"{{"x":0.{}}}"#, "1".repeat(MIB)),
+            false,
+        ),
+        row(
+            "keys that have to be folded",
+            deny_if(&vec![json!({ "path": "args.x.key", "op": "exists", "value": true }); 30]),
+            format!(
+                r#"{{"x":{{{}}}}}"#,
+                (0..40_000).map(|nth| format!("\"é{nth}\":0")).collect::<Vec<_>>().join(",")
+            ),
+            false,
+        ),
+        row(
+            "many arguments, looked through for each condition",
+            deny_if(&vec![json!({ "path": "args.key", "op": "exists", "value": true }); 60]),
+            format!(
+                "{{{}}}",
+                (0..200_000).map(|nth| format!("\"k{nth}\":0")).collect::<Vec<_>>().join(",")
+            ),
+            false,
+        ),
+        row(
+            "a text that is unescaped for each condition",
+            deny_if(&vec![json!({ "path": "args.x", "op": "contains", "value": "n" }); 60]),
+            format!(r#"{{"x":"{}"}}"#, "\\u0061".repeat(MIB / 6)),
+            false,
+        ),
+    ]
+}
+
+fn call(name: &str, arguments: &str) -> String {
+    let name = Value::from(name);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":{name},"arguments":{arguments}}}}}"#
+    )
+}
+
+fn policy(text: &Value) -> Policy {
+    compile(text.to_string().as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
+}
+
+/// SPEC 3.5: each is decided within the budget or denied, in bounded time, with words that say so; and the next
+/// call is decided as ever.
+#[test]
+fn no_call_takes_more_than_the_budget() {
+    for Costly { why, policy: text, arguments, is_decided } in costly() {
+        let settings = Settings { recording: Recording::Values, ..Settings::default() };
+        let mut session = Session::new(Arc::new(policy(&text)), settings);
+        let line = call("a", &arguments);
+        let before = cpu_time();
+        let step = session.handle(Side::Client, line.as_bytes(), Now::default());
+        let time = cpu_time().checked_sub(before).unwrap();
+        assert!(time < BOUND, "{why}: {time:?}");
+        let Some(Record::Call(record)) = &step.record else { panic!("{why}: no record") };
+        let told = (record.verdict.rule.as_str(), record.verdict.message.as_str());
+        if is_decided {
+            assert_ne!(told.0, "(too costly)", "{why}");
+            continue;
+        }
+        let message = "Tool `a` is denied by policy: checking these arguments would take too much work. Send less in one call.";
+        assert_eq!(told, ("(too costly)", message), "{why}");
+        let next = call("a", r#"{"x":{"key":1},"key":1}"#).replace(r#""id":1"#, r#""id":2"#);
+        let step = session.handle(Side::Client, next.as_bytes(), Now::default());
+        let Some(Record::Call(record)) = &step.record else { panic!("{why}: no record") };
+        assert_ne!(record.verdict.rule, "(too costly)", "{why}");
+    }
+}
+
+/// SPEC 3.5, P14: what is too costly is let out in shadow mode, and denied if a rule is enforced all the same.
+#[test]
+fn shadow_mode_blocks_nothing_that_is_too_costly() {
+    let Costly { policy: mut text, arguments, .. } = costly().remove(1);
+    let line = call("a", &arguments);
+    let goes_out = |text: &Value, shadow: bool| {
+        let settings = Settings { shadow, recording: Recording::Names, ..Settings::default() };
+        let mut session = Session::new(Arc::new(policy(text)), settings);
+        let step = session.handle(Side::Client, line.as_bytes(), Now::default());
+        let Some(Record::Call(record)) = step.record else { panic!("no record") };
+        let rule = record.shadowed.map_or(record.verdict.rule, |shadowed| shadowed.rule);
+        assert_eq!(rule, "(too costly)");
+        matches!(step.action, Action::Forward)
+    };
+    assert!(!goes_out(&text, false));
+    assert!(goes_out(&text, true));
+    text["mode"] = "shadow".into();
+    assert!(goes_out(&text, false));
+    text["tools"]["b"] = json!({ "mode": "enforce" });
+    assert!(!goes_out(&text, false));
+}
+
+/// SPEC 3.5: a long name is matched with as many patterns as the budget allows.
+#[test]
+fn names_and_patterns_share_the_budget() {
+    let patterns: Vec<String> = (0..200).map(|nth| format!("*_word{nth}*_x")).collect();
+    let text = json!({ "version": "1", "default": "allow", "hide": patterns });
+    let policy = policy(&text);
+    let name = "_word".repeat(40_000);
+    let call = ToolCall::of(&name, Arguments::none());
+    let mut work = Work::of_decision();
+    let before = cpu_time();
+    let denial = decide_before(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
+    assert!(cpu_time().checked_sub(before).unwrap() < BOUND);
+    assert_eq!(denial.rule.as_str(), "(too costly)");
+    let short = ToolCall::of("_word7_x", Arguments::none());
+    let denial =
+        decide_before(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
+    assert_eq!(denial.expect_err("a denial").rule.as_str(), "(hidden)");
+    // A server's list is cut within one allowance, and in doubt wholly.
+    let mut session = Session::new(Arc::new(policy), Settings::default());
+    let asked = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
+    let _ = session.handle(Side::Client, asked.as_bytes(), Now::default());
+    let listed = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{{"name":"ok"}},{{"name":"{name}"}}]}}}}"#
+    );
+    let step = session.handle(Side::Server, listed.as_bytes(), Now::default());
+    let Action::Rewrite(line) = step.action else { panic!("{:?}", step.action) };
+    assert_eq!(
+        String::from_utf8(line).unwrap(),
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"ok"}]}}"#
+    );
+}
+
+/// SPEC S3: what is kept of deeply nested arguments takes bounded work.
+#[test]
+fn values_of_deep_arguments_are_recorded_in_bounded_time() {
+    let allow = json!({ "version": "1", "default": "allow" });
+    let settings = Settings { recording: Recording::Values, ..Settings::default() };
+    let mut session = Session::new(Arc::new(policy(&allow)), settings);
+    let deep = format!("{}\"{}\"{}", "[".repeat(500), "\\n".repeat(MIB), "]".repeat(500));
+    let line = call("a", &format!(r#"{{"x":{deep}}}"#));
+    let before = cpu_time();
+    let step = session.handle(Side::Client, line.as_bytes(), Now::default());
+    let time = cpu_time().checked_sub(before).unwrap();
+    assert!(time < BOUND / 4, "{time:?}");
+    assert!(matches!(step.action, Action::Forward), "recording decides nothing");
+}
+
+/// SPEC P16: all tests of a policy together have 2 s of work.
+#[test]
+fn tests_that_take_too_much_work_are_an_error_that_names_the_test() {
+    let findings = |times: u32| {
+        let text = json!({
+            "version": "1",
+            "default": "deny",
+            "tools": { "a": { "require": [{ "conditions": [
+                { "path": "args.x", "op": "regex", "value": "[01]*1[01]{40}2" },
+            ] }] } },
+            "tests": [
+                { "name": "short", "tool": "a", "expect": "deny" },
+                { "name": "long", "tool": "a", "arguments": { "x": "01".repeat(500) }, "times": times, "expect": "deny" },
+            ],
+        });
+        Findings::of(text.to_string().as_bytes())
+    };
+    let few = findings(10);
+    assert!(few.diagnostics.iter().all(|found| !found.message.contains("2 s")), "{few:?}");
+    assert_eq!(few.failed, 0);
+    let many = findings(2_000);
+    let told: Vec<&str> = many.diagnostics.iter().map(|found| found.message.as_str()).collect();
+    assert!(told.contains(&"up to test `long`, the tests take more than 2 s of work"), "{told:?}");
+    assert_eq!(many.failed, 1);
+}
