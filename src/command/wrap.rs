@@ -106,7 +106,7 @@ fn start(
     }
     let path = args.policy.clone();
     let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
-    let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load, tell)
+    let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load_unless, tell)
         .context("failed to watch the policy")?;
     let settings =
         relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };

@@ -293,6 +293,12 @@ impl Relay {
                 let error = error.context("changes of the policy are seen at calls only");
                 self.books.notices.say(Verbosity::Normal, &prose(&error));
             }
+            Found::Slow => {
+                let slow = format!(
+                    "policy `{path}` takes over 1 s to compile; calls go on under the last good policy"
+                );
+                self.books.notices.say(Verbosity::Normal, &slow);
+            }
             Found::Nothing => {}
         }
     }

@@ -6,10 +6,13 @@
 //!   the loop ── "look!" ──►  └─────────────┘
 //! ```
 //!
-//! The watcher is a thread: it reads and compiles, so that the loop never waits for a file. Events come from every
+//! The watcher is a thread: it looks and reads, so that the loop never waits for a file. Events come from every
 //! directory in which a step of the path can be exchanged. They may be missing, as on network mounts: so when the
 //! client speaks the loop asks now and then, and the client waits for the answer. Mostly that is no more than a look
 //! at the file's [`Stamp`].
+//!
+//! A file that has changed is compiled on a thread of its own, one at a time. While it is, the watcher goes on: a
+//! newer version ends the compiling of the older one, and a client that waits does so for [`PATIENCE`] at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -19,8 +22,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -36,11 +41,14 @@ const BURST: Duration = Duration::from_millis(100);
 const DOUBT: Duration = Duration::from_millis(200);
 /// A start is not slowed down by the watch: it is set up so much later, and what has changed since is found then.
 const HEAD_START: Duration = Duration::from_millis(50);
+/// So long a client waits for a policy that is being compiled; then the one in force goes on (SPEC W7).
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// How the content of the file at a path becomes what is wanted of it, or an error for people.
-pub type Load<T> = fn(&Path, &[u8]) -> anyhow::Result<T>;
+/// How the content of the file at a path becomes what is wanted of it, or an error for people. It asks now and then
+/// whether the content is stale; then nobody waits for what comes of it.
+pub type Load<T> = fn(&Path, &[u8], &dyn Fn() -> bool) -> anyhow::Result<T>;
 
 /// What a look has found.
 #[derive(Debug)]
@@ -51,6 +59,9 @@ pub enum Found<T> {
     Rejected(anyhow::Error),
     /// No events will come: changes are seen only when the client speaks.
     Blind(anyhow::Error),
+    /// The file has changed, and it takes over a second to make anything of it; the version before it stays in
+    /// force until then.
+    Slow,
     /// Nothing that has not been told.
     Nothing,
 }
@@ -60,6 +71,8 @@ pub enum Found<T> {
 enum Look {
     Event,
     Asked,
+    /// What was being compiled has come to an end.
+    Compiled,
 }
 
 /// What the watcher has to say.
@@ -101,6 +114,9 @@ impl Watch {
             load,
             content,
             stamp: None,
+            compiling: None,
+            next: None,
+            owes: false,
             told: None,
             bad_since: None,
             events: Events { looks: looks.clone(), noticed: Arc::default() },
@@ -151,6 +167,12 @@ struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
     content: Vec<u8>,
     /// The file's stamp when it was read last, unless it was so young that it says nothing.
     stamp: Option<Stamp>,
+    /// What is being compiled.
+    compiling: Option<Compiling<T>>,
+    /// What is to be compiled after that: a newer version.
+    next: Option<Vec<u8>>,
+    /// The loop has asked and has had no answer.
+    owes: bool,
     /// The error that was told last, unless a good version came after it.
     told: Option<String>,
     /// When the file was first found bad, unless it was told or became good.
@@ -160,6 +182,18 @@ struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
     tell: F,
 }
 
+/// A version of the file that is being compiled.
+struct Compiling<T> {
+    content: Arc<Vec<u8>>,
+    /// Set once there is a newer version.
+    is_stale: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<T>>,
+    /// When the client has waited for long enough.
+    patience_ends: Instant,
+    /// It has been said that this takes long.
+    is_slow: bool,
+}
+
 /// What can be seen of the file's surroundings.
 enum Sight {
     NotYet,
@@ -167,63 +201,176 @@ enum Sight {
     Blind,
 }
 
-impl<T, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
+impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     fn run(mut self, wanted: &Receiver<Look>) {
         let mut due = Some(after(Instant::now(), HEAD_START));
         let mut burst_ends = None;
         loop {
-            let wait = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let wake = [due, self.patience_ends()].into_iter().flatten().min();
+            let wait = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
             let look = match wait {
                 Some(wait) => wanted.recv_timeout(wait),
                 None => wanted.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            if look == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
             let now = Instant::now();
-            if look == Ok(Look::Event) {
-                self.events.noticed.store(false, Ordering::Release);
-                let end = *burst_ends.get_or_insert(after(now, BURST));
-                due = Some(after(now, QUIET).min(end));
-                continue;
-            }
-            let stamp = Stamp::of(&self.path);
-            let asked = look == Ok(Look::Asked);
-            if asked && stamp.is_some() && stamp == self.stamp {
-                (self.tell)(Finding { found: Found::Nothing, asked });
-                continue;
-            }
-            burst_ends = None;
-            self.keep_in_sight();
-            self.stamp = stamp.filter(|stamp| !stamp.is_young());
-            let (found, again) = self.look(stamp, now);
-            due = again;
-            if !(self.tell)(Finding { found, asked }) {
+            let goes_on = match look {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Look::Event) => {
+                    self.events.noticed.store(false, Ordering::Release);
+                    let end = *burst_ends.get_or_insert(after(now, BURST));
+                    due = Some(after(now, QUIET).min(end));
+                    true
+                }
+                Ok(Look::Compiled) => {
+                    let (found, again) = self.take_compiled(now);
+                    due = due.or(again);
+                    self.tell(found, now)
+                }
+                Ok(Look::Asked) if self.is_unchanged() => {
+                    self.owes = true;
+                    true
+                }
+                Err(RecvTimeoutError::Timeout) if due.is_none_or(|due| now < due) => {
+                    self.lose_patience(now)
+                }
+                Ok(Look::Asked) | Err(RecvTimeoutError::Timeout) => {
+                    self.owes |= look == Ok(Look::Asked);
+                    burst_ends = None;
+                    self.keep_in_sight();
+                    let (found, again) = self.look(now);
+                    due = again;
+                    self.tell(found, now)
+                }
+            };
+            if !goes_on || !self.tell(Found::Nothing, now) {
                 return;
             }
         }
     }
 
-    /// Reads the file. Returns what is to be said, and when to look again by ourselves.
-    fn look(&mut self, stamp: Option<Stamp>, now: Instant) -> (Found<T>, Option<Instant>) {
+    /// True if the file is the one that was read last.
+    fn is_unchanged(&self) -> bool {
+        let stamp = Stamp::of(&self.path);
+        stamp.is_some() && stamp == self.stamp
+    }
+
+    /// Says what was found, and lets the client go on unless it waits for more. False if nobody listens.
+    fn tell(&mut self, found: Found<T>, now: Instant) -> bool {
+        let waits = self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
+        let asked = self.owes && (!waits || matches!(found, Found::New(_)));
+        if !asked && matches!(found, Found::Nothing) {
+            return true;
+        }
+        self.owes &= !asked;
+        (self.tell)(Finding { found, asked })
+    }
+
+    /// When it is to be said that compiling takes long.
+    fn patience_ends(&self) -> Option<Instant> {
+        let compiling = self.compiling.as_ref().filter(|compiling| !compiling.is_slow)?;
+        Some(compiling.patience_ends)
+    }
+
+    fn lose_patience(&mut self, now: Instant) -> bool {
+        let Some(compiling) = self.compiling.as_mut().filter(|compiling| !compiling.is_slow) else {
+            return true;
+        };
+        if now < compiling.patience_ends {
+            return true;
+        }
+        compiling.is_slow = true;
+        self.tell(Found::Slow, now)
+    }
+
+    /// Reads the file, and has it compiled if it has changed. Returns what is to be said now, and when to look again
+    /// by ourselves.
+    fn look(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+        let stamp = Stamp::of(&self.path);
+        self.stamp = stamp.filter(|stamp| !stamp.is_young());
         let read = file::read(self.what, &self.path);
         if Stamp::of(&self.path) != stamp {
             // It was written while it was read.
             return (Found::Nothing, Some(after(now, QUIET)));
         }
-        if self.told.is_none() && read.as_ref().is_ok_and(|read| *read == self.content) {
+        let content = match read {
+            Ok(content) => content,
+            Err(error) => {
+                self.end_compiling();
+                return self.doubt(error, now);
+            }
+        };
+        if self.told.is_none() && content == self.content {
+            self.end_compiling();
             self.bad_since = None;
             return (Found::Nothing, None);
         }
-        let loaded = read.and_then(|read| Ok(((self.load)(&self.path, &read)?, read)));
+        let current = self.compiling.as_ref().filter(|_| self.next.is_none());
+        if current.is_some_and(|compiling| {
+            !compiling.is_stale.load(Ordering::Relaxed) && *compiling.content == content
+        }) {
+            return (Found::Nothing, None);
+        }
+        self.end_compiling();
+        self.next = Some(content);
+        self.compile_next(now)
+    }
+
+    /// What is being compiled is out of date.
+    fn end_compiling(&mut self) {
+        self.next = None;
+        if let Some(compiling) = &self.compiling {
+            compiling.is_stale.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Begins to compile what waits for it, unless something else is being compiled: it will be soon.
+    fn compile_next(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+        if self.compiling.is_some() {
+            return (Found::Nothing, None);
+        }
+        let Some(content) = self.next.take() else { return (Found::Nothing, None) };
+        let content = Arc::new(content);
+        let is_stale = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new().name("compile".to_owned()).spawn({
+            let (path, load, looks) = (self.path.clone(), self.load, self.events.looks.clone());
+            let (content, is_stale) = (Arc::clone(&content), Arc::clone(&is_stale));
+            move || {
+                let loaded = load(&path, &content, &|| is_stale.load(Ordering::Relaxed));
+                // Nobody listens: the session is over.
+                let _ = looks.send(Look::Compiled);
+                loaded
+            }
+        });
+        match thread {
+            Ok(thread) => {
+                let patience_ends = after(now, PATIENCE);
+                let compiling =
+                    Compiling { content, is_stale, thread, patience_ends, is_slow: false };
+                self.compiling = Some(compiling);
+                (Found::Nothing, None)
+            }
+            Err(error) => self.doubt(anyhow::Error::new(error), now),
+        }
+    }
+
+    /// Takes what was compiled, unless it is out of date. Returns as [`Watcher::look`] does.
+    fn take_compiled(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+        let Some(compiling) = self.compiling.take() else { return (Found::Nothing, None) };
+        let Compiling { content, is_stale, thread, .. } = compiling;
+        // It has nothing more to do.
+        let loaded = thread.join();
+        if is_stale.load(Ordering::Relaxed) {
+            return self.compile_next(now);
+        }
         match loaded {
-            Ok((loaded, content)) => {
-                self.content = content;
+            Ok(Ok(loaded)) => {
+                self.content = Arc::unwrap_or_clone(content);
                 self.told = None;
                 self.bad_since = None;
                 (Found::New(loaded), None)
             }
-            Err(error) => self.doubt(error, now),
+            Ok(Err(error)) => self.doubt(error, now),
+            Err(_) => self.doubt(anyhow!("its compiling has broken off"), now),
         }
     }
 

@@ -17,6 +17,7 @@ mod child;
 mod client_frames;
 mod clients;
 mod command_line;
+mod costly;
 mod death;
 mod denials;
 mod descriptors;
