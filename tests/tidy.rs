@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 44] = [
+const ENGINE: [(&str, &[&str]); 45] = [
     ("answer", &["frame"]),
     ("class", &[]),
     ("classify", &["class", "name", "words"]),
@@ -33,7 +33,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
         &[
             "condition",
             "decimal",
-            "frame",
+            "denial",
             "limits",
             "mcp",
             "path",
@@ -44,6 +44,7 @@ const ENGINE: [(&str, &[&str]); 44] = [
         ],
     ),
     ("decimal", &[]),
+    ("denial", &["frame", "policy"]),
     ("excerpt", &["path", "value", "work"]),
     ("example", &["decide", "explain", "limits", "mcp", "path", "policy", "work"]),
     ("extend", &["json", "proposal", "value"]),
