@@ -175,12 +175,12 @@ fn clause_json(clause: &ClauseLook) -> Value {
                 Truth::Fails => "fails",
                 Truth::Absent | Truth::Unknown(_) => "unknown",
             };
-            json!({
-                "found": sighting.value,
-                "doubtful": sighting.doubtful,
-                "why": sighting.why,
-                "came_to": came_to,
-            })
+            let mut json =
+                json!({ "found": sighting.value, "doubtful": sighting.doubtful, "came_to": came_to });
+            if let (Some(json), Some(why)) = (json.as_object_mut(), &sighting.why) {
+                json.insert("why".to_owned(), why.as_str().into());
+            }
+            json
         });
         json!({
             "condition": look.condition,

@@ -4,6 +4,7 @@
 pub mod session;
 
 pub mod decide;
+pub mod denial;
 pub mod limits;
 pub mod policy;
 

@@ -152,26 +152,27 @@ fn automaton(hir: &Hir, allowance: &mut Allowance) -> Option<dense::DFA<Vec<u32>
         .dfa_size_limit(Some(AUTOMATON_BYTES))
         .determinize_size_limit(Some(AUTOMATON_BYTES / 4));
     let built = dense::Builder::new().configure(config).build_from_nfa(&nfa).ok();
-    let spent = built.as_ref().map_or(most, |automaton| steps(automaton.memory_usage()) * 4);
+    let spent =
+        built.as_ref().map_or(most, |automaton| steps(automaton.memory_usage()).saturating_mul(4));
     allowance.work.take(spent.min(most)).ok()?;
     built
 }
 
 /// How many places in a pattern may be reached at once, at most. A search looks at each of them for each byte.
 fn width(hir: &Hir) -> u64 {
-    /// The longest character in UTF-8.
-    const CHARACTER: u64 = 4;
     let sum = |parts: &[Hir]| {
         parts.iter().fold(0_u64, |sum, part| sum.saturating_add(width(part)).saturating_add(1))
     };
     match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => 1,
+        HirKind::Empty | HirKind::Look(_) | HirKind::Class(Class::Bytes(_)) => 1,
         HirKind::Literal(literal) => steps(literal.0.len()),
-        HirKind::Class(Class::Unicode(_)) => CHARACTER,
-        HirKind::Class(Class::Bytes(_)) => 1,
+        // Each byte of a character is a place of its own.
+        HirKind::Class(Class::Unicode(class)) => steps(class.maximum_len().unwrap_or(1)),
         HirKind::Repetition(repetition) => {
-            let times = u64::from(repetition.max.unwrap_or(repetition.min).max(1));
-            width(&repetition.sub).saturating_add(1).saturating_mul(times).saturating_add(1)
+            let most = repetition.max.unwrap_or(repetition.min).max(1);
+            // What may be left out is a place to choose at.
+            let optional = u64::from(most.saturating_sub(repetition.min)).saturating_add(1);
+            width(&repetition.sub).saturating_mul(u64::from(most)).saturating_add(optional)
         }
         HirKind::Capture(capture) => width(&capture.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => sum(parts),

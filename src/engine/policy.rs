@@ -350,14 +350,6 @@ impl Tools {
         &self.rules
     }
 
-    /// The rule of the entry that is written like this.
-    #[must_use]
-    pub fn rule_of(&self, name: &str) -> Option<&Rule> {
-        let wild = || self.wild.iter().find(|(pattern, _)| pattern.as_str() == name);
-        let place = self.exact.get(name).copied().or_else(|| wild().map(|(_, place)| *place))?;
-        self.rules.get(place)
-    }
-
     /// All entries in file order: each name or pattern, with its rule.
     #[must_use]
     pub fn in_file_order(&self) -> Vec<(NamePattern, &Rule)> {

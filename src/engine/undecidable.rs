@@ -57,7 +57,7 @@ impl Types {
         let mut set = 0;
         let mut rest = types;
         while let [first, behind @ ..] = rest {
-            set |= 1 << *first as u8;
+            set |= first.bit();
             rest = behind;
         }
         Types(set)
@@ -72,7 +72,7 @@ impl Types {
     /// True if `of` is one of them.
     #[must_use]
     pub fn has(self, of: Type) -> bool {
-        self.0 & 1 << of as u8 != 0
+        self.0 & of.bit() != 0
     }
 }
 
@@ -122,21 +122,6 @@ impl Undecidable {
             Undecidable::BeyondDouble => {
                 format!("`{place}` holds a number that a double cannot hold")
             }
-        }
-    }
-
-    /// The word for programs.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        match self {
-            Undecidable::Type { .. } => "type",
-            Undecidable::NoElement(_) => "no_element",
-            Undecidable::Step { .. } => "step",
-            Undecidable::OtherCase { .. } => "other_case",
-            Undecidable::TwoCases { .. } => "two_cases",
-            Undecidable::Proto { .. } => "proto",
-            Undecidable::Surrogate => "lone_surrogate",
-            Undecidable::BeyondDouble => "beyond_double",
         }
     }
 }

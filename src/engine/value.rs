@@ -34,7 +34,6 @@ pub enum Kind<'a> {
 
 /// The types of JSON values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Type {
     /// `null`
     Null,
@@ -54,6 +53,18 @@ impl Type {
     /// All of them.
     pub const ALL: [Type; 6] =
         [Type::Null, Type::Bool, Type::Number, Type::String, Type::Array, Type::Object];
+
+    /// A bit of its own.
+    pub(super) const fn bit(self) -> u8 {
+        match self {
+            Type::Null => 1,
+            Type::Bool => 2,
+            Type::Number => 4,
+            Type::String => 8,
+            Type::Array => 16,
+            Type::Object => 32,
+        }
+    }
 
     /// The type for people, with its article.
     #[must_use]

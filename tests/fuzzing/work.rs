@@ -60,13 +60,10 @@ fn many(arguments: &str, times: u8) -> String {
         let (key, value) = (member.key.raw(), member.value.text());
         let most = MAX_BYTES / 4 / (value.len() + 1);
         let times = (1_usize << (times % 20)).min(most).max(1);
-        match member.value.as_str() {
-            Some(text) => format!("\"{key}\":\"{}\"", text.raw().repeat(times)),
-            None => {
-                let values = vec![value; times];
-                format!("\"{key}\":[{}]", values.join(","))
-            }
+        if let Some(text) = member.value.as_str() {
+            return format!("\"{key}\":\"{}\"", text.raw().repeat(times));
         }
+        format!("\"{key}\":[{}]", vec![value; times].join(","))
     });
     format!("{{{}}}", members.take(4).collect::<Vec<_>>().join(","))
 }

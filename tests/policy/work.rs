@@ -129,7 +129,6 @@ fn no_call_takes_more_than_the_budget() {
         let before = cpu_time();
         let step = session.handle(Side::Client, line.as_bytes(), Now::default());
         let time = cpu_time().checked_sub(before).unwrap();
-        println!("{time:>12?} {why}");
         assert!(time < BOUND, "{why}: {time:?}");
         let Some(Record::Call(record)) = &step.record else { panic!("{why}: no record") };
         let told = (record.verdict.rule.as_str(), record.verdict.message.as_str());
