@@ -221,7 +221,16 @@ impl Client {
                 let session = self.meets(&bench, script, Some(policy));
                 let who = format!("{who} behind {policy}");
                 is_the_same(&session.seen, expected, &who);
-                let late = session.goodbye.saturating_sub(goodbye);
+                let mut late = session.goodbye.saturating_sub(goodbye);
+                // A busy machine delays the one or the other; what callgate adds, it adds each time.
+                for _ in 0..2 {
+                    if late < GOODBYE {
+                        break;
+                    }
+                    let direct = self.meets(&bench, script, None).goodbye;
+                    let again = self.meets(&bench, script, Some(policy)).goodbye;
+                    late = late.min(again.saturating_sub(direct));
+                }
                 assert!(late < GOODBYE, "{who}: gone {late:?} later than without callgate");
             };
             if revision == Some(LEGACY) {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before the test fails and its processes are killed: much longer than anything takes on a
 /// machine that is busy with a build, where a second's work may take ten.
@@ -169,11 +169,17 @@ impl Process {
         rustix::process::kill_process(pid.unwrap(), signal).unwrap();
     }
 
-    /// Everything up to the end of a stream.
+    /// Everything up to the end of a stream. One that never ends is given up though it never pauses.
     fn rest_of(&self, stream: &Receiver<Vec<u8>>, name: &str) -> Vec<u8> {
         let mut rest = Vec::new();
+        let begun = Instant::now();
         loop {
             match stream.recv_timeout(self.patience) {
+                Ok(_) if begun.elapsed() > 4 * self.patience => panic!(
+                    "{name} is still written after {:?}; {}",
+                    begun.elapsed(),
+                    self.complaints()
+                ),
                 Ok(line) => rest.extend(line),
                 Err(RecvTimeoutError::Disconnected) => return rest,
                 Err(RecvTimeoutError::Timeout) => panic!(

@@ -1,6 +1,6 @@
 //! `callgate status` beside sessions that run (SPEC S2, S3): who is listed, what is counted, what is given back.
 
-use super::gate::{Gate, Wrap, call, callgate, ok};
+use super::gate::{Gate, Wrap, call, callgate, launched, ok};
 use super::process::{End, Process};
 use super::streams::Streams;
 use rusqlite::Connection;
@@ -325,6 +325,8 @@ fn a_watch_ends_quietly() {
     let watch = |streams, words: &[&str]| {
         let mut command = callgate(gate.dir());
         command.current_dir(gate.dir()).args(["status", "--watch", "--state", "state"]).args(words);
+        // It would heed no interrupt if the tests themselves are run in the background of a script.
+        let mut command = launched(command, &["env", "--default-signal"].map(Into::into));
         Process::spawn_on(&mut command, streams, Stdio::piped())
     };
     let mut read = watch(Streams::pipes(), &["--format", "json"]);
@@ -351,7 +353,8 @@ fn a_watch_in_a_terminal_gives_it_back() {
     gate.serves(1);
     let mut command = std::process::Command::new("setsid");
     command.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
-    command.env("TERM", "xterm").env("NO_COLOR", "1").args(["-c", "sh", "-c"]);
+    command.env("TERM", "xterm").env("NO_COLOR", "1").args(["-c", "env"]);
+    command.args(["--default-signal", "sh", "-c"]);
     command.arg("trap : INT; \"$CALLGATE\" status --watch --state state; echo \"ended: $?\"");
     let terminal = Streams::terminal().showing_all();
     let mut watch = Process::spawn_on(&mut command, terminal, Stdio::piped());
