@@ -17,11 +17,11 @@ pub struct CheckArgs {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
 
-    /// End with 1 if there is a warning
+    /// Exit with 1 if there is a warning
     #[arg(long)]
     pub deny_warnings: bool,
 
-    /// How to print what was found
+    /// How to print the result
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
 }

@@ -21,43 +21,43 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
     pub policy: PathBuf,
 
-    /// The tool that is called
+    /// The tool to call
     #[arg(value_name = "TOOL", required_unless_present = "matrix")]
     pub tool: Option<String>,
 
-    /// The call's arguments: a JSON object
+    /// Its arguments, as a JSON object
     #[arg(value_name = "ARGUMENTS", default_value = "{}")]
     pub arguments: String,
 
-    /// Put the policy beside all tools that a server lists: in this recorded session, or when it is asked
+    /// Show what the policy makes of every tool of a server: of a recorded session, or of COMMAND
     #[arg(long, value_name = "SESSION", num_args = 0..=1, conflicts_with = "tool")]
     pub matrix: Option<Option<PathBuf>>,
 
-    /// The server to ask for its tools: its command and arguments
+    /// The server's command and its arguments; it is asked for its tools
     #[arg(value_name = "COMMAND", last = true, requires = "matrix")]
     pub command: Vec<OsString>,
 
-    /// How long the server has for each answer
+    /// How long the server may take for each answer
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = parse_seconds)]
     pub timeout: Duration,
 
-    /// Count on from what this server's counters hold now; without it, and without `--state`, they are fresh
+    /// Start from this server's current counters [default: counters at zero, unless `--state` is given]
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
 
-    /// The identity whose counters these are
+    /// The grant whose counters to use
     #[arg(long, value_name = "NAME", env = "CALLGATE_GRANT", default_value = "default")]
     pub grant: String,
 
-    /// Where they are kept: a directory, or `redis://…` [default: as for `wrap`]
+    /// Where the counters are: a directory, or `redis://…` [default: as for `wrap`]
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
     pub state: Option<State>,
 
-    /// Explain it as with `wrap --shadow`
+    /// Decide as `wrap --shadow` does
     #[arg(long)]
     pub shadow: bool,
 
-    /// How to print it
+    /// How to print the result
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
 }

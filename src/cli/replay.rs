@@ -16,23 +16,23 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY")]
     pub policy: PathBuf,
 
-    /// Show only the calls that this policy decides otherwise
+    /// Show only the calls that this policy decides differently
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
 
-    /// End with 1 if a call is not allowed, or decided otherwise than by `--against`
+    /// Exit with 1 if a call is not allowed, or is decided differently than by `--against`
     #[arg(long, value_name = "WHAT", value_enum)]
     pub fail_on: Option<FailOn>,
 
-    /// Decide it as with `wrap --shadow`
+    /// Decide as `wrap --shadow` does
     #[arg(long)]
     pub shadow: bool,
 
-    /// How the result is printed
+    /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// The recording: of `wrap --record`, or a client's own lines; `-` is stdin
+    /// A recording made by `wrap --record`, or the lines of a client; `-` is stdin
     #[arg(value_name = "SESSION", default_value = "-")]
     pub session: PathBuf,
 }
@@ -42,6 +42,6 @@ pub struct ReplayArgs {
 pub enum FailOn {
     /// A call is not allowed
     Deny,
-    /// A call is decided otherwise than by `--against`
+    /// A call is decided differently than by `--against`
     Change,
 }

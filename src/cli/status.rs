@@ -15,7 +15,7 @@ use super::{Format, StateArgs};
     after_help = "Example: callgate status --watch"
 )]
 pub struct StatusArgs {
-    /// What to do in place of showing it.
+    /// What to do instead of showing it.
     #[command(subcommand)]
     pub verb: Option<StatusVerb>,
 
@@ -24,10 +24,10 @@ pub struct StatusArgs {
     pub view: ViewArgs,
 }
 
-/// What can be done with the state beside showing it.
+/// What can be done with the state besides showing it.
 #[derive(Debug, Subcommand)]
 pub enum StatusVerb {
-    /// Give the quota of a counter back
+    /// Reset a counter to zero
     Reset(ResetArgs),
 }
 
@@ -38,7 +38,7 @@ pub struct ViewArgs {
     #[command(flatten)]
     pub whose: WhoseArgs,
 
-    /// Show it again each second
+    /// Show it again every second, until Ctrl-C
     #[arg(short, long)]
     pub watch: bool,
 }
@@ -59,11 +59,11 @@ pub struct ResetArgs {
 /// What is meant of all that is kept, and how it is printed.
 #[derive(Debug, Args)]
 pub struct WhoseArgs {
-    /// Only what belongs to this server
+    /// Only this server
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
 
-    /// Only what belongs to this grant
+    /// Only this grant
     #[arg(long, value_name = "NAME")]
     pub grant: Option<String>,
 
@@ -71,11 +71,11 @@ pub struct WhoseArgs {
     #[command(flatten)]
     pub state: StateArgs,
 
-    /// An audit log that lies elsewhere, as it is said to `wrap`
+    /// An audit log in another place, as given to `wrap`
     #[arg(long, value_name = "FILE")]
     pub audit: Vec<PathBuf>,
 
-    /// For people or for programs
+    /// How to print the result
     #[arg(long, value_enum, default_value = "text", hide_possible_values = false)]
     pub format: Format,
 }
