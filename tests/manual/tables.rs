@@ -1,49 +1,90 @@
-//! The tables of the page name every option, field and operator that there is, and no other.
+//! The tables of the manual name every option, field and operator that there is, and no other.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
+use callgate::cli::Cli;
 use callgate::command::schema::POLICY_SCHEMA;
 use callgate::engine::compile::compile;
+use clap::{Arg, CommandFactory as _};
 use regex::Regex;
 use serde_json::Value;
 
 use super::page::{Page, quoted};
 
-/// The options of `callgate wrap`, as `-h` prints them.
+/// The options of each verb, with their values, variables and defaults. Those of `log verify` and `status reset` stand
+/// on the page of their verb, which says which of the others they take.
 #[test]
-fn every_option_is_in_the_table() {
-    let help = Command::new(env!("CARGO_BIN_EXE_callgate")).args(["wrap", "-h"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
-    let line = Regex::new(r"(?m)^ +(?:(-\w), )?(--[\w-]+)(?: <(\w+)>)? +(.*)$").unwrap();
-    let fact = |text: &str, name: &str| {
-        let fact = Regex::new(&format!(r"\[{name}: (\w+)=?\]")).unwrap();
-        fact.captures(text).map_or(String::new(), |found| format!("`{}`", &found[1]))
-    };
-    let told: BTreeSet<[String; 3]> = line
-        .captures_iter(&help)
-        .map(|option| {
-            let short =
-                option.get(1).map_or(String::new(), |name| format!("`{}`, ", name.as_str()));
-            let value = option.get(3).map_or(String::new(), |name| format!(" {}", name.as_str()));
-            let name = format!("{short}`{}{value}`", &option[2]);
-            [name, fact(&option[4], "env"), fact(&option[4], "default")]
-        })
-        .collect();
-    assert!(told.len() >= 8, "{help}");
-    let page = Page::read();
-    let rows = page.table("## Command", "option | environment | default |");
-    let said = rows.iter().map(|row| {
-        // What is no default in backticks is a word for people: `off`, `required`.
-        let default = if row[2].starts_with('`') { row[2] } else { "" };
-        [row[0], row[1], default].map(str::to_owned)
-    });
-    assert_eq!(said.collect::<BTreeSet<_>>(), told);
+fn every_option_of_every_verb_is_in_its_table() {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut count = 0;
+    for verb in cli.get_subcommands() {
+        let page = Page::topic(verb.get_name());
+        let rows = page.table("option | default | meaning");
+        let said: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+        let options: Vec<&Arg> =
+            verb.get_arguments().filter(|option| option.get_long().is_some()).collect();
+        let told: BTreeSet<String> = options.iter().map(|option| name_of(option)).collect();
+        assert_eq!(
+            said.iter().map(ToString::to_string).collect::<BTreeSet<_>>(),
+            told,
+            "{}",
+            page.path
+        );
+        for option in options {
+            let name = name_of(option);
+            let row = rows.iter().find(|row| row[0] == name).unwrap();
+            let variable = option.get_env().map(|variable| variable.to_string_lossy());
+            let named = variable.is_none_or(|name| row[2].contains(&format!("`{name}`")));
+            assert!(
+                named && (option.get_env().is_some() || !row[2].contains("`CALLGATE_")),
+                "{row:?}"
+            );
+            let default =
+                option.get_default_values().first().filter(|_| !option.is_hide_default_value_set());
+            let default = default
+                .filter(|_| takes_value(option))
+                .map(|value| format!("`{}`", value.display()));
+            // What is no default in backticks is a word for people: `off`, `required`.
+            let shown = (row[1].starts_with('`') && row[1].matches('`').count() == 2)
+                .then(|| row[1].to_owned());
+            assert_eq!(shown, default, "{name} of {}", page.path);
+            count += 1;
+        }
+        for below in verb.get_subcommands() {
+            let own = below.get_arguments().filter(|option| option.get_long().is_some());
+            for option in own {
+                assert!(
+                    page.text().contains(&format!("`--{}", option.get_long().unwrap())),
+                    "{}",
+                    page.path
+                );
+            }
+        }
+    }
+    assert!(count >= 60, "only {count} options");
+}
+
+/// An option as a table names it: `` `-o`, `--output FILE` ``.
+fn name_of(option: &Arg) -> String {
+    let short = option.get_short().map_or(String::new(), |short| format!("`-{short}`, "));
+    let value = if takes_value(option) { format!(" {}", value_of(option)) } else { String::new() };
+    format!("{short}`--{}{value}`", option.get_long().unwrap())
+}
+
+fn takes_value(option: &Arg) -> bool {
+    option.get_action().takes_values()
+}
+
+fn value_of(option: &Arg) -> String {
+    let names = option.get_value_names().unwrap_or_default();
+    let many = option.get_num_args().is_some_and(|count| count.max_values() > 1);
+    format!("{}{}", names[0], if many { "..." } else { "" })
 }
 
 /// The first cells of a table: names in backticks.
-fn names<'p>(page: &'p Page, heading: &str, titles: &str) -> BTreeSet<&'p str> {
-    page.table(heading, titles).iter().flat_map(|row| quoted(row[0])).collect()
+fn names<'p>(page: &'p Page, titles: &str) -> BTreeSet<&'p str> {
+    page.table(titles).iter().flat_map(|row| quoted(row[0])).collect()
 }
 
 /// The events of the audit log with their fields, as the code that writes them names them.
@@ -52,8 +93,8 @@ fn every_event_of_the_log_is_in_the_table() {
     let code = std::fs::read_to_string(super::root().join("src/shell/audit/lines.rs")).unwrap();
     let (_, code) = code.split_once("pub enum Event<'a> {\n").unwrap();
     let (code, _) = code.split_once("\n}\n").unwrap();
-    let page = Page::read();
-    let rows = page.table("### What is on record", "event | its own fields");
+    let page = Page::topic("audit-log");
+    let rows = page.table("event | its own fields");
     let name = Regex::new(r"^    (\w+) \{$|^        (\w+): ").unwrap();
     let humps = Regex::new("([a-z])([A-Z])").unwrap();
     let mut count = 0;
@@ -99,28 +140,27 @@ fn names_in_schema<'s>(schema: &'s Value, pointer: &str) -> BTreeSet<&'s str> {
 /// SPEC P1: the compiler knows these fields and operators, and no others.
 #[test]
 fn every_field_and_operator_is_in_its_table() {
-    let page = Page::read();
     let schema: Value = serde_json::from_str(POLICY_SCHEMA).unwrap();
     let document = |rest: &str| format!(r#"{{"version":"1","default":"deny",{rest}}}"#);
     let rule = |rest: &str| document(&format!(r#""tools":{{"t":{{{rest}}}}}"#));
     let limit = r#""counter":"c","max":1"#;
-    for (heading, titles, policy, in_schema) in [
-        ("### The document", "field | meaning", document(r#""0":0"#), "/properties"),
-        ("### Rules", "field | meaning", rule(r#""0":0"#), "/$defs/rule/properties"),
+    for (topic, titles, policy, in_schema) in [
+        ("document", "field | meaning", document(r#""0":0"#), "/properties"),
+        ("rules", "field | meaning", rule(r#""0":0"#), "/$defs/rule/properties"),
         (
-            "### Limits",
+            "limits",
             "field | default | meaning",
             rule(&format!(r#""limits":[{{{limit},"window":1,"0":0}}]"#)),
             "/$defs/limit/properties",
         ),
         (
-            "### Tests",
+            "tests",
             "field | default | meaning",
             document(r#""tests":[{"name":"n","tool":"t","expect":"allow","0":0}]"#),
             "/$defs/test/properties",
         ),
         (
-            "### Conditions",
+            "operators",
             "operator | value | holds if what is found",
             rule(r#""require":[{"conditions":[{"path":"args","op":"0","value":0}]}]"#),
             "/$defs/condition/properties/op/oneOf",
@@ -128,11 +168,13 @@ fn every_field_and_operator_is_in_its_table() {
     ] {
         let offered = offered(&policy);
         let offered: BTreeSet<&str> = offered.iter().map(String::as_str).collect();
-        assert_eq!(names(&page, heading, titles), offered, "{heading}");
+        let page = Page::topic(topic);
+        assert_eq!(names(&page, titles), offered, "{topic}");
         assert_eq!(names_in_schema(&schema, in_schema), offered, "{in_schema} of the schema");
     }
     let windows = offered(&rule(&format!(r#""limits":[{{{limit},"window":"0"}}]"#)));
-    let rows = page.table("### Limits", "field | default | meaning");
+    let page = Page::topic("limits");
+    let rows = page.table("field | default | meaning");
     let row = rows.iter().find(|row| row[0] == "`window`").unwrap();
     for window in windows {
         assert!(row[2].contains(&format!(r#"`"{window}"`"#)), "{window}");
