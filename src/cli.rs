@@ -57,7 +57,7 @@ Get help:
 Options:
 {options}
 
-`callgate VERB --help` lists the options of a verb; `callgate help` shows the manual.{after-help}
+`callgate VERB --help` lists a verb's options, `callgate help` the manual's pages.{after-help}
 ";
 
 /// Run MCP servers behind a policy.

@@ -13,6 +13,8 @@ use super::state::{State, parse_state};
 /// Options of `callgate explain`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Explain how a policy decides a call",
+    long_about = "Explain how a policy decides a call\n\nDecide one call of TOOL, and print each step: the entries that match, each condition with the value it found, each limit with what it holds. Nothing is charged. With --matrix, show what becomes of every tool of a server.",
     override_usage = "callgate explain --policy FILE [OPTIONS] TOOL [ARGUMENTS]\n       callgate explain --policy FILE [OPTIONS] --matrix SESSION\n       callgate explain --policy FILE [OPTIONS] --matrix -- COMMAND [ARGS]...",
     after_help = "Examples:\n  callgate explain --policy policy.json create_refund '{\"amount\": 150}'\n  callgate explain --policy policy.json --server images image_generate\n  callgate explain --policy policy.json --matrix session.jsonl\n  callgate explain --policy policy.json --matrix -- npx -y @modelcontextprotocol/server-everything"
 )]

@@ -10,6 +10,8 @@ use crate::manual;
 /// Options of `callgate help`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Show the manual",
+    long_about = "Show the manual\n\nShow a page of the manual, or the list of pages. On a terminal, the page goes through the pager that PAGER names, or `less`.",
     override_usage = "callgate help [OPTIONS] [TOPIC]",
     after_help = "Examples:\n  callgate help\n  callgate help limits\n  callgate help wrap --format markdown"
 )]

@@ -9,6 +9,8 @@ use super::Format;
 /// Options of `callgate import`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Convert an Intercept policy (YAML)",
+    long_about = "Convert an Intercept policy (YAML)\n\nConvert a policy of Intercept into a policy of callgate that decides the same way.",
     override_usage = "callgate import [OPTIONS] FILE",
     after_help = "Example: callgate import intercept.yaml -o imported.json\n\nWhat callgate cannot express exactly is an error with its place. Notes on stderr tell where callgate\nbehaves differently."
 )]

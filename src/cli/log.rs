@@ -12,6 +12,8 @@ use super::{Format, StateArgs};
 /// Options of `callgate log`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Show, follow and verify the audit log",
+    long_about = "Show, follow and verify the audit log\n\nShow the newest lines of the audit logs, newest last, or those that the options choose.",
     override_usage = "callgate log [OPTIONS] [FILE]...\n       callgate log verify [OPTIONS] [FILE]...",
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  callgate log --denied --since 1h\n  callgate log --tool 'delete_*' --format json"
@@ -71,7 +73,10 @@ pub struct QueryArgs {
 
 /// Options of `callgate log verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: callgate log verify --head \"$(cat noted-yesterday)\"")]
+#[command(
+    about = "Check that no line was changed, removed, inserted or moved",
+    after_help = "Example: callgate log verify --head \"$(cat noted-yesterday)\""
+)]
 pub struct VerifyArgs {
     /// The logs: those of all servers in the state directory, or others.
     #[command(flatten)]

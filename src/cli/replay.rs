@@ -9,6 +9,8 @@ use super::Format;
 /// Options of `callgate replay`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Decide a recorded session again",
+    long_about = "Decide a recorded session again\n\nDecide every call of a recorded session by the policy and by the recording's own clock, offline. With --against, compare two policies.",
     after_help = "Examples:\n  callgate replay --policy policy.json session.jsonl\n  callgate replay --policy new.json --against old.json session.jsonl"
 )]
 pub struct ReplayArgs {

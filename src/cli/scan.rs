@@ -12,6 +12,8 @@ use super::parse::parse_seconds;
 /// Options of `callgate scan`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Propose a policy from a server's tools",
+    long_about = "Propose a policy from a server's tools\n\nStart the server's COMMAND, ask for its tools, and write a policy for them: readers are free, writers are limited, the rest needs approval or is hidden. No tool is called. Or learn the policy from recordings.",
     override_usage = "callgate scan [OPTIONS] -- COMMAND [ARGS]...\n       callgate scan [OPTIONS] --sessions FILE...",
     after_help = "Examples:\n  callgate scan -o proposal.json -- npx -y @modelcontextprotocol/server-everything\n  callgate scan --update policy.json -- npx -y @modelcontextprotocol/server-everything\n  callgate scan --sessions session.jsonl"
 )]

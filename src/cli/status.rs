@@ -10,6 +10,8 @@ use super::{Format, StateArgs};
 /// Options of `callgate status`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Show sessions, counters and recent denials; reset counters",
+    long_about = "Show sessions, counters and recent denials; reset counters\n\nShow, for each server and grant, the running sessions, how much of each limit is used, and what was denied lately.",
     override_usage = "callgate status [OPTIONS]\n       callgate status reset [OPTIONS] COUNTER",
     args_conflicts_with_subcommands = true,
     after_help = "Example: callgate status --watch"
@@ -45,7 +47,10 @@ pub struct ViewArgs {
 
 /// Options of `callgate status reset`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: callgate status reset image_spend_usd --grant alice")]
+#[command(
+    about = "Reset a counter to zero",
+    after_help = "Example: callgate status reset image_spend_usd --grant alice"
+)]
 pub struct ResetArgs {
     /// The counter's name in the policy
     #[arg(value_name = "COUNTER", value_parser = NonEmptyStringValueParser::new())]

@@ -14,6 +14,8 @@ use super::state::StateArgs;
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch that is typed")]
 #[command(
+    about = "Run an MCP server behind a policy",
+    long_about = "Run an MCP server behind a policy\n\nStart the server's COMMAND, pass MCP between stdin, stdout and the server, and decide every tool call by the policy. A denied call is answered in the server's place. The policy is reloaded when it changes.",
     override_usage = "callgate wrap --policy FILE [OPTIONS] -- COMMAND [ARGS]...",
     after_help = "Examples:\n  callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything\n  callgate wrap --policy policy.json --shadow -v --record session.jsonl -- npx -y @modelcontextprotocol/server-everything"
 )]

@@ -82,6 +82,17 @@ fn value_of(option: &Arg) -> String {
     format!("{}{}", names[0], if many { "..." } else { "" })
 }
 
+/// The warnings of `check`, as transcripts show them.
+#[test]
+fn every_warning_is_in_the_table() {
+    let code = Regex::new(r"warning\[(\w+)\]").unwrap();
+    let said = super::transcripts();
+    let shown: BTreeSet<&str> =
+        code.captures_iter(&said).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(shown.len() >= 12, "{shown:?}");
+    assert_eq!(names(&Page::topic("check"), "warning | reported for"), shown);
+}
+
 /// The first cells of a table: names in backticks.
 fn names<'p>(page: &'p Page, titles: &str) -> BTreeSet<&'p str> {
     page.table(titles).iter().flat_map(|row| quoted(row[0])).collect()

@@ -13,6 +13,9 @@ const LONG: usize = 30;
 const PROSE: usize = 40;
 const LEAST: usize = 18;
 
+/// A column that wants no more than this gets it first.
+const SHORT: usize = 20;
+
 /// The lines of a table. If it is too wide, the rows follow each other as a list.
 pub(super) fn lines(table: &Table, layout: Layout, width: usize) -> Vec<String> {
     let cells = |row: &Vec<Text>| row.iter().map(|cell| layout.words(cell)).collect();
@@ -87,11 +90,11 @@ fn widths(rows: &[&Vec<Vec<Word>>], width: usize) -> Option<Vec<usize>> {
     order.sort_by_key(|column| wanted.get(*column));
     for (nth, column) in order.iter().enumerate() {
         let left = room.saturating_sub(sum(&widths));
-        let share = left / columns.saturating_sub(nth).max(1);
+        let share = left.checked_div(columns.saturating_sub(nth)).unwrap_or_default();
         let is_last = nth.saturating_add(1) == columns;
         if let (Some(width), Some(wanted)) = (widths.get_mut(*column), wanted.get(*column)) {
             let more = wanted.saturating_sub(*width);
-            let is_short = *wanted <= PROSE / 2 && more <= left / 2;
+            let is_short = *wanted <= SHORT;
             *width = width.saturating_add(if is_last || is_short {
                 more.min(left)
             } else {
