@@ -120,7 +120,7 @@ fn the_help_lists_every_verb() {
         let about = verb.get_about().unwrap().to_string();
         let line = format!("\n  {:<12} {about}\n", verb.get_name());
         assert_eq!(help.matches(&line).count(), 1, "{line:?} in {help}");
-        let long = verb.get_long_about().map(ToString::to_string).unwrap_or_else(|| about.clone());
+        let long = verb.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
         assert!(long.starts_with(&about), "{long}");
     }
     let listed = help.lines().filter(|line| line.starts_with("  ") && !line.starts_with("  -"));

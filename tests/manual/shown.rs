@@ -73,10 +73,10 @@ fn pages_fit_their_terminal() {
 #[test]
 fn pages_are_shown_whole() {
     let word = Regex::new(r"\w{2,}").unwrap();
+    // Links are shown by their texts, and blocks without what kind they are.
+    let link = Regex::new(r"\]\([^)]*\)").unwrap();
+    let fence = Regex::new("```[^\n]*\n").unwrap();
     for page in manual::pages() {
-        // Links are shown by their texts, and blocks without what kind they are.
-        let link = Regex::new(r"\]\([^)]*\)").unwrap();
-        let fence = Regex::new("```[^\n]*\n").unwrap();
         let source = fence.replace_all(page.text, "");
         let source = link.replace_all(&source, "").to_lowercase();
         for columns in WIDTHS {
