@@ -143,7 +143,8 @@ impl Roff {
             let is_title = has_titles && nth == 0;
             let cells = row.iter().zip(&columns).map(|(cell, wide)| {
                 let text = if is_title { bold(cell) } else { inline(cell) };
-                if *wide { format!("T{{\n{text}\nT}}") } else { text }
+                // Paths may be broken behind a slash.
+                if *wide { format!("T{{\n{}\nT}}", text.replace('/', "/\\:")) } else { text }
             });
             let _ = writeln!(self.text, "{}", cells.collect::<Vec<_>>().join("\x01"));
             if is_title {
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn roff_shows_text_as_it_is() {
-        let text = "# X\n\n.a 'b' \\c `d-e` …\n\n## F \"g\"\n\n- h\n\n```\n.i ~ ^\n```\n\n| j | k |\n|---|---|\n| l | a cell with more text than a narrow one |\n\n[m](wrap.md)\n";
+        let text = "# X\n\n.a 'b' \\c `d-e` …\n\n## F \"g\"\n\n- h\n\n```\n.i ~ ^\n```\n\n| j | k |\n|---|---|\n| l | a cell/with more text than a narrow one |\n\n[m](wrap.md)\n";
         let page = page(&Page { topic: "limits", summary: "s", text });
         for part in [
             ".TH CALLGATE-LIMITS 7 ",
@@ -198,7 +199,7 @@ mod tests {
             ".SH \"F \\(dqg\\(dq\"\n",
             ".IP \\(bu 4\nh\n",
             "\\&.i \\(ti \\(ha\n",
-            "l lx.\n\\fBj\\fR\x01T{\n\\fBk\\fR\nT}\n_\nl\x01T{\na cell with more text than a narrow one\nT}\n",
+            "l lx.\n\\fBj\\fR\x01T{\n\\fBk\\fR\nT}\n_\nl\x01T{\na cell/\\:with more text than a narrow one\nT}\n",
             ".BR callgate\\-wrap (1)\n",
         ] {
             assert!(page.contains(part), "{part:?} is missing:\n{page}");
