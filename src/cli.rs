@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod explain;
+mod help;
 mod import;
 mod log;
 mod parse;
@@ -24,6 +25,7 @@ use crate::engine::visible::escape_line;
 pub use check::CheckArgs;
 pub use completions::CompletionsArgs;
 pub use explain::ExplainArgs;
+pub use help::{HelpArgs, PageFormat};
 pub use import::ImportArgs;
 pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
 pub use parse::Since;
@@ -34,7 +36,37 @@ pub use state::{State, StateArgs};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 
-/// A policy gate for MCP servers on stdio.
+/// The help of the program: the verbs, grouped by what one wants to do.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Run a server:
+  wrap         Run an MCP server behind a policy
+
+Write a policy:
+  scan         Propose a policy from a server's tools
+  check        Validate policies and run their tests
+  explain      Explain how a policy decides a call
+  replay       Decide a recorded session again
+  import       Convert an Intercept policy (YAML)
+  schema       Print the JSON Schema of policy files, for editors
+
+See what happens:
+  status       Show sessions, counters and recent denials; reset counters
+  log          Show, follow and verify the audit log
+
+Get help:
+  help         Show the manual
+  completions  Print a completion script for a shell
+
+Options:
+{options}
+
+`callgate VERB --help` lists a verb's options, `callgate help` the manual's pages.{after-help}
+";
+
+/// Run MCP servers behind a policy.
 ///
 /// callgate runs an MCP server and decides every tool call by a policy file before the server sees it.
 #[derive(Debug, Parser)]
@@ -44,10 +76,11 @@ pub use wrap::WrapArgs;
     version,
     max_term_width = 100,
     disable_help_subcommand = true,
-    after_long_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything\n\n`callgate COMMAND --help` says more."
+    help_template = HELP,
+    after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
 )]
 pub struct Cli {
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -98,27 +131,29 @@ fn escaped(mut error: clap::Error) -> clap::Error {
 pub enum Command {
     /// Run an MCP server behind a policy
     Wrap(WrapArgs),
-    /// Propose a policy for the tools of a server
+    /// Propose a policy from a server's tools
     Scan(ScanArgs),
-    /// Look for what is wrong with policies, and run their tests
+    /// Validate policies and run their tests
     Check(CheckArgs),
-    /// Say what a policy makes of a call, and why
+    /// Explain how a policy decides a call
     Explain(ExplainArgs),
-    /// Show running sessions, counters and recent denials; give quota back
+    /// Show sessions, counters and recent denials; reset counters
     Status(StatusArgs),
     /// Show, follow and verify the audit log
     Log(LogArgs),
     /// Decide a recorded session again
     Replay(ReplayArgs),
-    /// Turn a policy of Intercept (YAML) into one of callgate
+    /// Convert an Intercept policy (YAML)
     Import(ImportArgs),
-    /// Print the JSON Schema of the policy file, for editors
+    /// Print the JSON Schema of policy files, for editors
     Schema(SchemaArgs),
-    /// Print what a shell needs to complete the command line
+    /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Show the manual
+    Help(HelpArgs),
 }
 
-/// Values of `--format`, which every command takes that prints a result (SPEC C1).
+/// Values of `--format`, an option of every command that prints a result (SPEC C1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     /// For people

@@ -1,5 +1,6 @@
 //! callgate stands between an MCP client and an MCP server on stdio, and decides every tool call by a policy
-//! before the server sees it. This page is the map of the house; the contract is in the README.
+//! before the server sees it. This page is the map of the house; the contract is `src/manual/contract.md`, a
+//! page of the [`manual`] that `callgate help` shows.
 //!
 //! # The picture
 //!
@@ -124,4 +125,5 @@
 pub mod cli;
 pub mod command;
 pub mod engine;
+pub mod manual;
 pub mod shell;

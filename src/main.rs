@@ -8,6 +8,7 @@ use callgate::command::NOT_DONE;
 use callgate::command::check::check;
 use callgate::command::completions::completions;
 use callgate::command::explain::explain;
+use callgate::command::help::help;
 use callgate::command::import::import;
 use callgate::command::log::log;
 use callgate::command::replay::replay;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Import(args) => import(&args),
         Command::Schema(_) => schema(),
         Command::Completions(args) => completions(&args),
+        Command::Help(args) => help(&args),
     };
     done.unwrap_or_else(|failure| {
         // Nobody reads stderr: the exit code has to say it.

@@ -6,6 +6,7 @@ use clap_complete::Shell;
 /// Options of `callgate completions`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Print a completion script for a shell",
     after_help = "Example: callgate completions bash > ~/.local/share/bash-completion/completions/callgate"
 )]
 pub struct CompletionsArgs {

@@ -12,12 +12,14 @@ use super::{Format, StateArgs, place};
 /// Options of `callgate log`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Show, follow and verify the audit log",
+    long_about = "Show, follow and verify the audit log\n\nShow the newest lines of the audit logs, newest last, or those that the options choose.",
     override_usage = "callgate log [OPTIONS] [FILE]...\n       callgate log verify [OPTIONS] [FILE]...",
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  callgate log --denied --since 1h\n  callgate log --tool 'delete_*' --format json"
 )]
 pub struct LogArgs {
-    /// What to do in place of showing it.
+    /// What to do instead of showing it.
     #[command(subcommand)]
     pub verb: Option<LogVerb>,
 
@@ -26,10 +28,10 @@ pub struct LogArgs {
     pub query: QueryArgs,
 }
 
-/// What can be done with a log beside showing it.
+/// What can be done with a log besides showing it.
 #[derive(Debug, Subcommand)]
 pub enum LogVerb {
-    /// Prove that no line was changed, removed, inserted or moved
+    /// Check that no line was changed, removed, inserted or moved
     Verify(VerifyArgs),
 }
 
@@ -40,44 +42,47 @@ pub struct QueryArgs {
     #[command(flatten)]
     pub logs: LogFiles,
 
-    /// Only what concerns this server
+    /// Only this server
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
 
-    /// Only what concerns this grant
+    /// Only this grant
     #[arg(long, value_name = "NAME")]
     pub grant: Option<String>,
 
-    /// Only calls of this tool; `*` stands for any characters, `?` for one
+    /// Only calls of this tool; `*` matches any characters, `?` one
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
 
-    /// Only what was refused: calls, methods, lines
+    /// Only denied calls and methods, and refused lines
     #[arg(long)]
     pub denied: bool,
 
-    /// Only what is not older: `90s`, `30m`, `1h`, `7d`, `2w`, or a date or time such as `2026-11-23T10:00:00Z`
+    /// Only since this time: `90s`, `30m`, `1h`, `7d` or `2w` ago, or a date or time such as `2026-11-23T10:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = parse_since)]
     pub since: Option<Since>,
 
-    /// The newest lines only: so many, or `all` [default: 50, or all with --since]
+    /// Only the newest N lines, or `all` [default: 50; with --since, all]
     #[arg(long, value_name = "N", value_parser = parse_limit)]
     pub limit: Option<u64>,
 
-    /// Go on with what comes
+    /// Keep showing new lines, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
 }
 
 /// Options of `callgate log verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: callgate log verify --head \"$(cat noted-yesterday)\"")]
+#[command(
+    about = "Check that no line was changed, removed, inserted or moved",
+    after_help = "Example: callgate log verify --head \"$(cat noted-yesterday)\""
+)]
 pub struct VerifyArgs {
     /// The logs: those of all servers in the state directory, or others.
     #[command(flatten)]
     pub logs: LogFiles,
 
-    /// The hash of a line that was noted elsewhere: it has to be in the log
+    /// A hash noted earlier: the line that has it must still be in the log
     #[arg(long, value_name = "HASH", value_parser = parse_hash)]
     pub head: Option<Hash>,
 }
@@ -85,11 +90,11 @@ pub struct VerifyArgs {
 /// Which logs are meant, and how they are printed.
 #[derive(Debug, Args)]
 pub struct LogFiles {
-    /// Logs that lie elsewhere [default: all in the state directory]
+    /// The logs to read [default: all in the state directory]
     #[arg(value_name = "FILE", value_parser = place::file())]
     pub files: Vec<PathBuf>,
 
-    /// The same, as it is said to `wrap`
+    /// A log to read, as given to `wrap`
     #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub audit: Vec<PathBuf>,
 
@@ -97,7 +102,7 @@ pub struct LogFiles {
     #[command(flatten)]
     pub state: StateArgs,
 
-    /// For people or for programs
+    /// How to print the result
     #[arg(long, value_enum, default_value = "text")]
     pub format: Format,
 }

@@ -9,6 +9,8 @@ use super::{Format, place};
 /// Options of `callgate replay`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Decide a recorded session again",
+    long_about = "Decide a recorded session again\n\nDecide every call of a recorded session by the policy and by the recording's own clock, offline. With --against, compare two policies.",
     after_help = "Examples:\n  callgate replay --policy policy.json session.jsonl\n  callgate replay --policy new.json --against old.json session.jsonl"
 )]
 pub struct ReplayArgs {
@@ -16,23 +18,23 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "FILE", env = "CALLGATE_POLICY", hide_env_values = true, value_parser = place::path())]
     pub policy: PathBuf,
 
-    /// Show only the calls that this policy decides otherwise
+    /// Show only the calls that this policy decides differently
     #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub against: Option<PathBuf>,
 
-    /// End with 1 if a call is not allowed, or decided otherwise than by `--against`
+    /// Exit with 1 if a call is not allowed, or is decided differently than by `--against`
     #[arg(long, value_name = "WHAT", value_enum)]
     pub fail_on: Option<FailOn>,
 
-    /// Decide it as with `wrap --shadow`
+    /// Decide as `wrap --shadow` does
     #[arg(long)]
     pub shadow: bool,
 
-    /// How the result is printed
+    /// How to print the result
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 
-    /// The recording: of `wrap --record`, or a client's own lines; `-` is stdin
+    /// A recording made by `wrap --record`, or the lines of a client; `-` is stdin
     #[arg(value_name = "SESSION", default_value = "-", value_parser = place::file())]
     pub session: PathBuf,
 }
@@ -42,6 +44,6 @@ pub struct ReplayArgs {
 pub enum FailOn {
     /// A call is not allowed
     Deny,
-    /// A call is decided otherwise than by `--against`
+    /// A call is decided differently than by `--against`
     Change,
 }

@@ -4,5 +4,8 @@ use clap::Args;
 
 /// Options of `callgate schema`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: callgate schema > policy.schema.json")]
+#[command(
+    about = "Print the JSON Schema of policy files, for editors",
+    after_help = "Example: callgate schema > policy.schema.json"
+)]
 pub struct SchemaArgs {}

@@ -9,8 +9,8 @@ use super::place::unexpanded;
 /// The option `--state`.
 #[derive(Debug, Args)]
 pub struct StateArgs {
-    /// Where counters are kept: a directory, `memory` for this run only, or `redis://…` [default: callgate in the
-    /// user's directory for state]
+    /// Where counters are kept: a directory, `memory` for this run only, or `redis://…` [default: the user's state
+    /// directory for callgate]
     #[arg(
         long,
         value_name = "STATE",

@@ -10,12 +10,14 @@ use super::{Format, StateArgs, place};
 /// Options of `callgate status`.
 #[derive(Debug, Args)]
 #[command(
+    about = "Show sessions, counters and recent denials; reset counters",
+    long_about = "Show sessions, counters and recent denials; reset counters\n\nShow, for each server and grant, the running sessions, how much of each limit is used, and what was denied lately.",
     override_usage = "callgate status [OPTIONS]\n       callgate status reset [OPTIONS] COUNTER",
     args_conflicts_with_subcommands = true,
     after_help = "Example: callgate status --watch"
 )]
 pub struct StatusArgs {
-    /// What to do in place of showing it.
+    /// What to do instead of showing it.
     #[command(subcommand)]
     pub verb: Option<StatusVerb>,
 
@@ -24,10 +26,10 @@ pub struct StatusArgs {
     pub view: ViewArgs,
 }
 
-/// What can be done with the state beside showing it.
+/// What can be done with the state besides showing it.
 #[derive(Debug, Subcommand)]
 pub enum StatusVerb {
-    /// Give the quota of a counter back
+    /// Reset a counter to zero
     Reset(ResetArgs),
 }
 
@@ -38,14 +40,17 @@ pub struct ViewArgs {
     #[command(flatten)]
     pub whose: WhoseArgs,
 
-    /// Show it again each second
+    /// Show it again every second, until Ctrl-C
     #[arg(short, long)]
     pub watch: bool,
 }
 
 /// Options of `callgate status reset`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: callgate status reset image_spend_usd --grant alice")]
+#[command(
+    about = "Reset a counter to zero",
+    after_help = "Example: callgate status reset image_spend_usd --grant alice"
+)]
 pub struct ResetArgs {
     /// The counter's name in the policy
     #[arg(value_name = "COUNTER", value_parser = NonEmptyStringValueParser::new())]
@@ -59,11 +64,11 @@ pub struct ResetArgs {
 /// What is meant of all that is kept, and how it is printed.
 #[derive(Debug, Args)]
 pub struct WhoseArgs {
-    /// Only what belongs to this server
+    /// Only this server
     #[arg(long, value_name = "NAME")]
     pub server: Option<String>,
 
-    /// Only what belongs to this grant
+    /// Only this grant
     #[arg(long, value_name = "NAME")]
     pub grant: Option<String>,
 
@@ -71,11 +76,11 @@ pub struct WhoseArgs {
     #[command(flatten)]
     pub state: StateArgs,
 
-    /// An audit log that lies elsewhere, as it is said to `wrap`
+    /// An audit log in another place, as given to `wrap`
     #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub audit: Vec<PathBuf>,
 
-    /// For people or for programs
+    /// How to print the result
     #[arg(long, value_enum, default_value = "text", hide_possible_values = false)]
     pub format: Format,
 }

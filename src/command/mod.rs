@@ -3,6 +3,7 @@
 pub mod check;
 pub mod completions;
 pub mod explain;
+pub mod help;
 pub mod import;
 pub mod log;
 pub mod replay;

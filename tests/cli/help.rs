@@ -7,7 +7,7 @@ use callgate::cli::Cli;
 use clap::{Command, CommandFactory as _};
 
 use crate::console::{Shell, steps};
-use crate::readme::with_pinned_servers;
+use crate::manual::with_pinned_servers;
 
 /// A policy that allows the calls of the examples, and one that does not.
 const POLICY: &str = r#"{
@@ -107,4 +107,22 @@ fn run(example: &str) -> Result<(), String> {
         shell.shows(&step)?;
     }
     Ok(())
+}
+
+/// The groups of `callgate --help` name every verb once, with what it does; so begins its own help.
+#[test]
+fn the_help_lists_every_verb() {
+    let mut cli = Cli::command();
+    let help = cli.render_help().to_string();
+    // With the texts of every verb.
+    cli.build();
+    for verb in cli.get_subcommands() {
+        let about = verb.get_about().unwrap().to_string();
+        let line = format!("\n  {:<12} {about}\n", verb.get_name());
+        assert_eq!(help.matches(&line).count(), 1, "{line:?} in {help}");
+        let long = verb.get_long_about().map_or_else(|| about.clone(), ToString::to_string);
+        assert!(long.starts_with(&about), "{long}");
+    }
+    let listed = help.lines().filter(|line| line.starts_with("  ") && !line.starts_with("  -"));
+    assert_eq!(listed.count(), cli.get_subcommands().count());
 }

@@ -3,7 +3,7 @@
 pub(crate) mod gate;
 pub(crate) mod process;
 mod rows;
-mod streams;
+pub(crate) mod streams;
 mod versions;
 mod ways;
 

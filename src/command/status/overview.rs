@@ -19,7 +19,7 @@ use crate::shell::sessions::{self, Running};
 
 use super::tally::{Counts, Denial, Tally};
 
-/// What is shown. Its fields are documented in the README.
+/// What is shown. Its fields are documented in the manual (`src/manual/status.md`).
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
     /// When it was looked at.

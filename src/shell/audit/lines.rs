@@ -1,4 +1,5 @@
-//! The lines of an audit log as JSON (SPEC S3). What they are called and contain is documented in the README.
+//! The lines of an audit log as JSON (SPEC S3). What they are called and contain is documented in the manual
+//! (`src/manual/audit-log.md`).
 
 use serde::Serialize;
 use serde_json::value::RawValue;

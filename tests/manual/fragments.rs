@@ -1,4 +1,4 @@
-//! Rules, conditions, limits and answers of the page, each in the policy that it is a part of.
+//! Rules, conditions, limits and answers of the manual, each in the policy that it is a part of.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,14 +12,14 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::page::{Block, Page};
+use super::page::{Block, Page, each_block};
 use super::root;
 
 /// 2026-01-01T00:00:00Z, where a minute begins.
 const START_MS: u64 = 1_767_225_600_000;
 
 fn read<T: DeserializeOwned>(file: &str) -> BTreeMap<String, T> {
-    let text = fs::read_to_string(root().join("tests/readme").join(file)).unwrap();
+    let text = fs::read_to_string(root().join("tests/manual").join(file)).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
@@ -33,7 +33,7 @@ struct Engine {
 impl Engine {
     fn new(policy: &str, block: &Block<'_>) -> Self {
         let policy = compile(policy.as_bytes())
-            .unwrap_or_else(|problems| panic!("README.md:{}: {problems:#?}", block.line));
+            .unwrap_or_else(|problems| panic!("{}: {problems:#?}", block.place));
         let session = Session::new(Arc::new(policy), Settings::default());
         Engine { session, ledger: MemoryLedger::default(), ids: 100 }
     }
@@ -66,7 +66,7 @@ impl Engine {
     }
 }
 
-/// `tests/readme/rules.json`: arguments of calls in their order, and whether they pass.
+/// `tests/manual/rules.json`: arguments of calls in their order, and whether they pass.
 #[derive(Deserialize)]
 struct Row {
     arguments: Value,
@@ -76,36 +76,33 @@ struct Row {
 /// A rule of the page decides as its rows say. Each block has rows, and the rows have a block.
 #[test]
 fn rules_decide_as_the_page_says() {
-    let page = Page::read();
     let mut rules = read::<Vec<Row>>("rules.json");
-    for block in page.blocks("json rule") {
+    each_block("json rule", |block| {
         let rows = rules.remove(block.name).unwrap_or_else(|| panic!("no rows: {}", block.name));
         assert!(rows.iter().any(|row| row.passes) && rows.iter().any(|row| !row.passes));
         let rule = block.text;
         let policy = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
-        let mut engine = Engine::new(&policy, &block);
+        let mut engine = Engine::new(&policy, block);
         for Row { arguments, passes } in rows {
             let answer = engine.call("t", &arguments);
             assert_eq!(answer.is_none(), passes, "{}: {arguments}: {answer:?}", block.name);
         }
-    }
+    });
     assert!(rules.is_empty(), "not on the page: {:?}", rules.keys());
 }
 
 #[test]
 fn conditions_and_limits_compile() {
-    let page = Page::read();
     for (kind, before, after) in [
         ("json condition", r#"{"deny_if":[{"conditions":["#, "]}]}"),
         ("json limit", r#"{"limits":["#, "]}"),
     ] {
-        let blocks = page.blocks(kind);
-        assert!(!blocks.is_empty(), "no {kind}");
-        for block in blocks {
+        let count = each_block(kind, |block| {
             let rule = format!("{before}{}{after}", block.text);
             let policy = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
-            Engine::new(&policy, &block);
-        }
+            Engine::new(&policy, block);
+        });
+        assert!(count > 0, "no {kind}");
     }
 }
 
@@ -132,10 +129,10 @@ impl Exchange {
     }
 }
 
-/// An answer on the page is what callgate says to the message of its name in `tests/readme/answers.json`.
+/// An answer on the page is what callgate says to the message of its name in `tests/manual/answers.json`.
 #[test]
 fn answers_are_what_the_page_says() {
-    let page = Page::read();
+    let page = Page::topic("messages");
     let mut exchanges = read::<Exchange>("answers.json");
     for block in page.blocks("json answer") {
         let exchange = exchanges.remove(block.name);
@@ -146,14 +143,15 @@ fn answers_are_what_the_page_says() {
     assert!(exchanges.is_empty(), "not on the page: {:?}", exchanges.keys());
 }
 
-/// A default message is what an agent reads: `tests/readme/messages.json` has a case for each row.
+/// A default message is what an agent reads: `tests/manual/messages.json` has a case for each row.
 #[test]
 fn messages_are_what_the_page_says() {
-    let page = Page::read();
+    let page = Page::topic("messages");
     let mut exchanges = read::<Exchange>("messages.json");
-    for row in page.table("### What the agent sees", "what says no | default message") {
+    for row in page.table("denied by | message") {
         let exchange = exchanges.remove(row[0]).unwrap_or_else(|| panic!("no case: {}", row[0]));
-        let answer = exchange.answer(&Block { name: row[0], text: row[1], line: 0 });
+        let answer =
+            exchange.answer(&Block { name: row[0], text: row[1], place: page.path.clone() });
         let text = answer["result"]["content"][0]["text"].as_str().unwrap();
         let (_, message) = text.split_once("] ").unwrap();
         assert_eq!(message, row[1].replace("\\`", "`"));

@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use super::page::{Page, quoted};
 
-const SECTION: &str = "## Use it in a client";
-const TITLES: &str =
-    "client | servers stand under | it fills in | what callgate and the server say on stderr";
+const TITLES: &str = "client | key | expands | stderr of callgate and the server";
 
 fn wrap(words: &[&str]) -> WrapArgs {
     let Command::Wrap(args) = Cli::try_parse_from(words).unwrap().command else {
@@ -49,12 +47,14 @@ fn variables(cell: &str) -> Option<Regex> {
 /// Each client of the table has a configuration, of the form that the table says, and with no variables but its own.
 #[test]
 fn configurations_are_command_lines() {
-    let page = Page::read();
-    let rows = page.table(SECTION, TITLES);
+    let (page, readme) = (Page::topic("clients"), Page::readme());
+    let rows = page.table(TITLES);
     let blocks = page.blocks("json config");
     let clients: BTreeSet<&str> = blocks.iter().map(|block| block.name).collect();
     assert_eq!(clients, rows.iter().map(|row| row[0]).collect());
-    for block in blocks {
+    let shown = readme.blocks("json config");
+    assert_eq!(shown.len(), 1);
+    for block in blocks.into_iter().chain(shown) {
         let row = rows.iter().find(|row| row[0] == block.name).unwrap();
         let text = match variables(row[2]) {
             Some(variables) => variables.replace_all(block.text, "/home/you"),
@@ -78,7 +78,7 @@ fn configurations_are_command_lines() {
 /// Commands that write a configuration have the command line behind their own `--`.
 #[test]
 fn what_a_command_adds_is_a_command_line() {
-    let page = Page::read();
+    let page = Page::topic("clients");
     let commands: Vec<&str> =
         page.text().lines().filter(|line| line.starts_with("claude mcp add ")).collect();
     assert_eq!(commands.len(), 1, "{commands:?}");

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::policy::schema::{takes, validator};
 
-use super::page::Page;
+use super::page::{Page, each_block};
 
 #[test]
 fn policies_of_the_page_fit_the_schema() {
-    let (page, validator) = (Page::read(), validator());
+    let validator = validator();
     let in_policy = |rule: &Value| json!({"version":"1","default":"deny","tools":{"t":rule}});
     let wrap = |kind: &str, part: Value| match kind {
         "json policy" => part,
@@ -17,21 +17,19 @@ fn policies_of_the_page_fit_the_schema() {
         _ => in_policy(&json!({ "limits": [part] })),
     };
     for kind in ["json policy", "json rule", "json condition", "json limit"] {
-        let blocks = page.blocks(kind);
-        assert!(!blocks.is_empty(), "no {kind}");
-        for block in blocks {
+        let count = each_block(kind, |block| {
             let part = serde_json::from_str(block.text).unwrap();
-            takes(&validator, &wrap(kind, part), &format!("README.md:{}", block.line));
-        }
+            takes(&validator, &wrap(kind, part), &block.place);
+        });
+        assert!(count > 0, "no {kind}");
     }
 }
 
 /// Both ways to name the schema lead to the file that the page has one write.
 #[test]
 fn editors_are_shown_the_file_that_is_written() {
-    let page = Page::read();
-    let (_, section) = page.text().split_once("\n## Schema\n").expect("the section");
-    let (_, command) = section.split_once("callgate schema > ").expect("a command");
+    let page = Page::topic("schema");
+    let (_, command) = page.text().split_once("callgate schema > ").expect("a command");
     let file = command.split([' ', ';', '\n']).next().expect("a file");
     let file = file.rsplit('/').next().expect("its name");
     let blocks = page.blocks("json settings");

@@ -1,0 +1,244 @@
+//! A page of the manual as blocks of text: what both renderers need of Markdown.
+
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+/// A page.
+#[derive(Debug, Default)]
+pub struct Document {
+    /// What it consists of, in order.
+    pub blocks: Vec<Block>,
+    /// The pages that it links to, each once, in the order of the links.
+    pub see_also: Vec<String>,
+}
+
+/// A part of a page.
+#[derive(Debug)]
+pub enum Block {
+    /// A heading of this level, from 1.
+    Heading(u8, Text),
+    /// Running text.
+    Paragraph(Text),
+    /// Text that keeps its lines.
+    Code(String),
+    /// Items, with the number of the first if they are numbered.
+    List(Option<u64>, Vec<Vec<Block>>),
+    /// A table.
+    Table(Table),
+}
+
+/// A table, whose rows have as many cells as its head.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The titles of the columns; all are empty if it has none.
+    pub head: Vec<Text>,
+    /// The cells.
+    pub rows: Vec<Vec<Text>>,
+}
+
+/// A run of text in several styles.
+pub type Text = Vec<Span>;
+
+/// Text in one style.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The text.
+    pub text: String,
+    /// How it stands out.
+    pub style: Style,
+}
+
+/// How text stands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// It does not.
+    Plain,
+    /// Important.
+    Strong,
+    /// Stressed.
+    Emphasis,
+    /// As it is typed.
+    Code,
+    /// Leads to another page.
+    Link,
+}
+
+impl Document {
+    /// Reads Markdown. What it knows no block for, such as HTML, is left out.
+    #[must_use]
+    pub fn read(markdown: &str) -> Self {
+        let mut reader = Reader {
+            events: Parser::new_ext(markdown, Options::ENABLE_TABLES),
+            see_also: Vec::new(),
+        };
+        Document { blocks: reader.blocks(), see_also: reader.see_also }
+    }
+}
+
+/// Goes through the events of a parser.
+struct Reader<'m> {
+    events: Parser<'m>,
+    see_also: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The blocks up to the end of the one that holds them.
+    fn blocks(&mut self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        // An item of a tight list has its text without a paragraph around it.
+        let mut loose = Text::new();
+        while let Some(event) = self.events.next() {
+            let block = match event {
+                Event::Start(Tag::Heading { level, .. }) => {
+                    Block::Heading(number(level), self.text())
+                }
+                Event::Start(Tag::Paragraph) => Block::Paragraph(self.text()),
+                Event::Start(Tag::CodeBlock(kind)) => Block::Code(self.code(&kind)),
+                Event::Start(Tag::List(first)) => Block::List(first, self.items()),
+                Event::Start(Tag::Table(_)) => Block::Table(self.table()),
+                Event::End(_) => break,
+                inline => {
+                    self.inline(inline, Style::Plain, &mut loose);
+                    continue;
+                }
+            };
+            if !loose.is_empty() {
+                blocks.push(Block::Paragraph(std::mem::take(&mut loose)));
+            }
+            blocks.push(block);
+        }
+        if !loose.is_empty() {
+            blocks.push(Block::Paragraph(loose));
+        }
+        blocks
+    }
+
+    fn items(&mut self) -> Vec<Vec<Block>> {
+        let mut items = Vec::new();
+        while let Some(Event::Start(Tag::Item)) = self.events.next() {
+            items.push(self.blocks());
+        }
+        items
+    }
+
+    fn code(&mut self, _kind: &CodeBlockKind<'_>) -> String {
+        let mut code = String::new();
+        while let Some(Event::Text(text)) = self.events.next() {
+            code.push_str(&text);
+        }
+        code
+    }
+
+    fn table(&mut self) -> Table {
+        let mut table = Table::default();
+        while let Some(event) = self.events.next() {
+            match event {
+                Event::Start(Tag::TableHead) => table.head = self.cells(),
+                Event::Start(Tag::TableRow) => table.rows.push(self.cells()),
+                Event::End(TagEnd::Table) => break,
+                _ => {}
+            }
+        }
+        table
+    }
+
+    fn cells(&mut self) -> Vec<Text> {
+        let mut cells = Vec::new();
+        while let Some(Event::Start(Tag::TableCell)) = self.events.next() {
+            cells.push(self.text());
+        }
+        cells
+    }
+
+    /// The text up to the end of the block that holds it.
+    fn text(&mut self) -> Text {
+        let mut text = Text::new();
+        while let Some(event) = self.events.next() {
+            if matches!(event, Event::End(_)) {
+                break;
+            }
+            self.inline(event, Style::Plain, &mut text);
+        }
+        text
+    }
+
+    /// Appends what an event inside running text stands for, with all that it holds.
+    fn inline(&mut self, event: Event<'_>, style: Style, text: &mut Text) {
+        let mut push = |added: &str, style| {
+            text.push(Span { text: added.to_owned(), style });
+        };
+        match event {
+            Event::Text(added) => push(&added, style),
+            Event::Code(added) => push(&added, Style::Code),
+            Event::SoftBreak | Event::HardBreak => push(" ", style),
+            Event::Start(Tag::Strong) => self.inside(Style::Strong, text),
+            Event::Start(Tag::Emphasis) => self.inside(Style::Emphasis, text),
+            Event::Start(Tag::Link { dest_url, .. }) => {
+                let is_url = dest_url.contains("://");
+                let page = (!is_url).then(|| topic(&dest_url)).flatten();
+                let style = if page.is_some() { Style::Link } else { style };
+                let before = text.len();
+                self.inside(style, text);
+                let shown: String = text.iter().skip(before).map(|span| &*span.text).collect();
+                if is_url && shown != *dest_url {
+                    text.push(Span { text: format!(" <{dest_url}>"), style: Style::Plain });
+                }
+                self.see_also.extend(page.filter(|page| !self.see_also.contains(page)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Appends what stands inside an element, in this style.
+    fn inside(&mut self, style: Style, text: &mut Text) {
+        while let Some(event) = self.events.next() {
+            if matches!(event, Event::End(_)) {
+                break;
+            }
+            self.inline(event, style, text);
+        }
+    }
+}
+
+/// The topic that a relative link leads to: `limits` for `limits.md#windows`.
+fn topic(link: &str) -> Option<String> {
+    let file = link.split('#').next().unwrap_or_default();
+    file.strip_suffix(".md").filter(|topic| !topic.contains('/')).map(str::to_owned)
+}
+
+fn number(level: HeadingLevel) -> u8 {
+    match level {
+        HeadingLevel::H1 => 1,
+        HeadingLevel::H2 => 2,
+        HeadingLevel::H3 => 3,
+        HeadingLevel::H4 => 4,
+        HeadingLevel::H5 => 5,
+        HeadingLevel::H6 => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Block, Document, Style};
+
+    #[test]
+    fn markdown_becomes_blocks() {
+        let text = "# A `b`\n\nc **d** [e](f.md#g), [h](https://i/)\n\n- j\n- k\n\n  l\n\n```console\n$ m\n```\n\n| n | o |\n|---|---|\n| p | q \\| r |\n";
+        let document = Document::read(text);
+        assert_eq!(document.see_also, ["f"]);
+        let [Block::Heading(1, title), Block::Paragraph(text), rest @ ..] = &*document.blocks
+        else {
+            panic!("{document:?}")
+        };
+        assert_eq!(title[1].style, Style::Code);
+        let shown: String = text.iter().map(|span| &*span.text).collect();
+        assert_eq!(shown, "c d e, h <https://i/>");
+        assert!(text.iter().any(|span| span.text == "e" && span.style == Style::Link));
+        let [Block::List(None, items), Block::Code(code), Block::Table(table)] = rest else {
+            panic!("{rest:?}")
+        };
+        assert_eq!(items.iter().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(code, "$ m\n");
+        let cell: String = table.rows[0][1].iter().map(|span| &*span.text).collect();
+        assert_eq!((table.head.len(), &*cell), (2, "q | r"));
+    }
+}

@@ -1,0 +1,279 @@
+//! A page of the manual, laid out for a terminal: no line but one of code is wider than it.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::document::{Block, Document, Span, Style};
+use super::table;
+
+/// How far text stands from the left edge, under headings.
+const INDENT: usize = 4;
+
+/// How a page is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// The columns of the terminal.
+    pub columns: usize,
+    /// With escape sequences for colours and the like.
+    pub is_coloured: bool,
+}
+
+/// What stands between two spaces; it may be in several styles.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Word {
+    parts: Vec<(String, Style)>,
+    pub(super) width: usize,
+}
+
+/// One line, with its width on the screen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) width: usize,
+}
+
+/// Lays a page out. It ends with the pages that it links to.
+#[must_use]
+pub fn render(document: &Document, layout: Layout) -> String {
+    let mut painter = Painter { layout, lines: Vec::new() };
+    painter.blocks(&document.blocks, INDENT);
+    if !document.see_also.is_empty() {
+        let pages: Vec<String> =
+            document.see_also.iter().map(|page| format!("callgate help {page}")).collect();
+        painter.lines.push(String::new());
+        painter.heading("See also", 0);
+        painter.lines.push(String::new());
+        let span = |text: &String| Span { text: text.clone(), style: Style::Code };
+        for page in &pages {
+            painter.paragraph(&[span(page)], INDENT);
+        }
+    }
+    let mut text = painter.lines.join("\n");
+    text.push('\n');
+    text
+}
+
+impl Layout {
+    /// The text between escape sequences, if there may be any.
+    fn paint(self, text: &str, code: &str) -> String {
+        if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The text in a style.
+    fn styled(self, text: &str, style: Style) -> String {
+        match style {
+            Style::Plain => text.to_owned(),
+            Style::Strong => self.paint(text, "1"),
+            Style::Emphasis => self.paint(text, "3"),
+            Style::Code => self.paint(text, "36"),
+            Style::Link => self.paint(text, "4"),
+        }
+    }
+
+    /// The words of a text. Where no colour shows what is typed, backticks do.
+    pub(super) fn words(self, text: &[Span]) -> Vec<Word> {
+        let mut words = Vec::new();
+        let mut word = Word::default();
+        for span in text {
+            let quoted = span.style == Style::Code && !self.is_coloured;
+            let shown = if quoted { format!("`{}`", span.text) } else { span.text.clone() };
+            for (nth, piece) in shown.split(' ').enumerate() {
+                if nth > 0 && word.width > 0 {
+                    words.push(std::mem::take(&mut word));
+                }
+                if !piece.is_empty() {
+                    word.width = word.width.saturating_add(piece.width());
+                    word.parts.push((piece.to_owned(), span.style));
+                }
+            }
+        }
+        words.extend(Some(word).filter(|word| word.width > 0));
+        words
+    }
+
+    /// The words in lines of at most `width` columns. A word that is longer is broken.
+    pub(super) fn wrap(self, words: &[Word], width: usize) -> Vec<Line> {
+        let width = width.max(1);
+        let mut lines = Vec::new();
+        let mut line = Line::default();
+        for word in words.iter().flat_map(|word| word.pieces(width)) {
+            let wider = line.width.saturating_add(1).saturating_add(word.width);
+            if line.width > 0 && wider > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if line.width > 0 {
+                line.text.push(' ');
+                line.width = line.width.saturating_add(1);
+            }
+            for (part, style) in &word.parts {
+                line.text.push_str(&self.styled(part, *style));
+            }
+            line.width = line.width.saturating_add(word.width);
+        }
+        if line.width > 0 || lines.is_empty() {
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+impl Word {
+    /// The word, in pieces of at most `width` columns. Paths and the like break behind a separator if they can.
+    fn pieces(&self, width: usize) -> Vec<Word> {
+        if self.width <= width {
+            return vec![self.clone()];
+        }
+        let styled = self.parts.iter().map(|(part, style)| part.chars().map(|c| (c, *style)));
+        let chars: Vec<(char, Style)> = styled.flatten().collect();
+        let mut pieces = Vec::new();
+        let mut rest = &*chars;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(cut(rest, width));
+            pieces.push(Word::of(piece));
+            rest = behind;
+        }
+        pieces
+    }
+
+    fn of(chars: &[(char, Style)]) -> Word {
+        let mut word = Word::default();
+        for (c, style) in chars {
+            word.width = word.width.saturating_add(c.width().unwrap_or_default());
+            match word.parts.last_mut() {
+                Some((part, last)) if last == style => part.push(*c),
+                _ => word.parts.push((c.to_string(), *style)),
+            }
+        }
+        word
+    }
+}
+
+/// How many characters fit into `width` columns, at least one; up to a separator in the second half, if there is one.
+fn cut(chars: &[(char, Style)], width: usize) -> usize {
+    let mut columns = 0_usize;
+    let fitting = chars.iter().take_while(|(c, _)| {
+        columns = columns.saturating_add(c.width().unwrap_or_default());
+        columns <= width
+    });
+    let fit = fitting.count().max(1);
+    let is_separator = |(c, _): &(char, Style)| "/\\.:,]".contains(*c);
+    let separator = chars.iter().take(fit).rposition(is_separator);
+    match separator {
+        Some(at) if fit < chars.len() && at >= fit / 2 => at.saturating_add(1),
+        _ => fit,
+    }
+}
+
+/// Writes blocks, line by line.
+struct Painter {
+    layout: Layout,
+    lines: Vec<String>,
+}
+
+impl Painter {
+    fn blocks(&mut self, blocks: &[Block], indent: usize) {
+        for (nth, block) in blocks.iter().enumerate() {
+            if nth > 0 {
+                self.lines.push(String::new());
+            }
+            match block {
+                Block::Heading(level, text) => {
+                    let shown: String = text.iter().map(|span| &*span.text).collect();
+                    let indent = if *level > 2 { INDENT / 2 } else { 0 };
+                    let shown = if *level == 1 { shown.to_uppercase() } else { shown };
+                    self.heading(&shown, indent);
+                }
+                Block::Paragraph(text) => self.paragraph(text, indent),
+                Block::Code(code) => self.code(code, indent),
+                Block::List(first, items) => self.list(*first, items, indent),
+                Block::Table(table) => {
+                    let width = self.layout.columns.saturating_sub(indent);
+                    for line in table::lines(table, self.layout, width) {
+                        self.line(&line, indent);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A line behind so many spaces; an empty one stays empty.
+    fn line(&mut self, text: &str, indent: usize) {
+        let line = format!("{}{text}", " ".repeat(indent));
+        self.lines.push(line.trim_end().to_owned());
+    }
+
+    fn heading(&mut self, text: &str, indent: usize) {
+        let words = self.layout.words(&[Span { text: text.to_owned(), style: Style::Strong }]);
+        for line in self.layout.wrap(&words, self.layout.columns.saturating_sub(indent)) {
+            self.line(&line.text, indent);
+        }
+    }
+
+    fn paragraph(&mut self, text: &[Span], indent: usize) {
+        let words = self.layout.words(text);
+        for line in self.layout.wrap(&words, self.layout.columns.saturating_sub(indent)) {
+            self.line(&line.text, indent);
+        }
+    }
+
+    fn code(&mut self, code: &str, indent: usize) {
+        for line in code.lines() {
+            self.line(line, indent.saturating_add(2));
+        }
+    }
+
+    /// Items, each behind its mark. They stand close together if each is a single paragraph.
+    fn list(&mut self, first: Option<u64>, items: &[Vec<Block>], indent: usize) {
+        let is_tight = items.iter().all(|item| matches!(item[..], [Block::Paragraph(_)] | []));
+        for (nth, item) in items.iter().enumerate() {
+            if nth > 0 && !is_tight {
+                self.lines.push(String::new());
+            }
+            let number = u64::try_from(nth).unwrap_or_default();
+            let mark = match first {
+                Some(first) => format!("{}.", first.saturating_add(number)),
+                None => "•".to_owned(),
+            };
+            let deeper = indent.saturating_add(mark.width()).saturating_add(1);
+            let begin = self.lines.len();
+            self.blocks(item, deeper);
+            // The mark takes the place of the spaces before the first line.
+            if let Some(line) = self.lines.get_mut(begin) {
+                let text = line.trim_start().to_owned();
+                *line = format!("{}{mark} {text}", " ".repeat(indent));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Document, Layout, render};
+
+    fn plain(markdown: &str, columns: usize) -> String {
+        render(&Document::read(markdown), Layout { columns, is_coloured: false })
+    }
+
+    #[test]
+    fn text_is_wrapped_and_lists_hang() {
+        let page = "# A `b`\n\nOne two three [four](five.md) six.\n\n1. seven eight nine\n2. ten\n\n```\ncode that is never broken\n```\n";
+        let shown = "A B\n\n    One two three\n    four six.\n\n    1. seven eight\n       nine\n    2. ten\n\n      code that is never broken\n\nSee also\n\n    `callgate help\n    five`\n";
+        assert_eq!(plain(page, 18), shown);
+    }
+
+    #[test]
+    fn long_words_are_broken_and_wide_ones_counted() {
+        assert_eq!(plain("`ab/cdef/gh`", 11), "    `ab/\n    cdef/\n    gh`\n");
+        assert_eq!(plain("abcdefghij kl", 9), "    abcde\n    fghij\n    kl\n");
+        assert_eq!(plain("全角全角 a", 10), "    全角全\n    角 a\n");
+    }
+
+    #[test]
+    fn colour_takes_no_room() {
+        let layout = Layout { columns: 12, is_coloured: true };
+        let text = render(&Document::read("a **b** `c d` e"), layout);
+        assert_eq!(
+            text,
+            "    a \u{1b}[1mb\u{1b}[0m \u{1b}[36mc\u{1b}[0m \u{1b}[36md\u{1b}[0m\n    e\n"
+        );
+    }
+}
