@@ -16,7 +16,7 @@ pub struct TooCostly;
 const WALK_BYTE: u64 = 2;
 
 /// Steps for one value that is walked to.
-const WALK_VALUE: u64 = 8;
+const WALK_VALUE: u64 = 16;
 
 impl Work {
     /// What one decision may take.
