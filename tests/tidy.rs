@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Inside the engine: who may import whom. It must be the truth, and free of circles.
-const ENGINE: [(&str, &[&str]); 52] = [
+const ENGINE: [(&str, &[&str]); 53] = [
     ("answer", &["frame", "visible"]),
     ("batch", &["answer", "frame", "in_flight", "value"]),
     ("canonical", &["value"]),
@@ -122,6 +122,7 @@ const ENGINE: [(&str, &[&str]); 52] = [
     ("step", &["answer", "batch", "decide", "frame", "in_flight", "limits", "record"]),
     ("tool_list", &[]),
     ("undecidable", &["value"]),
+    ("unrelayed", &["answer", "batch", "frame", "id_finder", "limits", "line", "record"]),
     ("value", &["decimal", "name", "scan"]),
     ("visible", &[]),
     ("words", &["class", "name"]),
@@ -129,8 +130,8 @@ const ENGINE: [(&str, &[&str]); 52] = [
 ];
 
 /// What of the engine the shell may know: no rules, operators or windows.
-const SHELL_KNOWS: [&str; 8] =
-    ["inquiry", "limits", "line", "policy", "record", "recording", "session", "visible"];
+const SHELL_KNOWS: [&str; 9] =
+    ["batch", "inquiry", "limits", "line", "policy", "record", "recording", "session", "visible"];
 
 /// What is outside the engine's world.
 const WORLD: [&str; 20] = [

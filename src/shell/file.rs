@@ -117,7 +117,7 @@ pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::
             Ok(()) => return Ok(()),
         }
     }
-    Err(io::ErrorKind::AlreadyExists.into())
+    Err(rustix::io::Errno::EXIST.into())
 }
 
 /// The same for a file that nobody but its owner may read.

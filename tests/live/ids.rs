@@ -97,7 +97,7 @@ fn the_first_dropped_answer_is_told() {
         .serve(&json!([{ "send": ok(r#""no\u001bne""#) }, { "send": ok(5) }, "echo"]));
     gate.serves(1);
     let told = gate.error_line();
-    assert!(told.starts_with("callgate: ") && told.contains(r#"the id "no\\u001bne","#), "{told}");
+    assert!(told.starts_with("callgate: ") && told.contains(r#"the id "no\u001bne","#), "{told}");
     gate.ends_quietly(0);
 }
 

@@ -222,7 +222,7 @@ fn from_file(line: &str) -> Gate {
     fs::write(&file, line.to_owned() + "\n").unwrap();
     fs::write(&last, super::gate::ok(2) + "\n").unwrap();
     let script = format!(
-        "read a; cat {}; read b; cat {}; exec cat >/dev/null",
+        "read a; cat {}; read b; cat {}; while read c; do :; done",
         file.display(),
         last.display()
     );

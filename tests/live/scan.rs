@@ -113,9 +113,8 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     let before = "{\"version\":\"1\",\"default\":\"deny\"}";
     fs::write(path("policy.json"), before).unwrap();
     fs::write(path("s.jsonl"), call("get_x")).unwrap();
-    // Where the new file would have to be made, there is one already, which a killed process may have left.
-    let shell =
-        "echo >\".policy.json.$$\"; exec \"$0\" scan --update policy.json --sessions s.jsonl";
+    // Where the new file would have to be made, there is a directory.
+    let shell = "mkdir \".policy.json.$$-0.callgate-new\"; exec \"$0\" scan --update policy.json --sessions s.jsonl";
     let mut command = callgate(dir.path());
     let callgate = command.get_program().to_owned();
     let mut launched = std::process::Command::new("sh");
