@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::line::Side;
 use callgate::engine::session::{Action, Session, Settings};
+use callgate::engine::wire::line::Side;
 use criterion::{Criterion, Throughput, criterion_group};
 
 #[path = "against/mod.rs"]

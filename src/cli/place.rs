@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::engine::visible::escape_line;
+use crate::engine::text::escape::escape_line;
 
 /// Reads the path of an option.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {

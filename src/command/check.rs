@@ -11,7 +11,7 @@ use super::diagnostics::{JsonDiagnostic, Severity, SourceFile};
 use super::policy_file::{self, Findings};
 use super::{Failure, NO, NOT_DONE, print};
 use crate::cli::{CheckArgs, Format};
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
 use crate::shell::notices::prose;
 

@@ -8,10 +8,10 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet}
 use serde::Serialize;
 
 use super::trace;
-use crate::engine::example::Failure;
-use crate::engine::lint::Warning;
-use crate::engine::source::{Place, Problem, token_at};
-use crate::engine::visible::{escape_line, is_hidden, push_escaped};
+use crate::engine::compile::fields::{Place, Problem, token_at};
+use crate::engine::compile::lint::Warning;
+use crate::engine::compile::policy_test::Failure;
+use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
 
 /// What the frame around a line of the file takes of a terminal's columns.
 const FRAME_COLUMNS: usize = 12;

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use super::{Failure, NO, matrix, places, policy_file, print, server, trace};
 use crate::cli::{ExplainArgs, Format, State};
-use crate::engine::explain::{self, Explanation};
-use crate::engine::inquiry::Listed;
+use crate::engine::decide::explain::{self, Explanation};
+use crate::engine::json::arguments::Arguments;
 use crate::engine::limits::{CounterKey, MemoryLedger, Now, Scope};
-use crate::engine::mcp::ToolCall;
-use crate::engine::path::Arguments;
 use crate::engine::policy::{Mode, Policy};
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::wire::discovery::Listed;
+use crate::engine::wire::mcp::ToolCall;
 use crate::shell::clock::moment;
 use crate::shell::file;
 

@@ -1,7 +1,7 @@
 //! JSON as a person would write it, where what fits a line stands in one, and as short as can be.
 
-use crate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
-use crate::engine::value::{Kind, Value};
+use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
+use crate::engine::json::value::{Kind, Value};
 
 /// How long a line may get, if it can be broken at all.
 const WIDTH: usize = 110;

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::print;
 use super::recording::Recording;
 use crate::cli::Format;
-use crate::engine::inquiry;
-use crate::engine::matrix::{Matrix, Row, Stray};
 use crate::engine::policy::{Effect, Policy};
-use crate::engine::tool_list::MAX_TOOLS;
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::propose::matrix::{Matrix, Row, Stray};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::wire::discovery;
+use crate::engine::wire::tool_list::MAX_TOOLS;
 
 /// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
 /// read says nothing of them.
@@ -27,7 +27,7 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     let mut is_listed = false;
     while let Some(entry) = recording.next_readable()? {
-        let Some(list) = inquiry::listed_in(&entry.line) else { continue };
+        let Some(list) = discovery::listed_in(&entry.line) else { continue };
         is_listed = true;
         names.extend(list.names().into_iter().filter(|name| seen.insert(name.clone())));
         if names.len() > MAX_TOOLS {

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use super::diagnostics::{Diagnostic, Severity, SourceFile};
 use super::places;
+use crate::engine::compile::fields::{MAX_PROBLEMS, Problem};
+use crate::engine::compile::lint::lint;
+use crate::engine::compile::policy_test::{self, Example};
 use crate::engine::compile::{compile_unless, compile_with_tests};
-use crate::engine::example::{self, Example};
-use crate::engine::lint::lint;
 use crate::engine::policy::Policy;
-use crate::engine::source::{MAX_PROBLEMS, Problem};
 use crate::shell::audit::chain;
 use crate::shell::news::LoadedPolicy;
 use crate::shell::notices::Report;
@@ -53,7 +53,7 @@ impl Findings {
                 return Findings { policy: None, diagnostics, tests: 0, failed: 0 };
             }
         };
-        let outcomes = example::run(&policy, &tests, is_stale);
+        let outcomes = policy_test::run(&policy, &tests, is_stale);
         let mut diagnostics: Vec<Diagnostic> =
             outcomes.failures.iter().map(Diagnostic::from).collect();
         diagnostics.extend(outcomes.too_costly.map(too_costly));

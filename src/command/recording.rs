@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::engine::recording::{Entry, MAX_LINE, Reader, is_frame};
+use crate::engine::wire::transcript::{Entry, MAX_LINE, Reader, is_frame};
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::Failure;
-use crate::engine::inquiry::Listed;
+use crate::engine::wire::discovery::Listed;
 use crate::shell::probe::{self, ProbeError, TimeLimits};
 use crate::shell::upstream::start_failure_code;
 

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::condition::Truth;
 use crate::engine::decide::ClauseList;
-use crate::engine::explain::{
+use crate::engine::decide::explain::{
     ClauseLook, ConditionLook, Explanation, LimitLook, Look, Ruling, Sighting,
 };
+use crate::engine::policy::condition::Truth;
 use crate::engine::policy::{ActionKind, Effect};
-use crate::engine::visible::escape_line;
+use crate::engine::text::escape::escape_line;
 
 /// What was looked at, line by line; conditions stand below their entry.
 #[must_use]

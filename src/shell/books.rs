@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use crate::engine::limits::Now;
-use crate::engine::line::Side;
-use crate::engine::record::Record;
 use crate::engine::session::Step;
+use crate::engine::session::audit_record::Record;
+use crate::engine::wire::line::Side;
 
 use super::audit::Audit;
 use super::audit::lines::Event as AuditEvent;

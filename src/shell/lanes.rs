@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::oneshot;
 
-use crate::engine::line::LineBuffer;
+use crate::engine::wire::line::LineBuffer;
 
 use super::descriptor::Descriptor;
 

@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::descriptor::Descriptor;
-use crate::engine::visible::{escape_bytes, escape_line};
+use crate::engine::text::escape::{escape_bytes, escape_line};
 
 /// The longest notice in bytes; a pipe that is ready takes as much at once.
 const MAX_BYTES: usize = 4096;

@@ -10,8 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::inquiry::{Inquiry, Listed, Turn};
-use crate::engine::line::Line;
+use crate::engine::wire::discovery::{Inquiry, Listed, Turn};
+use crate::engine::wire::line::Line;
 
 use super::lanes::{Lane, Outlet};
 use super::news::{self, News, NewsReceiver, NewsSender};

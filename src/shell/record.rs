@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use rustix::fs::OFlags;
 
-use crate::engine::line::Side;
-use crate::engine::recording::{self, Form, MAX_LINE, Reader};
+use crate::engine::wire::line::Side;
+use crate::engine::wire::transcript::{self, Form, MAX_LINE, Reader};
 
 /// So much of a long line is written at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -66,7 +66,7 @@ impl Recorder {
     ) -> anyhow::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let (mut pieces, mut written) = (Vec::new(), Ok(()));
-        recording::write_in_pieces(wall_ms, from, line, |piece| {
+        transcript::write_in_pieces(wall_ms, from, line, |piece| {
             pieces.extend_from_slice(piece);
             if pieces.len() >= PIECE_BYTES && written.is_ok() {
                 written = file.write_all(&pieces);

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
-use callgate::engine::line::Side;
 use callgate::engine::policy::Policy;
 use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::wire::line::Side;
 
 use super::counting::peak_of;
 

@@ -3,16 +3,16 @@
 
 use std::str;
 
-use callgate::engine::answer;
-use callgate::engine::frame::{
+use callgate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
+use callgate::engine::text::name::same_but_for_case;
+use callgate::engine::wire::frame::{
     FrameKind, INVALID_REQUEST, MAX_ID_BYTES, MAX_NAME_BYTES, PARSE_ERROR, Refusal, RefusalAnswer,
     Unrelayed, read_client, read_server,
 };
-use callgate::engine::id_finder::IdFinder;
-use callgate::engine::json::{KeyRule, MAX_DEPTH, Reader, Scratch};
-use callgate::engine::line::{HEAD_BYTES, Line, LineBuffer};
-use callgate::engine::mcp::{Params, ServerMembers, ToolCall};
-use callgate::engine::name::same_but_for_case;
+use callgate::engine::wire::id_finder::IdFinder;
+use callgate::engine::wire::line::{HEAD_BYTES, Line, LineBuffer};
+use callgate::engine::wire::mcp::{Params, ServerMembers, ToolCall};
+use callgate::engine::wire::message;
 
 use super::peer::{self, Members};
 
@@ -113,11 +113,11 @@ fn check_client_line(line: &[u8]) {
     };
     let text = str::from_utf8(line).expect("what is accepted is UTF-8");
     let members = peer::members(text).expect("what is accepted is an object");
-    assert_eq!(frame.params.map(callgate::engine::value::Value::text), members.get("params"));
+    assert_eq!(frame.params.map(callgate::engine::json::value::Value::text), members.get("params"));
     let (id, method) = match &frame.kind {
         FrameKind::Request { id, method } => (Some(id.raw()), Some(method.as_ref())),
         FrameKind::Notification { method } => (None, Some(method.as_ref())),
-        FrameKind::Response { id } => (id.map(callgate::engine::frame::RequestId::raw), None),
+        FrameKind::Response { id } => (id.map(callgate::engine::wire::frame::RequestId::raw), None),
     };
     assert_eq!(id, members.get("id").filter(|id| *id != "null"));
     assert_eq!(method.map(str::to_owned), members.get("method").and_then(peer::unicode));
@@ -182,7 +182,7 @@ fn check_refusal(line: &[u8], refusal: &Refusal) {
         assert!(peer::elements(text).is_some(), "what is no batch is refused as one");
         return;
     }
-    let answers = answer::refusal(refusal);
+    let answers = message::refusal(refusal);
     assert!(answers.ends_with(b"\n"), "an answer without its line end");
     for answer in answers.split_inclusive(|&byte| byte == b'\n') {
         let answer = str::from_utf8(answer).expect("an answer in UTF-8");
@@ -241,11 +241,14 @@ fn check_server_line(line: &[u8]) {
         FrameKind::Response { id } => (id, true),
     };
     let is_id = |text: &&str| !text.starts_with(['{', '[', 't', 'f', 'n']);
-    assert_eq!(id.map(callgate::engine::frame::RequestId::raw), members.get("id").filter(is_id));
+    assert_eq!(
+        id.map(callgate::engine::wire::frame::RequestId::raw),
+        members.get("id").filter(is_id)
+    );
     assert_eq!(answers, members.get("method").is_none());
     let error = members.get("error").filter(|error| *error != "null");
     let result = members.get("result").filter(|_| error.is_none());
-    assert_eq!(frame.result.map(callgate::engine::value::Value::text), result);
+    assert_eq!(frame.result.map(callgate::engine::json::value::Value::text), result);
 }
 
 /// What SPEC W6 says of a server's line.

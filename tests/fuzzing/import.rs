@@ -6,7 +6,7 @@ use std::path::Path;
 use callgate::command::diagnostics::SourceFile;
 use callgate::command::import::{Imported, import_bytes};
 use callgate::engine::compile::compile;
-use callgate::engine::visible::is_hidden;
+use callgate::engine::text::escape::is_hidden;
 
 /// A policy file of Intercept's.
 pub(crate) fn check(file: &[u8]) {

@@ -6,14 +6,14 @@ use std::str;
 use std::sync::Arc;
 
 use callgate::engine::decide::{Denial, Permit, decide, never_passes};
-use callgate::engine::frame::{Unrelayed, read_client, read_id, read_server};
-use callgate::engine::id_finder::{IdFinder, ids_on};
-use callgate::engine::json::Scratch;
+use callgate::engine::json::reader::Scratch;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::line::{LongLine, Side};
-use callgate::engine::mcp::{Params, ServerMembers, ToolCall};
 use callgate::engine::policy::{Mode, Policy};
 use callgate::engine::session::{Action, Recording, Session, Settings, Step};
+use callgate::engine::wire::frame::{Unrelayed, read_client, read_id, read_server};
+use callgate::engine::wire::id_finder::{IdFinder, ids_on};
+use callgate::engine::wire::line::{LongLine, Side};
+use callgate::engine::wire::mcp::{Params, ServerMembers, ToolCall};
 use serde_json::Value;
 
 use super::peer::{self, Members};

@@ -11,8 +11,8 @@
 //! ```
 
 use callgate::engine::compile::compile;
-use callgate::engine::line::Side;
 use callgate::engine::policy::Policy;
+use callgate::engine::wire::line::Side;
 
 use super::relay::Relay;
 

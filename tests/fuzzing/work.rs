@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use callgate::engine::compile::compile;
 use callgate::engine::decide::decide_before;
-use callgate::engine::mcp::ToolCall;
-use callgate::engine::path::Arguments;
+use callgate::engine::json::arguments::Arguments;
+use callgate::engine::wire::mcp::ToolCall;
 use callgate::engine::work::Work;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;

@@ -3,7 +3,7 @@
 
 use super::gate::{callgate, temp_dir};
 use super::process::{End, Process};
-use callgate::engine::visible::is_hidden;
+use callgate::engine::text::escape::is_hidden;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

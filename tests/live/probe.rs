@@ -2,7 +2,7 @@
 
 use super::gate::{callgate, scripted_server, temp_dir};
 use super::process::{End, Process};
-use callgate::engine::inquiry::Listed;
+use callgate::engine::wire::discovery::Listed;
 use callgate::shell::news;
 use callgate::shell::probe::{self, ProbeError, TimeLimits};
 use rustix::process::{Pid, Signal, kill_process};

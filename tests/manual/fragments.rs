@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
-use callgate::engine::line::Side;
 use callgate::engine::session::{Action, Session, Settings};
+use callgate::engine::wire::line::Side;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

@@ -1,8 +1,8 @@
 //! The verdicts on the page are those of a scan.
 
-use callgate::engine::class::{Class, Risk};
-use callgate::engine::classify::{ListedTool, classify};
-use callgate::engine::proposal::Treatment;
+use callgate::engine::propose::class::{Class, Risk};
+use callgate::engine::propose::classify::{ListedTool, classify};
+use callgate::engine::propose::proposal::Treatment;
 
 use super::page::Page;
 use super::root;

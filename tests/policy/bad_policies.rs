@@ -1,7 +1,7 @@
 //! Policies that are wrong: every problem is found, at its place (SPEC P1).
 
 use callgate::engine::compile::compile;
-use callgate::engine::source::Place;
+use callgate::engine::compile::fields::Place;
 use serde::Deserialize;
 
 use super::case::read_all;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::line::Side;
-use callgate::engine::record::{CallRecord, Record};
+use callgate::engine::session::audit_record::{CallRecord, Record};
 use callgate::engine::session::{Action, Recording, Session, Settings, Step};
+use callgate::engine::wire::line::Side;
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use callgate::engine::compile::compile;
-use callgate::engine::explain::{Look, explain};
+use callgate::engine::decide::explain::{Look, explain};
+use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::line::Side;
-use callgate::engine::mcp::ToolCall;
-use callgate::engine::path::Arguments;
 use callgate::engine::policy::Mode;
-use callgate::engine::record::Record;
+use callgate::engine::session::audit_record::Record;
 use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::wire::line::Side;
+use callgate::engine::wire::mcp::ToolCall;
 use jiff::Timestamp;
 
 use super::case::{Call, Case, read_all};

@@ -1,8 +1,8 @@
 //! Tests inside a policy (SPEC P16): those that should pass do, and those that should fail do so where they should.
 
 use callgate::engine::compile::compile_with_tests;
-use callgate::engine::example::{self, Failure};
-use callgate::engine::source::Place;
+use callgate::engine::compile::fields::Place;
+use callgate::engine::compile::policy_test::{self, Failure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ fn run(own: &OwnTests) -> Result<(), String> {
     let text = own.policy.get();
     let (policy, tests) =
         compile_with_tests(text.as_bytes()).map_err(|problems| format!("{problems:?}"))?;
-    let failures = example::run(&policy, &tests, &|| false).failures;
+    let failures = policy_test::run(&policy, &tests, &|| false).failures;
     let told: Vec<String> = failures.iter().map(|failure| told(failure, text)).collect();
     let fits = |(told, expected): (&String, &Expected)| {
         told.starts_with(&format!("{} at call {}: ", expected.path, expected.call))
@@ -78,7 +78,7 @@ fn cases_pass_as_tests_of_their_policy() {
     let cases = read_all::<Case>("cases");
     let enforced = cases.iter().filter(|(_, case)| {
         let calls: u32 = case.calls.iter().map(|call| call.times).sum();
-        !case.shadow && !case.policy.get().contains("shadow") && calls <= example::MAX_CALLS
+        !case.shadow && !case.policy.get().contains("shadow") && calls <= policy_test::MAX_CALLS
     });
     let mut count = 0;
     for (name, case) in enforced {
@@ -87,12 +87,12 @@ fn cases_pass_as_tests_of_their_policy() {
         let (policy, tests) = compile_with_tests(good.as_bytes())
             .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert_eq!(tests.len(), case.calls.len());
-        let failures = example::run(&policy, &tests, &|| false).failures;
+        let failures = policy_test::run(&policy, &tests, &|| false).failures;
         let told: Vec<String> = failures.iter().map(Failure::message).collect();
         assert!(told.is_empty(), "{name} {}: {told:?}", case.why);
         let bad = with_tests(case, true).expect("the same with other expectations");
         let (policy, tests) = compile_with_tests(bad.as_bytes()).expect("the same policy");
-        let failures = example::run(&policy, &tests, &|| false).failures;
+        let failures = policy_test::run(&policy, &tests, &|| false).failures;
         let places: Vec<&str> = failures.iter().map(|f| f.example.pointer.as_str()).collect();
         assert_eq!(places, [format!("/tests/{}", tests.len() - 1)], "{name} {}", case.why);
     }

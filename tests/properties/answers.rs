@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use callgate::engine::compile::compile;
-use callgate::engine::frame::read_id;
-use callgate::engine::line::Side;
+use callgate::engine::wire::frame::read_id;
+use callgate::engine::wire::line::Side;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

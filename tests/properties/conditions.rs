@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 
 use callgate::engine::compile::compile;
-use callgate::engine::condition::{Bound, Condition, Scalar, Test};
-use callgate::engine::json::{MAX_DEPTH, Reader, Scratch};
-use callgate::engine::lint::lint;
-use callgate::engine::one_of::OneOf;
-use callgate::engine::path::{ArgPath, Arguments};
-use callgate::engine::pattern::{Allowance, Pattern};
+use callgate::engine::compile::lint::lint;
+use callgate::engine::json::arguments::Arguments;
+use callgate::engine::json::reader::{MAX_DEPTH, Reader, Scratch};
+use callgate::engine::policy::condition::{Bound, Condition, Scalar, Test};
+use callgate::engine::policy::one_of::OneOf;
+use callgate::engine::policy::path::ArgPath;
+use callgate::engine::policy::pattern::{Allowance, Pattern};
 use callgate::engine::work::Work;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use callgate::engine::decimal::Decimal;
-use callgate::engine::frame::read_id;
+use callgate::engine::json::decimal::Decimal;
+use callgate::engine::wire::frame::read_id;
 use proptest::prelude::{Strategy, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 

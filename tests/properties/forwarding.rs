@@ -1,8 +1,8 @@
 //! What passes, passes byte for byte (SPEC W1), however its bytes come in.
 
 use callgate::engine::compile::compile;
-use callgate::engine::line::Side;
-use callgate::engine::line::{Line, LineBuffer};
+use callgate::engine::wire::line::Side;
+use callgate::engine::wire::line::{Line, LineBuffer};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

@@ -1,7 +1,7 @@
 //! What the frame reader accepts, others read in the same way (SPEC W3, W6); and what is well formed, it accepts.
 
 use callgate::engine::compile::compile;
-use callgate::engine::line::Side;
+use callgate::engine::wire::line::Side;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

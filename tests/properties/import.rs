@@ -4,10 +4,10 @@
 use callgate::command::import::import_bytes;
 use callgate::engine::compile::compile;
 use callgate::engine::decide::Outcome;
-use callgate::engine::explain::explain;
+use callgate::engine::decide::explain::explain;
+use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
-use callgate::engine::mcp::ToolCall;
-use callgate::engine::path::Arguments;
+use callgate::engine::wire::mcp::ToolCall;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

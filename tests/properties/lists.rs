@@ -1,7 +1,7 @@
 //! What is cut from a list of tools, and what is not (SPEC W1, 3.1).
 
 use callgate::engine::compile::compile;
-use callgate::engine::line::Side;
+use callgate::engine::wire::line::Side;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof};
 use proptest::proptest;

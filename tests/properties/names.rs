@@ -1,6 +1,6 @@
 //! Patterns and folds of names (SPEC P2, P4, W3).
 
-use callgate::engine::name::{NamePattern, fold, same_but_for_case};
+use callgate::engine::text::name::{NamePattern, fold, same_but_for_case};
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

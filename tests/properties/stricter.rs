@@ -3,13 +3,13 @@
 
 use callgate::engine::compile::compile;
 use callgate::engine::decide::decide;
-use callgate::engine::frame::read_client;
-use callgate::engine::json::Scratch;
+use callgate::engine::json::reader::Scratch;
 use callgate::engine::limits::{
     Amount, CounterKey, Demand, Ledger, MemoryLedger, Now, Scope, Settlement, Window,
 };
-use callgate::engine::mcp::{Params, ToolCall};
 use callgate::engine::policy::Policy;
+use callgate::engine::wire::frame::read_client;
+use callgate::engine::wire::mcp::{Params, ToolCall};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_oneof};
 use proptest::proptest;

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use callgate::engine::compile::compile;
-use callgate::engine::explain::explain;
+use callgate::engine::decide::explain::explain;
+use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
-use callgate::engine::mcp::ToolCall;
-use callgate::engine::path::Arguments;
-use callgate::engine::recording::Reader;
+use callgate::engine::wire::mcp::ToolCall;
+use callgate::engine::wire::transcript::Reader;
 use serde_json::Value;
 use tempfile::tempdir;
 

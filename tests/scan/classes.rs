@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use callgate::engine::class::{Class, Risk};
-use callgate::engine::classify::{ListedTool, Verdict, classify};
-use callgate::engine::recording::Reader;
+use callgate::engine::propose::class::{Class, Risk};
+use callgate::engine::propose::classify::{ListedTool, Verdict, classify};
+use callgate::engine::wire::transcript::Reader;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,11 +1,11 @@
 //! The policies that a scan proposes are sound, and say of each tool what they should.
 
 use callgate::command::policy_file::Findings;
-use callgate::engine::class::Class;
-use callgate::engine::classify::ListedTool;
 use callgate::engine::compile::compile;
-use callgate::engine::matrix::{Standing, standing};
-use callgate::engine::proposal::{Proposals, Unnamed};
+use callgate::engine::propose::class::Class;
+use callgate::engine::propose::classify::ListedTool;
+use callgate::engine::propose::matrix::{Standing, standing};
+use callgate::engine::propose::proposal::{Proposals, Unnamed};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;

@@ -1,9 +1,9 @@
 //! New tools in a policy that a person wrote: nothing of it changes but what is added.
 
-use callgate::engine::classify::ListedTool;
 use callgate::engine::compile::compile;
-use callgate::engine::extend::extend;
-use callgate::engine::proposal::{Proposal, Proposals, Treatment};
+use callgate::engine::propose::classify::ListedTool;
+use callgate::engine::propose::extend::extend;
+use callgate::engine::propose::proposal::{Proposal, Proposals, Treatment};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq};
 use proptest::proptest;

@@ -155,8 +155,8 @@ fn listed(
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::{Block, Document};
     use super::{Layout, lines};
+    use crate::command::help::document::{Block, Document};
 
     fn shown(table: &str, width: usize) -> String {
         let document = Document::read(table);

@@ -11,8 +11,8 @@ use super::problems::{Fields, Foreign, Found, Member, Place, Problems};
 use super::scalar::{self, Kind};
 use super::written::{Condition, Name, Value};
 use super::{path, pattern};
-use crate::engine::hints;
-use crate::engine::source::{MAX_NAME_BYTES, name_for_problem};
+use crate::engine::compile::fields::{MAX_NAME_BYTES, name_for_problem};
+use crate::engine::compile::hints;
 
 /// The most that a counter can be asked for (SPEC P10).
 const MAX_AMOUNT: u64 = 1_000_000_000_000_000;

@@ -24,7 +24,7 @@ pub(super) fn of_argument(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::of_argument;
-    use crate::engine::path::ArgPath;
+    use crate::engine::policy::path::ArgPath;
 
     #[test]
     fn keys_stay_keys() {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use super::yaml::{Node, Value};
 use crate::command::diagnostics::{Diagnostic, Severity};
-use crate::engine::hints::{self, Mistake};
-use crate::engine::source::{
+use crate::engine::compile::fields::{
     MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
 };
+use crate::engine::compile::hints::{self, Mistake};
 
 /// Where something stands in the file, and in the document.
 #[derive(Debug, Clone, Default)]

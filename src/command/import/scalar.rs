@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::problems::{Found, Problems};
 use super::written::Value;
 use super::yaml::{self, Node};
-use crate::engine::decimal::Decimal;
+use crate::engine::json::decimal::Decimal;
 
 /// What a scalar is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

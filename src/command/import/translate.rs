@@ -9,7 +9,7 @@ use std::fmt;
 use super::intercept::{Action, Cost, Intercept, Reading, Rule, State, Tool, Wanted};
 use super::problems::{Place, Problems};
 use super::written::{self, Clause, Condition, Document, Limit, Name, Value};
-use crate::engine::source::name_for_problem;
+use crate::engine::compile::fields::name_for_problem;
 
 /// How many entries one rule that asks may make.
 const MAX_ENTRIES: usize = 16;

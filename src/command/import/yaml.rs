@@ -8,7 +8,7 @@ use std::rc::Rc;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 use super::problems::{Place, Problems};
-use crate::engine::source::name_for_problem;
+use crate::engine::compile::fields::name_for_problem;
 
 /// How deep lists and maps may be nested; a policy needs nine levels.
 const MAX_DEPTH: usize = 64;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::command::print;
-use crate::engine::visible::{cut, escape_line};
+use crate::engine::text::escape::{cut, escape_line};
 use crate::shell::audit::entry::{Entry, EntryTotals};
 
 use super::merge::Shown;

@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use crate::cli::{Format, VerifyArgs};
 use crate::command::{Failure, places, print};
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::audit::verify::{Finding, Report, verify_beside};
 
 use super::text::many;

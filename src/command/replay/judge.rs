@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
-use crate::engine::line::Side;
 use crate::engine::policy::Policy;
-use crate::engine::record::{CallRecord, Record};
-use crate::engine::recording::Entry;
+use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::session::{Action, Recording, Session, Settings, Step};
+use crate::engine::wire::line::Side;
+use crate::engine::wire::transcript::Entry;
 
 /// When the lines of a recording without times were sent: all at once, which limits judge most strictly. The same as
 /// the first test of a policy (SPEC P16): 2026-01-01T00:00:00Z.

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::command::print;
-use crate::engine::record::{CallRecord, Verdict};
-use crate::engine::recording;
-use crate::engine::visible::{cut, escape_json, escape_line};
+use crate::engine::session::audit_record::{CallRecord, Verdict};
+use crate::engine::text::escape::{cut, escape_json, escape_line};
+use crate::engine::wire::transcript;
 
 use super::judge::Ruling;
 
@@ -98,7 +98,7 @@ impl Report {
     }
 
     fn text(&mut self, row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
-        let when = match row.at_ms.map(recording::time) {
+        let when = match row.at_ms.map(transcript::time) {
             None => format!("line {}", row.number),
             Some(time) => {
                 let (day, clock) = time.split_once('T').unwrap_or_default();
@@ -191,7 +191,7 @@ fn json_line(row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut line = verdict_json(row.ruling);
     if let Some(object) = line.as_object_mut() {
         object.insert("line".to_owned(), row.number.into());
-        object.insert("time".to_owned(), row.at_ms.map(recording::time).into());
+        object.insert("time".to_owned(), row.at_ms.map(transcript::time).into());
         if let Ruling::Call(call) = row.ruling {
             object.insert("tool".to_owned(), call.tool.as_str().into());
             object.insert("id".to_owned(), serde_json::from_str(&call.id).unwrap_or_default());

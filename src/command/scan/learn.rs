@@ -9,14 +9,14 @@ use anyhow::anyhow;
 
 use crate::command::recording::Recording;
 use crate::command::replay::judge::{Judge, Ruling};
-use crate::engine::classify::{ListedTool, Verdict, classify};
 use crate::engine::compile::compile;
-use crate::engine::inquiry::listed_in;
 use crate::engine::limits::LimitClock;
-use crate::engine::line::Side;
-use crate::engine::observed::{Observations, Seen};
 use crate::engine::policy::Policy;
-use crate::engine::proposal::Proposals;
+use crate::engine::propose::classify::{ListedTool, Verdict, classify};
+use crate::engine::propose::proposal::Proposals;
+use crate::engine::propose::usage::{Observations, Seen};
+use crate::engine::wire::discovery::listed_in;
+use crate::engine::wire::line::Side;
 
 /// A policy that permits every call and charges it, as the one to be made will.
 const CHARGES_ALL: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[{"counter":"calls","window":"minute","max":1000000000000000}]}}"#;

@@ -11,10 +11,10 @@ use super::Target;
 use crate::command::layout;
 use crate::command::matrix::{stray_json, stray_text};
 use crate::command::print;
-use crate::engine::class::Class;
-use crate::engine::matrix::Stray;
-use crate::engine::proposal::{Proposal, Proposals};
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::propose::class::Class;
+use crate::engine::propose::matrix::Stray;
+use crate::engine::propose::proposal::{Proposal, Proposals};
+use crate::engine::text::escape::{escape_json, escape_line};
 
 /// The widest column of names.
 const WIDEST: usize = 32;

@@ -12,7 +12,7 @@ use crate::cli::{Format, ResetArgs, State};
 use crate::command::log::real;
 use crate::command::{Failure, places, print};
 use crate::engine::limits::Scope;
-use crate::engine::visible::{escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::audit::lines::{Event, Identity};
 use crate::shell::clock::moment;
 use crate::shell::ledger::{CounterRow, redis, sqlite};

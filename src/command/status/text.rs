@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::engine::limits::Window;
-use crate::engine::visible::{cut, escape_line, shorten};
+use crate::engine::text::escape::{cut, escape_line, shorten};
 
 use super::overview::{Account, Gauge, Overview};
 use super::tally::{Counts, Denial};

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::engine::answer;
-use crate::engine::batch::Batch;
-use crate::engine::frame::{self, Refusal, RefusalAnswer, RequestId, Unrelayed};
-use crate::engine::id_finder;
+use super::audit_record::{AnswerOutcome, Record};
 use crate::engine::limits::Now;
-use crate::engine::line::{LongLine, Side};
-use crate::engine::record::{AnswerOutcome, Record};
+use crate::engine::wire::batch::Batch;
+use crate::engine::wire::frame::{self, Refusal, RefusalAnswer, RequestId, Unrelayed};
+use crate::engine::wire::id_finder;
+use crate::engine::wire::line::{LongLine, Side};
+use crate::engine::wire::message;
 
 use super::{Action, Session, Step};
 
@@ -48,7 +48,7 @@ impl Session {
             RefusalAnswer::Batch | RefusalAnswer::Nobody => None,
         };
         let record = self.refusal_record(Side::Client, id, refusal.message.clone());
-        Step { record, ..Step::of(Action::Answer(answer::refusal(&refusal))) }
+        Step { record, ..Step::of(Action::Answer(message::refusal(&refusal))) }
     }
 
     /// Refuses a batch.
@@ -101,7 +101,7 @@ impl Session {
         }
         let Some(settled) = self.in_flight.settle(id) else { return };
         let message = "server sent an unreadable answer";
-        let answer = answer::error(Some(&settled.id()), frame::INTERNAL_ERROR, message);
+        let answer = message::error(Some(&settled.id()), frame::INTERNAL_ERROR, message);
         told.room = told.room.saturating_sub(answer.len().saturating_add(RECORD_BYTES));
         told.answers.extend(answer);
         told.records.extend(self.answer_record(&settled, AnswerOutcome::Unreadable, now));

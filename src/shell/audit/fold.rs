@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-use crate::engine::line::Side;
-use crate::engine::record::Record;
+use crate::engine::session::audit_record::Record;
+use crate::engine::wire::line::Side;
 use crate::shell::clock::rfc3339;
 
 /// How long what is alike is counted.
@@ -201,8 +201,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{COARSE, FINE, Fate, Folded, Folds};
-    use crate::engine::line::Side;
-    use crate::engine::record::{ArgumentsRecord, CallRecord, Record, Verdict};
+    use crate::engine::session::audit_record::{ArgumentsRecord, CallRecord, Record, Verdict};
+    use crate::engine::wire::line::Side;
 
     fn call(tool: &str, rule: &str, outcome: &'static str) -> Record {
         let (message, cause) = (String::new(), None);

@@ -4,8 +4,8 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::engine::line::Side;
-use crate::engine::record::{CallRecord, Record, Verdict};
+use crate::engine::session::audit_record::{CallRecord, Record, Verdict};
+use crate::engine::wire::line::Side;
 
 /// The longest string from elsewhere, in bytes.
 const MAX_BYTES: usize = 256;

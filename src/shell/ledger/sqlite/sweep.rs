@@ -87,12 +87,12 @@ fn useless(
 
 #[cfg(test)]
 mod tests {
-    use super::super::schema;
-    use super::super::store::{Names, Own, Store};
     use super::{KEPT_MS, RUN_KEPT_MS, sweep};
     use crate::engine::limits::{
         Amount, CounterKey, Demand, LimitClock, Now, Scope, Settlement, Window,
     };
+    use crate::shell::ledger::sqlite::schema;
+    use crate::shell::ledger::sqlite::store::{Names, Own, Store};
 
     fn one(name: &str, scope: Scope, window: Window) -> Demand {
         let counter = CounterKey { scope, name: name.into(), window };

@@ -1,0 +1,164 @@
+//! What can be typed: commands, options and their help texts, one file a verb. No logic.
+
+mod check;
+mod completions;
+mod explain;
+mod help;
+mod import;
+mod log;
+mod parse;
+mod place;
+mod replay;
+mod scan;
+mod schema;
+mod state;
+mod status;
+mod wrap;
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::engine::text::escape::escape_line;
+
+pub use check::CheckArgs;
+pub use completions::CompletionsArgs;
+pub use explain::ExplainArgs;
+pub use help::{HelpArgs, PageFormat};
+pub use import::ImportArgs;
+pub use log::{LogArgs, LogFiles, LogVerb, QueryArgs, VerifyArgs};
+pub use parse::Since;
+pub use replay::{FailOn, ReplayArgs};
+pub use scan::ScanArgs;
+pub use schema::SchemaArgs;
+pub use state::{State, StateArgs};
+pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
+pub use wrap::WrapArgs;
+
+/// The help of the program: the verbs, grouped by what one wants to do.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Run a server:
+  wrap         Run an MCP server behind a policy
+
+Write a policy:
+  scan         Propose a policy from a server's tools
+  check        Validate policies and run their tests
+  explain      Explain how a policy decides a call
+  replay       Decide a recorded session again
+  import       Convert an Intercept policy (YAML)
+  schema       Print the JSON Schema of policy files, for editors
+
+See what happens:
+  status       Show sessions, counters and recent denials; reset counters
+  log          Show, follow and verify the audit log
+
+Get help:
+  help         Show the manual
+  completions  Print a completion script for a shell
+
+Options:
+{options}
+
+`callgate VERB --help` lists a verb's options, `callgate help` the manual's pages.{after-help}
+";
+
+/// Run MCP servers behind a policy.
+///
+/// callgate runs an MCP server and decides every tool call by a policy file before the server sees it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "callgate",
+    bin_name = "callgate",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    help_template = HELP,
+    after_help = "Example: callgate wrap --policy policy.json -- npx -y @modelcontextprotocol/server-everything"
+)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (SPEC C1).
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(line).map_err(escaped)
+    }
+}
+
+/// An error in which everything that may hold an argument is escaped.
+fn escaped(mut error: clap::Error) -> clap::Error {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return error;
+    }
+    let escape = |text: &String| escape_line(text).into_owned();
+    let context: Vec<(ContextKind, ContextValue)> = error
+        .context()
+        .filter_map(|(kind, value)| {
+            let value = match value {
+                ContextValue::String(text) => ContextValue::String(escape(text)),
+                ContextValue::Strings(texts) => {
+                    ContextValue::Strings(texts.iter().map(escape).collect())
+                }
+                ContextValue::StyledStrs(texts) => {
+                    let texts = texts.iter().map(|text| escape(&text.to_string()).into());
+                    ContextValue::StyledStrs(texts.collect())
+                }
+                // The usage, and numbers: they hold nothing that was typed.
+                _ => return None,
+            };
+            Some((kind, value))
+        })
+        .collect();
+    for (kind, value) in context {
+        error.insert(kind, value);
+    }
+    error
+}
+
+/// The verbs. Only the options of the one that is typed are put together.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Command {
+    /// Run an MCP server behind a policy
+    Wrap(WrapArgs),
+    /// Propose a policy from a server's tools
+    Scan(ScanArgs),
+    /// Validate policies and run their tests
+    Check(CheckArgs),
+    /// Explain how a policy decides a call
+    Explain(ExplainArgs),
+    /// Show sessions, counters and recent denials; reset counters
+    Status(StatusArgs),
+    /// Show, follow and verify the audit log
+    Log(LogArgs),
+    /// Decide a recorded session again
+    Replay(ReplayArgs),
+    /// Convert an Intercept policy (YAML)
+    Import(ImportArgs),
+    /// Print the JSON Schema of policy files, for editors
+    Schema(SchemaArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Show the manual
+    Help(HelpArgs),
+}
+
+/// Values of `--format`, an option of every command that prints a result (SPEC C1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}

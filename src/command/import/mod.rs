@@ -1,0 +1,163 @@
+//! `callgate import`: a policy of Intercept, in YAML, as a policy of callgate. What cannot be said exactly is an error
+//! with its place.
+
+mod intercept;
+mod path;
+mod pattern;
+mod problems;
+mod scalar;
+mod translate;
+mod written;
+mod yaml;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use self::intercept::Intercept;
+use self::problems::{Found, Place, Problems};
+use self::written::Document;
+use super::diagnostics::{Diagnostic, JsonDiagnostic, SourceFile};
+use super::policy_file::{self, POLICY};
+use super::{Failure, NO, layout, print};
+use crate::cli::{Format, ImportArgs};
+use crate::engine::compile::compile;
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::shell::file;
+
+pub use self::translate::Note;
+
+/// A policy that has been imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// The policy file.
+    pub policy: String,
+    /// What it does in another way than Intercept would.
+    pub notes: BTreeSet<Note>,
+}
+
+/// Imports a policy, and prints or writes it; what is done in another way is noted on stderr.
+///
+/// # Errors
+/// The policy cannot be read, is not valid, or says what cannot be said exactly; or the result cannot be written.
+pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
+    let content = file::read("Intercept policy", &args.file)?;
+    let imported = import_bytes(&content);
+    let new_file = args.output.as_deref().filter(|path| *path != Path::new("-"));
+    if let (Ok(Imported { policy, .. }), Some(path)) = (&imported, new_file) {
+        file::create(POLICY, path, policy.as_bytes())?;
+    }
+    if args.format == Format::Json {
+        let is_done = imported.is_ok();
+        let source = SourceFile::new(&args.file, &content);
+        print::result(|out| show_json(out, &source, &imported, new_file.is_none()))?;
+        return Ok(ExitCode::from(if is_done { 0 } else { NO }));
+    }
+    let Imported { policy, notes } = imported.map_err(|problems| {
+        let summary = format!("failed to import `{}`", args.file.display());
+        let error = policy_file::report(&summary, &args.file, &content, &problems);
+        Failure { error, exit_code: NO }
+    })?;
+    if new_file.is_none() {
+        print::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
+    }
+    for note in notes {
+        // Nobody reads stderr: the policy is there all the same.
+        let _ = writeln!(std::io::stderr(), "note: {}", escape_line(&note.to_string()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The result for programs.
+#[derive(Serialize)]
+struct Json<'i> {
+    imported: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Box<RawValue>>,
+    notes: Vec<String>,
+    diagnostics: Vec<JsonDiagnostic<'i>>,
+}
+
+fn show_json(
+    out: &mut dyn Write,
+    source: &SourceFile<'_>,
+    imported: &Result<Imported, Vec<Diagnostic>>,
+    with_policy: bool,
+) -> anyhow::Result<()> {
+    let json = match imported {
+        Ok(Imported { policy, notes }) => Json {
+            imported: true,
+            policy: with_policy
+                .then(|| RawValue::from_string(layout::compact(policy)))
+                .transpose()?,
+            notes: notes.iter().map(ToString::to_string).collect(),
+            diagnostics: Vec::new(),
+        },
+        Err(problems) => Json {
+            imported: false,
+            policy: None,
+            notes: Vec::new(),
+            diagnostics: problems.iter().map(|problem| source.json(problem)).collect(),
+        },
+    };
+    writeln!(out, "{}", escape_json(&serde_json::to_string(&json)?))?;
+    Ok(())
+}
+
+/// Makes a policy of the bytes of a file of Intercept's. It has been compiled once.
+///
+/// # Errors
+/// Everything that is wrong with the file, or cannot be said exactly, in file order.
+pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
+    let mut problems = Problems::default();
+    let text = match std::str::from_utf8(content) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.valid_up_to();
+            problems.add(&Place::at(at..at), "not UTF-8", Some("save the file as UTF-8"));
+            return Err(problems.into_sorted());
+        }
+    };
+    let translated = read(text, &mut problems).map(|policy| {
+        let (document, notes) = translate::translate(policy, &mut problems);
+        let json = serde_json::to_string(&document).unwrap_or_default();
+        (document, layout::pretty(&escape_json(&json)), notes)
+    });
+    match translated {
+        Some((document, policy, notes)) if problems.is_empty() => {
+            prove(&document, &policy, &mut problems);
+            if problems.is_empty() {
+                Ok(Imported { policy, notes })
+            } else {
+                Err(problems.into_sorted())
+            }
+        }
+        _ => Err(problems.into_sorted()),
+    }
+}
+
+fn read(text: &str, problems: &mut Problems) -> Option<Intercept> {
+    let root = yaml::read(text, problems);
+    match root {
+        Some(root) if !root.is_null() => Intercept::read(&Found::root(&root), problems),
+        Some(_) | None if problems.is_empty() => {
+            let help = "the least policy is `version: \"1\"`";
+            problems.add(&Place::default(), "the file is empty", Some(help));
+            None
+        }
+        Some(_) | None => None,
+    }
+}
+
+/// Compiles the policy. What the compiler will not have, such as a pattern that takes too much memory, is told where
+/// it comes from.
+fn prove(document: &Document, policy: &str, problems: &mut Problems) {
+    for problem in compile(policy.as_bytes()).err().unwrap_or_default() {
+        let place = document.origin(&problem.pointer).cloned().unwrap_or_default();
+        problems.add(&place, problem.message, problem.help.as_deref());
+    }
+}

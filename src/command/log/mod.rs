@@ -1,0 +1,199 @@
+//! `callgate log`: show the audit log, follow it, prove that it is whole.
+
+mod merge;
+mod text;
+mod verify;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::cli::{Format, LogArgs, LogFiles, LogVerb, QueryArgs, Since};
+use crate::engine::text::escape::escape_json;
+use crate::engine::text::name::NamePattern;
+use crate::shell::audit::entry::Entry;
+use crate::shell::audit::files;
+use crate::shell::notices::prose;
+
+use self::merge::{Merge, Shown};
+use self::text::Table;
+use super::{Failure, places, print};
+
+/// How many lines are shown if nobody says how many, nor since when.
+const LIMIT: u64 = 50;
+/// How often it is looked for what has come, in milliseconds.
+const TICK: i64 = 100;
+
+/// Shows logs, or proves that they are whole.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        Some(LogVerb::Verify(args)) => verify::verify(args),
+        None => show(&args.query),
+    }
+}
+
+/// The logs that are meant. What is named may be a rotated file: its log is meant then.
+fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !args.are_named() {
+        let mut logs = files::logs(&places::audit_directory(directory))?;
+        logs.iter_mut().for_each(|log| *log = real(log));
+        // A log that is a link has its refusals where it leads to.
+        let mut logs: Vec<PathBuf> = logs.into_iter().flat_map(files::with_refused).collect();
+        logs.sort_unstable();
+        logs.dedup();
+        return Ok(logs);
+    }
+    let mut logs: Vec<PathBuf> = Vec::new();
+    for file in args.files.iter().chain(&args.audit).map(|file| real(file)) {
+        // A log may have the name of a rotated file, if its log is not there.
+        let log = Some(files::log_of(&file)).filter(|log| files::has_files(log)).unwrap_or(file);
+        for log in files::with_refused(log) {
+            if !logs.contains(&log) {
+                logs.push(log);
+            }
+        }
+    }
+    Ok(logs)
+}
+
+/// The path by which `wrap` knows a log: with no symbolic link in it.
+pub(super) fn real(file: &Path) -> PathBuf {
+    let in_directory = || {
+        let directory = std::fs::canonicalize(files::parent(file)).ok()?;
+        Some(directory.join(file.file_name()?))
+    };
+    std::fs::canonicalize(file).ok().or_else(in_directory).unwrap_or_else(|| file.to_owned())
+}
+
+/// What is to be shown.
+struct Query {
+    server: Option<String>,
+    grant: Option<String>,
+    tool: Option<NamePattern>,
+    denied: bool,
+    /// As the log writes times.
+    since: Option<String>,
+}
+
+impl Query {
+    fn new(args: &QueryArgs) -> Self {
+        let time = |since| match since {
+            Since::At(time) => time,
+            Since::Ago(ago) => Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::MIN),
+        };
+        Query {
+            server: args.server.clone(),
+            grant: args.grant.clone(),
+            tool: args.tool.as_deref().map(NamePattern::new),
+            denied: args.denied,
+            since: args.since.map(|since| format!("{:.3}", time(since))),
+        }
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        let is = |wanted: &Option<String>, found: &str| {
+            wanted.as_deref().is_none_or(|wanted| wanted == found)
+        };
+        let is_server = entry.server.is_empty() || is(&self.server, &entry.server);
+        is_server
+            && is(&self.grant, &entry.grant)
+            && self.tool.as_ref().is_none_or(|tool| entry.may_be_of(|name| tool.matches(name)))
+            && (!self.denied || entry.is_denial())
+            && self.since.as_ref().is_none_or(|since| *since <= entry.time)
+    }
+}
+
+/// The logs that are shown; of those in the state directory only the server's that is asked for.
+fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut logs = logs(&args.logs, directory)?;
+    if args.logs.are_named() {
+        match logs.iter().find(|log| !files::has_files(log)) {
+            Some(log) => return Err(missing(log)),
+            None => return Ok(logs),
+        }
+    }
+    if let Some(server) = &args.server {
+        let wanted = real(&places::audit_log(directory, server));
+        let wanted = [files::refused_path(&wanted), wanted];
+        logs.retain(|log| wanted.contains(log));
+    }
+    Ok(logs)
+}
+
+fn missing(log: &Path) -> anyhow::Error {
+    anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
+}
+
+fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
+    let directory = places::directory(&args.logs.state.state)?;
+    let logs = shown(args, &directory)?;
+    if logs.is_empty() {
+        let place = places::audit_directory(&directory);
+        say(&format!("no audit log of that kind in `{}`", place.display()));
+    }
+    let limit = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { LIMIT });
+    let query = Query::new(args);
+    let mut merge = Merge::new(&logs, &query, limit)?;
+    let table = Table::new(&logs);
+    print::result(|out| {
+        loop {
+            while let Some(shown) = merge.next(&query, args.follow)? {
+                match args.logs.format {
+                    Format::Text => table.row(out, &shown)?,
+                    Format::Json => json(out, &shown)?,
+                }
+            }
+            if !args.follow {
+                return Ok(());
+            }
+            out.flush()?;
+            if !wait_while_read() {
+                return Ok(());
+            }
+            // A log may have got one beside it.
+            let named = args.logs.are_named();
+            let new =
+                if named { self::logs(&args.logs, &directory) } else { shown(args, &directory) };
+            merge.add(new?);
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The line as it is stored. What cannot be read is put into a line of JSON.
+fn json(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
+    let stored = str::from_utf8(&shown.bytes).ok().filter(|_| shown.entry.is_some());
+    let unreadable = || {
+        let text = String::from_utf8_lossy(shown.beginning());
+        let path = shown.path.to_string_lossy();
+        serde_json::json!({
+            "event": "unreadable", "file": path, "at": shown.at, "bytes": shown.length, "text": text
+        })
+        .to_string()
+    };
+    let line = stored.map_or_else(unreadable, str::to_owned);
+    writeln!(out, "{}", escape_json(&line))?;
+    Ok(())
+}
+
+/// Waits a moment. False if nobody reads stdout any more.
+fn wait_while_read() -> bool {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.saturating_mul(1_000_000) };
+    let _ = rustix::event::poll(&mut polled, Some(&tick));
+    polled.iter().all(|stdout| !stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
+/// Says something beside the result.
+fn say(text: &str) {
+    // Nobody has to read stderr.
+    let _ = writeln!(io::stderr(), "callgate: {}", prose(&anyhow!("{text}")));
+}

@@ -1,0 +1,46 @@
+//! `callgate status`: which sessions run, what is left of limits, what was denied of late; and quota given back.
+
+mod overview;
+mod reset;
+mod tally;
+mod text;
+mod watch;
+
+use std::process::ExitCode;
+
+use crate::cli::{Format, StatusArgs, StatusVerb, ViewArgs};
+use crate::engine::text::escape::escape_json;
+
+use super::{Failure, NOT_DONE, print};
+
+use self::overview::{Overview, Sight};
+
+/// Shows the state, or gives quota back.
+///
+/// # Errors
+/// No state directory is known, or stdout cannot be written. What of the state cannot be read is a part of what is
+/// shown; the exit code tells of it.
+pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        Some(StatusVerb::Reset(args)) => reset::reset(args),
+        None if args.view.watch => watch::watch(&args.view),
+        None => show(&args.view),
+    }
+}
+
+fn show(args: &ViewArgs) -> Result<ExitCode, Failure> {
+    let overview = Sight::new(&args.whose)?.look();
+    print::result(|out| match args.whose.format {
+        Format::Json => Ok(writeln!(out, "{}", json(&overview)?)?),
+        Format::Text => {
+            let in_colour = print::in_colour();
+            let lines = text::lines(&overview, print::columns());
+            lines.iter().try_for_each(|line| Ok(writeln!(out, "{}", line.show(in_colour, None))?))
+        }
+    })?;
+    Ok(ExitCode::from(if overview.problems.is_empty() { 0 } else { NOT_DONE }))
+}
+
+fn json(overview: &Overview) -> anyhow::Result<String> {
+    Ok(escape_json(&serde_json::to_string(overview)?).into_owned())
+}

@@ -1,0 +1,237 @@
+//! `tests` of a policy: calls that it must decide as written (SPEC P16).
+
+use crate::engine::decide::Outcome;
+use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
+use crate::engine::json::arguments::Arguments;
+use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use crate::engine::policy::{Mode, Policy};
+use crate::engine::wire::mcp::ToolCall;
+use crate::engine::work::{TooCostly, Work, steps};
+
+/// How many calls the tests of one policy may make together.
+pub const MAX_CALLS: u32 = 10_000;
+
+/// When the first test is, unless it says so: 2026-01-01T00:00:00Z, in milliseconds since the epoch.
+pub const START_MS: u64 = 1_767_225_600_000;
+
+/// An entry of `tests`.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// What it is called.
+    pub name: String,
+    /// The tool that is called.
+    pub tool: String,
+    /// Its arguments, as the policy spells them: an object.
+    pub arguments: String,
+    /// When, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// How often.
+    pub times: u32,
+    /// What each of these calls must come to.
+    pub expect: Expect,
+    /// The rule that must decide them.
+    pub rule: Option<String>,
+    /// Where it stands in the document: RFC 6901.
+    pub pointer: String,
+    /// Where in the file `expect` has its value, in bytes.
+    pub expect_at: usize,
+    /// The same for `rule`.
+    pub rule_at: usize,
+}
+
+/// What a test expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// The call goes out.
+    Allow,
+    /// It is denied, but not because the tool is hidden.
+    Deny,
+    /// A human has to approve it.
+    Ask,
+    /// It is denied because the tool is hidden.
+    Hide,
+}
+
+impl Expect {
+    /// What a policy may write.
+    pub const WORDS: [(&str, Expect); 4] = [
+        ("allow", Expect::Allow),
+        ("deny", Expect::Deny),
+        ("ask", Expect::Ask),
+        ("hide", Expect::Hide),
+    ];
+
+    /// The word of the policy.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Expect::Allow => "allow",
+            Expect::Deny => "deny",
+            Expect::Ask => "ask",
+            Expect::Hide => "hide",
+        }
+    }
+
+    /// What a test would have to expect of this.
+    #[must_use]
+    pub fn of(ruling: &Ruling) -> Self {
+        match ruling.outcome {
+            None => Expect::Allow,
+            Some(Outcome::ApprovalRequired) => Expect::Ask,
+            Some(Outcome::Denied) if ruling.rule.as_str() == "(hidden)" => Expect::Hide,
+            Some(Outcome::Denied) => Expect::Deny,
+        }
+    }
+}
+
+/// A test that failed.
+#[derive(Debug)]
+pub struct Failure<'e> {
+    /// The test.
+    pub example: &'e Example,
+    /// Which of its calls, from 1.
+    pub call: u32,
+    /// How the call was decided.
+    pub explanation: Explanation,
+}
+
+impl Failure<'_> {
+    /// What is wrong, for people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let Example { name, expect, times, .. } = self.example;
+        let which =
+            if *times > 1 { format!(" at call {} of {times}", self.call) } else { String::new() };
+        let found = Expect::of(&self.explanation.ruling);
+        let (expected, found) = if found == *expect {
+            (
+                self.example.rule.as_deref().unwrap_or_default(),
+                self.explanation.ruling.rule.as_str(),
+            )
+        } else {
+            (expect.word(), found.word())
+        };
+        format!("test `{name}` fails{which}: expected `{expected}`, found `{found}`")
+    }
+
+    /// Where in the file the expectation stands that was not met, in bytes, and what of the test it is.
+    #[must_use]
+    pub fn place(&self) -> (usize, &'static str) {
+        if Expect::of(&self.explanation.ruling) == self.example.expect {
+            (self.example.rule_at, "rule")
+        } else {
+            (self.example.expect_at, "expect")
+        }
+    }
+}
+
+/// What came of the tests of a policy.
+#[derive(Debug)]
+pub struct Outcomes<'e> {
+    /// The first that failed, each explained.
+    pub failures: Vec<Failure<'e>>,
+    /// How many failed in all.
+    pub failed: usize,
+    /// The test at which they took more work than all of them may (SPEC P16); those behind it were not run.
+    pub too_costly: Option<&'e Example>,
+}
+
+/// More failures than this are counted and not explained.
+const MAX_EXPLAINED: usize = 100;
+
+/// Steps for one call of a test, beside its decision.
+const CALL: u64 = 2000;
+
+/// Makes the calls of all tests, in their order, on one fresh ledger, and as if every rule were enforced. A test ends
+/// at its first call that is not as expected. `is_stale` is asked now and then; if it says so, nobody waits for the
+/// outcome, and the tests that are left are not run.
+#[must_use]
+pub fn run<'e>(
+    policy: &Policy,
+    examples: &'e [Example],
+    is_stale: &dyn Fn() -> bool,
+) -> Outcomes<'e> {
+    let mut bench = Bench { policy, ledger: MemoryLedger::default(), left: Work::of(Work::TESTS) };
+    let mut outcomes = Outcomes { failures: Vec::new(), failed: 0, too_costly: None };
+    for example in examples {
+        match bench.run(example, is_stale) {
+            Ok(None) => {}
+            Ok(Some(call)) => {
+                outcomes.failed = outcomes.failed.saturating_add(1);
+                if outcomes.failures.len() < MAX_EXPLAINED {
+                    outcomes.failures.extend(bench.explain(example, call));
+                }
+            }
+            Err(TooCostly) => {
+                outcomes.too_costly = Some(example);
+                break;
+            }
+        }
+        if is_stale() {
+            break;
+        }
+    }
+    outcomes
+}
+
+/// Where tests are run, one after the other.
+struct Bench<'p> {
+    policy: &'p Policy,
+    ledger: MemoryLedger,
+    /// What is left for all of them.
+    left: Work,
+}
+
+impl Bench<'_> {
+    /// Makes the calls of one test. Which of them is not as expected, if one is; nothing is charged for that one.
+    fn run(
+        &mut self,
+        example: &Example,
+        is_stale: &dyn Fn() -> bool,
+    ) -> Result<Option<u32>, TooCostly> {
+        self.left.take(steps(example.arguments.len()).saturating_mul(4))?;
+        // The compiler has read them before.
+        let Ok(arguments) = Arguments::parse(&example.arguments) else { return Ok(None) };
+        let call = ToolCall::of(&example.tool, arguments);
+        for nth in 1..=example.times {
+            let work = &mut Work::of_decision();
+            let Ruled { ruling, reservation, .. } = rule(
+                self.policy,
+                &call,
+                Some(Mode::Enforce),
+                work,
+                &mut self.ledger,
+                example.now(),
+            );
+            self.left.take(work.spent().saturating_add(CALL))?;
+            if !example.is_met(&ruling) {
+                reservation.into_iter().for_each(|charge| self.ledger.release(charge));
+                return Ok(Some(nth));
+            }
+            if is_stale() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes the call again that is not as expected, and looks how it is decided.
+    fn explain<'e>(&mut self, example: &'e Example, call: u32) -> Option<Failure<'e>> {
+        let arguments = Arguments::parse(&example.arguments).ok()?;
+        let made = ToolCall::of(&example.tool, arguments);
+        let mode = Some(Mode::Enforce);
+        let explanation = explain(self.policy, &made, mode, &mut self.ledger, example.now());
+        Some(Failure { example, call, explanation })
+    }
+}
+
+impl Example {
+    fn now(&self) -> Now {
+        Now { wall_ms: self.at_ms, monotonic_ms: self.at_ms }
+    }
+
+    fn is_met(&self, ruling: &Ruling) -> bool {
+        Expect::of(ruling) == self.expect
+            && self.rule.as_deref().is_none_or(|rule| rule == ruling.rule.as_str())
+    }
+}

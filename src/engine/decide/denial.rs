@@ -1,0 +1,192 @@
+//! Why a call does not go out, and what its agent is told (SPEC W2).
+
+use std::sync::Arc;
+
+use crate::engine::policy::RuleId;
+use crate::engine::text::escape::short_name;
+
+/// Why a call does not go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// What the agent is told about it.
+    pub outcome: Outcome,
+    /// Which rule said no.
+    pub rule: RuleId,
+    /// The policy's own words for it, if it has any.
+    pub words: Option<String>,
+    /// Which default words apply.
+    pub cause: Cause,
+    /// Why a value could not be decided, if that is what stands behind the denial (SPEC W2).
+    pub doubt: Option<Box<str>>,
+}
+
+/// What a call comes to when it is not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// No.
+    Denied,
+    /// Not without a human.
+    ApprovalRequired,
+}
+
+/// What kind of rule said no.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// `hide`
+    Hidden,
+    /// The tool's name looks like another one (SPEC P4).
+    Confusable,
+    /// Not listed under `default: deny`.
+    NotListed,
+    /// `action`, `require` or `deny_if`.
+    Rule,
+    /// A limit whose amount cannot be read from the call, at this path.
+    Amount(Box<str>),
+    /// A limit without room.
+    Limit(LimitReached),
+    /// `action: require_approval` or `approval_if`.
+    Approval,
+    /// The decision would take more work than one may (SPEC 3.5).
+    TooCostly,
+    /// The counters cannot be read or written, for this reason.
+    StateUnavailable(String),
+    /// The call cannot be put on record, for this reason.
+    AuditUnavailable(String),
+}
+
+/// The facts of a limit without room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitReached {
+    /// `30 per minute (image_generate_rate)`
+    pub what: Arc<str>,
+    /// When every limit of the call would have room; `None`: never, in this run or at this cost.
+    pub retry_after_ms: Option<u64>,
+    /// The call costs more than the limit holds.
+    pub costs_too_much: bool,
+}
+
+impl Denial {
+    /// The denial of a call whose counters cannot be reached (SPEC S2).
+    #[must_use]
+    pub fn state_unavailable(reason: String) -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(state unavailable)"),
+            words: None,
+            cause: Cause::StateUnavailable(reason),
+            doubt: None,
+        }
+    }
+
+    /// The denial of a call whose decision would take too much work (SPEC 3.5).
+    #[must_use]
+    pub fn too_costly() -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(too costly)"),
+            words: None,
+            cause: Cause::TooCostly,
+            doubt: None,
+        }
+    }
+
+    /// What the agent reads, without the mark before it (SPEC W2).
+    #[must_use]
+    pub fn message(&self, tool: &str) -> String {
+        let message = self.message_without_doubt(tool);
+        match &self.doubt {
+            Some(doubt) => [&message, " (", doubt, ".)"].concat(),
+            None => message,
+        }
+    }
+
+    fn message_without_doubt(&self, tool: &str) -> String {
+        let tool = short_name(tool);
+        let about = |rest: &str| ["Tool `", &tool, "` ", rest].concat();
+        let own = |rest: &str| self.words.clone().unwrap_or_else(|| about(rest));
+        match &self.cause {
+            Cause::Hidden => about("is hidden by policy."),
+            Cause::NotListed => about("is not permitted by policy."),
+            Cause::Confusable => {
+                about("is not permitted by policy: its name can be mistaken for another one.")
+            }
+            Cause::Rule => own("is denied by policy."),
+            Cause::Amount(path) => own(&format!(
+                "is denied by policy: `{path}` is not an amount that its limit can count."
+            )),
+            Cause::Limit(limit) => limit.message(self.words.as_deref()),
+            Cause::Approval => own("needs the approval of a human."),
+            Cause::TooCostly => about(
+                "is denied by policy: checking these arguments would take too much work. Send less in one call.",
+            ),
+            Cause::StateUnavailable(_) => {
+                about("is denied by policy: its counters are unavailable just now.")
+            }
+            Cause::AuditUnavailable(_) => {
+                about("is denied by policy: it cannot be put on record just now.")
+            }
+        }
+    }
+
+    /// The denial of a call that cannot be put on record (SPEC S3).
+    #[must_use]
+    pub fn audit_unavailable(reason: String) -> Self {
+        Denial {
+            outcome: Outcome::Denied,
+            rule: RuleId::Named("(audit unavailable)"),
+            words: None,
+            cause: Cause::AuditUnavailable(reason),
+            doubt: None,
+        }
+    }
+
+    /// What stands behind the denial and is not for the agent.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::StateUnavailable(reason) | Cause::AuditUnavailable(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    #[must_use]
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match &self.cause {
+            Cause::Limit(limit) => limit.retry_after_ms,
+            _ => None,
+        }
+    }
+}
+
+impl Outcome {
+    /// The mark before a message (SPEC W2).
+    #[must_use]
+    pub fn mark(self) -> &'static str {
+        match self {
+            Outcome::Denied => "[POLICY DENIED]",
+            Outcome::ApprovalRequired => "[APPROVAL REQUIRED]",
+        }
+    }
+
+    /// The word for programs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Denied => "denied",
+            Outcome::ApprovalRequired => "approval_required",
+        }
+    }
+}
+
+impl LimitReached {
+    fn message(&self, words: Option<&str>) -> String {
+        let default = || ["Limit reached: ", &self.what, "."].concat();
+        let words = words.map_or_else(default, str::to_owned);
+        match self.retry_after_ms {
+            Some(ms) => [&words, " Try again in ", &ms.div_ceil(1000).to_string(), " s."].concat(),
+            None if self.costs_too_much => words + " This call costs more than the limit allows.",
+            None => words + " Trying again in this session will not help.",
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Why a call is decided as it is: the judge's own steps, written down while it takes them. Nothing here decides.
+
+use std::sync::Arc;
+
+use super::{ClauseList, Denial, Event, Observer, Outcome, Permit, decide_before};
+use crate::engine::json::arguments::Found;
+use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
+use crate::engine::policy::condition::{Condition, Truth};
+use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
+use crate::engine::wire::mcp::ToolCall;
+use crate::engine::work::Work;
+
+/// More values than this are counted and not kept, for each condition.
+const MAX_SIGHTINGS: usize = 8;
+
+/// How much of a value is kept, in characters.
+const MAX_VALUE_CHARS: usize = 60;
+
+/// What a call comes to, and why.
+#[derive(Debug)]
+pub struct Explanation {
+    /// What is enforced.
+    pub ruling: Ruling,
+    /// What shadow mode would have said (SPEC P14).
+    pub shadowed: Option<Ruling>,
+    /// What was looked at, in this order.
+    pub trace: Vec<Look>,
+}
+
+/// What a call comes to, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// What keeps it from going out; `None` if it goes out.
+    pub outcome: Option<Outcome>,
+    /// Which rule says so.
+    pub rule: RuleId,
+    /// What the agent reads, with the mark before it; nothing if the call goes out.
+    pub message: Option<String>,
+    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// `hide`: true if the tool's name is in it.
+    Hide(bool),
+    /// True if the name can be mistaken for another one.
+    Confusable(bool),
+    /// An entry of `tools` matches, or `all_tools` applies: its pointer.
+    Entry(Arc<str>),
+    /// No entry of `tools` matches: the default.
+    Default(Effect),
+    /// A rule's `action`, with its pointer.
+    Action(Arc<str>, ActionKind),
+    /// An entry of `require`, `deny_if` or `approval_if`.
+    Clause(ClauseLook),
+    /// An entry of `limits`, or a `rate_limit`.
+    Limit(LimitLook),
+    /// This rule denies the call, but in shadow mode.
+    Shadowed(RuleId),
+}
+
+/// What came of an entry of `require`, `deny_if` or `approval_if`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClauseLook {
+    /// Which list it is in.
+    pub list: ClauseList,
+    /// Where it stands.
+    pub pointer: Arc<str>,
+    /// Its conditions, as far as they were tried.
+    pub conditions: Vec<ConditionLook>,
+    /// True if it holds; in doubt, whatever goes against the call.
+    pub holds: bool,
+}
+
+/// What a condition was tried on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConditionLook {
+    /// `args.width gt 2048`
+    pub condition: String,
+    /// What was found and what came of it. More than one for a path with `[*]`.
+    pub sightings: Vec<Sighting>,
+    /// How many more values there were between the last two.
+    pub unseen: usize,
+}
+
+/// One value that a condition was tried on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The value as the call spells it, cut if it is long; `None` if nothing is there.
+    pub value: Option<String>,
+    /// Something that servers may read differently stands on the way (SPEC P8).
+    pub doubtful: bool,
+    /// Why it cannot be decided, for people, if it cannot.
+    pub why: Option<String>,
+    /// What came of it.
+    pub truth: Truth,
+}
+
+/// How a limit stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitLook {
+    /// Where it stands.
+    pub pointer: Arc<str>,
+    /// `30 per minute (images)`
+    pub what: Arc<str>,
+    /// What it counts with.
+    pub counter: CounterKey,
+    /// What the call costs, if that can be read from it.
+    pub cost: Option<Amount>,
+    /// What its counter held before the call.
+    pub used: Amount,
+    /// The most that its counter may hold.
+    pub max: Amount,
+}
+
+/// Decides a call as a session would, charges the ledger for it, and says why. A mode can be forced on every rule.
+pub fn explain(
+    policy: &Policy,
+    call: &ToolCall<'_>,
+    forced: Option<Mode>,
+    ledger: &mut MemoryLedger,
+    now: Now,
+) -> Explanation {
+    let mut trace = Trace { policy, looks: Vec::new(), tried: Vec::new() };
+    let decided = decide_before(policy, call, forced, &mut Work::of_decision(), &mut trace);
+    trace.read_counters(ledger, now);
+    let Ruled { ruling, shadowed, .. } = settle(decided, call, ledger, now);
+    Explanation { ruling, shadowed, trace: trace.looks }
+}
+
+/// What a call comes to, and what was charged for it.
+#[derive(Debug)]
+pub struct Ruled {
+    /// What is enforced.
+    pub ruling: Ruling,
+    /// What shadow mode would have said (SPEC P14).
+    pub shadowed: Option<Ruling>,
+    /// What was charged, if the call goes out.
+    pub reservation: Option<Reservation>,
+}
+
+/// Decides a call as [`explain()`] does, charges the ledger for it, and does not say why.
+pub fn rule(
+    policy: &Policy,
+    call: &ToolCall<'_>,
+    forced: Option<Mode>,
+    work: &mut Work,
+    ledger: &mut MemoryLedger,
+    now: Now,
+) -> Ruled {
+    settle(decide_before(policy, call, forced, work, &mut ()), call, ledger, now)
+}
+
+fn settle(
+    decided: Result<Permit, Denial>,
+    call: &ToolCall<'_>,
+    ledger: &mut MemoryLedger,
+    now: Now,
+) -> Ruled {
+    let mut permit = match decided {
+        Err(denial) => {
+            let ruling = Ruling::of(&denial, &call.name);
+            return Ruled { ruling, shadowed: None, reservation: None };
+        }
+        Ok(permit) => permit,
+    };
+    let (denial, mut reservation) = permit.settle(ledger.reserve(&permit.demands, now));
+    if denial.is_some()
+        && let Some(reservation) = reservation.take()
+    {
+        ledger.release(reservation);
+    }
+    let shadowed = permit.shadowed.as_deref().map(|denial| Ruling::of(denial, &call.name));
+    let ruling = denial.map(|denial| Ruling::of(&denial, &call.name));
+    let ruling = ruling.unwrap_or_else(|| Ruling::allowed(&permit));
+    Ruled { ruling, shadowed, reservation }
+}
+
+impl Ruling {
+    /// True if the call goes out.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.outcome.is_none()
+    }
+
+    /// What the call comes to, in the word for programs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.outcome.map_or("allowed", Outcome::as_str)
+    }
+
+    fn allowed(permit: &Permit) -> Self {
+        let rule = permit.rule.clone();
+        Ruling { outcome: None, rule, message: None, retry_after_ms: None }
+    }
+
+    fn of(denial: &Denial, tool: &str) -> Self {
+        Ruling {
+            outcome: Some(denial.outcome),
+            rule: denial.rule.clone(),
+            message: Some([denial.outcome.mark(), " ", &denial.message(tool)].concat()),
+            retry_after_ms: denial.retry_after_ms(),
+        }
+    }
+}
+
+/// Writes down what it sees.
+struct Trace<'p> {
+    policy: &'p Policy,
+    looks: Vec<Look>,
+    /// Conditions of the clause that is being gone through.
+    tried: Vec<ConditionLook>,
+}
+
+impl Observer for Trace<'_> {
+    fn see(&mut self, event: Event<'_>) {
+        match event {
+            Event::Hide(met) => self.looks.push(Look::Hide(met)),
+            Event::Confusable(met) => self.looks.push(Look::Confusable(met)),
+            Event::Entries(rules) => {
+                if rules.is_empty() {
+                    self.looks.push(Look::Default(self.policy.default));
+                    return;
+                }
+                let rules = rules.iter().copied().chain(&self.policy.all_tools);
+                self.looks.extend(rules.map(|rule| Look::Entry(Arc::clone(&rule.pointer))));
+            }
+            Event::Action(action) => {
+                self.looks.push(Look::Action(Arc::clone(&action.pointer), action.kind));
+            }
+            Event::Trial(condition) => self.tried.push(ConditionLook {
+                condition: condition.shown(),
+                sightings: Vec::new(),
+                unseen: 0,
+            }),
+            Event::Sighting(condition, found, truth) => {
+                if let Some(look) = self.tried.last_mut() {
+                    look.note(condition, found, truth);
+                }
+            }
+            Event::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
+                list,
+                pointer: Arc::clone(&clause.pointer),
+                conditions: std::mem::take(&mut self.tried),
+                holds,
+            })),
+            Event::Limit(limit, cost) => self.looks.push(Look::Limit(LimitLook {
+                pointer: Arc::clone(&limit.pointer),
+                what: Arc::clone(&limit.what),
+                counter: limit.counter.clone(),
+                cost,
+                used: Amount::default(),
+                max: limit.max,
+            })),
+            Event::Shadowed(denial) => self.looks.push(Look::Shadowed(denial.rule.clone())),
+        }
+    }
+}
+
+impl Trace<'_> {
+    /// Adds what the counters hold before the call is charged.
+    fn read_counters(&mut self, ledger: &MemoryLedger, now: Now) {
+        for look in &mut self.looks {
+            if let Look::Limit(limit) = look {
+                limit.used = ledger.used(&limit.counter, now);
+            }
+        }
+    }
+}
+
+impl ConditionLook {
+    /// The last value is always kept: it is the one that decided.
+    fn note(&mut self, condition: &Condition, found: Found<'_>, truth: Truth) {
+        if self.sightings.len() >= MAX_SIGHTINGS {
+            self.sightings.pop();
+            self.unseen = self.unseen.saturating_add(1);
+        }
+        let value = match found {
+            Found::Value(value) => Some(excerpt(value.text())),
+            Found::Absent | Found::Doubtful(_) => None,
+        };
+        let doubtful = matches!(found, Found::Doubtful(_));
+        let why = truth.doubt().map(|doubt| condition.path.words(doubt));
+        self.sightings.push(Sighting { value, doubtful, why, truth });
+    }
+}
+
+fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
+        Some((end, _)) => [text.get(..end).unwrap_or_default(), "…"].concat(),
+        None => text.to_owned(),
+    }
+}

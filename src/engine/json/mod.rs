@@ -1,0 +1,10 @@
+//! engine::json
+
+pub mod canonical;
+pub mod decimal;
+mod keys;
+pub mod outline;
+pub mod reader;
+mod token;
+pub mod undecidable;
+pub mod value;

@@ -1,0 +1,312 @@
+//! Strict JSON (RFC 8259), read where it lies: one validating pass over a text that nobody has looked at yet.
+//!
+//! The reader is iterative (no input can exhaust the stack), counts depth, and notes duplicate keys, compared
+//! after unescaping. What it has passed is seen through [`super::value`].
+
+use std::fmt;
+
+use super::keys::{KeySet, Keys};
+use super::token::{Cursor, Expected};
+use super::value::{Str, Value};
+
+/// The deepest nesting that is read; the outermost object is level 1 (SPEC W3).
+pub const MAX_DEPTH: usize = 512;
+
+/// Why a text is not the JSON it should be, and the byte at which that shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonError {
+    /// Offset of the byte that could not be read, in bytes from the start of the text.
+    pub at: usize,
+    /// What is wrong there.
+    pub fault: Fault,
+}
+
+/// The ways in which a text can fail to be JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Something else was due here.
+    Expected(&'static str),
+    /// Nested deeper than the reader allows.
+    TooDeep,
+}
+
+impl From<Expected> for JsonError {
+    fn from(Expected { at, what }: Expected) -> Self {
+        JsonError { at, fault: Fault::Expected(what) }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Expected(what) => write!(f, "expected {what}"),
+            Fault::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+        }
+    }
+}
+
+/// Whether the keys of the objects inside a value must differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRule {
+    /// Duplicates are noted in [`Scratch::duplicates`].
+    Unique,
+    /// The same for the elements of the value, which is an array, and for nothing inside them.
+    OfElements,
+    /// Duplicates are nobody's business.
+    Any,
+}
+
+/// The memory that one pass needs, kept from frame to frame.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What the innermost object or array lies in, outermost first.
+    around: Vec<Inside>,
+    keys: Keys,
+}
+
+/// What the reader is in.
+#[derive(Debug, Clone, Copy)]
+enum Inside {
+    /// No object or array that it has to leave.
+    Nothing,
+    Array,
+    Object(KeySet),
+}
+
+impl Scratch {
+    /// Where the second key of each duplicate pair begins (its opening quote), in bytes, at most 16 of them.
+    #[must_use]
+    pub fn duplicates(&self) -> &[usize] {
+        self.keys.duplicates()
+    }
+
+    /// Forgets the last text, and gives back what only a large one needed.
+    fn reset(&mut self) {
+        const KEEP: usize = 4096;
+        self.around.clear();
+        self.around.shrink_to(KEEP);
+        self.keys.reset(KEEP);
+    }
+}
+
+/// Reads text that is to be proved JSON.
+#[derive(Debug)]
+pub struct Reader<'a, 's> {
+    text: &'a str,
+    /// `at <= text.len()`
+    at: usize,
+    max_depth: usize,
+    scratch: &'s mut Scratch,
+}
+
+impl<'a, 's> Reader<'a, 's> {
+    /// Starts at the beginning of `text`. Deeper nesting than `max_depth` is an error.
+    pub fn new(text: &'a str, max_depth: usize, scratch: &'s mut Scratch) -> Self {
+        scratch.reset();
+        Reader { text, at: 0, max_depth, scratch }
+    }
+
+    /// Proves that the whole text is one value, with nothing but white space around it.
+    ///
+    /// # Errors
+    /// The first place where the text is not JSON, or too deep.
+    pub fn document(mut self, keys: KeyRule) -> Result<Value<'a>, JsonError> {
+        let value = self.value(keys)?;
+        self.end()?;
+        Ok(value)
+    }
+
+    /// Proves that nothing but white space is left.
+    ///
+    /// # Errors
+    /// Where something is left.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(_) => Ok(self.cursor().expected("the end of the text")?),
+            None => Ok(()),
+        }
+    }
+
+    /// The first byte of the value that comes next, after white space; `None` at the end of the text.
+    pub fn peek(&mut self) -> Option<u8> {
+        let mut cursor = self.cursor();
+        let next = cursor.peek();
+        self.at = cursor.at();
+        next
+    }
+
+    /// Reads one value of any kind.
+    ///
+    /// # Errors
+    /// Where the text is not JSON, or too deep.
+    pub fn value(&mut self, rule: KeyRule) -> Result<Value<'a>, JsonError> {
+        let mut cursor = self.cursor();
+        cursor.peek();
+        let start = cursor.at();
+        let elements = self.scratch.around.len().saturating_add(2);
+        let mut inside = Inside::Nothing;
+        // Each turn reads one element, or one member with its key, and what is closed behind it.
+        'next: loop {
+            match &mut inside {
+                Inside::Nothing | Inside::Array => {}
+                Inside::Object(keys) => {
+                    cursor.peek();
+                    let known = self.scratch.keys.again(keys, self.text.as_bytes(), cursor.rest());
+                    if known > 0 {
+                        cursor.bump(known);
+                        cursor.colon()?;
+                    } else {
+                        (cursor, *keys) = self.another_key(cursor, *keys)?;
+                    }
+                }
+            }
+            match cursor.peek() {
+                Some(b'"') => {
+                    cursor.string()?;
+                }
+                Some(b'-' | b'0'..=b'9') => cursor.number()?,
+                Some(b'{') => {
+                    self.enter(cursor, inside)?;
+                    cursor.bump(1);
+                    let level = self.scratch.around.len();
+                    let compared = match rule {
+                        KeyRule::Unique => true,
+                        KeyRule::OfElements => level == elements,
+                        KeyRule::Any => false,
+                    };
+                    inside = Inside::Object(self.scratch.keys.enter_at(level, compared));
+                    if cursor.peek() != Some(b'}') {
+                        continue;
+                    }
+                }
+                Some(b'[') => {
+                    self.enter(cursor, inside)?;
+                    cursor.bump(1);
+                    inside = Inside::Array;
+                    if cursor.peek() != Some(b']') {
+                        continue;
+                    }
+                }
+                Some(b't') => cursor.word(b"true")?,
+                Some(b'f') => cursor.word(b"false")?,
+                Some(b'n') => cursor.word(b"null")?,
+                _ => cursor.expected("a value")?,
+            }
+            loop {
+                if let Inside::Nothing = inside {
+                    self.at = cursor.at();
+                    return Ok(self.view(start));
+                }
+                match (inside, cursor.peek()) {
+                    (_, Some(b',')) => {
+                        cursor.bump(1);
+                        continue 'next;
+                    }
+                    (Inside::Array, Some(b']')) => {}
+                    (Inside::Object(keys), Some(b'}')) => self.scratch.keys.close(keys, self.text),
+                    (Inside::Array, _) => cursor.expected("`,` or `]`")?,
+                    _ => cursor.expected("`,` or `}`")?,
+                }
+                cursor.bump(1);
+                inside = self.scratch.around.pop().unwrap_or(Inside::Nothing);
+            }
+        }
+    }
+
+    /// Reads one object member by member: `member` is given each key and must read its value.
+    /// The object's own keys are always compared.
+    ///
+    /// # Errors
+    /// Where the text is not JSON, or is no object, or too deep; and whatever `member` returns.
+    pub fn object(
+        &mut self,
+        member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        self.object_of(true, member)
+    }
+
+    /// The same for an object whose own keys are not compared.
+    ///
+    /// # Errors
+    /// As [`Reader::object`].
+    pub fn open_object(
+        &mut self,
+        member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        self.object_of(false, member)
+    }
+
+    #[inline]
+    fn object_of(
+        &mut self,
+        compared: bool,
+        mut member: impl FnMut(&mut Self, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<Value<'a>, JsonError> {
+        if self.peek() != Some(b'{') {
+            return Ok(self.cursor().expected("`{`")?);
+        }
+        let start = self.at;
+        self.enter(self.cursor(), Inside::Nothing)?;
+        let mut keys = self.scratch.keys.enter();
+        let mut cursor = self.cursor();
+        cursor.bump(1);
+        if cursor.peek() != Some(b'}') {
+            loop {
+                let key = self.key(&mut cursor)?;
+                if compared {
+                    self.scratch.keys.push(&mut keys, key, self.text);
+                }
+                self.at = cursor.at();
+                member(self, key)?;
+                cursor = self.cursor();
+                if !cursor.eat(b',') {
+                    break;
+                }
+            }
+        }
+        if !cursor.eat(b'}') {
+            cursor.expected("`,` or `}`")?;
+        }
+        self.at = cursor.at();
+        self.scratch.keys.close(keys, self.text);
+        self.scratch.around.pop();
+        Ok(self.view(start))
+    }
+
+    /// Counts one level more: what begins at the cursor lies in `around`.
+    #[inline]
+    fn enter(&mut self, cursor: Cursor<'a>, around: Inside) -> Result<(), JsonError> {
+        if self.scratch.around.len() >= self.max_depth {
+            return Err(JsonError { at: cursor.at(), fault: Fault::TooDeep });
+        }
+        self.scratch.around.push(around);
+        Ok(())
+    }
+
+    /// Reads a key that is not like the one in the object before, and its colon.
+    #[inline(never)]
+    fn another_key(
+        &mut self,
+        mut cursor: Cursor<'a>,
+        keys: KeySet,
+    ) -> Result<(Cursor<'a>, KeySet), JsonError> {
+        let key = self.key(&mut cursor)?;
+        Ok((cursor, self.scratch.keys.push_other(keys, key, self.text)))
+    }
+
+    /// Reads a key and its colon.
+    #[inline]
+    fn key(&self, cursor: &mut Cursor<'a>) -> Result<Str<'a>, JsonError> {
+        let (place, escaped) = cursor.key()?;
+        let start = place.start;
+        Ok(Str::proved(self.text.get(place).unwrap_or_default(), start, escaped))
+    }
+
+    fn cursor(&self) -> Cursor<'a> {
+        Cursor::new(self.text, self.at)
+    }
+
+    fn view(&self, start: usize) -> Value<'a> {
+        Value::proved_at(self.text.get(start..self.at).unwrap_or_default(), start)
+    }
+}

@@ -1,0 +1,592 @@
+//! Paths into a call's arguments (SPEC P6): `args.customer.tier`, `args["any key"]`, `args.items[3]`,
+//! `args.items[*].price`.
+
+use std::fmt;
+
+use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
+use crate::engine::json::undecidable::{Types, Undecidable};
+use crate::engine::json::value::{Member, Str, Type, Value};
+use crate::engine::work::{TooCostly, Work, steps};
+
+/// A call's arguments: the object, and its members one by one.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    root: Value<'a>,
+    /// The first [`INDEXED`] members, and whether there are more.
+    members: Vec<Member<'a>>,
+    more: bool,
+    /// Bytes that the keys take together.
+    key_bytes: usize,
+}
+
+/// How many members are kept at hand; objects with more are looked through each time.
+const INDEXED: usize = 1024;
+
+impl<'a> Arguments<'a> {
+    /// The arguments of a call that carries none, which count as `{}` (SPEC W3).
+    #[must_use]
+    pub fn none() -> Self {
+        Arguments { root: Value::proved("{}"), members: Vec::new(), more: false, key_bytes: 0 }
+    }
+
+    /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (SPEC W3).
+    ///
+    /// # Errors
+    /// Where the text is something else.
+    pub fn parse(text: &'a str) -> Result<Self, JsonError> {
+        let mut scratch = Scratch::default();
+        let mut reader = Reader::new(text, MAX_DEPTH, &mut scratch);
+        let arguments = Self::read(&mut reader)?;
+        reader.end()?;
+        match scratch.duplicates().first() {
+            Some(&at) => Err(JsonError { at, fault: Fault::Expected("a key that stands once") }),
+            None => Ok(arguments),
+        }
+    }
+
+    /// Reads the object that comes next, and keeps its members, so that no condition has to look for them.
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(reader: &mut Reader<'a, '_>) -> Result<Self, JsonError> {
+        let mut members = Vec::with_capacity(8);
+        let mut more = false;
+        let mut key_bytes = 0_usize;
+        let root = reader.object(|reader, key| {
+            let value = reader.value(KeyRule::Unique)?;
+            key_bytes = key_bytes.saturating_add(key.raw().len());
+            if members.len() < INDEXED {
+                members.push(Member { key, value });
+            } else {
+                more = true;
+            }
+            Ok(())
+        })?;
+        Ok(Arguments { root, members, more, key_bytes })
+    }
+
+    fn look_up(&self, key: &str, left: usize, work: &mut Work) -> Result<Found<'a>, TooCostly> {
+        if self.more {
+            return look_up_in(self.root, key, left, work);
+        }
+        work.take(self.names_work())?;
+        let mut looking = Looking::new(key);
+        for member in &self.members {
+            looking.see(member, work)?;
+        }
+        Ok(looking.found(left))
+    }
+
+    /// Steps for one look at the names of all arguments.
+    #[must_use]
+    pub fn names_work(&self) -> u64 {
+        if self.more {
+            return steps(self.root.text().len()).saturating_mul(2);
+        }
+        let names = steps(self.members.len()).saturating_mul(4);
+        names.saturating_add(steps(self.key_bytes / 8))
+    }
+
+    /// True if the object has more than so many members, of which less than 1024 can be told.
+    #[must_use]
+    pub fn has_more_than(&self, count: usize) -> bool {
+        self.more || self.members.len() > count
+    }
+
+    /// The members of the object, in their order.
+    pub fn members(&self) -> impl Iterator<Item = Member<'a>> {
+        self.root.members()
+    }
+
+    /// The object itself; `{}` if the call carries none.
+    #[must_use]
+    pub fn whole(&self) -> Value<'a> {
+        self.root
+    }
+
+    /// The text of the object as the call spells it; `{}` if it carries none.
+    #[must_use]
+    pub fn text(&self) -> &'a str {
+        self.root.text()
+    }
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// This value.
+    Value(Value<'a>),
+    /// Nothing: a key or element is missing, or `null` is on the way.
+    Absent,
+    /// Servers may disagree on what it is (SPEC P8).
+    Doubtful(Undecidable),
+}
+
+/// Why the values at a path are looked at no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The one that was looked for has been found.
+    Met,
+    /// The work that is left does not suffice.
+    TooCostly,
+}
+
+impl From<TooCostly> for Stop {
+    fn from(_: TooCostly) -> Self {
+        Stop::TooCostly
+    }
+}
+
+/// Who is shown what stands at a path, and may take work of what is left.
+type Visit<'v, 'a> = dyn FnMut(Found<'a>, &mut Work) -> Result<(), Stop> + 'v;
+
+/// A path that has been parsed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ArgPath {
+    text: String,
+    steps: Vec<Step>,
+    /// Where each step ends in the text, in bytes.
+    ends: Vec<usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Step {
+    Key(String),
+    Index(usize),
+    Each,
+}
+
+/// What several paths name at one place of the arguments.
+#[derive(Debug, Clone, Default)]
+pub struct Named<'p> {
+    /// The steps from there on.
+    paths: Vec<&'p [Step]>,
+}
+
+impl<'p> Named<'p> {
+    /// What is named in the arguments themselves.
+    pub fn of(paths: impl Iterator<Item = &'p ArgPath>) -> Self {
+        let paths = paths.map(|path| path.steps.as_slice()).filter(|steps| !steps.is_empty());
+        Named { paths: paths.collect() }
+    }
+
+    /// True if nothing is named here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// True if the member `key` is named.
+    #[must_use]
+    pub fn names(&self, key: Str<'_>) -> bool {
+        self.paths.iter().any(|path| matches!(path.first(), Some(Step::Key(name)) if key.is(name)))
+    }
+
+    /// What is named in the member `key`.
+    #[must_use]
+    pub fn below(&self, key: Str<'_>) -> Self {
+        self.behind(|step| match step {
+            Step::Key(name) => key.is(name),
+            Step::Each => true,
+            Step::Index(_) => false,
+        })
+    }
+
+    /// What is named in elements of an array.
+    #[must_use]
+    pub fn each(&self) -> Self {
+        self.behind(|step| matches!(step, Step::Each | Step::Index(_)))
+    }
+
+    fn behind(&self, leads_there: impl Fn(&Step) -> bool) -> Self {
+        let steps = self.paths.iter().filter_map(|path| path.split_first());
+        let below = steps.filter(|(step, rest)| !rest.is_empty() && leads_there(step));
+        Named { paths: below.map(|(_, rest)| rest).collect() }
+    }
+}
+
+/// Why a text is no path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathError {
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl fmt::Display for ArgPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl ArgPath {
+    /// Parses a path.
+    ///
+    /// # Errors
+    /// The text does not begin with `args`, or a step of it is none of `.name`, `["any key"]`, `[3]`, `[*]`.
+    pub fn parse(text: &str) -> Result<Self, PathError> {
+        let mut rest = text
+            .strip_prefix("args")
+            .ok_or_else(|| wrong(&format!("a path begins with `args`, found `{text}`")))?;
+        let mut steps = Vec::new();
+        let mut ends = Vec::new();
+        while !rest.is_empty() {
+            let (step, behind) = Step::parse(rest)?;
+            steps.push(step);
+            rest = behind;
+            ends.push(text.len().saturating_sub(rest.len()));
+        }
+        Ok(ArgPath { text: text.to_owned(), steps, ends })
+    }
+
+    /// Why what stands at this path cannot be decided, as a sentence without its full stop.
+    #[must_use]
+    pub fn words(&self, doubt: Undecidable) -> String {
+        let place = match doubt.place() {
+            None => &self.text,
+            Some((left, with_next)) => {
+                let steps = self.steps.len().saturating_sub(left);
+                self.up_to(steps.saturating_add(usize::from(with_next)))
+            }
+        };
+        doubt.words(place)
+    }
+
+    fn up_to(&self, steps: usize) -> &str {
+        let end = match steps.checked_sub(1) {
+            Some(last) => self.ends.get(last).copied().unwrap_or(self.text.len()),
+            None => "args".len(),
+        };
+        self.text.get(..end).unwrap_or_default()
+    }
+
+    /// Shows `visit` what stands at the path: once, or once for each match of a path with `[*]`. No match of a
+    /// `[*]` counts as absent. `visit` can break off.
+    ///
+    /// # Errors
+    /// `visit` broke off, or less work is left than this takes.
+    pub fn visit<'a>(
+        &self,
+        arguments: &Arguments<'a>,
+        work: &mut Work,
+        visit: &mut Visit<'_, 'a>,
+    ) -> Result<(), Stop> {
+        match self.steps.split_first() {
+            None => visit(Found::Value(arguments.root), work),
+            Some((Step::Key(key), rest)) => {
+                match arguments.look_up(key, self.steps.len(), work)? {
+                    Found::Value(value) => follow(value, rest, work, visit),
+                    other => visit(other, work),
+                }
+            }
+            Some(_) => follow(arguments.root, &self.steps, work, visit),
+        }
+    }
+
+    /// What stands at a path without `[*]`.
+    ///
+    /// # Errors
+    /// Less work is left than this takes.
+    pub fn find<'a>(
+        &self,
+        arguments: &Arguments<'a>,
+        work: &mut Work,
+    ) -> Result<Found<'a>, TooCostly> {
+        let mut found = Found::Absent;
+        let visited = self.visit(arguments, work, &mut |at, _| {
+            found = at;
+            Err(Stop::Met)
+        });
+        if visited == Err(Stop::TooCostly) { Err(TooCostly) } else { Ok(found) }
+    }
+
+    /// True for `args` itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// True if the path takes `args` for a list, which it never is.
+    #[must_use]
+    pub fn begins_with_index(&self) -> bool {
+        matches!(self.steps.first(), Some(Step::Index(_)))
+    }
+
+    /// True if something at this path stands in what is at `other`, or is it.
+    #[must_use]
+    pub fn is_within(&self, other: &ArgPath) -> bool {
+        self.steps.starts_with(&other.steps)
+    }
+
+    /// True if the path has `[*]` and so can stand for many values.
+    #[must_use]
+    pub fn is_many(&self) -> bool {
+        self.steps.contains(&Step::Each)
+    }
+}
+
+impl Step {
+    /// Reads one step from the start of `text`; returns what is behind it.
+    fn parse(text: &str) -> Result<(Step, &str), PathError> {
+        if let Some(rest) = text.strip_prefix('.') {
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (name, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            return match name {
+                "" => Err(wrong("a name is missing after `.`")),
+                "*" => Err(wrong("`.*` is no step; each element or value is `[*]`")),
+                name if name.contains([']', '"', '\'', ' ']) => {
+                    Err(wrong(&format!("a key such as `{name}` is written `[\"{name}\"]`")))
+                }
+                name => Ok((Step::Key(name.to_owned()), behind)),
+            };
+        }
+        let Some(rest) = text.strip_prefix('[') else {
+            return Err(wrong("a step is `.name`, `[\"any key\"]`, `[3]` or `[*]`"));
+        };
+        if rest.starts_with('"') {
+            return Step::parse_quoted(rest);
+        }
+        let (inside, behind) = rest.split_once(']').ok_or_else(|| wrong("`[` is not closed"))?;
+        if inside == "*" {
+            return Ok((Step::Each, behind));
+        }
+        let digits = !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_digit());
+        match inside.parse() {
+            Ok(index) if digits => Ok((Step::Index(index), behind)),
+            _ => Err(wrong(
+                "between `[` and `]` stands a number from 0, `*`, or a key in double quotes",
+            )),
+        }
+    }
+
+    /// Reads `"any key"]`, with the escapes of JSON.
+    fn parse_quoted(text: &str) -> Result<(Step, &str), PathError> {
+        let unclosed = || wrong("`[\"` is not closed by `\"]`");
+        let mut ends = text.match_indices("\"]").map(|(at, _)| at.saturating_add(1));
+        // The first end at which the text before it is one whole JSON string.
+        let (key, end) = ends
+            .find_map(|end| {
+                let quoted = text.get(..end)?;
+                let mut scratch = Scratch::default();
+                let value =
+                    Reader::new(quoted, MAX_DEPTH, &mut scratch).document(KeyRule::Any).ok()?;
+                Some((value.as_str()?.decode()?.into_owned(), end))
+            })
+            .ok_or_else(unclosed)?;
+        let behind = text.get(end.saturating_add(1)..).unwrap_or_default();
+        Ok((Step::Key(key), behind))
+    }
+}
+
+fn wrong(message: &str) -> PathError {
+    PathError { message: message.to_owned() }
+}
+
+fn follow<'a>(
+    value: Value<'a>,
+    steps: &[Step],
+    work: &mut Work,
+    visit: &mut Visit<'_, 'a>,
+) -> Result<(), Stop> {
+    const OBJECT: Types = Types::of(&[Type::Object]);
+    const ARRAY: Types = Types::of(&[Type::Array]);
+    const EITHER: Types = Types::of(&[Type::Array, Type::Object]);
+    let Some((step, rest)) = steps.split_first() else { return visit(Found::Value(value), work) };
+    let left = steps.len();
+    let another = |found, wanted| Found::Doubtful(Undecidable::Step { left, found, wanted });
+    let next = match (step, value.of_type()) {
+        (_, Type::Null) => Found::Absent,
+        (Step::Key(key), Type::Object) => look_up_in(value, key, left, work)?,
+        (Step::Key(_), found) => another(found, OBJECT),
+        (Step::Index(nth), Type::Array) => nth_of(value, *nth, work)?,
+        (Step::Index(_), found) => another(found, ARRAY),
+        (Step::Each, Type::Array | Type::Object) => return each(value, steps, work, visit),
+        (Step::Each, found) => another(found, EITHER),
+    };
+    match next {
+        Found::Value(value) => follow(value, rest, work, visit),
+        other => visit(other, work),
+    }
+}
+
+/// The element of an array with this number.
+fn nth_of<'a>(array: Value<'a>, nth: usize, work: &mut Work) -> Result<Found<'a>, TooCostly> {
+    let mut at = array.start();
+    for (number, element) in array.elements().enumerate() {
+        work.walk(element.end().saturating_sub(at))?;
+        at = element.end();
+        if number == nth {
+            return Ok(Found::Value(element));
+        }
+    }
+    work.walk(array.end().saturating_sub(at))?;
+    Ok(Found::Absent)
+}
+
+/// Goes on with each element or value; the first of `steps` is the `[*]` that leads to them.
+fn each<'a>(
+    container: Value<'a>,
+    steps: &[Step],
+    work: &mut Work,
+    visit: &mut Visit<'_, 'a>,
+) -> Result<(), Stop> {
+    let rest = steps.get(1..).unwrap_or_default();
+    let mut at = container.start();
+    let mut none = true;
+    for element in container.elements() {
+        none = false;
+        work.walk(element.end().saturating_sub(at))?;
+        at = element.end();
+        follow(element, rest, work, visit)?;
+    }
+    if container.is_object() {
+        if has_proto(container, work)? {
+            let left = steps.len();
+            return visit(Found::Doubtful(Undecidable::Proto { left }), work);
+        }
+        for Member { value, .. } in container.members() {
+            none = false;
+            work.walk(value.end().saturating_sub(at))?;
+            at = value.end();
+            follow(value, rest, work, visit)?;
+        }
+    }
+    work.walk(container.end().saturating_sub(at))?;
+    if none { visit(Found::Absent, work) } else { Ok(()) }
+}
+
+/// The key that JavaScript takes for an object's prototype.
+const PROTO: &str = "__proto__";
+
+fn has_proto(object: Value<'_>, work: &mut Work) -> Result<bool, TooCostly> {
+    let mut at = object.start();
+    for Member { key, value } in object.members() {
+        work.walk(value.end().saturating_sub(at))?;
+        at = value.end();
+        if is_key(key, PROTO, work)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn look_up_in<'a>(
+    object: Value<'a>,
+    key: &str,
+    left: usize,
+    work: &mut Work,
+) -> Result<Found<'a>, TooCostly> {
+    let mut looking = Looking::new(key);
+    let mut at = object.start();
+    for member in object.members() {
+        work.walk(member.value.end().saturating_sub(at))?;
+        at = member.value.end();
+        looking.see(&member, work)?;
+    }
+    work.walk(object.end().saturating_sub(at))?;
+    Ok(looking.found(left))
+}
+
+/// A search for a member among those that could be read as it (SPEC P8).
+struct Looking<'k, 'a> {
+    key: &'k str,
+    exact: Option<Value<'a>>,
+    /// Another key differs by case only.
+    alike: bool,
+    /// There is a key `__proto__`.
+    proto: bool,
+}
+
+impl<'k, 'a> Looking<'k, 'a> {
+    fn new(key: &'k str) -> Self {
+        Looking { key, exact: None, alike: false, proto: false }
+    }
+
+    #[inline]
+    fn see(&mut self, member: &Member<'a>, work: &mut Work) -> Result<(), TooCostly> {
+        if is_key(member.key, self.key, work)? {
+            self.exact = Some(member.value);
+        } else if resembles(member.key, self.key, work)? {
+            self.alike = true;
+        }
+        self.proto |= is_key(member.key, PROTO, work)?;
+        Ok(())
+    }
+
+    fn found(self, left: usize) -> Found<'a> {
+        match self.exact {
+            _ if self.proto => Found::Doubtful(Undecidable::Proto { left }),
+            Some(_) if self.alike => Found::Doubtful(Undecidable::TwoCases { left }),
+            None if self.alike => Found::Doubtful(Undecidable::OtherCase { left }),
+            Some(value) => Found::Value(value),
+            None => Found::Absent,
+        }
+    }
+}
+
+/// True if a key is `wanted` once it is unescaped. A key without escapes is counted by who walks to it.
+#[inline]
+fn is_key(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
+    if key.is_escaped() {
+        work.take(steps(key.raw().len().min(wanted.len().saturating_mul(6))).saturating_mul(8))?;
+    }
+    Ok(key.is(wanted))
+}
+
+/// True if a key is `wanted` but for case.
+#[inline]
+fn resembles(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
+    /// See [`Str::resembles`].
+    const WIDEST: usize = 72;
+    let raw = key.raw();
+    if raw.len() > wanted.len().saturating_mul(WIDEST) {
+        return Ok(false);
+    }
+    let plain = !key.is_escaped() && raw.is_ascii() && wanted.is_ascii();
+    if plain && raw.len() != wanted.len() {
+        return Ok(false);
+    }
+    if !plain {
+        let bytes = steps(raw.len().saturating_add(wanted.len()));
+        work.take(bytes.saturating_mul(24).saturating_add(100))?;
+    }
+    Ok(key.resembles(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ArgPath;
+
+    #[test]
+    fn paths_are_parsed_or_explained() {
+        for good in [
+            "args",
+            "args.a",
+            "args.a-b.$c",
+            "args[\"a b\"]",
+            "args[\"a\\\"]\"][0]",
+            "args[*][*].x",
+        ] {
+            assert!(ArgPath::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "arg.a",
+            "argsx",
+            "args.",
+            "args..a",
+            "args[",
+            "args[]",
+            "args[-1]",
+            "args[+1]",
+            "args[a]",
+            "args[\"a]",
+            "args.*",
+            "args.a]",
+            "args[1]x",
+            "args.a b",
+            "args[99999999999999999999999]",
+        ] {
+            assert!(ArgPath::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

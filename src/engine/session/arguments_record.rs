@@ -1,0 +1,314 @@
+//! What is recorded of a call's arguments: their names, and if so wished their values, both bounded (SPEC S3).
+//!
+//! A caller may add as many arguments as it likes, and make them as long as it likes. What the policy's rules look at
+//! comes first, and every value has its share of the line: nothing that is made up keeps anything else out.
+
+use crate::engine::json::arguments::Arguments;
+use crate::engine::json::value::{Kind, Member, Str, Value};
+use crate::engine::policy::path::{ArgPath, Named};
+use crate::engine::work::Work;
+
+/// How many keys are recorded.
+const MAX_KEYS: usize = 64;
+/// How much of one.
+const MAX_KEY_BYTES: usize = 64;
+/// How much of a string value.
+const MAX_STRING_BYTES: usize = 256;
+/// How much of all values together, more or less.
+const MAX_VALUE_BYTES: usize = 16 * 1024;
+/// The least that is shown of a value.
+const LEAST_BYTES: usize = 8;
+/// How deep a value is looked into that is too long for its share, and that no rule looks into: each level costs a walk
+/// over all of it.
+const MAX_DEPTH: usize = 3;
+
+/// How many steps all values take at most: each level of nesting is gone through anew.
+const MAX_WORK: u64 = 50_000_000;
+
+/// Marks what was cut.
+const CUT: &str = "…";
+
+/// True if not everything fits into a record: then it counts what the policy's rules name.
+#[must_use]
+pub fn is_crowded(arguments: &Arguments<'_>, with_values: bool) -> bool {
+    arguments.has_more_than(MAX_KEYS) || with_values && arguments.text().len() > MAX_VALUE_BYTES
+}
+
+/// What is recorded of a call's arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excerpt {
+    /// At most 64 names, each of at most 64 bytes.
+    pub keys: Vec<String>,
+    /// How many more there are.
+    pub more_keys: u64,
+    /// The arguments as JSON, if wished for: strings cut to 256 bytes, and some 16 KiB in all. `…` stands in the place
+    /// of what was left out.
+    pub values: Option<String>,
+}
+
+/// Takes down these arguments. What the paths of the policy's rules lead to comes first.
+pub fn excerpt<'p>(
+    arguments: &Arguments<'_>,
+    with_values: bool,
+    paths: impl Iterator<Item = &'p ArgPath>,
+) -> Excerpt {
+    let named = &Named::of(paths);
+    let (members, count) = chosen(arguments, named);
+    let more = count.saturating_sub(members.len());
+    let values = with_values.then(|| {
+        let mut out = String::new();
+        let mut work = Work::of(MAX_WORK);
+        let members: Vec<_> = members.iter().map(|(_, member)| *member).collect();
+        object(&mut out, &members, more > 0, named, MAX_VALUE_BYTES, MAX_DEPTH, &mut work);
+        out
+    });
+    let keys = members.into_iter().map(|(key, _)| key).collect();
+    Excerpt { keys, more_keys: more as u64, values }
+}
+
+/// The members that are recorded, behind their names as they are shown, and how many there are in all.
+fn chosen<'a>(arguments: &Arguments<'a>, named: &Named<'_>) -> (Vec<(String, Member<'a>)>, usize) {
+    let mut first: Vec<(String, Member<'_>)> = Vec::new();
+    let mut others: Vec<(String, Member<'_>)> = Vec::new();
+    let mut count = 0_usize;
+    for member in arguments.members() {
+        count = count.saturating_add(1);
+        let key = cut(member.key, MAX_KEY_BYTES);
+        // Of a policy that names more than are recorded, the first ones.
+        if first.len() < MAX_KEYS && named.names(member.key) {
+            first.push((key, member));
+            continue;
+        }
+        others.push((key, member));
+        // Sorted now and then, so that a million of them take no more room than a few.
+        if others.len() >= 2 * MAX_KEYS {
+            sort(&mut others);
+        }
+    }
+    sort(&mut first);
+    sort(&mut others);
+    first.append(&mut others);
+    first.truncate(MAX_KEYS);
+    (first, count)
+}
+
+fn sort(members: &mut Vec<(String, Member<'_>)>) {
+    members.sort_by(|(a, _), (b, _)| a.cmp(b));
+    members.truncate(MAX_KEYS);
+}
+
+/// Writes members of an object into so much `room`; there may be more of them.
+fn object(
+    out: &mut String,
+    members: &[Member<'_>],
+    has_more: bool,
+    named: &Named<'_>,
+    room: usize,
+    depth: usize,
+    work: &mut Work,
+) {
+    let keys: Vec<String> =
+        members.iter().map(|member| cut(member.key, MAX_STRING_BYTES)).collect();
+    let names: usize = keys.iter().map(|key| key.len().saturating_add(4)).sum();
+    let lengths = members.iter().map(|member| member.value.text().len());
+    let share = share(lengths.collect(), room.saturating_sub(names));
+    let mut between = "{";
+    for (key, member) in keys.iter().zip(members) {
+        out.push_str(between);
+        between = ",";
+        push_string(out, key);
+        out.push(':');
+        value(out, member.value, &named.below(member.key), share, depth, work);
+    }
+    out.push_str(match (has_more, between) {
+        (true, "{") => r#"{"…":"…"}"#,
+        (true, _) => r#","…":"…"}"#,
+        (false, "{") => "{}",
+        (false, _) => "}",
+    });
+}
+
+/// Writes the first elements of an array into so much `room`.
+fn array(
+    out: &mut String,
+    item: Value<'_>,
+    named: &Named<'_>,
+    room: usize,
+    depth: usize,
+    work: &mut Work,
+) {
+    let most = room.div_ceil(LEAST_BYTES).max(1);
+    let mut elements: Vec<Value<'_>> = item.elements().take(most.saturating_add(1)).collect();
+    let has_more = elements.len() > most;
+    elements.truncate(most);
+    let share = share(elements.iter().map(|element| element.text().len()).collect(), room);
+    let named = named.each();
+    let mut between = "[";
+    for element in elements {
+        out.push_str(between);
+        between = ",";
+        value(out, element, &named, share, depth, work);
+    }
+    out.push_str(match (has_more, between) {
+        (true, _) => r#","…"]"#,
+        (false, "[") => "[]",
+        (false, _) => "]",
+    });
+}
+
+/// Writes a value into so much `room`, more or less. What fits is written as it is, however deep: a frame goes no
+/// deeper than 512.
+fn value(
+    out: &mut String,
+    item: Value<'_>,
+    named: &Named<'_>,
+    room: usize,
+    depth: usize,
+    work: &mut Work,
+) {
+    let is_long = item.text().len() > room;
+    let below = if is_long { depth.saturating_sub(1) } else { depth };
+    match item.kind() {
+        Kind::Object | Kind::Array
+            if is_long && depth == 0 && named.is_empty()
+                || work.walk(item.text().len()).is_err() =>
+        {
+            push_string(out, CUT);
+        }
+        Kind::Object => {
+            let most = room.div_ceil(LEAST_BYTES).max(1);
+            let (members, has_more) = first_members(item, named, most);
+            object(out, &members, has_more, named, room, below, work);
+        }
+        Kind::Array => array(out, item, named, room, below, work),
+        Kind::String(text) => push_string(out, &cut(text, MAX_STRING_BYTES.min(room))),
+        Kind::Number(_) if item.text().len() > MAX_STRING_BYTES => push_string(out, CUT),
+        Kind::Number(_) | Kind::Null | Kind::Bool(_) => out.push_str(item.text()),
+    }
+}
+
+/// The members of an object that are named, and then others, so many in all; true if there are more.
+fn first_members<'a>(item: Value<'a>, named: &Named<'_>, most: usize) -> (Vec<Member<'a>>, bool) {
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    let mut has_more = false;
+    for member in item.members() {
+        if first.len() < most && named.names(member.key) {
+            first.push(member);
+        } else if others.len() < most {
+            others.push(member);
+        } else {
+            has_more = true;
+            if named.is_empty() {
+                break;
+            }
+        }
+    }
+    first.append(&mut others);
+    has_more |= first.len() > most;
+    first.truncate(most);
+    (first, has_more)
+}
+
+/// How much each of several values may take of `room`: what short ones leave is for the long ones.
+fn share(mut lengths: Vec<usize>, room: usize) -> usize {
+    lengths.sort_unstable();
+    let mut left = room;
+    for (nth, length) in lengths.iter().enumerate() {
+        let those = lengths.len().saturating_sub(nth);
+        let share = left.checked_div(those).unwrap_or_default();
+        if *length > share {
+            return share.max(LEAST_BYTES);
+        }
+        left = left.saturating_sub(*length);
+    }
+    room.max(LEAST_BYTES)
+}
+
+/// A text of at most `max` bytes, which ends with `…` if more was there.
+fn cut(text: Str<'_>, max: usize) -> String {
+    let text = text.decode_lossy();
+    if text.len() <= max {
+        return text.into_owned();
+    }
+    let end = text.floor_char_boundary(max.saturating_sub(CUT.len()));
+    [text.get(..end).unwrap_or_default(), CUT].concat()
+}
+
+fn push_string(out: &mut String, text: &str) {
+    // Nothing in a string can fail to be JSON.
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{MAX_VALUE_BYTES, excerpt, is_crowded};
+    use crate::engine::json::arguments::Arguments;
+    use crate::engine::policy::path::ArgPath;
+
+    fn recorded(arguments: &Value, paths: &[&str]) -> (Vec<String>, u64, Value) {
+        let text = arguments.to_string();
+        let arguments = Arguments::parse(&text).unwrap();
+        let paths: Vec<ArgPath> = paths.iter().map(|path| ArgPath::parse(path).unwrap()).collect();
+        let made = excerpt(&arguments, true, paths.iter());
+        let values = made.values.unwrap();
+        assert!(values.len() < 2 * MAX_VALUE_BYTES, "{} bytes", values.len());
+        assert!(is_crowded(&arguments, true) || made.more_keys == 0);
+        (made.keys, made.more_keys, serde_json::from_str(&values).unwrap())
+    }
+
+    fn crowd(prefix: &str, count: usize, value: &Value) -> serde_json::Map<String, Value> {
+        (0..count).map(|nth| (format!("{prefix}{nth:02}"), value.clone())).collect()
+    }
+
+    /// SPEC S3: what the policy's rules name comes first; what is missing is counted.
+    #[test]
+    fn made_up_arguments_keep_nothing_out() {
+        for filling in [json!(1), json!("x".repeat(1000)), json!(vec!["y"; 900])] {
+            let mut arguments = crowd("!", 70, &filling);
+            arguments.insert("to".into(), json!("bob"));
+            arguments.insert("amount".into(), json!(5000));
+            let arguments = Value::Object(arguments);
+            let (keys, more, values) = recorded(&arguments, &["args.to", "args.amount"]);
+            assert_eq!(keys[..3], ["amount", "to", "!00"]);
+            assert_eq!((keys.len(), more), (64, 8));
+            assert_eq!((&values["amount"], &values["to"]), (&json!(5000), &json!("bob")));
+            // Whoever names nothing learns how many are missing.
+            let (keys, more, _) = recorded(&arguments, &[]);
+            assert_eq!((keys[0].as_str(), keys.len(), more), ("!00", 64, 8));
+        }
+    }
+
+    /// The same at any depth.
+    #[test]
+    fn made_up_members_keep_nothing_out() {
+        let mut payment = crowd("!", 3000, &json!("junk"));
+        payment.insert("amount".into(), json!(5000));
+        let nested = json!({ "a": { "b": { "c": { "d": [payment.clone()] } } } });
+        for (arguments, path, place) in [
+            (json!({ "payment": payment }), "args.payment.amount", "/payment/amount"),
+            (json!({ "x": [[1], payment] }), "args.x[*].amount", "/x/1/amount"),
+            (nested, "args.a.b.c.d[0].amount", "/a/b/c/d/0/amount"),
+        ] {
+            let (_, _, values) = recorded(&arguments, &[path]);
+            assert_eq!(values.pointer(place), Some(&json!(5000)), "{path}: {values}");
+        }
+    }
+
+    /// Each value has its share, and what short ones leave is for the long ones.
+    #[test]
+    fn every_value_has_its_share() {
+        let long = json!(vec!["abcdefgh"; 10_000]);
+        let (_, _, values) = recorded(&json!({ "a": long, "b": long, "c": 1, "d": long }), &[]);
+        for key in ["a", "b", "d"] {
+            assert!(values[key].as_array().unwrap().len() > 100, "{values}");
+        }
+        assert_eq!(values["c"], 1);
+        let deep = format!("{}{}", "[".repeat(400), "]".repeat(400));
+        let deep: Value = serde_json::from_str(&format!("{{\"x\":{deep}}}")).unwrap_or_default();
+        if deep.is_object() {
+            assert_eq!(recorded(&deep, &[]).2, deep);
+        }
+    }
+}

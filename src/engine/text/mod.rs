@@ -1,0 +1,4 @@
+//! engine::text
+
+pub mod escape;
+pub mod name;

@@ -1,0 +1,346 @@
+//! The conversation that finds out what tools a server has: a handshake in the era that it speaks, then all pages of
+//! its list. Lines in, lines out; whoever holds the pipes moves them.
+//!
+//! ```text
+//!   initialize ─ result ─► notifications/initialized, tools/list ─ nextCursor ─► tools/list … ─► the tools
+//!        └─ error ─► tools/list with the `_meta` of 2026-07-28 ──────┘
+//! ```
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::frame::{self, Frame, FrameKind, Unrelayed};
+use super::id_finder::ids_on;
+use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ServerMembers, TOOLS_LIST};
+use super::message;
+use super::tool_list::{MAX_TOOLS, Page, ToolList, member};
+use crate::engine::json::reader::Scratch;
+
+/// The revision that a handshake asks for: the last one that has any.
+const LEGACY: &str = "2025-11-25";
+/// The revision that is spoken to a server which knows no handshake, unless it names another.
+const MODERN: &str = "2026-07-28";
+/// The error of a server that knows no handshake, or not this revision.
+/// <https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning>
+const UNSUPPORTED_VERSION: i64 = -32022;
+/// JSON-RPC's error for a method that is not there.
+const NO_SUCH_METHOD: i32 = -32601;
+
+/// How many bytes a server may write in all: its pages might never end (SPEC S5).
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// How many pages there may be.
+const MAX_PAGES: usize = 10_000;
+/// How much of a server's own words is shown, in characters.
+const SHOWN: usize = 256;
+/// How long the list of revisions that a server speaks may be, in bytes.
+const MAX_REVISIONS: usize = 64 * 1024;
+
+/// What is to be done after a line of the server.
+#[derive(Debug)]
+pub enum Turn {
+    /// Read on.
+    Wait,
+    /// The server asks for something itself: send it this, if it still reads.
+    Reply(Vec<u8>),
+    /// The server has answered: send it these lines, and wait for the next answer.
+    Ask(Vec<u8>),
+    /// This is the list.
+    Done(Listed),
+    /// There will be no list, and this is why.
+    Fail(String),
+}
+
+/// What a server has listed.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Its tools, on all pages.
+    pub tools: ToolList,
+    /// Why it was not asked for more, if there may be more.
+    pub unfinished: Option<String>,
+}
+
+/// The conversation.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// The id of the request that awaits its answer.
+    id: u64,
+    stage: Stage,
+    tools: ToolList,
+    cursors: HashSet<String>,
+    /// How many bytes are still taken.
+    room: usize,
+    /// True once a page has come.
+    has_page: bool,
+}
+
+/// What is awaited.
+#[derive(Debug)]
+enum Stage {
+    /// The answer to the handshake.
+    Handshake,
+    /// A page of a server with a handshake. Whether it has said that it has tools.
+    Legacy { declares_tools: bool },
+    /// A page of a server that refused the handshake, in these words.
+    Modern { meta: Value, refusal: String },
+}
+
+impl Inquiry {
+    /// Begins one. Returns what is to be sent first.
+    #[must_use]
+    pub fn begin() -> (Self, Vec<u8>) {
+        let inquiry = Inquiry {
+            id: 1,
+            stage: Stage::Handshake,
+            tools: ToolList::default(),
+            cursors: HashSet::new(),
+            room: MAX_BYTES,
+            has_page: false,
+        };
+        let params = json!({ "protocolVersion": LEGACY, "capabilities": {}, "clientInfo": us() });
+        let hello = inquiry.request(&params);
+        (inquiry, hello)
+    }
+
+    /// The method of the request that awaits its answer.
+    #[must_use]
+    pub fn awaits(&self) -> &'static str {
+        match self.stage {
+            Stage::Handshake => INITIALIZE,
+            Stage::Legacy { .. } | Stage::Modern { .. } => TOOLS_LIST,
+        }
+    }
+
+    /// Heeds a line of the server. Noise, notifications and answers to nobody are passed over.
+    pub fn handle(&mut self, line: &[u8]) -> Turn {
+        match self.room.checked_sub(line.len()) {
+            Some(room) => self.room = room,
+            None => return self.stop(&format!("it wrote over {} MiB", MAX_BYTES / (1024 * 1024))),
+        }
+        match Message::read(line) {
+            Some(Message::Request { id, is_ping: true }) => {
+                Turn::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
+            }
+            Some(Message::Request { id, is_ping: false }) => {
+                let refusal = "this client answers nothing but ping";
+                Turn::Reply(message::error(Some(&id), NO_SUCH_METHOD, refusal))
+            }
+            Some(Message::Answer { ids, reply }) if ids.iter().any(|id| self.is_own(id)) => {
+                match reply {
+                    Some(reply) => self.answered(reply),
+                    None => self.unreadable(),
+                }
+            }
+            Some(Message::Answer { .. }) | None => Turn::Wait,
+        }
+    }
+
+    /// Heeds a line that was too long to be read; `ids` are what was found on it.
+    #[must_use]
+    pub fn handle_too_long(&self, ids: &[String]) -> Turn {
+        if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { Turn::Wait }
+    }
+
+    /// True for the id of the request that awaits its answer; a server may spell it as a string (SPEC W4).
+    fn is_own(&self, id: &str) -> bool {
+        let own = self.id.to_string();
+        id == own
+            || frame::read_id(id).is_some_and(|id| {
+                id.key().as_ref() == own.as_bytes()
+                    || id.key_of_number_in_string().as_deref() == Some(own.as_bytes())
+            })
+    }
+
+    fn unreadable(&self) -> Turn {
+        Turn::Fail(format!("server sent an unreadable answer to `{}`", self.awaits()))
+    }
+
+    fn answered(&mut self, reply: Reply<'_>) -> Turn {
+        match (&self.stage, reply) {
+            (Stage::Handshake, Ok(welcome)) => {
+                let capabilities = member(welcome, "capabilities").map(RawValue::get);
+                let declares_tools = capabilities.and_then(|all| member(all, "tools")).is_some();
+                self.stage = Stage::Legacy { declares_tools };
+                let mut lines = line(&json!({ "jsonrpc": "2.0", "method": INITIALIZED }));
+                lines.extend(self.next_page(json!({})));
+                Turn::Ask(lines)
+            }
+            // It may know no handshake: then each request says what the handshake would have said.
+            (Stage::Handshake, Err(error)) => {
+                let meta = json!({
+                    PROTOCOL_VERSION: error.supported_version().as_deref().unwrap_or(MODERN),
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                    "io.modelcontextprotocol/clientInfo": us(),
+                });
+                self.stage = Stage::Modern { meta, refusal: error.to_string() };
+                Turn::Ask(self.next_page(json!({})))
+            }
+            (Stage::Legacy { .. } | Stage::Modern { .. }, Ok(result)) => self.take(result),
+            (Stage::Legacy { declares_tools: false }, Err(_)) => Turn::Done(self.listed(None)),
+            (Stage::Legacy { declares_tools: true }, Err(error)) => {
+                Turn::Fail(format!("server answered `{TOOLS_LIST}` with {error}"))
+            }
+            (Stage::Modern { refusal, .. }, Err(error)) => Turn::Fail(format!(
+                "server answered `{INITIALIZE}` with {refusal}, `{TOOLS_LIST}` with {error}"
+            )),
+        }
+    }
+
+    /// Takes a page.
+    fn take(&mut self, result: &str) -> Turn {
+        let Some(page) = Page::read(result, &mut self.tools) else {
+            return Turn::Fail(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
+        };
+        self.has_page = true;
+        if !page.is_whole {
+            return self.stop(&format!("it has over {MAX_TOOLS} tools"));
+        }
+        let Some(cursor) = page.next_cursor else { return Turn::Done(self.listed(None)) };
+        let params = json!({ "cursor": cursor });
+        if !self.cursors.insert(cursor) {
+            return self.stop("it gave the same cursor twice");
+        }
+        if self.cursors.len() >= MAX_PAGES {
+            return self.stop(&format!("it has over {MAX_PAGES} pages"));
+        }
+        Turn::Ask(self.next_page(params))
+    }
+
+    /// Ends the conversation with what the server has listed by now, if it has listed anything.
+    pub fn stop(&mut self, why: &str) -> Turn {
+        if self.has_page {
+            return Turn::Done(self.listed(Some(why)));
+        }
+        Turn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
+    }
+
+    fn listed(&mut self, why: Option<&str>) -> Listed {
+        let unfinished = why.map(|why| {
+            let count = self.tools.len();
+            format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+        });
+        Listed { tools: std::mem::take(&mut self.tools), unfinished }
+    }
+
+    fn next_page(&mut self, mut params: Value) -> Vec<u8> {
+        self.id = self.id.saturating_add(1);
+        if let (Stage::Modern { meta, .. }, Some(params)) = (&self.stage, params.as_object_mut()) {
+            params.insert("_meta".to_owned(), meta.clone());
+        }
+        self.request(&params)
+    }
+
+    fn request(&self, params: &Value) -> Vec<u8> {
+        line(&json!({ "jsonrpc": "2.0", "id": self.id, "method": self.awaits(), "params": params }))
+    }
+}
+
+/// The tools in an answer to `tools/list`, if `line` is one. What `wrap` would not relay is none.
+#[must_use]
+pub fn listed_in(line: &[u8]) -> Option<ToolList> {
+    let Some(Message::Answer { reply, .. }) = Message::read(line) else { return None };
+    let mut tools = ToolList::default();
+    Page::read(reply?.ok()?, &mut tools)?;
+    Some(tools)
+}
+
+/// How callgate calls itself.
+fn us() -> Value {
+    json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") })
+}
+
+fn line(message: &Value) -> Vec<u8> {
+    format!("{message}\n").into_bytes()
+}
+
+/// A message of the server, read as strictly as `wrap` reads it.
+enum Message<'a> {
+    /// It asks for something itself; its id as it was spelt.
+    Request { id: String, is_ping: bool },
+    /// It answers; the request's id as it was spelt. `None` if what stands beside the id cannot be read; then there may
+    /// be several.
+    Answer { ids: Vec<String>, reply: Option<Reply<'a>> },
+}
+
+/// A result, or an error.
+type Reply<'a> = Result<&'a str, RpcError<'a>>;
+
+impl<'a> Message<'a> {
+    /// Reads a line. `None` for one that means nothing here.
+    fn read(line: &'a [u8]) -> Option<Self> {
+        let mut members = ServerMembers::default();
+        let mut scratch = Scratch::default();
+        let read = frame::read_server(line, &mut scratch, |part, reader, key| {
+            members.read(part, reader, key)
+        });
+        let kind = match read {
+            Ok(Frame { kind, .. }) => kind,
+            Err(Unrelayed::NoMessage(_)) => return None,
+            Err(Unrelayed::Unreadable(_)) => {
+                let mut ids = Vec::new();
+                ids_on(line, |id| ids.extend((ids.len() < 64).then(|| id.to_owned())));
+                return Some(Message::Answer { ids, reply: None });
+            }
+        };
+        match kind {
+            FrameKind::Request { id, method } => {
+                Some(Message::Request { id: id.raw().to_owned(), is_ping: method == "ping" })
+            }
+            FrameKind::Response { id: Some(id) } => {
+                let reply =
+                    serde_json::from_slice::<Envelope<'_>>(line).ok().and_then(Envelope::reply);
+                Some(Message::Answer { ids: vec![id.raw().to_owned()], reply })
+            }
+            FrameKind::Response { id: None } | FrameKind::Notification { .. } => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<RpcError<'a>>,
+}
+
+impl<'a> Envelope<'a> {
+    fn reply(self) -> Option<Reply<'a>> {
+        self.error.map(Err).or(self.result.map(|result| Ok(result.get())))
+    }
+}
+
+/// An error as JSON-RPC has it.
+#[derive(Deserialize)]
+struct RpcError<'a> {
+    code: i64,
+    #[serde(borrow, default)]
+    message: Cow<'a, str>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+impl RpcError<'_> {
+    /// The newest revision that the server says it speaks, if this is the error that says so.
+    fn supported_version(&self) -> Option<String> {
+        if self.code != UNSUPPORTED_VERSION {
+            return None;
+        }
+        let supported = member(self.data?.get(), "supported")?.get();
+        let is_short = supported.len() <= MAX_REVISIONS;
+        let supported: Vec<Value> = serde_json::from_str(supported).ok().filter(|_| is_short)?;
+        // Dates: the latest is the greatest.
+        supported.iter().filter_map(Value::as_str).max().map(str::to_owned)
+    }
+}
+
+impl fmt::Display for RpcError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message: String = self.message.chars().take(SHOWN).collect();
+        write!(f, "error {} `{message}`", self.code)
+    }
+}

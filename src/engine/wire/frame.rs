@@ -1,0 +1,530 @@
+//! One line of JSON-RPC: what it is, or why it is refused (SPEC W3, W6). Knows requests and ids, no tools.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::engine::json::outline::outline;
+use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
+use crate::engine::json::value::{Kind, Str, Value};
+use crate::engine::text::escape::short_name;
+
+/// Not JSON in UTF-8.
+pub const PARSE_ERROR: i32 = -32700;
+/// JSON, but no message that can be read in one way only.
+pub const INVALID_REQUEST: i32 = -32600;
+/// A request whose parameters have the wrong type.
+pub const INVALID_PARAMS: i32 = -32602;
+/// A server's answer that cannot be read.
+pub const INTERNAL_ERROR: i32 = -32603;
+/// What callgate cannot do just now: too many requests, the server is gone.
+pub const SERVER_ERROR: i32 = -32000;
+
+/// The longest request id, in bytes as it is spelt (SPEC W3).
+pub const MAX_ID_BYTES: usize = 4096;
+
+/// The longest name of a method or tool, in bytes as it is decoded (SPEC W3): each is compared with every pattern of
+/// the policy.
+pub const MAX_NAME_BYTES: usize = 1024;
+
+/// A spelling that is longer stands for no id of at most [`MAX_ID_BYTES`]: an escape of six bytes is one at least.
+const MAX_SPELLING: usize = 6 * MAX_ID_BYTES + 2;
+
+/// Keys of the envelope. None of them may stand there in another case.
+const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+
+/// A line that has been read.
+#[derive(Debug, Clone)]
+pub struct Frame<'a> {
+    /// What it is.
+    pub kind: FrameKind<'a>,
+    /// `params`, whatever it is.
+    pub params: Option<Value<'a>>,
+    /// `result`, whatever it is.
+    pub result: Option<Value<'a>>,
+}
+
+/// The kinds of message.
+#[derive(Debug, Clone)]
+pub enum FrameKind<'a> {
+    /// Has a method and an id.
+    Request {
+        /// The sender's id.
+        id: RequestId<'a>,
+        /// Decoded.
+        method: Cow<'a, str>,
+    },
+    /// Has a method and no id.
+    Notification {
+        /// Decoded.
+        method: Cow<'a, str>,
+    },
+    /// Has a result or an error.
+    Response {
+        /// `None` where it is absent or null, as an error may have it.
+        id: Option<RequestId<'a>>,
+    },
+}
+
+/// A request id as its sender spells it: a string or a number.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestId<'a> {
+    value: Value<'a>,
+}
+
+impl<'a> RequestId<'a> {
+    /// `None` if `value` is neither string nor number.
+    #[must_use]
+    pub fn new(value: Value<'a>) -> Option<Self> {
+        (value.is_string() || value.is_number()).then_some(RequestId { value })
+    }
+
+    /// An id from its own spelling, as [`RequestId::raw`] gave it.
+    #[must_use]
+    pub(crate) fn again(raw: &'a str) -> Self {
+        RequestId { value: Value::proved(raw) }
+    }
+
+    /// Where the id stands in its line.
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.value.start()..self.value.end()
+    }
+
+    /// The very text.
+    #[must_use]
+    pub fn raw(self) -> &'a str {
+        self.value.text()
+    }
+
+    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (SPEC W4). Ids of over 24 KiB are told apart
+    /// by their spelling; none is in flight.
+    #[must_use]
+    pub fn key(self) -> Cow<'a, [u8]> {
+        if is_plain_integer(self.raw()) || self.raw().len() > MAX_SPELLING {
+            return Cow::Borrowed(self.raw().as_bytes());
+        }
+        match self.value.kind() {
+            Kind::String(string) if string.is_escaped() => {
+                let mut key = vec![b'"'];
+                key.extend_from_slice(&string.wtf8());
+                key.push(b'"');
+                Cow::Owned(key)
+            }
+            Kind::Number(number) => Cow::Owned(number.canonical().into_bytes()),
+            _ => Cow::Borrowed(self.raw().as_bytes()),
+        }
+    }
+}
+
+impl RequestId<'_> {
+    /// The key of the number that this id, a string, spells (SPEC W4).
+    #[must_use]
+    pub fn key_of_number_in_string(self) -> Option<Vec<u8>> {
+        let text = self.value.as_str().filter(|_| self.raw().len() <= MAX_SPELLING)?.decode()?;
+        let number = read_id(&text).filter(|id| id.value.is_number() && id.raw() == text)?;
+        Some(number.key().into_owned())
+    }
+}
+
+/// True for the spelling that [`crate::engine::json::decimal::Decimal::canonical`] would choose anyway.
+fn is_plain_integer(text: &str) -> bool {
+    text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Why a line from the client is not forwarded, and what its sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// JSON-RPC error code.
+    pub code: i32,
+    /// What is wrong.
+    pub message: String,
+    /// Whom to answer.
+    pub answer: RefusalAnswer,
+}
+
+/// Whom a refusal answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalAnswer {
+    /// One error with this id as it was spelt; null if it was not read without doubt.
+    Id(Option<String>),
+    /// One error for each request of the batch that the line is; one with no id if none can be read.
+    Batch,
+    /// Nobody: the sender expects no answer.
+    Nobody,
+}
+
+impl Refusal {
+    /// A refusal of the frame whose id is `id`.
+    #[must_use]
+    pub fn of(code: i32, message: impl Into<String>, id: Option<RequestId<'_>>) -> Self {
+        let answer = RefusalAnswer::Id(id.map(|id| id.raw().to_owned()));
+        Refusal { code, message: message.into(), answer }
+    }
+}
+
+/// Reads a line from the client, without its line end. Whatever two parsers could read differently is refused.
+/// `param` is shown each key of `params`, if that is an object, and must read its value.
+///
+/// # Errors
+/// See [`Refusal`] and SPEC W3.
+pub fn read_client<'a>(
+    line: &'a [u8],
+    scratch: &mut Scratch,
+    param: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+) -> Result<Frame<'a>, Refusal> {
+    let text = std::str::from_utf8(line).map_err(|error| {
+        let message = format!("not UTF-8 at byte {}", error.valid_up_to());
+        Refusal::of(PARSE_ERROR, message, None)
+    })?;
+    if let Some(at) = memchr::memchr(b'\r', line) {
+        let message = format!("a carriage return at byte {at}: some servers end a line there");
+        return Err(Refusal::of(INVALID_REQUEST, message, undoubted_id(text)));
+    }
+    let mut reader = Reader::new(text, MAX_DEPTH, scratch);
+    match reader.peek() {
+        Some(b'{') => {}
+        Some(b'[') => return Err(refuse_batch(text)),
+        _ => return Err(refuse_other(text)),
+    }
+    let mut seen = Seen::default();
+    let read = seen.read(&mut reader, param).and_then(|()| reader.end());
+    if let Err(error) = read {
+        let id = if error.fault == Fault::TooDeep { undoubted_id(text) } else { None };
+        return Err(refuse_json(error, id));
+    }
+    if let Some(&at) = scratch.duplicates().first() {
+        let message = duplicate_message(text, at);
+        return Err(Refusal::of(INVALID_REQUEST, message, undoubted_id(text)));
+    }
+    if let Some(key) = seen.look_alike {
+        return Err(Refusal::of(INVALID_REQUEST, look_alike_message(key), undoubted_id(text)));
+    }
+    seen.classify_strictly()
+        .map_err(|message| Refusal::of(INVALID_REQUEST, message, undoubted_id(text)))
+}
+
+/// Why a line from the server is not relayed (SPEC W6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unrelayed {
+    /// It is a strict JSON object, but no message of JSON-RPC: whatever id it bears, it answers nothing.
+    NoMessage(Cow<'static, str>),
+    /// It cannot be read, or could be read in two ways. Who waits for an answer that it may be is to be told.
+    Unreadable(Cow<'static, str>),
+}
+
+impl Unrelayed {
+    /// What is wrong with the line, for people.
+    #[must_use]
+    pub fn reason(self) -> Cow<'static, str> {
+        match self {
+            Unrelayed::NoMessage(reason) | Unrelayed::Unreadable(reason) => reason,
+        }
+    }
+}
+
+const BYTE_ORDER_MARK: &str = "a byte order mark at the start";
+const NOT_AN_OBJECT: &str = "not a JSON object";
+const BESIDE: &str = "`method` beside `result` or `error`";
+const NO_MESSAGE: &str = "neither a request, a notification nor a response";
+
+/// Reads a line from the server, without its line end (SPEC W6). `members` are shown each key of `result` and of
+/// `params`, where that is an object, and must read its value.
+///
+/// # Errors
+/// The line is not one strict JSON object, is no message, or could be read in two ways.
+pub fn read_server<'a>(
+    line: &'a [u8],
+    scratch: &mut Scratch,
+    members: impl FnMut(Part, &mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+) -> Result<Frame<'a>, Unrelayed> {
+    let unreadable = |reason: String| Unrelayed::Unreadable(reason.into());
+    if let Some(at) = memchr::memchr(b'\r', line) {
+        return Err(unreadable(format!("a carriage return at byte {at}")));
+    }
+    let text = std::str::from_utf8(line)
+        .map_err(|error| unreadable(format!("not UTF-8 at byte {}", error.valid_up_to())))?;
+    let mut reader = Reader::new(text, MAX_DEPTH, scratch);
+    if reader.peek() != Some(b'{') {
+        let is_marked = text.starts_with('\u{FEFF}');
+        let reason = if is_marked { BYTE_ORDER_MARK } else { NOT_AN_OBJECT };
+        return Err(Unrelayed::Unreadable(reason.into()));
+    }
+    let mut seen = Seen::default();
+    seen.read_lenient(&mut reader, members).map_err(|error| match error.fault {
+        Fault::Expected(what) => {
+            unreadable(format!("not JSON: expected {what} at byte {}", error.at))
+        }
+        Fault::TooDeep => unreadable(error.fault.to_string()),
+    })?;
+    reader.end().map_err(|error| {
+        unreadable(format!("more text behind the first object, at byte {}", error.at))
+    })?;
+    if !seen.is_jsonrpc {
+        return Err(Unrelayed::NoMessage("no `\"jsonrpc\":\"2.0\"`".into()));
+    }
+    if let Some(&at) = scratch.duplicates().first() {
+        return Err(unreadable(duplicate_message(text, at)));
+    }
+    if let Some(key) = seen.look_alike {
+        return Err(unreadable(look_alike_message(key)));
+    }
+    seen.classify()
+}
+
+/// The two members of a server's envelope whose members are shown while they are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `params`
+    Params,
+    /// `result`
+    Result,
+}
+
+/// The members of an envelope that mean something.
+#[derive(Debug, Default)]
+struct Seen<'a> {
+    /// `"jsonrpc":"2.0"` is there.
+    is_jsonrpc: bool,
+    id: Option<Value<'a>>,
+    method: Option<Value<'a>>,
+    params: Option<Value<'a>>,
+    result: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+    /// A key that equals a reserved one only when case is folded.
+    look_alike: Option<Str<'a>>,
+}
+
+impl<'a> Seen<'a> {
+    /// Reads a client's envelope: every key anywhere must be unique.
+    fn read(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        mut param: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        let whole = reader.object(|reader, key| {
+            let value = if key.is("params") && reader.peek() == Some(b'{') {
+                reader.object(&mut param)?
+            } else {
+                reader.value(KeyRule::Unique)?
+            };
+            self.note(key, value);
+            Ok(())
+        });
+        whole.map(|_| ())
+    }
+
+    /// Reads a server's envelope: only the keys at its top and in `result` must be unique.
+    fn read_lenient(
+        &mut self,
+        reader: &mut Reader<'a, '_>,
+        mut members: impl FnMut(Part, &mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        let whole = reader.object(|reader, key| {
+            let is_object = reader.peek() == Some(b'{');
+            let value = if is_object && key.is("result") {
+                reader.object(|reader, key| members(Part::Result, reader, key))?
+            } else if is_object && key.is("params") {
+                reader.open_object(|reader, key| members(Part::Params, reader, key))?
+            } else {
+                reader.value(KeyRule::Any)?
+            };
+            self.note(key, value);
+            Ok(())
+        });
+        whole.map(|_| ())
+    }
+
+    fn note(&mut self, key: Str<'a>, value: Value<'a>) {
+        let slot = RESERVED.iter().position(|reserved| key.is(reserved));
+        match slot {
+            Some(0) => self.is_jsonrpc |= value.as_str().is_some_and(|version| version.is("2.0")),
+            Some(1) => self.id = Some(value),
+            Some(2) => self.method = Some(value),
+            Some(3) => self.params = Some(value),
+            Some(4) => self.result = Some(value),
+            Some(_) => self.error = Some(value),
+            None => {
+                if RESERVED.iter().any(|reserved| key.resembles(reserved)) {
+                    self.look_alike = Some(key);
+                }
+            }
+        }
+    }
+
+    /// What a client's frame is, or why it is nothing.
+    fn classify_strictly(self) -> Result<Frame<'a>, &'static str> {
+        let Seen { id, method, params, result, error, .. } = self;
+        let frame = |kind| Ok(Frame { kind, params, result });
+        let Some(method) = method else {
+            let id = match id.map(Value::kind) {
+                None | Some(Kind::Null) => None,
+                Some(_) => {
+                    id.and_then(RequestId::new).map(Some).ok_or("an id is a string or a number")?
+                }
+            };
+            return match (id, result, error) {
+                (_, Some(_), Some(_)) => Err("both `result` and `error`"),
+                (_, None, None) => Err(NO_MESSAGE),
+                (None, Some(_), None) => Err("a result without an id"),
+                _ => frame(FrameKind::Response { id }),
+            };
+        };
+        if result.is_some() || error.is_some() {
+            return Err(BESIDE);
+        }
+        let method = read_method(method).map_err(MethodFault::as_str)?;
+        let Some(id) = id else { return frame(FrameKind::Notification { method }) };
+        let id = RequestId::new(id).ok_or("a request's id is a string or a number")?;
+        if id.raw().len() > MAX_ID_BYTES {
+            return Err("a request's id is at most 4096 bytes long");
+        }
+        frame(FrameKind::Request { id, method })
+    }
+
+    /// What a server's frame is.
+    fn classify(self) -> Result<Frame<'a>, Unrelayed> {
+        let Seen { id: spelt, method, params, result, error, .. } = self;
+        let id = spelt.and_then(RequestId::new);
+        let (kind, result) = match (method, result, error) {
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+                return Err(Unrelayed::Unreadable(BESIDE.into()));
+            }
+            (Some(method), None, None) => {
+                let method = read_method(method).map_err(|fault| match fault {
+                    MethodFault::TooLong => Unrelayed::Unreadable(fault.as_str().into()),
+                    MethodFault::NoString | MethodFault::NoText => {
+                        Unrelayed::NoMessage(fault.as_str().into())
+                    }
+                })?;
+                let kind = match id {
+                    Some(id) => FrameKind::Request { id, method },
+                    None => FrameKind::Notification { method },
+                };
+                (kind, None)
+            }
+            (None, result, error) => {
+                let result = the_one_of(result, error)?;
+                if id.is_none() && !spelt.is_none_or(Value::is_null) {
+                    return Err(Unrelayed::Unreadable("an id is a string or a number".into()));
+                }
+                (FrameKind::Response { id }, result)
+            }
+        };
+        Ok(Frame { kind, params, result })
+    }
+}
+
+/// The result of a response, or `None` if it is an error. It has exactly one of them; a null beside the other counts
+/// as absent (SPEC W6).
+fn the_one_of<'a>(
+    result: Option<Value<'a>>,
+    error: Option<Value<'a>>,
+) -> Result<Option<Value<'a>>, Unrelayed> {
+    match (result, error) {
+        (None, None) => Err(Unrelayed::NoMessage(NO_MESSAGE.into())),
+        (Some(result), Some(error)) => match (result.is_null(), error.is_null()) {
+            (true, false) => Ok(None),
+            (false, true) => Ok(Some(result)),
+            (true, true) => Err(Unrelayed::NoMessage("`result` and `error` are null".into())),
+            (false, false) => Err(Unrelayed::NoMessage("both `result` and `error`".into())),
+        },
+        (result, _) => Ok(result),
+    }
+}
+
+/// What can be wrong with a method.
+#[derive(Debug, Clone, Copy)]
+enum MethodFault {
+    NoString,
+    NoText,
+    TooLong,
+}
+
+impl MethodFault {
+    fn as_str(self) -> &'static str {
+        match self {
+            MethodFault::NoString => "`method` is not a string",
+            MethodFault::NoText => "`method` is not Unicode text",
+            MethodFault::TooLong => "`method` is over 1024 bytes long",
+        }
+    }
+}
+
+fn read_method(method: Value<'_>) -> Result<Cow<'_, str>, MethodFault> {
+    let method = method.as_str().ok_or(MethodFault::NoString)?;
+    if method.is_longer_than(MAX_NAME_BYTES) {
+        return Err(MethodFault::TooLong);
+    }
+    method.decode().ok_or(MethodFault::NoText)
+}
+
+/// What is wrong with a key that some servers would take for a reserved one.
+#[must_use]
+pub fn look_alike_message(key: Str<'_>) -> String {
+    let key = key.decode_lossy();
+    format!("the key `{}` differs from a reserved one only by case", short_name(&key))
+}
+
+fn refuse_json(error: JsonError, id: Option<RequestId<'_>>) -> Refusal {
+    match error.fault {
+        Fault::Expected(what) => Refusal::of(
+            PARSE_ERROR,
+            format!("not JSON: expected {what} at byte {}", error.at),
+            None,
+        ),
+        Fault::TooDeep => Refusal::of(INVALID_REQUEST, error.fault.to_string(), id),
+    }
+}
+
+fn refuse_other(text: &str) -> Refusal {
+    if text.starts_with('\u{FEFF}') {
+        return Refusal::of(PARSE_ERROR, format!("not JSON: {BYTE_ORDER_MARK}"), None);
+    }
+    match outline(text, |_, _| ()) {
+        Ok(_) => Refusal::of(INVALID_REQUEST, NOT_AN_OBJECT, None),
+        Err(error) => refuse_json(error, None),
+    }
+}
+
+/// A batch gets one error for each request in it (SPEC W3); see [`super::batch`].
+fn refuse_batch(text: &str) -> Refusal {
+    match outline(text, |_, _| ()) {
+        Ok(_) => Refusal {
+            code: INVALID_REQUEST,
+            message: "batches are not supported: send one message a line".to_owned(),
+            answer: RefusalAnswer::Batch,
+        },
+        Err(error) => refuse_json(error, None),
+    }
+}
+
+/// The id of a frame that is refused, if it was read without doubt: the text is JSON at any depth, an object,
+/// and has exactly one key that any parser could take for `id`.
+pub(in crate::engine) fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
+    let mut ids = 0_usize;
+    let mut only = None;
+    let read = outline(text, |key, value| {
+        if key.resembles("id") {
+            ids = ids.saturating_add(1);
+            only = key.is("id").then_some(value);
+        }
+    });
+    read.ok()?;
+    let id = RequestId::new(only.filter(|_| ids == 1)?);
+    id.filter(|id| id.raw().len() <= MAX_ID_BYTES)
+}
+
+/// What is wrong with a key that stands twice; the second begins at byte `at`.
+fn duplicate_message(text: &str, at: usize) -> String {
+    let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
+    let key = short_name(rest.split('"').next().unwrap_or_default());
+    format!("duplicate key `{key}` at byte {at}")
+}
+
+/// Reads an id that stands alone in a text.
+#[must_use]
+pub fn read_id(text: &str) -> Option<RequestId<'_>> {
+    let mut scratch = Scratch::default();
+    let value = Reader::new(text, MAX_DEPTH, &mut scratch).document(KeyRule::Any).ok()?;
+    RequestId::new(value)
+}

@@ -1,0 +1,274 @@
+//! The ids of the messages on a line of the server that cannot be relayed (SPEC W6): who waits for one of them is told.
+
+use super::frame::MAX_ID_BYTES;
+use crate::engine::json::outline::outline;
+
+/// How many ids of a message, and of a line that is too long to be kept, are remembered.
+const MOST: usize = 64;
+
+/// Finds the ids at the tops of the messages on a line that is no JSON, or too long to keep, as well as can be: it
+/// follows strings and brackets, byte by byte, and takes each string or number under a key `id`, whatever its case.
+/// A line that does not begin as an object bears no message.
+///
+/// ```text
+///   {"jsonrpc":"2.0","id":7,"result":{…}}{"jsonrpc":"2.0","id":8,"resu
+///   └────────── one message ────────────┘└──────── another ───────────
+/// ```
+///
+/// A message with a method, and neither result nor error, is the server's own request: its id is none of the client's.
+#[derive(Debug, Default)]
+pub struct IdFinder {
+    depth: usize,
+    state: State,
+    /// The string or number that is being read.
+    token: Vec<u8>,
+    /// Of the message that is being read: it has a key `method`; `result` or `error`; and these ids.
+    has_method: bool,
+    has_answer: bool,
+    pending: Vec<String>,
+    found: Vec<String>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first message.
+    #[default]
+    Begin,
+    /// The line is something else.
+    Other,
+    /// Outside strings.
+    Between,
+    /// In a string; `true` behind a backslash.
+    InString(bool),
+    /// Behind a string that may be this key.
+    Behind(Key),
+    /// Behind the colon of the key `id`.
+    BeforeId,
+    /// In the id itself, which is a string (`true` behind a backslash).
+    InIdString(bool),
+    /// In the id itself, which is a number.
+    InIdNumber,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Id,
+    Method,
+    Answer,
+}
+
+impl Key {
+    fn of(token: &[u8]) -> Option<Self> {
+        let is = |key: &str| token.eq_ignore_ascii_case(key.as_bytes());
+        if is("id") {
+            Some(Key::Id)
+        } else if is("method") {
+            Some(Key::Method)
+        } else {
+            (is("result") || is("error")).then_some(Key::Answer)
+        }
+    }
+}
+
+impl IdFinder {
+    /// Looks through the next bytes of the line.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.state == State::Other {
+                return;
+            }
+            self.step(byte);
+        }
+    }
+
+    /// The texts of the ids that were found, at most 64, to be read by [`super::frame::read_id`].
+    #[must_use]
+    pub fn found(mut self) -> Vec<String> {
+        self.end();
+        self.found
+    }
+
+    fn step(&mut self, byte: u8) {
+        use State::{BeforeId, Begin, Behind, Between, InIdNumber, InIdString, InString, Other};
+        self.state = match (self.state, byte) {
+            (Begin, b' ' | b'\t' | 0xEF | 0xBB | 0xBF) => Begin,
+            (Begin, b'{') | (Between, b'{' | b'[') if self.depth > 0 || byte == b'{' => {
+                self.depth = self.depth.saturating_add(1);
+                Between
+            }
+            (Begin | Other, _) => Other,
+            (Between, b'"') if self.depth > 0 => {
+                self.token.clear();
+                InString(false)
+            }
+            (Between, b'}' | b']') => {
+                self.depth = self.depth.saturating_sub(1);
+                if self.depth == 0 {
+                    self.end();
+                }
+                Between
+            }
+            (InString(false), b'"') => match Key::of(&self.token) {
+                Some(key) if self.depth == 1 => Behind(key),
+                _ => Between,
+            },
+            (InString(escaped), _) => {
+                self.keep(byte);
+                InString(!escaped && byte == b'\\')
+            }
+            (Behind(key), b' ' | b'\t') => Behind(key),
+            (Behind(key), b':') => {
+                self.has_method |= key == Key::Method;
+                self.has_answer |= key == Key::Answer;
+                if key == Key::Id { BeforeId } else { Between }
+            }
+            (BeforeId, b' ' | b'\t') => BeforeId,
+            (BeforeId, b'"') => {
+                self.token = vec![byte];
+                InIdString(false)
+            }
+            (BeforeId, b'-' | b'0'..=b'9') => {
+                self.token = vec![byte];
+                InIdNumber
+            }
+            (InIdString(false), b'"') => {
+                self.keep(byte);
+                self.take();
+                Between
+            }
+            (InIdString(escaped), _) => {
+                self.keep(byte);
+                InIdString(!escaped && byte == b'\\')
+            }
+            (InIdNumber, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') => {
+                self.keep(byte);
+                InIdNumber
+            }
+            (InIdNumber, _) => {
+                self.take();
+                self.state = Between;
+                return self.step(byte);
+            }
+            (Behind(_) | BeforeId, _) => {
+                self.state = Between;
+                return self.step(byte);
+            }
+            (Between, _) => Between,
+        };
+    }
+
+    fn keep(&mut self, byte: u8) {
+        if self.token.len() <= MAX_ID_BYTES {
+            self.token.push(byte);
+        }
+    }
+
+    fn take(&mut self) {
+        let id = String::from_utf8(std::mem::take(&mut self.token));
+        if self.pending.len() < MOST {
+            self.pending.extend(id);
+        }
+    }
+
+    /// A message ends, or the line does.
+    fn end(&mut self) {
+        if self.state == State::InIdNumber {
+            self.take();
+        }
+        let is_request = self.has_method && !self.has_answer;
+        let room = MOST.saturating_sub(self.found.len());
+        let ids = std::mem::take(&mut self.pending);
+        self.found.extend(ids.into_iter().filter(|_| !is_request).take(room));
+        (self.has_method, self.has_answer) = (false, false);
+    }
+}
+
+/// Shows `each` the ids at the tops of the messages on a line that cannot be relayed. What is JSON, but no message, is
+/// passed over: a log line behind an answer answers nothing.
+pub fn ids_on(line: &[u8], mut each: impl FnMut(&str)) {
+    let mut finder = IdFinder::default();
+    let mut start = 0;
+    for (at, byte) in line.iter().enumerate() {
+        let before = finder.depth;
+        finder.step(*byte);
+        match (before, finder.depth, finder.state) {
+            (_, _, State::Other) => return,
+            (0, 1, _) => start = at,
+            (1, 0, _) => {
+                let found = std::mem::take(&mut finder.found);
+                let message = line.get(start..=at).unwrap_or_default();
+                if !found.is_empty() && !is_foreign(message) {
+                    found.iter().for_each(|id| each(id));
+                }
+            }
+            _ => {}
+        }
+    }
+    finder.found().iter().for_each(|id| each(id));
+}
+
+/// True for a strict JSON object that is no message of JSON-RPC.
+fn is_foreign(message: &[u8]) -> bool {
+    let mut is_jsonrpc = false;
+    let read = std::str::from_utf8(message).map(|text| {
+        outline(text, |key, value| {
+            let version = value.as_str().filter(|_| key.is("jsonrpc"));
+            is_jsonrpc |= version.is_some_and(|version| version.is("2.0"));
+        })
+    });
+    matches!(read, Ok(Ok(_))) && !is_jsonrpc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdFinder, ids_on};
+
+    #[test]
+    fn the_ids_of_all_messages_on_a_line_are_found() {
+        let rows: [(&str, &[&str]); 21] = [
+            (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, &["7"]),
+            (r#"{"jsonrpc":"2.0","id":7,"result":{"#, &["7"]),
+            (r#"{"jsonrpc":"2.0","id" : "a\"b" ,"error":1,}"#, &[r#""a\"b""#]),
+            (r#"{"jsonrpc":"2.0","id":7"#, &["7"]),
+            (r#"{"jsonrpc":"2.0","result":{"id":8},"id":7}"#, &["7"]),
+            ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{}}", &["7"]),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":{}}{"jsonrpc":"2.0","id":8,"result":{}}"#,
+                &["7", "8"],
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"result":{}} done {"jsonrpc":"2.0","id":8,"res"#,
+                &["7", "8"],
+            ),
+            (
+                r#"{"jsonrpc":"2.0","result":{},"id":7},{"jsonrpc":"2.0","result":{},"id":-8.5e1}"#,
+                &["7", "-8.5e1"],
+            ),
+            (r#"{"jsonrpc":"2.0","id":7,"id":8,"result":{}}"#, &["7", "8"]),
+            (r#"{"jsonrpc":"2.0","ID":7,"result":{}}"#, &["7"]),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"x",}"#, &[]),
+            (
+                r#"{"jsonrpc":"2.0","id":7,"method":"x"}{"jsonrpc":"2.0","id":8,"result":{}}"#,
+                &["8"],
+            ),
+            (r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#, &["7"]),
+            (r#"{"level":"info","id":7}{"jsonrpc":"2.0","id":8,"result":{}}"#, &["8"]),
+            (r#"{"level":"info","id":7,"x":NaN}"#, &["7"]),
+            (r#"{"x":"id","y":7}x"#, &[]),
+            (r#"{"x":"\"id\":7","y":7}x"#, &[]),
+            (r#"[{"jsonrpc":"2.0","id":7,"result":{}}]"#, &[]),
+            (r#"sent {"jsonrpc":"2.0","id":7,"result":{}}"#, &[]),
+            ("", &[]),
+        ];
+        for (line, ids) in rows {
+            let mut found = Vec::new();
+            ids_on(line.as_bytes(), |id| found.push(id.to_owned()));
+            assert_eq!(found, ids, "{line}");
+            if !line.contains("level") {
+                let mut finder = IdFinder::default();
+                finder.feed(line.as_bytes());
+                assert_eq!(finder.found(), ids, "{line}");
+            }
+        }
+    }
+}

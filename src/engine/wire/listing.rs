@@ -1,0 +1,215 @@
+//! Edits to a server's results, made by cutting bytes: tools out of `tools/list`, `listChanged` into
+//! `initialize` (SPEC W1). What is not cut stays as the server wrote it.
+
+use crate::engine::json::decimal::Decimal;
+use crate::engine::json::value::{Kind, Str, Value};
+
+/// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
+const MAX_TTL_MS: &str = "1000";
+
+/// The longest name of a tool in a list, in bytes: no call of a longer one is read (SPEC W3).
+const MAX_NAME_BYTES: usize = super::frame::MAX_NAME_BYTES;
+
+/// A line in which some bytes are replaced, from its start to its end. It is copied once, as it is edited: what is
+/// cut may be half of what a line of millions of elements holds (SPEC W8).
+struct Edited<'a> {
+    line: &'a str,
+    bytes: Vec<u8>,
+    /// The line is copied up to here.
+    kept_to: usize,
+}
+
+impl<'a> Edited<'a> {
+    fn new(line: &'a str) -> Self {
+        Edited { line, bytes: Vec::with_capacity(line.len().saturating_add(64)), kept_to: 0 }
+    }
+
+    /// Keeps what comes before `end`.
+    fn keep(&mut self, end: usize) {
+        let kept = self.line.get(self.kept_to..end).unwrap_or_default();
+        self.bytes.extend_from_slice(kept.as_bytes());
+        self.kept_to = self.kept_to.max(end);
+    }
+
+    /// Puts `with` in the place of some bytes, which are behind all that were replaced before.
+    fn replace(&mut self, start: usize, end: usize, with: &str) {
+        self.keep(start);
+        self.bytes.extend_from_slice(with.as_bytes());
+        self.kept_to = self.kept_to.max(end);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.keep(self.line.len());
+        self.bytes
+    }
+}
+
+/// Cuts hidden tools, and elements that are no tool, out of a `tools/list` result. `line` is the text that
+/// `result` is a view of. `None` if nothing is to be cut.
+#[must_use]
+pub fn hide_tools(
+    line: &str,
+    result: Value<'_>,
+    modern: bool,
+    mut is_hidden: impl FnMut(&str) -> bool,
+) -> Option<Vec<u8>> {
+    let tools = result.member("tools")?;
+    let mut stays = |tool: Value<'_>| {
+        let name = tool.member("name").and_then(Value::as_str);
+        let name = name.filter(|name| !name.is_longer_than(MAX_NAME_BYTES)).and_then(Str::decode);
+        name.is_some_and(|name| !is_hidden(&name))
+    };
+    let first_cut = tools.elements().position(|tool| !stays(tool))?;
+    let mut edited = Edited::new(line);
+    let (before, behind): (Vec<_>, Vec<_>) =
+        uncached(result).filter(|_| modern).partition(|(value, _)| value.start() < tools.start());
+    let replace = |edited: &mut Edited<'_>, edits: Vec<(Value<'_>, &str)>| {
+        for (value, with) in edits {
+            edited.replace(value.start(), value.end(), with);
+        }
+    };
+    replace(&mut edited, before);
+    cut_elements(&mut edited, tools, |nth, tool| nth < first_cut || nth > first_cut && stays(tool));
+    replace(&mut edited, behind);
+    Some(edited.finish())
+}
+
+/// Cuts the elements of an array that do not stay: each with the comma behind it; at the end, with the comma that
+/// would be left over.
+fn cut_elements(
+    edited: &mut Edited<'_>,
+    array: Value<'_>,
+    mut stays: impl FnMut(usize, Value<'_>) -> bool,
+) {
+    // Where the comma behind the last element that stays has come to lie, while nothing behind it stays.
+    let mut dangling: Option<usize> = None;
+    let mut elements = array.elements().enumerate().peekable();
+    while let Some((nth, element)) = elements.next() {
+        let next = elements.peek().map(|(_, next)| next.start());
+        let comma = next.and_then(|next| comma_between(edited.line, element.end(), next));
+        if stays(nth, element) {
+            edited.keep(comma.unwrap_or(element.end()));
+            dangling = comma.map(|_| edited.bytes.len());
+            continue;
+        }
+        edited.replace(element.start(), element.end(), "");
+        match (comma, dangling.take_if(|_| comma.is_none())) {
+            (Some(comma), _) => edited.replace(comma, comma.saturating_add(1), ""),
+            (None, Some(left_over)) => {
+                edited.bytes.remove(left_over);
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// Sets `listChanged` in an existing `capabilities.tools` of an `initialize` result, so that the client listens
+/// when a reload changes the list. `None` if there is nothing to set.
+#[must_use]
+pub fn announce_list_changes(line: &str, result: Value<'_>) -> Option<Vec<u8>> {
+    let tools = result.member("capabilities")?.member("tools").filter(|tools| tools.is_object())?;
+    let inside = tools.start().saturating_add(1);
+    let (start, end, with) = match (tools.member("listChanged"), tools.members().next()) {
+        (Some(value), _) if value.text() == "true" => return None,
+        (Some(value), _) => (value.start(), value.end(), "true"),
+        (None, Some(_)) => (inside, inside, "\"listChanged\":true,"),
+        (None, None) => (inside, inside, "\"listChanged\":true"),
+    };
+    let mut edited = Edited::new(line);
+    edited.replace(start, end, with);
+    Some(edited.finish())
+}
+
+/// A filtered list is nobody else's, and not for long: what is to be replaced in it, and by what.
+fn uncached(result: Value<'_>) -> impl Iterator<Item = (Value<'_>, &'static str)> {
+    let ttl = result.member("ttlMs").filter(|ttl| match ttl.kind() {
+        Kind::Number(number) => number > Decimal::read(MAX_TTL_MS),
+        _ => true,
+    });
+    let scope = result.member("cacheScope").filter(|scope| scope.text() != "\"private\"");
+    let ttl = ttl.map(|value| (value, MAX_TTL_MS));
+    let scope = scope.map(|value| (value, "\"private\""));
+    let mut edits = [ttl, scope];
+    edits.sort_by_key(|edit| edit.map(|(value, _)| value.start()));
+    edits.into_iter().flatten()
+}
+
+fn comma_between(line: &str, start: usize, end: usize) -> Option<usize> {
+    let between = line.get(start..end)?;
+    between.find(',').map(|at| start.saturating_add(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{announce_list_changes, hide_tools};
+    use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
+
+    fn hidden(text: &str, modern: bool) -> String {
+        let mut scratch = Scratch::default();
+        let value =
+            Reader::new(text, MAX_DEPTH, &mut scratch).document(KeyRule::Any).expect("JSON");
+        let edited = hide_tools(text, value, modern, |name| name.starts_with('h'));
+        edited.map_or_else(|| "same".to_owned(), |bytes| String::from_utf8(bytes).expect("UTF-8"))
+    }
+
+    /// SPEC W1: only the element's bytes and one comma go.
+    #[test]
+    fn tools_are_cut_with_one_comma_each() {
+        let a = r#"{"name":"a"}"#;
+        let h = r#"{"name":"h"}"#;
+        let list = |inside: &str| format!(r#"{{"tools":[{inside}],"nextCursor":"x"}}"#);
+        let rows = [
+            (format!("{h} , {a}"), format!("  {a}")),
+            (format!("{a} , {h} "), format!("{a}   ")),
+            (format!("{a}, {h},  {a}"), format!("{a},   {a}")),
+            (format!(" {h} "), "  ".to_owned()),
+            (format!("{h},{h},{h}"), String::new()),
+            (format!("{h},{a},{h},{h}"), a.to_owned()),
+            (format!("{a},7,{{}},{{\"name\":1}}"), a.to_owned()),
+        ];
+        for (before, after) in rows {
+            assert_eq!(hidden(&list(&before), false), list(&after), "{before}");
+        }
+        assert_eq!(hidden(&list(a), false), "same");
+        assert_eq!(hidden(r#"{"tools":7}"#, false), "same");
+    }
+
+    #[test]
+    fn a_filtered_modern_list_is_private_and_short_lived() {
+        let list = |rest: &str| format!(r#"{{"tools":[{{"name":"h"}}],{rest}}}"#);
+        let cut = |rest: &str| format!(r#"{{"tools":[],{rest}}}"#);
+        let before = r#""ttlMs":1e4 ,"cacheScope":"public""#;
+        assert_eq!(hidden(&list(before), true), cut(r#""ttlMs":1000 ,"cacheScope":"private""#));
+        assert_eq!(hidden(&list(before), false), cut(before));
+        let short = r#""ttlMs":1000,"cacheScope":"private""#;
+        assert_eq!(hidden(&list(short), true), cut(short));
+    }
+
+    #[test]
+    fn list_changed_is_set_where_there_are_tools() {
+        let rows = [
+            (
+                r#"{"capabilities":{"tools":{}}}"#,
+                Some(r#"{"capabilities":{"tools":{"listChanged":true}}}"#),
+            ),
+            (
+                r#"{"capabilities":{"tools":{ "x":1}}}"#,
+                Some(r#"{"capabilities":{"tools":{"listChanged":true, "x":1}}}"#),
+            ),
+            (
+                r#"{"capabilities":{"tools":{"listChanged": false }}}"#,
+                Some(r#"{"capabilities":{"tools":{"listChanged": true }}}"#),
+            ),
+            (r#"{"capabilities":{"tools":{"listChanged":true}}}"#, None),
+            (r#"{"capabilities":{"prompts":{}}}"#, None),
+            (r#"{"capabilities":{"tools":null}}"#, None),
+        ];
+        for (before, after) in rows {
+            let mut scratch = Scratch::default();
+            let value =
+                Reader::new(before, MAX_DEPTH, &mut scratch).document(KeyRule::Any).expect("JSON");
+            let edited = announce_list_changes(before, value);
+            assert_eq!(edited.as_deref(), after.map(str::as_bytes), "{before}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The words of MCP: methods, the parameters of a call, what results mean. Not whether anything is allowed.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::frame::{MAX_NAME_BYTES, Part};
+use crate::engine::json::arguments::Arguments;
+use crate::engine::json::reader::{JsonError, KeyRule, Reader};
+use crate::engine::json::value::{Str, Value};
+use crate::engine::text::name;
+
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#calling-tools>
+pub const TOOLS_CALL: &str = "tools/call";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#listing-tools>
+pub const TOOLS_LIST: &str = "tools/list";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization>
+pub const INITIALIZE: &str = "initialize";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/cancellation>
+pub const CANCELLED: &str = "notifications/cancelled";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/lifecycle#initialization>
+pub const INITIALIZED: &str = "notifications/initialized";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/server/tools#list-changed-notification>
+pub const LIST_CHANGED: &str = "notifications/tools/list_changed";
+/// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress>
+pub const PROGRESS: &str = "notifications/progress";
+/// A request of 2026-07-28 that stays open.
+pub const LISTEN: &str = "subscriptions/listen";
+
+/// Present in `params._meta` of every request of 2026-07-28 and later, and of none before.
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// Keys of `tools/call` params that must not stand there in another case (SPEC W3).
+const RESERVED: [&str; 6] =
+    ["name", "arguments", "_meta", "task", "inputResponses", "requestState"];
+
+/// True if `method` is not `tools/call` but some server might take it for that (SPEC W3).
+#[must_use]
+pub fn is_like_tools_call(method: &str) -> bool {
+    // Nobody knows what one looks like of which little can be seen. Any other that is too long to be folded has
+    // far more to it than ten characters.
+    name::is_mostly_hidden(method)
+        || method != TOOLS_CALL
+            && !name::is_beyond_folding(method)
+            && name::fold(method) == TOOLS_CALL
+}
+
+/// The members of `params` that callgate reads, collected while the frame is read.
+#[derive(Debug, Default)]
+pub struct Params<'a> {
+    name: Option<Value<'a>>,
+    arguments: Given<'a>,
+    meta: Option<Value<'a>>,
+    task: Option<Value<'a>>,
+    request_state: Option<Value<'a>>,
+    request_id: Option<Value<'a>>,
+    /// A key that equals a reserved one of `tools/call` only when case is folded.
+    look_alike: Option<Str<'a>>,
+}
+
+/// What stands under `arguments`.
+#[derive(Debug, Default)]
+enum Given<'a> {
+    #[default]
+    Nothing,
+    Object(Arguments<'a>),
+    Wrong,
+}
+
+impl<'a> Params<'a> {
+    /// Reads one member.
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
+        if key.is("arguments") && reader.peek() == Some(b'{') {
+            self.arguments = Given::Object(Arguments::read(reader)?);
+            return Ok(());
+        }
+        let value = reader.value(KeyRule::Unique)?;
+        if key.is("arguments") {
+            self.arguments = Given::Wrong;
+        } else if key.is("name") {
+            self.name = Some(value);
+        } else if key.is("_meta") {
+            self.meta = Some(value);
+        } else if key.is("task") {
+            self.task = Some(value);
+        } else if key.is("requestState") {
+            self.request_state = Some(value);
+        } else if key.is("requestId") {
+            self.request_id = Some(value);
+        } else if !key.is("inputResponses")
+            && RESERVED.iter().any(|reserved| key.resembles(reserved))
+        {
+            self.look_alike = Some(key);
+        }
+        Ok(())
+    }
+
+    /// True if the request is of 2026-07-28 or later: the era is decided per request (SPEC W1).
+    #[must_use]
+    pub fn is_modern(&self) -> bool {
+        self.meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_some())
+    }
+
+    /// The token by which the server may report progress.
+    #[must_use]
+    pub fn progress_token(&self) -> Option<Value<'a>> {
+        self.meta?.member("progressToken")
+    }
+
+    /// `requestId` of a cancellation.
+    #[must_use]
+    pub fn request_id(&self) -> Option<Value<'a>> {
+        self.request_id
+    }
+
+    /// A key that some servers would take for one of `tools/call`.
+    #[must_use]
+    pub fn look_alike(&self) -> Option<Str<'a>> {
+        self.look_alike
+    }
+}
+
+/// True if the stream that a `subscriptions/listen` with these params opens is to carry changes of the list of
+/// tools: it asks for them, or does not say what for.
+#[must_use]
+pub fn listens_for_tools(params: Option<Value<'_>>) -> bool {
+    let wanted = params.and_then(|params| params.member("notifications"));
+    wanted.is_none_or(|wanted| {
+        wanted.member("toolsListChanged").is_some_and(|tools| tools.text() == "true")
+    })
+}
+
+/// A request `tools/call`.
+#[derive(Debug)]
+pub struct ToolCall<'a> {
+    /// The tool, unescaped.
+    pub name: Cow<'a, str>,
+    /// Where the name stands in the line, with its quotes.
+    pub name_at: Range<usize>,
+    /// `arguments`; absent counts as `{}`.
+    pub arguments: Arguments<'a>,
+    /// True for 2026-07-28 and later.
+    pub modern: bool,
+    /// True if the client asks for a task (2025-11-25): it then cannot read a tool result.
+    pub task: bool,
+    /// `requestState` of a multi-round-trip retry.
+    pub request_state: Option<Str<'a>>,
+}
+
+impl<'a> ToolCall<'a> {
+    /// A call that came in no line.
+    #[must_use]
+    pub fn of(name: &'a str, arguments: Arguments<'a>) -> Self {
+        ToolCall {
+            name: Cow::Borrowed(name),
+            name_at: 0..0,
+            arguments,
+            modern: false,
+            task: false,
+            request_state: None,
+        }
+    }
+
+    /// Reads the parameters of a call; `params` is what stands there and `seen` what it contains.
+    ///
+    /// # Errors
+    /// What has the wrong type (SPEC W3, -32602).
+    pub fn read(params: Option<Value<'a>>, seen: Params<'a>) -> Result<Self, &'static str> {
+        if !params.is_some_and(Value::is_object) {
+            return Err("`params` of tools/call is not an object");
+        }
+        let not_a_string = "the tool's `name` is not a string";
+        let spelt = seen.name.ok_or(not_a_string)?;
+        let name = spelt.as_str().ok_or(not_a_string)?;
+        if name.is_longer_than(MAX_NAME_BYTES) {
+            return Err("the tool's `name` is over 1024 bytes long");
+        }
+        let name = name.decode().ok_or("the tool's `name` is not Unicode text")?;
+        let modern = seen.is_modern();
+        let arguments = match seen.arguments {
+            Given::Nothing => Arguments::none(),
+            Given::Object(arguments) => arguments,
+            Given::Wrong => return Err("`arguments` is not an object"),
+        };
+        Ok(ToolCall {
+            name,
+            name_at: spelt.start()..spelt.end(),
+            arguments,
+            modern,
+            task: seen.task.is_some(),
+            request_state: seen.request_state.and_then(Value::as_str),
+        })
+    }
+}
+
+/// A tool's name from its own spelling, as it stood at [`ToolCall::name_at`].
+#[must_use]
+pub fn tool_name(spelt: &str) -> Option<Cow<'_, str>> {
+    Value::proved(spelt).as_str().and_then(Str::decode)
+}
+
+/// The members of a server's `result` or `params` that callgate reads, collected while the frame is read.
+#[derive(Debug, Default)]
+pub struct ServerMembers<'a> {
+    /// `isError` of a result is true.
+    pub is_error: bool,
+    /// `resultType` of a modern result is `input_required`.
+    asks_for_input: bool,
+    /// `inputRequests`, and `task`, which may hold some; however their case: some clients do not mind.
+    input_requests: SmallVec<[Value<'a>; 1]>,
+    tasks: SmallVec<[Value<'a>; 1]>,
+    /// There were more of them than anybody needs.
+    has_too_many: bool,
+    /// `requestState` of a modern result.
+    request_state: Option<Str<'a>>,
+}
+
+/// So many keys that look like `inputRequests`, or like `task`, are looked into.
+const MAX_SPELLINGS: usize = 16;
+/// So many requests for input may a message have in all: each is compared with every pattern of the policy.
+const MAX_INPUT_REQUESTS: usize = 1024;
+
+impl<'a> ServerMembers<'a> {
+    /// Reads one member. The keys of each element of `tools` must be unique (SPEC W6).
+    ///
+    /// # Errors
+    /// Where the text is not JSON.
+    pub fn read(
+        &mut self,
+        part: Part,
+        reader: &mut Reader<'a, '_>,
+        key: Str<'a>,
+    ) -> Result<(), JsonError> {
+        let is_result = part == Part::Result;
+        let tools = is_result && key.is("tools") && reader.peek() == Some(b'[');
+        let value = reader.value(if tools { KeyRule::OfElements } else { KeyRule::Any })?;
+        if is_result && key.is("isError") {
+            self.is_error = value.text() == "true";
+        } else if is_result && key.is("resultType") {
+            self.asks_for_input = value.as_str().is_some_and(|kind| kind.is("input_required"));
+        } else if is_result && key.is("requestState") {
+            self.request_state = value.as_str();
+        } else if key.resembles("inputRequests") {
+            self.has_too_many |= self.input_requests.len() >= MAX_SPELLINGS;
+            self.input_requests.extend(Some(value).filter(|_| !self.has_too_many));
+        } else if key.resembles("task") {
+            self.has_too_many |= self.tasks.len() >= MAX_SPELLINGS;
+            self.tasks.extend(Some(value).filter(|_| !self.has_too_many));
+        }
+        Ok(())
+    }
+
+    /// The state that a retry of the call is to bring back.
+    #[must_use]
+    pub fn retry_state(&self) -> Option<Str<'a>> {
+        self.request_state.filter(|_| self.asks_for_input)
+    }
+
+    /// True if the message may ask the client to run methods.
+    #[must_use]
+    pub fn asks_for_methods(&self) -> bool {
+        !self.input_requests.is_empty() || !self.tasks.is_empty()
+    }
+
+    /// Finds the first of the methods that the message asks the client to run (multi round trip and tasks,
+    /// 2026-07-28) for which `find` has something to say.
+    ///
+    /// # Errors
+    /// What is too much to be looked at.
+    pub fn find_input_method<T>(
+        &self,
+        find: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<(T, String)>, &'static str> {
+        if self.has_too_many {
+            return Err("too many keys that look like `inputRequests` or `task`");
+        }
+        let of_tasks = self.tasks.iter().flat_map(|task| task.members());
+        let of_tasks = of_tasks.filter(|member| member.key.resembles("inputRequests"));
+        let all = self.input_requests.iter().copied().chain(of_tasks.map(|member| member.value));
+        // A hostile server may list the requests instead of naming them.
+        let requests =
+            all.flat_map(|all| all.members().map(|member| member.value).chain(all.elements()));
+        let mut count = 0_usize;
+        for request in requests {
+            // It may also repeat a key; any that some client could take for `method` counts.
+            for member in request.members().filter(|member| member.key.resembles("method")) {
+                count = count.saturating_add(1);
+                let Some(method) = member.value.as_str() else { continue };
+                if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
+                    return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
+                }
+                let method = method.decode_lossy();
+                if let Some(found) = find(&method) {
+                    return Ok(Some((found, method.into_owned())));
+                }
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,112 @@
+//! Messages that callgate writes itself: denials and errors (SPEC W2–W4). Each is one line with its line feed.
+
+use super::frame::{Refusal, RefusalAnswer};
+use crate::engine::text::escape::json_string;
+
+/// JSON-RPC error code of a denial where a tool result cannot be the answer.
+pub const FORBIDDEN: i32 = 403;
+/// The same for a limit.
+pub const TOO_MANY: i32 = 429;
+
+/// Facts of a decision for programs; stands under `callgate/decision`.
+#[derive(Debug, Clone)]
+pub struct DecisionFacts<'a> {
+    /// `denied` or `approval_required`.
+    pub outcome: &'static str,
+    /// The rule that made the decision.
+    pub rule: &'a str,
+    /// For a limit: milliseconds until the call would have room.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
+#[must_use]
+pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>) -> Vec<u8> {
+    Line::answer(id)
+        .raw(r#","result":{"#)
+        .raw(if modern { r#""resultType":"complete","# } else { "" })
+        .raw(r#""content":[{"type":"text","text":"#)
+        .json(text)
+        .raw(r#"}],"isError":true,"_meta":{"#)
+        .facts(facts)
+        .end("}}}")
+}
+
+/// A denial as a JSON-RPC error, for requests whose result could not carry it.
+#[must_use]
+pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
+    Line::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
+}
+
+/// A plain JSON-RPC error; `id` is null where none is known.
+#[must_use]
+pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
+    Line::error(id.unwrap_or("null"), code, message).end("}}")
+}
+
+/// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
+/// request, as it was spelt.
+#[must_use]
+pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
+    let notice = Line::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
+    let Some(id) = stream else { return notice.end("}") };
+    let stream = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
+    notice.raw(stream).raw(id).end("}}}")
+}
+
+/// The answer to a frame that was refused; empty if its sender expects none, and for a batch, whose answers
+/// [`super::batch`] makes.
+#[must_use]
+pub fn refusal(refusal: &Refusal) -> Vec<u8> {
+    let one = |id: &Option<String>| error(id.as_deref(), refusal.code, &refusal.message);
+    match &refusal.answer {
+        RefusalAnswer::Id(id) => one(id),
+        RefusalAnswer::Batch | RefusalAnswer::Nobody => Vec::new(),
+    }
+}
+
+/// A line in the making. Denials are on the hot path, too: it is put together where it will lie.
+struct Line {
+    bytes: Vec<u8>,
+}
+
+impl Line {
+    fn new(begin: &str) -> Self {
+        Line { bytes: Vec::with_capacity(512) }.raw(begin)
+    }
+
+    fn answer(id: &str) -> Self {
+        Line::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
+    }
+
+    fn error(id: &str, code: i32, message: &str) -> Self {
+        let line = Line::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
+        line.raw(r#","message":"#).json(message)
+    }
+
+    fn facts(self, facts: &DecisionFacts<'_>) -> Self {
+        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome);
+        let line = line.raw(r#"","rule":"#).json(facts.rule);
+        let line = match facts.retry_after_ms {
+            Some(ms) => line.raw(r#","retry_after_ms":"#).raw(&ms.to_string()),
+            None => line,
+        };
+        line.raw("}")
+    }
+
+    /// Adds what is JSON already.
+    fn raw(mut self, json: &str) -> Self {
+        self.bytes.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    /// Adds a text as a JSON string.
+    fn json(mut self, text: &str) -> Self {
+        self.bytes.extend_from_slice(json_string(text).as_bytes());
+        self
+    }
+
+    fn end(self, end: &str) -> Vec<u8> {
+        self.raw(end).raw("\n").bytes
+    }
+}

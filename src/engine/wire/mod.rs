@@ -1,0 +1,14 @@
+//! engine::wire
+
+pub mod batch;
+pub mod discovery;
+pub mod frame;
+pub mod id_finder;
+pub mod in_flight;
+pub mod line;
+pub mod listing;
+pub mod mcp;
+pub mod message;
+pub mod multi_round;
+pub mod tool_list;
+pub mod transcript;

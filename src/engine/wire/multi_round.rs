@@ -1,0 +1,95 @@
+//! Multi-round-trip retries (MCP 2026-07-28): which of them are free of charge (SPEC W4).
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::RandomState;
+
+use super::in_flight::Awaited;
+use super::mcp::ToolCall;
+use crate::engine::json::canonical::{digest, digest_of_string};
+use crate::engine::json::value::Str;
+
+/// Free retries for one charged call.
+pub const FREE_RETRIES: u8 = 8;
+/// Open states that are remembered; the oldest goes first.
+const MAX_OPEN: usize = 1024;
+
+/// The states that servers gave out in this run and that have not come back. Only keyed hashes are kept: a
+/// state may be large, and nobody outside can make two that collide.
+#[derive(Debug, Default)]
+pub struct OpenStates {
+    hasher: RandomState,
+    origins: HashMap<u64, (u64, Awaited)>,
+    /// States by age, with the number under which each was remembered. Some may have come back since.
+    order: VecDeque<(u64, u64)>,
+    count: u64,
+}
+
+impl OpenStates {
+    /// What to await for a call that is charged, or for a free retry with `retries` left.
+    #[must_use]
+    pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> Awaited {
+        if !call.modern {
+            return Awaited::PlainCall;
+        }
+        let call = digest(&self.hasher, &call.name, call.arguments.whole());
+        Awaited::ToolCall { call, retries }
+    }
+
+    /// Remembers a state that an answer to `origin` carries to the client.
+    pub fn remember(&mut self, state: Str<'_>, origin: Awaited) {
+        let state = digest_of_string(&self.hasher, state);
+        self.count = self.count.saturating_add(1);
+        self.origins.insert(state, (self.count, origin));
+        self.order.push_back((state, self.count));
+        if self.order.len() > MAX_OPEN
+            && let Some((oldest, number)) = self.order.pop_front()
+            && self.origins.get(&oldest).is_some_and(|&(current, _)| current == number)
+        {
+            self.origins.remove(&oldest);
+        }
+    }
+
+    /// Takes the state that a call brings back. `Some` if the call is free: what to await then.
+    pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<Awaited> {
+        let state = call.request_state.filter(|_| call.modern)?;
+        let (_, origin) = self.origins.remove(&digest_of_string(&self.hasher, state))?;
+        let Awaited::ToolCall { retries, call: digest } = origin else { return None };
+        let is_same = self.awaited(call, retries) == origin;
+        let retries = retries.checked_sub(1).filter(|_| is_same)?;
+        Some(Awaited::ToolCall { call: digest, retries })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FREE_RETRIES, MAX_OPEN, OpenStates};
+    use crate::engine::json::arguments::Arguments;
+    use crate::engine::json::value::Value;
+    use crate::engine::wire::mcp::ToolCall;
+
+    fn call(state: &str) -> ToolCall<'_> {
+        ToolCall {
+            name: "t".into(),
+            name_at: 0..0,
+            arguments: Arguments::none(),
+            modern: true,
+            task: false,
+            request_state: Value::proved(state).as_str(),
+        }
+    }
+
+    /// SPEC W4
+    #[test]
+    fn open_states_are_bounded_oldest_dropped_first() {
+        let mut states = OpenStates::default();
+        let texts: Vec<String> = (0..=MAX_OPEN).map(|nth| format!("\"{nth}\"")).collect();
+        for text in &texts {
+            let call = call(text);
+            let origin = states.awaited(&call, FREE_RETRIES);
+            states.remember(call.request_state.expect("a string"), origin);
+        }
+        assert!(states.redeem(&call(&texts[0])).is_none(), "the oldest is forgotten");
+        assert!(states.redeem(&call(&texts[1])).is_some());
+        assert!(states.redeem(&call(&texts[1])).is_none(), "a state comes back once");
+    }
+}
