@@ -9,9 +9,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use callgate::engine::limits::{Amount, CounterKey, Demand, MemoryLedger, Scope, Window};
-use callgate::shell::clock::moment;
-use callgate::shell::ledger::Counters;
-use callgate::shell::ledger::sqlite::SqliteLedger;
+use callgate::shell::counters::Counters;
+use callgate::shell::counters::sqlite::SqliteLedger;
+use callgate::shell::os::clock::moment;
 use criterion::{Criterion, criterion_group, criterion_main};
 
 /// Demands of one call: so many counters, which never run out.

@@ -16,8 +16,8 @@ use callgate::command::scan::scan;
 use callgate::command::schema::schema;
 use callgate::command::status::status;
 use callgate::command::wrap::wrap;
-use callgate::shell::notices::prose;
-use callgate::shell::privacy;
+use callgate::shell::os::privacy;
+use callgate::shell::stderr::prose;
 
 fn main() -> ExitCode {
     // Before anything else: the environment is there from the first moment.

@@ -12,9 +12,9 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, ensure};
 use callgate::engine::limits::{Amount, CounterKey, Demand, Scope, Settlement, Window};
 use callgate::shell::audit::chain::Chain;
-use callgate::shell::clock::moment;
-use callgate::shell::ledger::Counters as _;
-use callgate::shell::ledger::sqlite::SqliteLedger;
+use callgate::shell::counters::Counters as _;
+use callgate::shell::counters::sqlite::SqliteLedger;
+use callgate::shell::os::clock::moment;
 use tempfile::TempDir;
 
 use crate::lines::Lines;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::shell::audit::link::Hash;
+use crate::shell::audit::head::Hash;
 
 use super::parse::{Since, parse_hash, parse_limit, parse_since};
 use super::{Format, StateArgs, place};

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::shell::audit::link::Hash;
+use crate::shell::audit::head::Hash;
 
 /// Frames are indexed with 32 bits.
 const LARGEST_FRAME: u64 = 2 * 1024 * 1024 * 1024;

@@ -13,7 +13,7 @@ use super::{Failure, NO, NOT_DONE, print};
 use crate::cli::{CheckArgs, Format};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
-use crate::shell::notices::prose;
+use crate::shell::stderr::prose;
 
 /// Checks every file, and prints what there is to say about each.
 ///

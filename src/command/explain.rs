@@ -17,8 +17,8 @@ use crate::engine::policy::{Mode, Policy};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery::Listed;
 use crate::engine::wire::mcp::ToolCall;
-use crate::shell::clock::moment;
 use crate::shell::file;
+use crate::shell::os::clock::moment;
 
 /// Explains one call; ends with 1 if it would not go out.
 ///

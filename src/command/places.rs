@@ -8,11 +8,11 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::State;
 use crate::engine::limits::Now;
-use crate::shell::audit::lines::Identity;
+use crate::shell::audit::event::Identity;
 use crate::shell::audit::{Audit, chain, files};
+use crate::shell::counters::redis::RedisLedger;
+use crate::shell::counters::{CounterRow, redis, sqlite};
 use crate::shell::file;
-use crate::shell::ledger::redis::RedisLedger;
-use crate::shell::ledger::{CounterRow, redis, sqlite};
 
 /// The folder of audit logs in a state directory.
 const AUDIT: &str = "audit";

@@ -10,8 +10,8 @@ use crate::engine::compile::policy_test::{self, Example};
 use crate::engine::compile::{compile_unless, compile_with_tests};
 use crate::engine::policy::Policy;
 use crate::shell::audit::chain;
-use crate::shell::news::LoadedPolicy;
-use crate::shell::notices::Report;
+use crate::shell::stderr::Report;
+use crate::shell::watch::LoadedPolicy;
 
 /// What the file is called in errors.
 pub const POLICY: &str = "policy";

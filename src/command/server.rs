@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::Failure;
 use crate::engine::wire::discovery::Listed;
-use crate::shell::probe::{self, ProbeError, TimeLimits};
+use crate::shell::relay::probe::{self, ProbeError, TimeLimits};
 use crate::shell::upstream::start_failure_code;
 
 /// The server's program. Its arguments may hold secrets, and are shown nowhere.

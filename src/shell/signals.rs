@@ -5,7 +5,7 @@ use std::io;
 use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 
-use super::news::{News, NewsSender};
+use super::wakeup::{News, NewsSender};
 
 /// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
 /// `nohup`, or by a script in its background.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
-use super::descriptor::Descriptor;
-use super::news::{News, NewsSender};
+use super::os::descriptor::Descriptor;
+use super::wakeup::{News, NewsSender};
 
 /// What the server's pipes hold, in bytes: it can write the next large answer while the one before it is read and
 /// passed on.

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use callgate::shell::audit::link::Hash;
+use callgate::shell::audit::head::Hash;
 use callgate::shell::audit::verify::verify;
 use proptest::prelude::{ProptestConfig, any};
 use proptest::proptest;

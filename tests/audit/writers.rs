@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use callgate::shell::audit::chain::Chain;
-use callgate::shell::audit::link::Link;
-use callgate::shell::audit::trail::{Found, Newest, Trail};
+use callgate::shell::audit::head::Link;
+use callgate::shell::audit::tail::{Found, Newest, Trail};
 use serde_json::Value;
 
 use super::{Log, append, body};

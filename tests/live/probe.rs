@@ -3,8 +3,8 @@
 use super::gate::{callgate, scripted_server, temp_dir};
 use super::process::{End, Process};
 use callgate::engine::wire::discovery::Listed;
-use callgate::shell::news;
-use callgate::shell::probe::{self, ProbeError, TimeLimits};
+use callgate::shell::relay::probe::{self, ProbeError, TimeLimits};
+use callgate::shell::wakeup;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -192,7 +192,7 @@ fn a_list_without_end_is_kept_as_far_as_it_came() {
 /// Asks a server in this process, whose signals stay its own.
 fn ask_here(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (news, heard) = news::channel();
+    let (news, heard) = wakeup::channel();
     runtime.block_on(probe::ask(command, limits, news, heard))
 }
 

@@ -9,8 +9,8 @@ use callgate::engine::limits::{
     Amount, CounterKey, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement,
     StateUnavailable, Window,
 };
-use callgate::shell::ledger::sqlite::{self, SqliteLedger};
-use callgate::shell::ledger::{CounterRow, Counters as _};
+use callgate::shell::counters::sqlite::{self, SqliteLedger};
+use callgate::shell::counters::{CounterRow, Counters as _};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof};
 use proptest::proptest;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use callgate::engine::limits::{CounterKey, Now, Scope, Settlement, Window};
-use callgate::shell::clock::moment;
+use callgate::shell::os::clock::moment;
 
 use super::server::{Run, Server, counter, demand};
 

@@ -5,7 +5,7 @@ use std::thread;
 use callgate::engine::limits::{
     Amount, CounterKey, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement, Window,
 };
-use callgate::shell::clock::moment;
+use callgate::shell::os::clock::moment;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof};
 use proptest::sample::{Index, select};

@@ -156,7 +156,7 @@ fn a_clock_set_back_neither_frees_nor_freezes_quota() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let calls = counter(Scope::Grant, "calls", Window::Sliding(60));
-    let start_ms = callgate::shell::clock::moment().wall_ms + 10_000_000;
+    let start_ms = callgate::shell::os::clock::moment().wall_ms + 10_000_000;
     let one = [demand(&calls, 1, 1)];
     let mut has_room = |server_ms: u64, monotonic_ms| {
         run.ledger.pretend(server_ms);

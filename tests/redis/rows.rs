@@ -1,8 +1,8 @@
 //! What stands in the server: for people, and for how long.
 
 use callgate::engine::limits::{Scope, Settlement, Window};
-use callgate::shell::clock::moment;
-use callgate::shell::ledger::redis::{read, reset};
+use callgate::shell::counters::redis::{read, reset};
+use callgate::shell::os::clock::moment;
 
 use super::server::{Run, Server, counter, demand, hourly};
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use callgate::engine::limits::{
     Amount, CounterKey, Demand, Now, Reservation, Scope, Settlement, StateUnavailable, Window,
 };
-use callgate::shell::clock::moment;
-use callgate::shell::ledger::Counters;
-use callgate::shell::ledger::redis::RedisLedger;
+use callgate::shell::counters::Counters;
+use callgate::shell::counters::redis::RedisLedger;
+use callgate::shell::os::clock::moment;
 use redis::FromRedisValue;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::shell::audit::entry::Entry;
 use crate::shell::audit::reader::Line;
-use crate::shell::audit::trail::{Found, Newest, Place, Trail};
+use crate::shell::audit::tail::{Found, Newest, Place, Trail};
 
 use super::Query;
 

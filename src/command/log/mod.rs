@@ -17,7 +17,7 @@ use crate::engine::text::escape::escape_json;
 use crate::engine::text::name::NamePattern;
 use crate::shell::audit::entry::Entry;
 use crate::shell::audit::files;
-use crate::shell::notices::prose;
+use crate::shell::stderr::prose;
 
 use self::merge::{Merge, Shown};
 use self::text::Table;

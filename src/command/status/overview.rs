@@ -12,10 +12,10 @@ use crate::command::log::real;
 use crate::command::places;
 use crate::engine::limits::{Amount, NAMED_WINDOWS, Now, Scope, Window};
 use crate::shell::audit::files;
-use crate::shell::clock::{moment, rfc3339};
-use crate::shell::ledger::CounterRow;
-use crate::shell::notices::prose;
-use crate::shell::sessions::{self, Running};
+use crate::shell::counters::CounterRow;
+use crate::shell::os::clock::{moment, rfc3339};
+use crate::shell::registry::{self, Running};
+use crate::shell::stderr::prose;
 
 use super::tally::{Counts, Denial, Tally};
 
@@ -175,7 +175,7 @@ impl<'a> Sight<'a> {
         let now = moment();
         let mut grants = Accounts::default();
         let mut problems = Vec::new();
-        let running = match sessions::read(&self.directory) {
+        let running = match registry::read(&self.directory) {
             Ok((running, broken)) => {
                 problems.extend(broken);
                 running

@@ -13,10 +13,10 @@ use crate::command::log::real;
 use crate::command::{Failure, places, print};
 use crate::engine::limits::Scope;
 use crate::engine::text::escape::{escape_json, escape_line};
-use crate::shell::audit::lines::{Event, Identity};
-use crate::shell::clock::moment;
-use crate::shell::ledger::{CounterRow, redis, sqlite};
-use crate::shell::sessions::{self, Running};
+use crate::shell::audit::event::{Event, Identity};
+use crate::shell::counters::{CounterRow, redis, sqlite};
+use crate::shell::os::clock::moment;
+use crate::shell::registry::{self, Running};
 
 /// How long a log may be held by others.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -97,14 +97,14 @@ fn unknown(args: &ResetArgs, others: &[CounterRow], place: &str) -> anyhow::Erro
 /// Writes what is going to happen into the log of each server, a line for each grant.
 fn tell_logs(args: &ResetArgs, directory: &Path, meant: &[CounterRow]) -> anyhow::Result<()> {
     // A session whose file cannot be read has told no log.
-    let (running, _) = sessions::read(directory).unwrap_or_default();
+    let (running, _) = registry::read(directory).unwrap_or_default();
     let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for row in meant {
         let grant = if row.scope == Scope::Grant { row.holder.as_str() } else { "" };
         let count = counts.entry((&row.server, grant)).or_default();
         *count = count.saturating_add(1);
     }
-    let run = sessions::new_run();
+    let run = registry::new_run();
     for ((server, grant), counters) in counts {
         let identity =
             Identity { server: server.to_owned(), grant: grant.to_owned(), session: run.clone() };

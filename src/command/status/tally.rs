@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::shell::audit::entry::Entry;
 use crate::shell::audit::reader::Line;
-use crate::shell::audit::trail::{Newest, Trail};
-use crate::shell::clock::rfc3339;
+use crate::shell::audit::tail::{Newest, Trail};
+use crate::shell::os::clock::rfc3339;
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;

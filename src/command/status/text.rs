@@ -7,7 +7,7 @@ use crate::engine::text::escape::{cut, escape_line, shorten};
 
 use super::overview::{Account, Gauge, Overview};
 use super::tally::{Counts, Denial};
-use crate::shell::sessions::Running;
+use crate::shell::registry::Running;
 
 /// How wide bars are.
 const SHORTEST_BAR: usize = 8;

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
 use crate::command::{Failure, print};
-use crate::shell::news::{self, News, NewsReceiver};
 use crate::shell::signals;
+use crate::shell::wakeup::{self, News, NewsReceiver};
 
 use super::overview::{Overview, Sight};
 use super::{json, text};
@@ -52,7 +52,7 @@ enum Woken {
 pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    let (news, mut heard) = news::channel();
+    let (news, mut heard) = wakeup::channel();
     {
         let _entered = runtime.enter();
         signals::take_over(&news).context("failed to take signals over")?;

@@ -10,20 +10,21 @@ use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
 use crate::engine::session::{self, Recording, Session};
 use crate::shell::audit::Audit;
-use crate::shell::audit::lines::{Event, Identity};
-use crate::shell::books::Books;
-use crate::shell::clock::{moment, rfc3339};
+use crate::shell::audit::event::{Event, Identity};
+use crate::shell::counters::Counters;
+use crate::shell::counters::redis::RedisLedger;
+use crate::shell::counters::sqlite::SqliteLedger;
 use crate::shell::file;
-use crate::shell::ledger::Counters;
-use crate::shell::ledger::redis::RedisLedger;
-use crate::shell::ledger::sqlite::SqliteLedger;
-use crate::shell::news::{self, LoadedPolicy, News};
-use crate::shell::notices::{Notices, Verbosity};
-use crate::shell::record::Recorder;
+use crate::shell::os::clock::{moment, rfc3339};
+use crate::shell::registry::{Running, new_run};
+use crate::shell::relay::effects::Books;
+use crate::shell::relay::recorder::Recorder;
 use crate::shell::relay::{self, Relay};
-use crate::shell::sessions::{Running, new_run};
 use crate::shell::signals;
+use crate::shell::stderr::{Notices, Verbosity};
 use crate::shell::upstream::Upstream;
+use crate::shell::wakeup::{self, News};
+use crate::shell::watch::LoadedPolicy;
 use crate::shell::watch::Watch;
 
 mod naming;
@@ -68,7 +69,7 @@ fn start(
     let log = directory.as_deref().filter(|_| audit.is_some());
     let log = log.map(|directory| audit_log(args, directory, &identity.server));
     let recorder = open_recorder(args, log.as_deref())?;
-    let (news, heard) = news::channel();
+    let (news, heard) = wakeup::channel();
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
     let server = Upstream::spawn(&args.command, news.clone())

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use crate::cli::{State, WrapArgs};
 use crate::command::places;
 use crate::command::server_name::{ServerName, older_name, server_name, working_directory};
-use crate::shell::ledger::sqlite;
+use crate::shell::counters::sqlite;
 
 /// The name that was typed, or the one of the command.
 ///

@@ -27,7 +27,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
-use super::link::{HEAD_BYTES, Hash, Head, HeadTrouble, Link, Recovered, is_torn, write_beginning};
+use super::head::{HEAD_BYTES, Hash, Head, HeadTrouble, Link, Recovered, is_torn, write_beginning};
 use super::reader::{Backward, Forward, first_link};
 
 /// A file is rotated when it has grown to so many bytes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::session::audit_record::Record;
 use crate::engine::wire::line::Side;
-use crate::shell::clock::rfc3339;
+use crate::shell::os::clock::rfc3339;
 
 /// How long what is alike is counted.
 const SPAN: Duration = Duration::from_secs(1);

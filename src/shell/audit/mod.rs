@@ -11,15 +11,16 @@
 //! their kind only: no file is rotated for anything else. What finds no room is told of in a second log beside the
 //! first, with a chain of its own, which takes up a quarter of what is kept at most.
 
+pub mod event;
+pub mod head;
+pub mod tail;
+
 pub mod chain;
 pub mod entry;
 pub mod files;
 mod fold;
-pub mod lines;
-pub mod link;
 pub mod reader;
 mod snapshot;
-pub mod trail;
 pub mod verify;
 
 use std::borrow::Cow;
@@ -34,9 +35,9 @@ use crate::engine::session::audit_record::Record;
 use crate::engine::text::escape::escape_json;
 
 use self::chain::{AppendError, Chain, Draft};
+use self::event::{Event, Identity, Totals};
 use self::fold::{Fate, Folds};
-use self::lines::{Event, Identity, Totals};
-use super::retry::Retry;
+use super::os::retry::Retry;
 
 /// How long what is noted may wait for a call to leave with.
 const LINGER: Duration = Duration::from_millis(50);

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::files::{Opened, failed};
-use super::link::Link;
+use super::head::Link;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;

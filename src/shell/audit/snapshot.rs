@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::files::{Opened, failed, rotated_files};
-use super::link::Head;
+use super::head::Head;
 
 /// How long another process may hold the lock.
 const PATIENCE: Duration = Duration::from_secs(5);

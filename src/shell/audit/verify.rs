@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 
 use super::files::{Opened, failed, rotated_path};
-use super::link::{Hash, Head, Link, Recovered, is_torn, write_beginning};
+use super::head::{Hash, Head, Link, Recovered, is_torn, write_beginning};
 use super::reader::{Forward, Line, first_link};
 use super::snapshot::{EMPTY, Snapshot};
 

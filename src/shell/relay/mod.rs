@@ -12,7 +12,11 @@
 //! only when the queue of its outlet is empty. So lines keep their order, a side that does not read stops
 //! the other side, and nothing grows: all state is here in the open, and a future that is dropped loses none.
 
-mod ends;
+pub mod effects;
+mod lane;
+pub mod probe;
+pub mod recorder;
+mod shutdown;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -34,14 +38,16 @@ use crate::engine::session::{Action, Pending, Session, Step};
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::line::{HEAD_BYTES, Line, Side};
 
-use super::audit::lines::{Event as AuditEvent, cut};
-use super::books::Books;
-use super::clock::moment;
-use super::descriptor::Descriptor;
-use super::lanes::{Lane, Outlet};
-use super::news::{LoadedPolicy, News, NewsReceiver};
-use super::notices::{Verbosity, prose};
-use super::upstream::{Exit, Upstream};
+use self::effects::Books;
+use self::lane::{Lane, Outlet};
+use super::audit::event::{Event as AuditEvent, cut};
+use super::exit::Exit;
+use super::os::clock::moment;
+use super::os::descriptor::Descriptor;
+use super::stderr::{Verbosity, prose};
+use super::upstream::Upstream;
+use super::wakeup::{News, NewsReceiver};
+use super::watch::LoadedPolicy;
 use super::watch::{Found, Watch};
 
 /// How much a queue may hold before the lane that fills it stops.

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::descriptor::Descriptor;
+use super::os::descriptor::Descriptor;
 use crate::engine::text::escape::{escape_bytes, escape_line};
 
 /// The longest notice in bytes; a pipe that is ready takes as much at once.

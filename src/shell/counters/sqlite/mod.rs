@@ -9,13 +9,13 @@
 //! survives the death of the process, and a power loss takes at most the newest. The write-ahead log is carried over
 //! into the file by a thread of its own.
 
+mod checkpoint;
+mod codec;
 mod files;
-mod row;
+mod inspect;
 mod schema;
-mod shown;
 mod store;
 mod sweep;
-mod tender;
 
 use std::future::Future as _;
 use std::path::{Path, PathBuf};
@@ -27,13 +27,13 @@ use tokio::sync::oneshot::{self, Receiver};
 
 use crate::engine::limits::{Demand, LimitClock, Now, Reservation, Settlement, StateUnavailable};
 
+use self::checkpoint::Tender;
 use self::files::{Files, Standing};
 use self::store::{Names, Own, Store};
-use self::tender::Tender;
 use super::{CounterRow, Counters};
-use crate::shell::notices::prose;
-use crate::shell::retry::Retry;
-use crate::shell::stopped;
+use crate::shell::os::retry::Retry;
+use crate::shell::os::stopped;
+use crate::shell::stderr::prose;
 
 /// The file in a state directory.
 const FILE: &str = "state.db";
@@ -282,7 +282,7 @@ pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     if !path.exists() {
         return Ok(Vec::new());
     }
-    shown::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
+    inspect::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
 }
 
 /// Whether there are counters of each of these servers. What cannot be read at once has none.
@@ -292,7 +292,7 @@ pub fn has_counters(directory: &Path, servers: [&str; 2]) -> [bool; 2] {
     if !path.exists() {
         return [false; 2];
     }
-    shown::has_counters(&path, servers).ok().flatten().unwrap_or_default()
+    inspect::has_counters(&path, servers).ok().flatten().unwrap_or_default()
 }
 
 /// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
@@ -309,6 +309,6 @@ pub fn reset(
     if !path.exists() {
         return Ok(Vec::new());
     }
-    shown::reset(&path, server, grant, counter)
+    inspect::reset(&path, server, grant, counter)
         .with_context(|| format!("failed to write state `{}`", path.display()))
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::Context as _;
 
 use super::files::{Opened, failed, rotated_files};
-use super::link::Link;
+use super::head::Link;
 use super::reader::{Backward, Forward, Line};
 
 /// A place between two lines of a log.

@@ -12,13 +12,13 @@ use crate::engine::session::Step;
 use crate::engine::session::audit_record::Record;
 use crate::engine::wire::line::Side;
 
-use super::audit::Audit;
-use super::audit::lines::Event as AuditEvent;
-use super::clock::moment;
-use super::ledger::Counters;
-use super::notices::{Notices, Verbosity, prose};
-use super::record::Recorder;
-use super::sessions::{Registration, Running};
+use super::recorder::Recorder;
+use crate::shell::audit::Audit;
+use crate::shell::audit::event::Event as AuditEvent;
+use crate::shell::counters::Counters;
+use crate::shell::os::clock::moment;
+use crate::shell::registry::{Registration, Running};
+use crate::shell::stderr::{Notices, Verbosity, prose};
 
 /// How soon the same trouble is told again.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
@@ -49,7 +49,7 @@ impl Books {
     }
 
     /// Takes a line down in the recording. A failure is told, and changes nothing else.
-    pub(super) fn take_down(&mut self, from: Side, line: &[u8], now: Now) {
+    pub(in crate::shell) fn take_down(&mut self, from: Side, line: &[u8], now: Now) {
         if let Some(recorder) = &mut self.recorder
             && let Err(error) = recorder.take_down(now.wall_ms, from, line)
         {
@@ -69,7 +69,7 @@ impl Books {
     }
 
     /// Lets others know that a new version of the policy was taken, or not.
-    pub(super) fn note_policy(&mut self, is_taken: bool, now: Now) {
+    pub(in crate::shell) fn note_policy(&mut self, is_taken: bool, now: Now) {
         if let Some(registration) = &mut self.registration {
             registration.note_policy(is_taken, now.wall_ms);
         }
@@ -79,7 +79,7 @@ impl Books {
     ///
     /// # Errors
     /// Why the call cannot be put on record.
-    pub(super) fn poll_record(
+    pub(in crate::shell) fn poll_record(
         &mut self,
         cx: &mut Context<'_>,
         step: &Step,
@@ -105,11 +105,15 @@ impl Books {
     }
 
     /// Notes a record that nothing waits for.
-    pub(super) fn note(&mut self, record: &Record, now: Now) {
+    pub(in crate::shell) fn note(&mut self, record: &Record, now: Now) {
         self.note_all([record], now);
     }
 
-    pub(super) fn note_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>, now: Now) {
+    pub(in crate::shell) fn note_all<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = &'r Record>,
+        now: Now,
+    ) {
         for record in records {
             if let Some(audit) = &mut self.audit {
                 audit.note(record, now.wall_ms);
@@ -118,7 +122,7 @@ impl Books {
         }
     }
 
-    pub(super) fn show_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
+    pub(in crate::shell) fn show_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
         if self.notices.shows_records() {
             for record in records {
                 self.notices.say(Verbosity::Verbose, &record.to_string());
@@ -131,19 +135,19 @@ impl Books {
         self.note_event(start, moment());
     }
 
-    pub(super) fn note_event(&mut self, event: &AuditEvent<'_>, now: Now) {
+    pub(in crate::shell) fn note_event(&mut self, event: &AuditEvent<'_>, now: Now) {
         if let Some(audit) = &mut self.audit {
             audit.note_event(event, now.wall_ms);
         }
     }
 
     /// When [`Books::keep_time`] has something to do.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(in crate::shell) fn due(&self) -> Option<Instant> {
         self.audit.as_ref().and_then(Audit::due)
     }
 
     /// Writes what was noted, if that is due.
-    pub(super) fn keep_time(&mut self) {
+    pub(in crate::shell) fn keep_time(&mut self) {
         let Some(audit) = &mut self.audit else { return };
         let flushed = match audit.due() {
             Some(due) if due <= Instant::now() => audit.flush(),
@@ -155,7 +159,7 @@ impl Books {
     }
 
     /// Tells people of trouble with state or log, but not again and again.
-    pub(super) fn tell_trouble(&mut self, reason: &str) {
+    pub(in crate::shell) fn tell_trouble(&mut self, reason: &str) {
         let is_old = self
             .trouble
             .as_ref()
@@ -167,7 +171,7 @@ impl Books {
     }
 
     /// Closes the books: what was charged in vain goes back, and the log gets its last line.
-    pub(super) async fn close(&mut self, exit_code: u8) {
+    pub(in crate::shell) async fn close(&mut self, exit_code: u8) {
         let ledger = &mut self.ledger;
         let idle = poll_fn(|cx| ledger.poll_end(cx));
         // What does not come back in time is lost, and never given twice.

@@ -5,7 +5,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::policy::Policy;
 
-use super::upstream::Exit;
+use super::exit::Exit;
 use super::watch::Finding;
 
 /// Something that happens seldom.

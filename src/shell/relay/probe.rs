@@ -13,10 +13,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::engine::wire::discovery::{Inquiry, Listed, Turn};
 use crate::engine::wire::line::Line;
 
-use super::lanes::{Lane, Outlet};
-use super::news::{self, News, NewsReceiver, NewsSender};
-use super::signals;
-use super::upstream::{AFTERMATH, Exit, GLANCE, MERCY, PATIENCE, Upstream};
+use super::lane::{Lane, Outlet};
+use crate::shell::exit::Exit;
+use crate::shell::signals;
+use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE, Upstream};
+use crate::shell::wakeup::{self, News, NewsReceiver, NewsSender};
 
 /// The longest line that is read, in bytes, as it is for `wrap`.
 const MAX_FRAME: usize = 64 * 1024 * 1024;
@@ -26,7 +27,7 @@ const MAX_UNREAD: usize = 64 * 1024;
 /// Why a server's tools are not known.
 #[derive(Debug)]
 pub enum ProbeError {
-    /// The server could not be started; see [`super::upstream::start_failure_code`].
+    /// The server could not be started; see [`crate::shell::upstream::start_failure_code`].
     NotStarted(io::Error),
     /// callgate was told to stop, by the signal with this number.
     Signalled(u8),
@@ -57,7 +58,7 @@ pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeEr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
     runtime.block_on(async {
-        let (news, heard) = news::channel();
+        let (news, heard) = wakeup::channel();
         signals::take_over(&news).context("failed to take signals over")?;
         ask(command, limits, news, heard).await
     })

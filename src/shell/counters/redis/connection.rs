@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, Script, ServerErrorKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::place::Place;
+use super::endpoint::Place;
 
 /// How long a reservation may take, connecting included (SPEC S2); and anything else that is ordered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);

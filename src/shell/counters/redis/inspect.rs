@@ -8,11 +8,11 @@ use redis::aio::MultiplexedConnection;
 
 use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
-use super::link::PATIENCE;
-use super::names::{self, PREFIX, shown};
-use super::place::Place;
+use super::connection::PATIENCE;
+use super::endpoint::Place;
+use super::keys::{self, PREFIX, shown};
 use super::request::amount;
-use crate::shell::ledger::CounterRow;
+use crate::shell::counters::CounterRow;
 
 /// How many keys a server is asked to look at in one go.
 const LOOKED_AT: usize = 1000;
@@ -122,7 +122,7 @@ impl<'p> Session<'p> {
 /// A counter as `reserve.lua` keeps it.
 fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     let text = |field: &str| hash.get(field).cloned();
-    let window = names::window(hash.get("window")?)?;
+    let window = keys::window(hash.get("window")?)?;
     let mut charged: Vec<(u64, u128)> = hash
         .iter()
         .filter_map(|(field, nanos)| {
@@ -133,7 +133,7 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     let counter = Counter::restore(window, charged);
     let seen_ms: u64 = hash.get("seen")?.parse().ok()?;
     let believed_ms = if seen_ms < LATEST_MS { seen_ms } else { 0 };
-    let scope: Scope = names::scope(hash.get("scope")?)?;
+    let scope: Scope = keys::scope(hash.get("scope")?)?;
     Some(CounterRow {
         server: text("server")?,
         scope,

@@ -58,7 +58,7 @@ impl Recorder {
     ///
     /// # Errors
     /// It could not be written. This is said once; nothing more is recorded then.
-    pub(super) fn take_down(
+    pub(in crate::shell) fn take_down(
         &mut self,
         wall_ms: u64,
         from: Side,

@@ -21,7 +21,7 @@ const IMPATIENCE: Duration = Duration::from_millis(200);
 
 /// The pauses between attempts at one thing.
 #[derive(Debug, Default)]
-pub(super) struct Retry {
+pub(in crate::shell) struct Retry {
     /// When the first attempt failed.
     begun: Option<Instant>,
     /// How far into the attempts whoever stands in the way was last looked at.
@@ -33,7 +33,7 @@ pub(super) struct Retry {
 impl Retry {
     /// An attempt has failed, since another process holds a lock on a file with an inode of `locked`. Pending: the task
     /// is woken when it is time for another one. Ready: that was the last.
-    pub(super) fn poll(
+    pub(in crate::shell) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         locked: impl IntoIterator<Item = u64>,
@@ -63,7 +63,7 @@ impl Retry {
     }
 
     /// An attempt has succeeded, or will not be repeated.
-    pub(super) fn end(&mut self) {
+    pub(in crate::shell) fn end(&mut self) {
         if self.begun.is_some() {
             *self = Retry::default();
         }

@@ -21,7 +21,7 @@ use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use super::audit::files::Opened;
-use super::clock;
+use super::os::clock;
 
 /// The folder in a state directory.
 const FOLDER: &str = "sessions";

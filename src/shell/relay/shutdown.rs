@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Event, Relay, Wanted};
-use crate::shell::notices::Verbosity;
-use crate::shell::upstream::{AFTERMATH, Exit, GLANCE, MERCY, PATIENCE};
+use crate::shell::exit::Exit;
+use crate::shell::stderr::Verbosity;
+use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE};
 
 /// The exit code when a drain ended with requests unanswered (SPEC C2).
 const NOT_DONE: u8 = 2;

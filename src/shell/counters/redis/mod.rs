@@ -9,12 +9,12 @@
 //! the time. What a run has seen there it expects to find again: if counters are gone before their time, one call is
 //! denied and people are told, for nobody can know what was charged.
 
-mod link;
-mod names;
-mod place;
+mod connection;
+mod continuity;
+mod endpoint;
+mod inspect;
+mod keys;
 mod request;
-mod rows;
-mod seen;
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,14 +25,14 @@ use tokio::sync::oneshot;
 
 use crate::engine::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
 
-use self::link::{Link, Words};
-use self::names::Names;
-use self::place::Place;
+use self::connection::{Link, Words};
+use self::continuity::Seen;
+use self::endpoint::Place;
+use self::keys::Names;
 use self::request::{Answer, Asked, release};
-use self::seen::Seen;
 use super::{CounterRow, Counters};
-use crate::shell::clock::moment;
-use crate::shell::notices::prose;
+use crate::shell::os::clock::moment;
+use crate::shell::stderr::prose;
 
 /// The counters of one server, grant and run at a Redis server.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ impl Counters for RedisLedger {
 /// The URL is wrong, or they cannot be read.
 pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
     let place = Place::parse(url)?;
-    rows::Session::open(&place)
+    inspect::Session::open(&place)
         .and_then(|mut session| session.rows())
         .with_context(|| format!("failed to read state `{place}`"))
 }
@@ -212,7 +212,7 @@ pub fn reset(
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
     let place = Place::parse(url)?;
-    rows::Session::open(&place)
+    inspect::Session::open(&place)
         .and_then(|mut session| session.reset(server, grant, counter))
         .with_context(|| format!("failed to write state `{place}`"))
 }

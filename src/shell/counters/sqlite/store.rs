@@ -13,8 +13,8 @@ use crate::engine::limits::{
     Window, settle,
 };
 
+use super::codec::Row;
 use super::files::{Found, Stamp};
-use super::row::Row;
 use super::{Trouble, files, schema};
 
 /// How long a run that is over waits for other processes.

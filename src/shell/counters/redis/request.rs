@@ -6,9 +6,9 @@ use crate::engine::limits::{
     Amount, Charge, CounterKey, Demand, Few, Now, Reservation, Settlement, Window, charge_of,
 };
 
-use super::link::{Code, Run, Words, hash};
-use super::names::{Names, scope_name, shown, window_name};
-use super::seen::{Seen, Sighting};
+use super::connection::{Code, Run, Words, hash};
+use super::continuity::{Seen, Sighting};
+use super::keys::{Names, scope_name, shown, window_name};
 
 const RESERVE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("reserve.lua"));
 const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("release.lua"));

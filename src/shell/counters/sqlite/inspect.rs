@@ -7,12 +7,12 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::engine::limits::{Counter, LimitClock, Now};
 
+use super::codec::Row;
 use super::files::Found;
-use super::row::Row;
 use super::store::{boot, scope, transact, window};
 use super::{Trouble, files, schema};
-use crate::shell::clock::moment;
-use crate::shell::ledger::CounterRow;
+use crate::shell::counters::CounterRow;
+use crate::shell::os::clock::moment;
 
 /// How often it is tried to read a file that others begin to write in just that moment.
 const ATTEMPTS: usize = 100;

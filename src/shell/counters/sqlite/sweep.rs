@@ -11,7 +11,7 @@ use rusqlite::{Connection, params};
 use crate::engine::limits::{LimitClock, Now};
 
 use super::Trouble;
-use super::row::Row;
+use super::codec::Row;
 use super::store::{AT_ONCE, boot, transact, window};
 
 /// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
@@ -91,8 +91,8 @@ mod tests {
     use crate::engine::limits::{
         Amount, CounterKey, Demand, LimitClock, Now, Scope, Settlement, Window,
     };
-    use crate::shell::ledger::sqlite::schema;
-    use crate::shell::ledger::sqlite::store::{Names, Own, Store};
+    use crate::shell::counters::sqlite::schema;
+    use crate::shell::counters::sqlite::store::{Names, Own, Store};
 
     fn one(name: &str, scope: Scope, window: Window) -> Demand {
         let counter = CounterKey { scope, name: name.into(), window };

@@ -13,59 +13,59 @@ use tokio::sync::oneshot;
 
 use crate::engine::wire::line::LineBuffer;
 
-use super::descriptor::Descriptor;
+use crate::shell::os::descriptor::Descriptor;
 
 /// One direction: a source, its lines, and the stretch of them that is on its way out.
-pub(super) struct Lane {
+pub(in crate::shell) struct Lane {
     /// `None` once it has ended.
-    pub(super) source: Option<AsyncFd<Descriptor>>,
+    pub(in crate::shell) source: Option<AsyncFd<Descriptor>>,
     /// Where the source takes a thread: told when nothing will come that is not there already.
     no_more: Option<oneshot::Receiver<()>>,
     /// Something was announced and not read, nor is the announcement left that the reactor made.
     announced: bool,
-    pub(super) buffer: LineBuffer,
+    pub(in crate::shell) buffer: LineBuffer,
     /// `run.start <= run.end`, and what is before `run.start` is written.
-    pub(super) run: Range<usize>,
+    pub(in crate::shell) run: Range<usize>,
     /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
-    pub(super) moved: u64,
+    pub(in crate::shell) moved: u64,
 }
 
 impl Lane {
-    pub(super) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
+    pub(in crate::shell) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
         let source = Some(source.watched(Interest::READABLE)?);
         Ok(Lane { source, buffer: LineBuffer::new(max_frame), ..Self::silent() })
     }
 
     /// With a thread that reads the source; see [`Descriptor::reading`].
-    pub(super) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
+    pub(in crate::shell) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
         Lane { no_more, ..self }
     }
 
     /// A direction in which nothing comes.
-    pub(super) fn silent() -> Self {
+    pub(in crate::shell) fn silent() -> Self {
         let buffer = LineBuffer::new(0);
         Lane { source: None, no_more: None, announced: false, buffer, run: 0..0, moved: 0 }
     }
 
     /// True once the source has ended and nothing of it is left.
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::shell) fn is_done(&self) -> bool {
         self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0
     }
 
     /// True if the next line, whatever becomes of it, leaves the run in one piece.
-    pub(super) fn continues_run(&self) -> bool {
+    pub(in crate::shell) fn continues_run(&self) -> bool {
         self.run.is_empty() || self.run.end == self.buffer.decided()
     }
 
     /// Adds a line to the run.
-    pub(super) fn extend_run(&mut self, line: Range<usize>) {
+    pub(in crate::shell) fn extend_run(&mut self, line: Range<usize>) {
         let start = if self.run.is_empty() { line.start } else { self.run.start };
         self.run = start..line.end;
     }
 
     /// Reads once, if something is there; behind a run that is not out yet as long as there is room. True if it read
     /// or the source ended.
-    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(in crate::shell) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(source) = &self.source else { return false };
             let mut guard = match source.poll_read_ready(cx) {
@@ -110,7 +110,7 @@ impl Lane {
     }
 
     /// True once nothing will come that is not there already, though there is no room to read it. Wakes the task then.
-    pub(super) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(in crate::shell) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(source) = &self.source else { return true };
         if let Some(no_more) = &mut self.no_more
             && Pin::new(no_more).poll(cx).is_ready()
@@ -135,37 +135,37 @@ impl Lane {
 }
 
 /// One destination, and what callgate itself has to say there.
-pub(super) struct Outlet {
+pub(in crate::shell) struct Outlet {
     /// `None` once nobody reads it.
     sink: Option<Sink>,
-    pub(super) queue: Queue,
+    pub(in crate::shell) queue: Queue,
     /// Bytes written so far.
-    pub(super) moved: u64,
+    pub(in crate::shell) moved: u64,
 }
 
 impl Outlet {
-    pub(super) fn new(sink: Descriptor) -> io::Result<Self> {
+    pub(in crate::shell) fn new(sink: Descriptor) -> io::Result<Self> {
         let sink = Sink { fd: sink.watched(Sink::IDLE)?, is_full: false };
         Ok(Outlet { sink: Some(sink), queue: Queue::default(), moved: 0 })
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub(in crate::shell) fn is_open(&self) -> bool {
         self.sink.is_some()
     }
 
-    pub(super) fn close(&mut self) {
+    pub(in crate::shell) fn close(&mut self) {
         self.sink = None;
     }
 
     /// Closes itself once nobody reads any more, though there is nothing to write; wakes the task then.
-    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) {
+    pub(in crate::shell) fn poll_closed(&mut self, cx: &mut Context<'_>) {
         if self.sink.as_ref().is_some_and(|sink| sink.poll_closed(cx).is_ready()) {
             self.close();
         }
     }
 
     /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
-    pub(super) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
+    pub(in crate::shell) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
         while let Some(sink) = self.sink.take() {
             let run = lane.buffer.slice(lane.run.start, lane.run.end);
             let bytes = if run.is_empty() { self.queue.bytes() } else { run };
@@ -258,7 +258,7 @@ impl Sink {
 
 /// Bytes that callgate writes itself, on their way out.
 #[derive(Default)]
-pub(super) struct Queue {
+pub(in crate::shell) struct Queue {
     bytes: Vec<u8>,
     /// `sent <= bytes.len()`
     sent: usize,
@@ -269,15 +269,15 @@ impl Queue {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::shell) fn is_empty(&self) -> bool {
         self.bytes().is_empty()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::shell) fn len(&self) -> usize {
         self.bytes().len()
     }
 
-    pub(super) fn extend(&mut self, bytes: Vec<u8>) {
+    pub(in crate::shell) fn extend(&mut self, bytes: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = bytes;
             return;

@@ -13,8 +13,8 @@ use rusqlite::{Connection, Row};
 use super::store::LAST_PATIENCE;
 use super::sweep::sweep;
 use super::{Trouble, files, schema};
-use crate::shell::clock::moment;
 use crate::shell::file::clear_beside;
+use crate::shell::os::clock::moment;
 
 /// Commits of this process between two rounds.
 const COMMITS: u64 = 1000;
