@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use super::diagnostics::{JsonDiagnostic, Severity, SourceFile};
-use super::policy_file::{self, Findings};
-use super::{Failure, NO, NOT_DONE, print};
+use super::input::policy_file::{self, Findings};
+use super::show::diagnostics::{JsonDiagnostic, Severity, SourceFile};
+use super::show::stdout;
+use super::{Failure, NO, NOT_DONE};
 use crate::cli::{CheckArgs, Format};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
@@ -21,7 +22,7 @@ use crate::shell::stderr::prose;
 /// Nothing could be printed. A file that cannot be read is told on stderr, and the others are checked.
 pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let mut exit_code = 0;
-    print::result(|out| {
+    stdout::result(|out| {
         for path in &args.files {
             let content = match file::read(policy_file::POLICY, path) {
                 Ok(content) => content,
@@ -59,7 +60,7 @@ fn show(
     findings: &Findings,
 ) -> anyhow::Result<()> {
     let source = SourceFile::new(path, content);
-    let (columns, in_colour) = (print::columns(), print::in_colour());
+    let (columns, in_colour) = (stdout::columns(), stdout::in_colour());
     for diagnostic in &findings.diagnostics {
         writeln!(out, "{}\n", source.show(diagnostic, columns, in_colour))?;
     }

@@ -6,7 +6,8 @@ use clap::CommandFactory as _;
 
 use crate::cli::{Cli, CompletionsArgs};
 
-use super::{Failure, print};
+use super::Failure;
+use super::show::stdout;
 
 /// Prints the completions for a shell.
 ///
@@ -15,6 +16,6 @@ use super::{Failure, print};
 pub fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "callgate", &mut script);
-    print::result(|out| Ok(out.write_all(&script)?))?;
+    stdout::result(|out| Ok(out.write_all(&script)?))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,8 @@
 //! One file a verb. Each turns what was typed into values, and runs them.
 
+pub mod input;
+pub mod show;
+
 pub mod check;
 pub mod completions;
 pub mod explain;
@@ -11,17 +14,6 @@ pub mod scan;
 pub mod schema;
 pub mod status;
 pub mod wrap;
-
-pub mod diagnostics;
-pub mod layout;
-pub mod matrix;
-pub mod places;
-pub mod policy_file;
-pub mod print;
-pub mod recording;
-pub mod server;
-pub mod server_name;
-pub mod trace;
 
 /// The exit code for an answer that is no (SPEC C2).
 pub const NO: u8 = 1;

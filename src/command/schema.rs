@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::{Failure, print};
+use super::Failure;
+use super::show::stdout;
 
 /// The JSON Schema (2020-12) of the policy file. It refuses nothing that [`crate::engine::compile`] takes; what it
 /// cannot say, such as that a key stands once, only the compiler finds.
@@ -13,6 +14,6 @@ pub const POLICY_SCHEMA: &str = include_str!("policy.schema.json");
 /// # Errors
 /// stdout cannot be written.
 pub fn schema() -> Result<ExitCode, Failure> {
-    print::result(|out| Ok(out.write_all(POLICY_SCHEMA.as_bytes())?))?;
+    stdout::result(|out| Ok(out.write_all(POLICY_SCHEMA.as_bytes())?))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,8 @@
 //! The pure part: bytes and the time in, values out. No files, processes, clocks or printing; see
 //! [the architecture page](crate) for who may know whom.
 
+pub mod intercept;
+
 pub mod json;
 pub mod propose;
 pub mod text;

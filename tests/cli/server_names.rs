@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::Path;
 
-use callgate::command::server_name::{ServerName, server_name};
+use callgate::command::input::server_name::{ServerName, server_name};
 use sha2::{Digest as _, Sha256};
 
 /// The directory that all commands run in.

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use callgate::command::diagnostics::SourceFile;
 use callgate::command::import::{Imported, import_bytes};
+use callgate::command::show::diagnostics::SourceFile;
 use callgate::engine::compile::compile;
 use callgate::engine::text::escape::is_hidden;
 

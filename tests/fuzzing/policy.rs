@@ -4,9 +4,9 @@
 use std::path::Path;
 use std::str;
 
-use callgate::command::diagnostics::{Severity, SourceFile};
-use callgate::command::policy_file::Findings;
-use callgate::command::trace;
+use callgate::command::input::policy_file::Findings;
+use callgate::command::show::diagnostics::{Severity, SourceFile};
+use callgate::command::show::explanation;
 use callgate::engine::compile::compile;
 use callgate::engine::compile::fields::{Place, Problem};
 use callgate::engine::decide::explain::explain;
@@ -130,13 +130,13 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
         Standing::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
         Standing::Conditional | Standing::Limited => {}
     }
-    let lines = trace::lines(&explanation);
+    let lines = explanation::lines(&explanation);
     assert!(!lines.iter().any(|line| line.chars().any(is_hidden)), "{lines:?}");
     let told = lines.iter().any(|line| line.contains("the call is denied"));
     let asked = lines.iter().any(|line| line.contains("a human must approve"));
     let expected = explanation.ruling.outcome;
     assert!(expected.is_none() || told || asked, "{expected:?} in {lines:?}");
-    assert_eq!(trace::json(&explanation).len(), explanation.trace.len());
+    assert_eq!(explanation::json(&explanation).len(), explanation.trace.len());
 }
 
 /// A tool for each name and pattern in the policy, and one that it cannot know. Only the first few: a policy

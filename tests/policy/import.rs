@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use callgate::command::diagnostics::SourceFile;
 use callgate::command::import::import_bytes;
-use callgate::command::policy_file::Findings;
+use callgate::command::input::policy_file::Findings;
+use callgate::command::show::diagnostics::SourceFile;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

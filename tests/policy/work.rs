@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate::command::policy_file::Findings;
+use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
 use callgate::engine::decide::decide_before;
 use callgate::engine::json::arguments::Arguments;

@@ -1,6 +1,6 @@
 //! The policies that a scan proposes are sound, and say of each tool what they should.
 
-use callgate::command::policy_file::Findings;
+use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
 use callgate::engine::propose::class::Class;
 use callgate::engine::propose::classify::ListedTool;

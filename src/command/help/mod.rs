@@ -16,7 +16,8 @@ use crate::manual::{self, GROUPS, Page};
 
 use self::document::Document;
 use self::terminal::Layout;
-use super::{Failure, print};
+use super::Failure;
+use super::show::stdout;
 
 /// The topic of the page on the command line itself: callgate(1).
 const PROGRAM: &str = "callgate";
@@ -35,8 +36,8 @@ pub fn help(args: &HelpArgs) -> Result<ExitCode, Failure> {
     let page = args.topic.as_deref().map(find).transpose()?;
     let text = match (args.format, page) {
         (PageFormat::Text, page) => {
-            let columns = print::columns().min(MAX_COLUMNS);
-            let layout = Layout { columns, is_coloured: print::in_colour() };
+            let columns = stdout::columns().min(MAX_COLUMNS);
+            let layout = Layout { columns, is_coloured: stdout::in_colour() };
             pager::show(&shown(page, layout))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -47,7 +48,7 @@ pub fn help(args: &HelpArgs) -> Result<ExitCode, Failure> {
             page.or(program).map(man::page).unwrap_or_default()
         }
     };
-    print::result(|out| Ok(out.write_all(text.as_bytes())?))?;
+    stdout::result(|out| Ok(out.write_all(text.as_bytes())?))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::print;
+use crate::command::show::stdout;
 
 /// The pager where `PAGER` names none, and its options: end at once if the text fits the screen (`F`), show colours
 /// (`R`), leave the text on the screen (`X`).
@@ -23,7 +23,7 @@ pub(super) fn show(text: &str) -> anyhow::Result<()> {
     if io::stdout().is_terminal() && paged(text).unwrap_or(false) {
         return Ok(());
     }
-    print::result(|out| Ok(out.write_all(text.as_bytes())?))
+    stdout::result(|out| Ok(out.write_all(text.as_bytes())?))
 }
 
 /// Runs the pager; false if there is none.

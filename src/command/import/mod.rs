@@ -1,15 +1,6 @@
 //! `callgate import`: a policy of Intercept, in YAML, as a policy of callgate. What cannot be said exactly is an error
 //! with its place.
 
-mod intercept;
-mod path;
-mod pattern;
-mod problems;
-mod scalar;
-mod translate;
-mod written;
-mod yaml;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -18,18 +9,21 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use self::intercept::Intercept;
-use self::problems::{Found, Place, Problems};
-use self::written::Document;
-use super::diagnostics::{Diagnostic, JsonDiagnostic, SourceFile};
-use super::policy_file::{self, POLICY};
-use super::{Failure, NO, layout, print};
+use super::input::policy_file::{self, POLICY};
+use super::show::diagnostics::{Diagnostic, JsonDiagnostic, SourceFile};
+use super::show::{json_layout, stdout};
+use super::{Failure, NO};
 use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
+use crate::engine::intercept::intercept::Intercept;
+use crate::engine::intercept::problems::{Found, Place, Problems};
+use crate::engine::intercept::translate;
+use crate::engine::intercept::written::Document;
+use crate::engine::intercept::yaml;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
 
-pub use self::translate::Note;
+pub use crate::engine::intercept::translate::Note;
 
 /// A policy that has been imported.
 #[derive(Debug)]
@@ -54,7 +48,7 @@ pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
     if args.format == Format::Json {
         let is_done = imported.is_ok();
         let source = SourceFile::new(&args.file, &content);
-        print::result(|out| show_json(out, &source, &imported, new_file.is_none()))?;
+        stdout::result(|out| show_json(out, &source, &imported, new_file.is_none()))?;
         return Ok(ExitCode::from(if is_done { 0 } else { NO }));
     }
     let Imported { policy, notes } = imported.map_err(|problems| {
@@ -63,7 +57,7 @@ pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
         Failure { error, exit_code: NO }
     })?;
     if new_file.is_none() {
-        print::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
+        stdout::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
     }
     for note in notes {
         // Nobody reads stderr: the policy is there all the same.
@@ -92,7 +86,7 @@ fn show_json(
         Ok(Imported { policy, notes }) => Json {
             imported: true,
             policy: with_policy
-                .then(|| RawValue::from_string(layout::compact(policy)))
+                .then(|| RawValue::from_string(json_layout::compact(policy)))
                 .transpose()?,
             notes: notes.iter().map(ToString::to_string).collect(),
             diagnostics: Vec::new(),
@@ -125,7 +119,7 @@ pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
     let translated = read(text, &mut problems).map(|policy| {
         let (document, notes) = translate::translate(policy, &mut problems);
         let json = serde_json::to_string(&document).unwrap_or_default();
-        (document, layout::pretty(&escape_json(&json)), notes)
+        (document, json_layout::pretty(&escape_json(&json)), notes)
     });
     match translated {
         Some((document, policy, notes)) if problems.is_empty() => {

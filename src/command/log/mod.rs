@@ -21,7 +21,9 @@ use crate::shell::stderr::prose;
 
 use self::merge::{Merge, Shown};
 use self::text::Table;
-use super::{Failure, places, print};
+use super::Failure;
+use super::input::state_dir;
+use super::show::stdout;
 
 /// How many lines are shown if nobody says how many, nor since when.
 const LIMIT: u64 = 50;
@@ -42,7 +44,7 @@ pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
 /// The logs that are meant. What is named may be a rotated file: its log is meant then.
 fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !args.are_named() {
-        let mut logs = files::logs(&places::audit_directory(directory))?;
+        let mut logs = files::logs(&state_dir::audit_directory(directory))?;
         logs.iter_mut().for_each(|log| *log = real(log));
         // A log that is a link has its refusals where it leads to.
         let mut logs: Vec<PathBuf> = logs.into_iter().flat_map(files::with_refused).collect();
@@ -120,7 +122,7 @@ fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
         }
     }
     if let Some(server) = &args.server {
-        let wanted = real(&places::audit_log(directory, server));
+        let wanted = real(&state_dir::audit_log(directory, server));
         let wanted = [files::refused_path(&wanted), wanted];
         logs.retain(|log| wanted.contains(log));
     }
@@ -132,17 +134,17 @@ fn missing(log: &Path) -> anyhow::Error {
 }
 
 fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
-    let directory = places::directory(&args.logs.state.state)?;
+    let directory = state_dir::directory(&args.logs.state.state)?;
     let logs = shown(args, &directory)?;
     if logs.is_empty() {
-        let place = places::audit_directory(&directory);
+        let place = state_dir::audit_directory(&directory);
         say(&format!("no audit log of that kind in `{}`", place.display()));
     }
     let limit = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { LIMIT });
     let query = Query::new(args);
     let mut merge = Merge::new(&logs, &query, limit)?;
     let table = Table::new(&logs);
-    print::result(|out| {
+    stdout::result(|out| {
         loop {
             while let Some(shown) = merge.next(&query, args.follow)? {
                 match args.logs.format {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::command::print;
+use crate::command::show::stdout;
 use crate::engine::text::escape::{cut, escape_line};
 use crate::shell::audit::entry::{Entry, EntryTotals};
 
@@ -48,8 +48,8 @@ impl Table {
         let longest = names.map(|name| name.to_string_lossy().chars().count()).max().unwrap_or(0);
         Table {
             server: longest.clamp(SHORTEST_SERVER, LONGEST_SERVER),
-            columns: print::columns(),
-            in_colour: print::in_colour(),
+            columns: stdout::columns(),
+            in_colour: stdout::in_colour(),
         }
     }
 

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 
 use crate::cli::{Format, VerifyArgs};
-use crate::command::{Failure, places, print};
+use crate::command::Failure;
+use crate::command::input::state_dir;
+use crate::command::show::stdout;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::audit::verify::{Finding, Report, verify_beside};
 
@@ -17,10 +19,10 @@ use crate::shell::audit::files;
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let directory = places::directory(&args.logs.state.state)?;
+    let directory = state_dir::directory(&args.logs.state.state)?;
     let logs = logs(&args.logs, &directory)?;
     if logs.is_empty() {
-        let place = places::audit_directory(&directory);
+        let place = state_dir::audit_directory(&directory);
         return Err(anyhow!("there is no audit log in `{}`", place.display()).into());
     }
     let mut reports = Vec::new();
@@ -29,13 +31,13 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         if !files::has_files(&log) && !head.exists() {
             return Err(missing(&log).into());
         }
-        let witness = places::audit_witness(&directory, &log);
+        let witness = state_dir::audit_witness(&directory, &log);
         reports.push(verify_beside(&log, &head, witness.as_deref(), args.head)?);
     }
     let are_intact = reports.iter().all(Report::is_intact);
     // A line that was noted belongs to one of the logs.
     let is_found = reports.iter().any(|report| report.found);
-    print::result(|out| {
+    stdout::result(|out| {
         if args.logs.format == Format::Json {
             return Ok(writeln!(out, "{}", escape_json(&serde_json::to_string(&reports)?))?);
         }
@@ -53,7 +55,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
 fn head_of(directory: &Path, log: &Path) -> PathBuf {
     let head = files::head_path(log);
     let copied = Some(log.with_extension("head")).filter(|head| head.exists());
-    let elsewhere = || places::old_audit_head(directory, log).or(copied);
+    let elsewhere = || state_dir::old_audit_head(directory, log).or(copied);
     if head.exists() { head } else { elsewhere().unwrap_or(head) }
 }
 

@@ -1,6 +1,5 @@
 //! `callgate replay`: a recorded session, decided again by the recording's own clock.
 
-pub(super) mod judge;
 mod report;
 
 use std::io::Write;
@@ -14,11 +13,12 @@ use crate::cli::{FailOn, ReplayArgs};
 use crate::engine::policy::Policy;
 use crate::shell::file;
 
-use super::policy_file::{self, POLICY};
-use super::recording::Recording;
-use super::{Failure, print};
+use super::Failure;
+use super::input::policy_file::{self, POLICY};
+use super::input::recording::Recording;
+use super::show::stdout;
 
-use judge::{Judge, Ruling};
+use crate::engine::session::offline::{Judge, Ruling};
 use report::{Report, Row};
 
 /// The exit code for "no" (SPEC C2).
@@ -42,7 +42,7 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
     let other = other.map(|policy| Judge::new(policy, args.shadow));
     let mut recording = Recording::open(&args.session)?;
     let mut report = Report::new(args.format, other.is_some());
-    print::result(|out| {
+    stdout::result(|out| {
         let mut held = Held { rows: Vec::new(), out };
         let decided = decide_all(&mut recording, judge, other, &mut report, &mut held);
         if recording.has_frame() || decided.is_err() {

@@ -5,12 +5,12 @@ use std::io::Write;
 use serde_json::json;
 
 use crate::cli::Format;
-use crate::command::print;
+use crate::command::show::stdout;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
 use crate::engine::text::escape::{cut, escape_json, escape_line};
 use crate::engine::wire::transcript;
 
-use super::judge::Ruling;
+use crate::engine::session::offline::Ruling;
 
 /// The rule that refuses a line (SPEC 3.5).
 const FRAME: &str = "(frame)";
@@ -46,7 +46,7 @@ impl Report {
         Report {
             format,
             compares,
-            columns: print::columns(),
+            columns: stdout::columns(),
             day: String::new(),
             allowed: 0,
             denied: 0,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use crate::command::recording::Recording;
-use crate::command::replay::judge::{Judge, Ruling};
+use crate::command::input::recording::Recording;
 use crate::engine::compile::compile;
 use crate::engine::limits::LimitClock;
 use crate::engine::policy::Policy;
 use crate::engine::propose::classify::{ListedTool, Verdict, classify};
 use crate::engine::propose::proposal::Proposals;
 use crate::engine::propose::usage::{Observations, Seen};
+use crate::engine::session::offline::{Judge, Ruling};
 use crate::engine::wire::discovery::listed_in;
 use crate::engine::wire::line::Side;
 

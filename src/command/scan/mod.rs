@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 
-use super::policy_file::{self, POLICY};
-use super::{Failure, NO, print, server};
+use super::input::policy_file::{self, POLICY};
+use super::input::server_command;
+use super::show::stdout;
+use super::{Failure, NO};
 use crate::cli::{Format, ScanArgs};
 use crate::engine::policy::Policy;
 use crate::engine::propose::classify::ListedTool;
@@ -34,7 +36,7 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let old = args.update.as_deref().map(Old::read).transpose()?;
     let known = old.as_ref().map(|old| &old.policy);
     let (proposals, strays, notes, description) = if args.sessions.is_empty() {
-        let Listed { tools, unfinished } = server::tools(&args.command, args.timeout)?;
+        let Listed { tools, unfinished } = server_command::tools(&args.command, args.timeout)?;
         let tools: Vec<ListedTool> = tools.iter().filter_map(ListedTool::of).collect();
         let notes = unfinished.map(|why| format!("warning: {why}")).into_iter().collect();
         let strays = known.map(|policy| strays(policy, &tools)).unwrap_or_default();
@@ -59,7 +61,7 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
     match args.format {
         Format::Text => report.show(&target, is_new),
         Format::Json => {
-            print::result(|out| report.json(out, &target, is_new, &text))?;
+            stdout::result(|out| report.json(out, &target, is_new, &text))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -138,7 +140,7 @@ impl Target {
             (Target::Old(_), _) => Ok(()),
             (Target::Stdout, _) if format == Format::Json => Ok(()),
             (Target::Stdout, _) => {
-                print::result(|out| Ok(out.write_all(escape_json(text).as_bytes())?))
+                stdout::result(|out| Ok(out.write_all(escape_json(text).as_bytes())?))
             }
         }
     }

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Target;
-use crate::command::layout;
-use crate::command::matrix::{stray_json, stray_text};
-use crate::command::print;
+use crate::command::explain::matrix::{stray_json, stray_text};
+use crate::command::show::json_layout;
+use crate::command::show::stdout;
 use crate::engine::propose::class::Class;
 use crate::engine::propose::matrix::Stray;
 use crate::engine::propose::proposal::{Proposal, Proposals};
@@ -41,7 +41,7 @@ impl Report<'_> {
     }
 
     fn text(&self, out: &mut dyn Write, target: &Target, is_new: bool) -> io::Result<()> {
-        let columns = print::error_columns();
+        let columns = stdout::error_columns();
         let Proposals { entries, unnamed, known } = self.proposals;
         let width = entries.iter().map(|entry| escape_line(&entry.tool).chars().count()).max();
         let width = width.unwrap_or_default().clamp(4, WIDEST);
@@ -154,7 +154,7 @@ impl Report<'_> {
         let unnamed =
             unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
         let policy = match target {
-            Target::Stdout => Some(RawValue::from_string(layout::compact(policy))?),
+            Target::Stdout => Some(RawValue::from_string(json_layout::compact(policy))?),
             Target::New(_) | Target::Old(_) => None,
         };
         let json = Json {

@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use crate::cli::{Format, StatusArgs, StatusVerb, ViewArgs};
 use crate::engine::text::escape::escape_json;
 
-use super::{Failure, NOT_DONE, print};
+use super::show::stdout;
+use super::{Failure, NOT_DONE};
 
 use self::overview::{Overview, Sight};
 
@@ -30,11 +31,11 @@ pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
 
 fn show(args: &ViewArgs) -> Result<ExitCode, Failure> {
     let overview = Sight::new(&args.whose)?.look();
-    print::result(|out| match args.whose.format {
+    stdout::result(|out| match args.whose.format {
         Format::Json => Ok(writeln!(out, "{}", json(&overview)?)?),
         Format::Text => {
-            let in_colour = print::in_colour();
-            let lines = text::lines(&overview, print::columns());
+            let in_colour = stdout::in_colour();
+            let lines = text::lines(&overview, stdout::columns());
             lines.iter().try_for_each(|line| Ok(writeln!(out, "{}", line.show(in_colour, None))?))
         }
     })?;

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::cli::WhoseArgs;
+use crate::command::input::state_dir;
 use crate::command::log::real;
-use crate::command::places;
 use crate::engine::limits::{Amount, NAMED_WINDOWS, Now, Scope, Window};
 use crate::shell::audit::files;
 use crate::shell::counters::CounterRow;
@@ -166,7 +166,7 @@ impl<'a> Sight<'a> {
     /// # Errors
     /// No state directory is known.
     pub(super) fn new(args: &'a WhoseArgs) -> anyhow::Result<Self> {
-        let directory = places::directory(&args.state.state)?;
+        let directory = state_dir::directory(&args.state.state)?;
         Ok(Sight { args, directory, tally: Tally::default() })
     }
 
@@ -186,7 +186,7 @@ impl<'a> Sight<'a> {
             }
         };
         self.read_logs(&running, now, &mut problems);
-        match places::counters(&self.args.state.state, now) {
+        match state_dir::counters(&self.args.state.state, now) {
             Ok(rows) => {
                 let (damaged, rows): (Vec<_>, Vec<_>) =
                     rows.into_iter().partition(|row| row.is_damaged);
@@ -220,7 +220,7 @@ impl<'a> Sight<'a> {
         grants.retain(|grant| self.is_wanted(grant));
         Overview {
             time: rfc3339(now.wall_ms),
-            state: places::shown(&self.args.state.state, &self.directory),
+            state: state_dir::shown(&self.args.state.state, &self.directory),
             directory: self.directory.to_string_lossy().into_owned(),
             grants,
             problems,
@@ -247,13 +247,13 @@ impl<'a> Sight<'a> {
     }
 
     fn read_logs(&mut self, running: &[Running], now: Now, problems: &mut Vec<anyhow::Error>) {
-        let known = files::logs(&places::audit_directory(&self.directory));
+        let known = files::logs(&state_dir::audit_directory(&self.directory));
         let mut logs = known.unwrap_or_else(|error| {
             problems.push(error);
             Vec::new()
         });
         if let Some(server) = &self.args.server {
-            let own = places::audit_log(&self.directory, server);
+            let own = state_dir::audit_log(&self.directory, server);
             let own = [files::refused_path(&own), own];
             logs.retain(|log| own.contains(log));
         }

@@ -9,8 +9,10 @@ use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use crate::cli::{Format, ResetArgs, State};
+use crate::command::Failure;
+use crate::command::input::state_dir;
 use crate::command::log::real;
-use crate::command::{Failure, places, print};
+use crate::command::show::stdout;
 use crate::engine::limits::Scope;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::audit::event::{Event, Identity};
@@ -33,11 +35,11 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
         let why = "counters in memory are known to their session alone: start it anew";
         return Err(anyhow!("failed to reset counter `{}`: {why}", args.counter).into());
     }
-    let directory = places::directory(state)?;
-    let rows = places::counters(state, moment())?;
+    let directory = state_dir::directory(state)?;
+    let rows = state_dir::counters(state, moment())?;
     let (meant, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_meant(args, row));
     if meant.is_empty() {
-        return Err(unknown(args, &others, &places::shown(state, &directory)).into());
+        return Err(unknown(args, &others, &state_dir::shown(state, &directory)).into());
     }
     tell_logs(args, &directory, &meant)?;
     let Whose { server, grant } = Whose::of(args);
@@ -47,7 +49,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
             sqlite::reset(&directory, server, grant, &args.counter)?
         }
     };
-    print::result(|out| {
+    stdout::result(|out| {
         for row in &meant {
             let line = match args.whose.format {
                 Format::Text => escape_line(&told(row)).into_owned(),
@@ -123,7 +125,7 @@ fn logs(args: &ResetArgs, directory: &Path, running: &[Running], server: &str) -
     if !args.whose.audit.is_empty() {
         return args.whose.audit.clone();
     }
-    let own = places::audit_log(directory, server);
+    let own = state_dir::audit_log(directory, server);
     let of_server = running.iter().filter(|session| session.server == server);
     let mut logs: Vec<PathBuf> =
         of_server.filter_map(|session| session.audit.as_deref().map(PathBuf::from)).collect();
@@ -143,7 +145,7 @@ fn tell_log(
     event: &Event<'_>,
 ) -> anyhow::Result<()> {
     // How much is kept is for the server's own session to say.
-    let mut audit = places::open_audit(directory, log, u64::MAX, identity)?;
+    let mut audit = state_dir::open_audit(directory, log, u64::MAX, identity)?;
     audit.note_event(event, moment().wall_ms);
     let begun = Instant::now();
     loop {

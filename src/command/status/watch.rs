@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
-use crate::command::{Failure, print};
+use crate::command::Failure;
+use crate::command::show::stdout;
 use crate::shell::signals;
 use crate::shell::wakeup::{self, News, NewsReceiver};
 
@@ -61,7 +62,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
     let format = args.whose.format;
     let on_terminal = format == Format::Text && std::io::stdout().is_terminal();
     let mut ended_by = None;
-    print::result(|out| {
+    stdout::result(|out| {
         let out = &mut Screen { out, on_terminal, is_open: false };
         loop {
             let begun = Instant::now();
@@ -99,7 +100,7 @@ fn wait(runtime: &Runtime, heard: &mut NewsReceiver, rest: Duration) -> Woken {
             Ok(Some(News::Suspended)) => return Woken::Suspended,
             Ok(Some(News::ServerExited(_) | News::PolicySeen(_)) | None) | Err(_) => {}
         }
-        if !print::is_read() {
+        if !stdout::is_read() {
             return Woken::Unread;
         }
     }
@@ -123,7 +124,7 @@ impl Screen<'_> {
             (Format::Text, true) => self.draw(&mut drawn, overview)?,
             (Format::Text, false) => {
                 writeln!(drawn, "{}", overview.time)?;
-                for line in text::lines(overview, print::columns()) {
+                for line in text::lines(overview, stdout::columns()) {
                     writeln!(drawn, "{}", line.show(false, None))?;
                 }
                 drawn.push('\n');
@@ -139,8 +140,8 @@ impl Screen<'_> {
             drawn.push_str(ENTER);
             self.is_open = true;
         }
-        let (columns, in_colour) = (print::columns(), print::in_colour());
-        let rows = print::rows().unwrap_or(usize::MAX).max(2);
+        let (columns, in_colour) = (stdout::columns(), stdout::in_colour());
+        let rows = stdout::rows().unwrap_or(usize::MAX).max(2);
         let lines = text::lines(overview, columns);
         let time = overview.time.get(..19).unwrap_or_default().replacen('T', " ", 1);
         write!(drawn, "{HOME}{}{CLEAR_LINE}", time.get(..columns).unwrap_or(&time))?;

@@ -29,9 +29,9 @@ use crate::shell::watch::Watch;
 
 mod naming;
 
-use super::places;
-use super::policy_file;
-use super::server;
+use super::input::policy_file;
+use super::input::server_command;
+use super::input::state_dir;
 use super::{Failure, NOT_DONE};
 
 /// Runs the server; returns what callgate is to end with.
@@ -73,14 +73,14 @@ fn start(
     // Before there is a server that a signal could leave behind.
     signals::take_over(&news).context("failed to take signals over")?;
     let server = Upstream::spawn(&args.command, news.clone())
-        .map_err(|error| server::not_started(&args.command, error))?;
+        .map_err(|error| server_command::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
     let Identity { server: name, grant, .. } = &identity;
     let hello = format!("server `{name}`, grant `{grant}`, policy `{policy_path}`");
     notices.say(Verbosity::Verbose, &hello);
     let log = (audit.is_some()).then_some(directory.as_deref()).flatten();
     let log = log.map(|directory| audit_log(args, directory, name));
-    let of_state = directory.as_deref().map(|found| places::dangers(found, log.as_deref()));
+    let of_state = directory.as_deref().map(|found| state_dir::dangers(found, log.as_deref()));
     for danger in
         policy_file::dangers(&args.policy).into_iter().chain(of_state.into_iter().flatten())
     {
@@ -105,7 +105,7 @@ fn start(
     books.note_start(&Event::SessionStart {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
-        command: server::program(&args.command),
+        command: server_command::program(&args.command),
         policy: policy_path.to_string(),
         sha256,
         shadow: args.shadow,
@@ -139,7 +139,7 @@ fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
         policy_loaded: now,
         policy_rejected: None,
         shadow: args.shadow,
-        state: places::shown(&args.state.state, directory),
+        state: state_dir::shown(&args.state.state, directory),
         audit: (!args.no_audit).then(|| absolute(&audit_log(args, directory, &server))),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run: session,
@@ -149,14 +149,14 @@ fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
 }
 
 fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
-    args.audit.clone().unwrap_or_else(|| places::audit_log(directory, server))
+    args.audit.clone().unwrap_or_else(|| state_dir::audit_log(directory, server))
 }
 
 /// The state directory, if the session keeps anything there.
 fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
     let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
-    needed.then(|| places::directory(&args.state.state)).transpose()
+    needed.then(|| state_dir::directory(&args.state.state)).transpose()
 }
 
 /// Opens the recording. The other files of the session may still be empty, and are none.
@@ -196,7 +196,7 @@ fn open_audit(
         return Ok(None);
     }
     let log = audit_log(args, directory, &identity.server);
-    let opened = places::open_audit(directory, &log, args.audit_keep, identity);
+    let opened = state_dir::open_audit(directory, &log, args.audit_keep, identity);
     let audit = opened.context(
         "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
     )?;

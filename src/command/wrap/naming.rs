@@ -3,8 +3,8 @@
 use anyhow::anyhow;
 
 use crate::cli::{State, WrapArgs};
-use crate::command::places;
-use crate::command::server_name::{ServerName, older_name, server_name, working_directory};
+use crate::command::input::server_name::{ServerName, older_name, server_name, working_directory};
+use crate::command::input::state_dir;
 use crate::shell::counters::sqlite;
 
 /// The name that was typed, or the one of the command.
@@ -35,7 +35,7 @@ pub(super) fn hint(args: &WrapArgs, name: &str) -> Option<String> {
     if older == name {
         return None;
     }
-    let directory = places::directory(&args.state.state).ok()?;
+    let directory = state_dir::directory(&args.state.state).ok()?;
     let [has_older, has_own] = sqlite::has_counters(&directory, [&older, name]);
     (has_older && !has_own).then(|| {
         format!("counters of an older callgate lie under the name `{older}`, and this server is now `{name}`: `--server {older}` goes on with them")

@@ -1,6 +1,8 @@
 //! One run between a client and a server, as a value: lines and the time in, actions out. Nothing here waits,
 //! reads or writes; who carries the actions out is the shell, or a replay.
 
+pub mod offline;
+
 pub mod arguments_record;
 pub mod audit_record;
 pub mod step;

@@ -13,7 +13,7 @@ use regex_syntax::ast::{
 ///
 /// # Errors
 /// It is no pattern, or has something that Go reads differently and that cannot be said.
-pub(super) fn from_go(pattern: &str) -> Result<String, String> {
+pub(crate) fn from_go(pattern: &str) -> Result<String, String> {
     let ast =
         Parser::new().parse(pattern).map_err(|error| format!("bad pattern: {}", error.kind()))?;
     let edits = ast::visit(&ast, Rewriter { pattern, edits: Vec::new() })?;

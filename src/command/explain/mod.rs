@@ -1,5 +1,7 @@
 //! `callgate explain`: what a policy makes of a call, and why.
 
+pub mod matrix;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,7 +10,9 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::{Failure, NO, matrix, places, policy_file, print, server, trace};
+use super::input::{policy_file, server_command, state_dir};
+use super::show::{explanation, stdout};
+use super::{Failure, NO};
 use crate::cli::{ExplainArgs, Format, State};
 use crate::engine::decide::explain::{self, Explanation};
 use crate::engine::json::arguments::Arguments;
@@ -34,7 +38,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let tool = args.tool.as_deref().unwrap_or_default();
     let (mut ledger, now) = ledger(args)?;
     let explanation = explain_call(args, tool, &policy, &mut ledger, now)?;
-    print::result(|out| match args.format {
+    stdout::result(|out| match args.format {
         Format::Text => show(out, tool, &explanation),
         Format::Json => show_json(out, tool, &explanation),
     })?;
@@ -54,7 +58,7 @@ fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>,
                 .into())
         }
         (None, command) => {
-            let Listed { tools, unfinished } = server::tools(command, args.timeout)?;
+            let Listed { tools, unfinished } = server_command::tools(command, args.timeout)?;
             if let Some(why) = unfinished {
                 // Nobody has to read stderr.
                 let _ = writeln!(io::stderr(), "warning: {}", escape_line(&why));
@@ -75,7 +79,7 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
         None => State::of_environment().map_err(anyhow::Error::msg)?,
     };
     let mut now = moment();
-    let rows = places::counters(&state, now)?;
+    let rows = state_dir::counters(&state, now)?;
     let servers: BTreeSet<String> = rows.iter().map(|row| row.server.clone()).collect();
     let server = server_of(args.server.as_deref(), &servers)?;
     for row in rows.into_iter().filter(|row| Some(&row.server) == server.as_ref()) {
@@ -147,7 +151,7 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
         writeln!(out, "in shadow mode: {} by {rule}", shadowed.word())?;
     }
     writeln!(out)?;
-    for line in trace::lines(explanation) {
+    for line in explanation::lines(explanation) {
         writeln!(out, "{line}")?;
     }
     Ok(())
@@ -156,13 +160,13 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
 fn show_json(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::Result<()> {
     let mut json = json!({ "tool": tool });
     if let (Some(json), Value::Object(ruling)) =
-        (json.as_object_mut(), trace::ruling_json(&explanation.ruling))
+        (json.as_object_mut(), explanation::ruling_json(&explanation.ruling))
     {
         json.extend(ruling);
         if let Some(shadowed) = &explanation.shadowed {
-            json.insert("shadow".to_owned(), trace::ruling_json(shadowed));
+            json.insert("shadow".to_owned(), explanation::ruling_json(shadowed));
         }
-        json.insert("trace".to_owned(), Value::Array(trace::json(explanation)));
+        json.insert("trace".to_owned(), Value::Array(explanation::json(explanation)));
     }
     writeln!(out, "{}", escape_json(&json.to_string()))?;
     Ok(())

@@ -7,71 +7,71 @@ use super::problems::Place;
 
 /// The document.
 #[derive(Debug, Serialize)]
-pub(super) struct Document {
-    pub(super) version: &'static str,
+pub(crate) struct Document {
+    pub(crate) version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
-    pub(super) default: &'static str,
+    pub(crate) description: Option<String>,
+    pub(crate) default: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) hide: Vec<Name>,
+    pub(crate) hide: Vec<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) all_tools: Option<Rule>,
+    pub(crate) all_tools: Option<Rule>,
     #[serde(serialize_with = "in_order", skip_serializing_if = "Vec::is_empty")]
-    pub(super) tools: Vec<(Name, Rule)>,
+    pub(crate) tools: Vec<(Name, Rule)>,
 }
 
 /// The name of a tool.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
-pub(super) struct Name {
-    pub(super) text: String,
+pub(crate) struct Name {
+    pub(crate) text: String,
     #[serde(skip)]
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// What goes for a tool.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) description: Option<String>,
+    pub(crate) description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) action: Option<&'static str>,
+    pub(crate) action: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) require: Vec<Clause>,
+    pub(crate) require: Vec<Clause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) deny_if: Vec<Clause>,
+    pub(crate) deny_if: Vec<Clause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) approval_if: Vec<Clause>,
+    pub(crate) approval_if: Vec<Clause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) limits: Vec<Limit>,
+    pub(crate) limits: Vec<Limit>,
 }
 
 /// An entry of `require`, `deny_if` or `approval_if`, with one message or the other.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(super) struct Clause {
-    pub(super) conditions: Vec<Condition>,
+pub(crate) struct Clause {
+    pub(crate) conditions: Vec<Condition>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) on_deny: Option<String>,
+    pub(crate) on_deny: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// A condition.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Condition {
-    pub(super) path: String,
-    pub(super) op: &'static str,
-    pub(super) value: Value,
+pub(crate) struct Condition {
+    pub(crate) path: String,
+    pub(crate) op: &'static str,
+    pub(crate) value: Value,
     #[serde(skip)]
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// What a condition compares with.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     /// As the file spells it.
@@ -82,20 +82,20 @@ pub(super) enum Value {
 
 /// A limit.
 #[derive(Debug, Serialize)]
-pub(super) struct Limit {
-    pub(super) counter: String,
-    pub(super) window: &'static str,
-    pub(super) align: &'static str,
-    pub(super) max: u64,
-    pub(super) scope: &'static str,
+pub(crate) struct Limit {
+    pub(crate) counter: String,
+    pub(crate) window: &'static str,
+    pub(crate) align: &'static str,
+    pub(crate) max: u64,
+    pub(crate) scope: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) increment: Option<u64>,
+    pub(crate) increment: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) increment_from: Option<String>,
+    pub(crate) increment_from: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) on_deny: Option<String>,
+    pub(crate) on_deny: Option<String>,
     #[serde(skip)]
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 fn in_order<S: Serializer>(tools: &[(Name, Rule)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -105,7 +105,7 @@ fn in_order<S: Serializer>(tools: &[(Name, Rule)], serializer: S) -> Result<S::O
 impl Document {
     /// The place that a member of the document comes from, by its RFC 6901 pointer.
     #[must_use]
-    pub(super) fn origin(&self, pointer: &str) -> Option<&Place> {
+    pub(crate) fn origin(&self, pointer: &str) -> Option<&Place> {
         let steps: Vec<String> = pointer
             .split('/')
             .skip(1)

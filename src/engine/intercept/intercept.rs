@@ -52,48 +52,48 @@ const FOREIGN_IN_RULES: [Foreign; 2] = [
 
 /// The document.
 #[derive(Debug)]
-pub(super) struct Intercept {
+pub(crate) struct Intercept {
     /// For people.
-    pub(super) description: Option<String>,
+    pub(crate) description: Option<String>,
     /// `allow` or `deny`.
-    pub(super) default: &'static str,
+    pub(crate) default: &'static str,
     /// Names, or `*` for all.
-    pub(super) hide: Vec<Name>,
+    pub(crate) hide: Vec<Name>,
     /// Tools, and `*` for what goes for all of them.
-    pub(super) tools: Vec<Tool>,
+    pub(crate) tools: Vec<Tool>,
 }
 
 /// An entry of `tools`.
 #[derive(Debug)]
-pub(super) struct Tool {
+pub(crate) struct Tool {
     /// The tool's name, or `*`.
-    pub(super) name: Name,
+    pub(crate) name: Name,
     /// All of them must let a call pass.
-    pub(super) rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// A rule of a tool.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     /// For people; it decides nothing.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// What it does.
-    pub(super) action: Action,
+    pub(crate) action: Action,
     /// What the agent is told.
-    pub(super) on_deny: Option<String>,
+    pub(crate) on_deny: Option<String>,
     /// What must be so, or for [`Action::Ask`] what makes it ask.
-    pub(super) conditions: Vec<Wanted>,
+    pub(crate) conditions: Vec<Wanted>,
     /// What counters must not have passed.
-    pub(super) readings: Vec<Reading>,
+    pub(crate) readings: Vec<Reading>,
     /// What the rule counts.
-    pub(super) state: Option<State>,
+    pub(crate) state: Option<State>,
     /// Where the rule stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub(crate) enum Action {
     /// Denies the call unless all its conditions hold.
     Evaluate,
     /// Denies the call.
@@ -106,7 +106,7 @@ pub(super) enum Action {
 
 /// A condition over arguments.
 #[derive(Debug)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// As callgate has it.
     Holds(Condition),
     /// There is nothing at the path, or null.
@@ -115,31 +115,31 @@ pub(super) enum Wanted {
 
 /// A condition over a counter.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// `TOOL.COUNTER`
-    pub(super) counter: String,
+    pub(crate) counter: String,
     /// The largest value with which it holds.
-    pub(super) most: u64,
+    pub(crate) most: u64,
     /// Where it stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// `state`
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     /// `TOOL.COUNTER`
-    pub(super) counter: String,
+    pub(crate) counter: String,
     /// The UTC minute, hour or day that it counts in.
-    pub(super) window: &'static str,
+    pub(crate) window: &'static str,
     /// What a call costs.
-    pub(super) cost: Cost,
+    pub(crate) cost: Cost,
     /// Where its counter is named.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 /// What a call costs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cost {
+pub(crate) enum Cost {
     /// This much.
     Fixed(u64),
     /// What stands at this path in its arguments.
@@ -149,7 +149,7 @@ pub(super) enum Cost {
 impl Tool {
     /// True for the entry that goes for all tools.
     #[must_use]
-    pub(super) fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.name.text == "*"
     }
 
@@ -161,7 +161,7 @@ impl Tool {
 
 impl Intercept {
     /// Reads the document; `None` means that a problem has been added, and may do so in any other case.
-    pub(super) fn read(root: &Found<'_>, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn read(root: &Found<'_>, problems: &mut Problems) -> Option<Self> {
         let fields = Fields::open(root, &DOCUMENT, &FOREIGN, problems)?;
         if let Some(version) = fields.require("version", "Intercept's is `\"1\"`", problems) {
             version.word(&[("1", ())], hints::VERSIONS, problems);

@@ -42,7 +42,7 @@ impl fmt::Display for Note {
 }
 
 /// Translates a policy. The result is only meant if no problem has been added.
-pub(super) fn translate(policy: Intercept, problems: &mut Problems) -> (Document, BTreeSet<Note>) {
+pub(crate) fn translate(policy: Intercept, problems: &mut Problems) -> (Document, BTreeSet<Note>) {
     let is_whole = problems.is_empty();
     let mut translator = Translator {
         counters: counters(&policy.tools, problems),

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::audit_record::{CallRecord, Record};
+use super::{Action, Recording, Session, Settings, Step};
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
 use crate::engine::policy::Policy;
-use crate::engine::session::audit_record::{CallRecord, Record};
-use crate::engine::session::{Action, Recording, Session, Settings, Step};
 use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::Entry;
 
@@ -21,7 +21,7 @@ const MAX_UNANSWERED: usize = 32_768;
 
 /// What was decided of one line.
 #[derive(Debug)]
-pub(in crate::command) enum Ruling {
+pub(crate) enum Ruling {
     /// A tool call.
     Call(Box<CallRecord>),
     /// A line that was refused, and why.
@@ -29,7 +29,7 @@ pub(in crate::command) enum Ruling {
 }
 
 /// A session that is fed from a recording.
-pub(in crate::command) struct Judge {
+pub(crate) struct Judge {
     policy: Arc<Policy>,
     /// As with `wrap --shadow`.
     shadow: bool,
@@ -42,14 +42,14 @@ pub(in crate::command) struct Judge {
 }
 
 impl Judge {
-    pub(in crate::command) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
+    pub(crate) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
         let session = session(&policy, shadow);
         let (ledger, now) = (MemoryLedger::default(), Now::default());
         Judge { policy, shadow, session, ledger, now, runs: 0, charged: false }
     }
 
     /// Decides one line. `None` if there was nothing to decide.
-    pub(in crate::command) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
+    pub(crate) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
         let stepped_back = self.tell_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
         if entry.from == Side::Client && begins_run(&entry.line, stepped_back) {
             self.session = session(&self.policy, self.shadow);
@@ -83,12 +83,12 @@ impl Judge {
     }
 
     /// How many runs have begun with a handshake.
-    pub(in crate::command) fn runs(&self) -> u64 {
+    pub(crate) fn runs(&self) -> u64 {
         self.runs
     }
 
     /// When the line heard last was charged, if it was; by the recording's clock.
-    pub(in crate::command) fn charged_at(&self) -> Option<Now> {
+    pub(crate) fn charged_at(&self) -> Option<Now> {
         self.charged.then_some(self.now)
     }
 

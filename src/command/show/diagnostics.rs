@@ -7,7 +7,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-use super::trace;
+use super::explanation;
 use crate::engine::compile::fields::{Place, Problem, token_at};
 use crate::engine::compile::lint::Warning;
 use crate::engine::compile::policy_test::Failure;
@@ -87,7 +87,7 @@ impl From<&Failure<'_>> for Diagnostic {
             pointer: format!("{}/{field}", failure.example.pointer),
             message: failure.message(),
             help: None,
-            notes: trace::lines(&failure.explanation),
+            notes: explanation::lines(&failure.explanation),
         }
     }
 }

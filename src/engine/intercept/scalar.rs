@@ -9,7 +9,7 @@ use crate::engine::json::decimal::Decimal;
 
 /// What a scalar is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind<'n> {
+pub(crate) enum Kind<'n> {
     /// `null`, `~`
     Null,
     /// `true`, `false`
@@ -24,7 +24,7 @@ pub(super) enum Kind<'n> {
 
 /// What a value is; `None` for a list or map.
 #[must_use]
-pub(super) fn kind(node: &Node) -> Option<Kind<'_>> {
+pub(crate) fn kind(node: &Node) -> Option<Kind<'_>> {
     let yaml::Value::Scalar(scalar) = &node.value else { return None };
     let text = scalar.text.as_str();
     Some(match scalar.boolean() {
@@ -38,7 +38,7 @@ pub(super) fn kind(node: &Node) -> Option<Kind<'_>> {
 }
 
 /// A value that can be compared with; a problem for a list, a map, and what is doubtful.
-pub(super) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+pub(crate) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
     Some(match kind(found.node) {
         Some(Kind::Null) => Value::Null,
         Some(Kind::Bool(value)) => Value::Bool(value),
@@ -62,7 +62,7 @@ pub(super) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value>
 }
 
 /// A number; a problem for anything else.
-pub(super) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+pub(crate) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
     if let Some(Kind::Number(_) | Kind::Doubtful) = kind(found.node) {
         return value(found, problems);
     }
@@ -71,7 +71,7 @@ pub(super) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value
 }
 
 /// A list of values of one type; a problem for anything else.
-pub(super) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+pub(crate) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
     let elements = found.elements(problems);
     if found.node.is_empty_list() {
         problems.add(&found.place, "an empty list matches nothing", None);
@@ -93,7 +93,7 @@ pub(super) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> 
 }
 
 /// True if a list can hold something that Intercept takes for this text or number, and callgate does not.
-pub(super) fn has_twin(value: &Value) -> bool {
+pub(crate) fn has_twin(value: &Value) -> bool {
     match value {
         Value::Null | Value::List(_) => false,
         Value::Bool(_) | Value::Number(_) => true,

@@ -194,7 +194,7 @@ pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
 
 /// A warning for each of these paths that others can change, and for each directory above it in which they can put
 /// something else in its place. What was `told` before is not told again.
-pub(super) fn open_to_others<'p>(
+pub(in crate::command) fn open_to_others<'p>(
     paths: impl IntoIterator<Item = &'p Path>,
     what_then: &str,
     told: &mut Vec<PathBuf>,

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::yaml::{Node, Value};
-use crate::command::diagnostics::{Diagnostic, Severity};
+use crate::command::show::diagnostics::{Diagnostic, Severity};
 use crate::engine::compile::fields::{
     MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
 };
@@ -12,17 +12,17 @@ use crate::engine::compile::hints::{self, Mistake};
 
 /// Where something stands in the file, and in the document.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// In bytes from the start of the file.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// RFC 6901.
-    pub(super) pointer: String,
+    pub(crate) pointer: String,
 }
 
 impl Place {
     /// A place that is nowhere in the document.
     #[must_use]
-    pub(super) fn at(span: Range<usize>) -> Self {
+    pub(crate) fn at(span: Range<usize>) -> Self {
         Place { span, pointer: String::new() }
     }
 
@@ -34,13 +34,13 @@ impl Place {
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems {
+pub(crate) struct Problems {
     found: Vec<Diagnostic>,
 }
 
 impl Problems {
     /// Adds one.
-    pub(super) fn add(&mut self, place: &Place, message: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn add(&mut self, place: &Place, message: impl Into<String>, help: Option<&str>) {
         if self.found.len() < MAX_PROBLEMS {
             self.found.push(Diagnostic {
                 severity: Severity::Error,
@@ -56,38 +56,38 @@ impl Problems {
     }
 
     /// Adds `expected X, found Y`.
-    pub(super) fn wrong_type(&mut self, found: &Found<'_>, expected: &str, help: Option<&str>) {
+    pub(crate) fn wrong_type(&mut self, found: &Found<'_>, expected: &str, help: Option<&str>) {
         let message = format!("expected {expected}, found {}", found.node.describe());
         self.add(&found.place, message, help);
     }
 
     /// All of them in file order.
     #[must_use]
-    pub(super) fn into_sorted(mut self) -> Vec<Diagnostic> {
+    pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|problem| problem.at);
         self.found
     }
 
     /// True if there is none.
     #[must_use]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 }
 
 /// A value that knows its place.
 #[derive(Debug, Clone)]
-pub(super) struct Found<'n> {
+pub(crate) struct Found<'n> {
     /// The value.
-    pub(super) node: &'n Node,
+    pub(crate) node: &'n Node,
     /// Where it stands; a value that is not written out is at its key.
-    pub(super) place: Place,
+    pub(crate) place: Place,
 }
 
 impl<'n> Found<'n> {
     /// The whole document.
     #[must_use]
-    pub(super) fn root(node: &'n Node) -> Self {
+    pub(crate) fn root(node: &'n Node) -> Self {
         Found { node, place: Place::at(node.span.clone()) }
     }
 
@@ -98,7 +98,7 @@ impl<'n> Found<'n> {
     }
 
     /// The text of a scalar, whatever it looks like; a problem for a list or map.
-    pub(super) fn text(&self, problems: &mut Problems) -> Option<String> {
+    pub(crate) fn text(&self, problems: &mut Problems) -> Option<String> {
         let text = self.node.text();
         if text.is_none() {
             problems.wrong_type(self, "text", None);
@@ -107,7 +107,7 @@ impl<'n> Found<'n> {
     }
 
     /// The same, but not of nothing.
-    pub(super) fn name(&self, problems: &mut Problems) -> Option<String> {
+    pub(crate) fn name(&self, problems: &mut Problems) -> Option<String> {
         let text = self.text(problems)?;
         if text.trim().is_empty() || self.node.is_null() {
             problems.add(&self.place, "a name is missing", None);
@@ -117,7 +117,7 @@ impl<'n> Found<'n> {
     }
 
     /// The elements of a list; a problem for anything else.
-    pub(super) fn elements(&self, problems: &mut Problems) -> Vec<Found<'n>> {
+    pub(crate) fn elements(&self, problems: &mut Problems) -> Vec<Found<'n>> {
         let Value::List(elements) = &self.node.value else {
             let help = match &self.node.value {
                 Value::Map(_) => "put `- ` before its first line: this is one entry of a list",
@@ -131,7 +131,7 @@ impl<'n> Found<'n> {
     }
 
     /// The members of a map with the places of their keys; a problem for anything else.
-    pub(super) fn members(&self, problems: &mut Problems) -> Vec<Member<'n>> {
+    pub(crate) fn members(&self, problems: &mut Problems) -> Vec<Member<'n>> {
         let Value::Map(members) = &self.node.value else {
             problems.wrong_type(self, "a map", None);
             return Vec::new();
@@ -147,7 +147,7 @@ impl<'n> Found<'n> {
 
     /// One of some words, each with what it stands for; for anything else a problem, and what was meant, if that can
     /// be told from the mistakes that people make.
-    pub(super) fn word<T: Copy>(
+    pub(crate) fn word<T: Copy>(
         &self,
         words: &[(&str, T)],
         mistakes: &[Mistake],
@@ -157,7 +157,7 @@ impl<'n> Found<'n> {
     }
 
     /// The same, where a function says what was meant: a word, or what to do.
-    pub(super) fn word_or<T: Copy>(
+    pub(crate) fn word_or<T: Copy>(
         &self,
         words: &[(&str, T)],
         hint: impl FnOnce(&str) -> Option<String>,
@@ -182,31 +182,31 @@ impl<'n> Found<'n> {
 
 /// A member of a map.
 #[derive(Debug)]
-pub(super) struct Member<'n> {
+pub(crate) struct Member<'n> {
     /// Its key.
-    pub(super) name: &'n str,
+    pub(crate) name: &'n str,
     /// Where the key stands.
-    pub(super) key: Place,
+    pub(crate) key: Place,
     /// Its value.
-    pub(super) value: Found<'n>,
+    pub(crate) value: Found<'n>,
 }
 
 /// A field that Intercept has and callgate's policy has not: its name, why, and what to do instead.
-pub(super) type Foreign = (&'static str, &'static str, &'static str);
+pub(crate) type Foreign = (&'static str, &'static str, &'static str);
 
 /// The fields of a map. A field with nothing behind it is as good as left out.
 #[derive(Debug)]
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     /// Where the map stands.
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// False if there are fields that are not known: what is missing may be meant by them.
-    pub(super) are_known: bool,
+    pub(crate) are_known: bool,
     members: Vec<Member<'n>>,
 }
 
 impl<'n> Fields<'n> {
     /// The fields of a map that may have those `known`; each other one is a problem.
-    pub(super) fn open(
+    pub(crate) fn open(
         found: &Found<'n>,
         known: &[&str],
         foreign: &[Foreign],
@@ -238,24 +238,24 @@ impl<'n> Fields<'n> {
 
     /// The field `name`, if it is there and not null.
     #[must_use]
-    pub(super) fn get(&self, name: &str) -> Option<&Found<'n>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Found<'n>> {
         self.written(name).filter(|found| !found.node.is_null())
     }
 
     /// The field `name`, if it is there; it may be null.
     #[must_use]
-    pub(super) fn written(&self, name: &str) -> Option<&Found<'n>> {
+    pub(crate) fn written(&self, name: &str) -> Option<&Found<'n>> {
         self.members.iter().find(|member| member.name == name).map(|member| &member.value)
     }
 
     /// Where the key `name` stands.
     #[must_use]
-    pub(super) fn key(&self, name: &str) -> Option<&Place> {
+    pub(crate) fn key(&self, name: &str) -> Option<&Place> {
         self.members.iter().find(|member| member.name == name).map(|member| &member.key)
     }
 
     /// The field `name`; a problem if it is not there.
-    pub(super) fn require(
+    pub(crate) fn require(
         &self,
         name: &str,
         help: &str,
@@ -270,7 +270,7 @@ impl<'n> Fields<'n> {
     }
 
     /// The text of the field `name`, if it is there.
-    pub(super) fn text(&self, name: &str, problems: &mut Problems) -> Option<String> {
+    pub(crate) fn text(&self, name: &str, problems: &mut Problems) -> Option<String> {
         self.get(name).and_then(|found| found.text(problems))
     }
 }

@@ -18,11 +18,11 @@ const MAX_VALUES: usize = 200_000;
 
 /// A value with its place.
 #[derive(Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it stands, in bytes from the start of the file.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// What it is.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// How many values it is, itself and aliases included.
     weight: usize,
     /// How many levels it has below itself.
@@ -31,7 +31,7 @@ pub(super) struct Node {
 
 /// What a node is. Aliases have been followed.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Text, a number, a word.
     Scalar(Scalar),
     /// `- a`
@@ -42,15 +42,15 @@ pub(super) enum Value {
 
 /// What is neither list nor map.
 #[derive(Debug)]
-pub(super) struct Scalar {
+pub(crate) struct Scalar {
     /// The text without its quotes.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// True if it has no quotes, and so may be a number or a word such as `true`.
-    pub(super) is_plain: bool,
+    pub(crate) is_plain: bool,
 }
 
 /// Reads a file that is to be one document.
-pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
+pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
     let mut reader = Reader {
         offsets: Offsets::new(text),
         open: Vec::new(),
@@ -255,7 +255,7 @@ impl Node {
 
     /// The text of a scalar, as it would be without quotes.
     #[must_use]
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(scalar) => Some(&scalar.text),
             Value::List(_) | Value::Map(_) => None,
@@ -264,19 +264,19 @@ impl Node {
 
     /// True for nothing at all, `~` and `null`.
     #[must_use]
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
     }
 
     /// True for `[]`.
     #[must_use]
-    pub(super) fn is_empty_list(&self) -> bool {
+    pub(crate) fn is_empty_list(&self) -> bool {
         matches!(&self.value, Value::List(elements) if elements.is_empty())
     }
 
     /// What it is, for a message.
     #[must_use]
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match &self.value {
             Value::Scalar(scalar) if scalar.is_null() => "null".to_owned(),
             Value::Scalar(Scalar { text, is_plain: true }) => {
@@ -294,13 +294,13 @@ impl Node {
 impl Scalar {
     /// True for nothing at all, `~` and `null`.
     #[must_use]
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         self.is_plain && matches!(self.text.as_str(), "" | "~" | "null" | "Null" | "NULL")
     }
 
     /// `true` or `false`. Intercept's reader takes `yes`, `on` and the like for text.
     #[must_use]
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub(crate) fn boolean(&self) -> Option<bool> {
         match self.text.as_str() {
             "true" | "True" | "TRUE" if self.is_plain => Some(true),
             "false" | "False" | "FALSE" if self.is_plain => Some(false),

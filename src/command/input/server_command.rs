@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use super::Failure;
+use crate::command::Failure;
 use crate::engine::wire::discovery::Listed;
 use crate::shell::relay::probe::{self, ProbeError, TimeLimits};
 use crate::shell::upstream::start_failure_code;

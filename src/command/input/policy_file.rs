@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::diagnostics::{Diagnostic, Severity, SourceFile};
-use super::places;
+use super::state_dir;
+use crate::command::show::diagnostics::{Diagnostic, Severity, SourceFile};
 use crate::engine::compile::fields::{MAX_PROBLEMS, Problem};
 use crate::engine::compile::lint::lint;
 use crate::engine::compile::policy_test::{self, Example};
@@ -150,7 +150,7 @@ fn point_at_import(diagnostic: &mut Diagnostic) {
 /// What lets others change the policy: a warning for each place (SPEC W7).
 #[must_use]
 pub fn dangers(path: &Path) -> Vec<String> {
-    places::open_to_others([path], "they can change the policy", &mut Vec::new())
+    state_dir::open_to_others([path], "they can change the policy", &mut Vec::new())
 }
 
 fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> anyhow::Error {
@@ -158,7 +158,7 @@ fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> anyhow::Er
 }
 
 /// What is wrong with a file, on stderr, behind a line that says what came of it.
-pub(super) fn report(
+pub(in crate::command) fn report(
     summary: &str,
     path: &Path,
     file: &[u8],

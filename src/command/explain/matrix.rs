@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::print;
-use super::recording::Recording;
 use crate::cli::Format;
+use crate::command::input::recording::Recording;
+use crate::command::show::stdout;
 use crate::engine::policy::{Effect, Policy};
 use crate::engine::propose::matrix::{Matrix, Row, Stray};
 use crate::engine::text::escape::{escape_json, escape_line};
@@ -47,7 +47,7 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
 /// stdout cannot be written.
 pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Result<()> {
     let matrix = Matrix::of(policy, tools);
-    print::result(|out| match format {
+    stdout::result(|out| match format {
         Format::Text => show(out, policy, &matrix),
         Format::Json => Ok(writeln!(out, "{}", escape_json(&matrix_json(&matrix).to_string()))?),
     })

@@ -2,7 +2,7 @@
 
 /// The path of `args.a.b`, where dots stand between keys and nothing else means anything; `None` for any other text.
 #[must_use]
-pub(super) fn of_argument(text: &str) -> Option<String> {
+pub(crate) fn of_argument(text: &str) -> Option<String> {
     let keys = text.strip_prefix("args.")?;
     keys.split('.').try_fold("args".to_owned(), |mut path, key| {
         let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '$');

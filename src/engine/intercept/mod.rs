@@ -1,0 +1,10 @@
+//! Policies of Intercept, in YAML, as policies of callgate: text in, text out.
+
+pub mod intercept;
+pub mod path;
+pub mod pattern;
+pub mod problems;
+pub mod scalar;
+pub mod translate;
+pub mod written;
+pub mod yaml;
