@@ -11,6 +11,7 @@ pub mod relay;
 pub mod signals;
 
 pub mod audit;
+pub mod exit;
 pub mod file;
 pub mod upstream;
 pub mod watch;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
+use super::exit::Exit;
 use super::os::descriptor::Descriptor;
 use super::wakeup::{News, NewsSender};
 
@@ -31,21 +32,6 @@ pub const GLANCE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Upstream {
     group: Option<Pid>,
-}
-
-/// How a server ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit {
-    /// Its exit code, or 128+N if signal N ended it.
-    pub code: u8,
-}
-
-impl Exit {
-    /// What those are told who still wait for an answer (SPEC W4).
-    #[must_use]
-    pub fn message(self) -> String {
-        format!("server exited with status {}", self.code)
-    }
 }
 
 impl Upstream {

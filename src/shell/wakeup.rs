@@ -3,10 +3,8 @@
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::engine::policy::Policy;
-
 use super::exit::Exit;
-use super::watch::Finding;
+use super::watch::{Finding, LoadedPolicy};
 
 /// Something that happens seldom.
 #[derive(Debug)]
@@ -19,15 +17,6 @@ pub enum News {
     PolicySeen(Box<Finding<LoadedPolicy>>),
     /// callgate is to stop for a while, as Ctrl-Z asks.
     Suspended,
-}
-
-/// A policy as it was read.
-#[derive(Debug)]
-pub struct LoadedPolicy {
-    /// The policy.
-    pub policy: Policy,
-    /// The hash of its file, in hexadecimal.
-    pub sha256: String,
 }
 
 /// Where news come from.

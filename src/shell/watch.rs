@@ -30,6 +30,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::file::{self, Stamp};
+use crate::engine::policy::Policy;
 
 /// How often the loop asks at most.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -45,6 +46,15 @@ const HEAD_START: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
+
+/// A policy as it was read.
+#[derive(Debug)]
+pub struct LoadedPolicy {
+    /// The policy.
+    pub policy: Policy,
+    /// The hash of its file, in hexadecimal.
+    pub sha256: String,
+}
 
 /// How the content of the file at a path becomes what is wanted of it, or an error for people. It asks now and then
 /// whether the content is stale; then nobody waits for what comes of it.

@@ -10,11 +10,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::input::policy_file::{self, POLICY};
-use super::show::diagnostics::{Diagnostic, JsonDiagnostic, SourceFile};
+use super::show::diagnostics::{JsonDiagnostic, SourceFile};
 use super::show::{json_layout, stdout};
 use super::{Failure, NO};
 use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
+use crate::engine::compile::diagnostic::Diagnostic;
 use crate::engine::intercept::intercept::Intercept;
 use crate::engine::intercept::problems::{Found, Place, Problems};
 use crate::engine::intercept::translate;

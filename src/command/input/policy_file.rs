@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::state_dir;
-use crate::command::show::diagnostics::{Diagnostic, Severity, SourceFile};
+use crate::command::show::diagnostics::SourceFile;
+use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{MAX_PROBLEMS, Problem};
 use crate::engine::compile::lint::lint;
 use crate::engine::compile::policy_test::{self, Example};

@@ -5,11 +5,10 @@ use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
-use serde::Serialize;
 
 use super::explanation;
+use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{Place, Problem, token_at};
-use crate::engine::compile::lint::Warning;
 use crate::engine::compile::policy_test::Failure;
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
 
@@ -21,60 +20,6 @@ const LEAST_COLUMNS: usize = 30;
 
 /// Marks what was cut off a line.
 const CUT: char = '…';
-
-/// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The file cannot be used.
-    Error,
-    /// It can, but may not mean what its author thinks.
-    Warning,
-}
-
-/// One thing that there is to say about a file.
-#[derive(Debug, Clone)]
-pub struct Diagnostic {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What kind of warning it is, for programs.
-    pub code: Option<&'static str>,
-    /// Where its token begins, in bytes from the start of the file.
-    pub at: usize,
-    /// How long its token is, in bytes; `None` for a token of JSON, which shows itself.
-    pub len: Option<usize>,
-    /// RFC 6901 pointer of the member it is about; empty for the whole document.
-    pub pointer: String,
-    /// What is wrong.
-    pub message: String,
-    /// What would be right.
-    pub help: Option<String>,
-    /// How it came about.
-    pub notes: Vec<String>,
-}
-
-impl From<Problem> for Diagnostic {
-    fn from(problem: Problem) -> Self {
-        let Problem { at, pointer, message, help } = problem;
-        let severity = Severity::Error;
-        Diagnostic {
-            severity,
-            code: None,
-            at,
-            len: None,
-            pointer,
-            message,
-            help,
-            notes: Vec::new(),
-        }
-    }
-}
-
-impl From<Warning> for Diagnostic {
-    fn from(Warning { code, problem }: Warning) -> Self {
-        Diagnostic { severity: Severity::Warning, code: Some(code), ..Diagnostic::from(problem) }
-    }
-}
 
 impl From<&Failure<'_>> for Diagnostic {
     fn from(failure: &Failure<'_>) -> Self {

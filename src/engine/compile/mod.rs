@@ -1,6 +1,7 @@
 //! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (SPEC P1).
 
 mod contradiction;
+pub mod diagnostic;
 pub mod fields;
 pub mod hints;
 pub mod lint;

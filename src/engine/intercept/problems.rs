@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::yaml::{Node, Value};
-use crate::command::show::diagnostics::{Diagnostic, Severity};
+use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{
     MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
 };

@@ -1,5 +1,6 @@
 //! engine::json
 
+pub mod arguments;
 pub mod canonical;
 pub mod decimal;
 mod keys;
