@@ -9,13 +9,16 @@
 )]
 
 mod audit;
+mod authoring;
 mod cli;
-mod console;
+mod clients;
+mod counters;
 mod fuzzing;
-mod live;
+mod harness;
+mod lifecycle;
 mod manual;
 mod policy;
 mod properties;
-mod redis;
-mod scan;
+mod reload;
 mod tidy;
+mod wire;

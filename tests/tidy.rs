@@ -452,5 +452,5 @@ fn comments_and_strings_are_no_code() {
     assert_eq!(code_of(text), "a \n e   &'g h  b  m");
     assert!(has_word("use std::fs;", "std::fs") && !has_word("use std::fs_x;", "std::fs"));
     assert!(has_word("use std::{fs, io};", "std::{") && !has_word("sprint!(x)", "print"));
-    assert_eq!(words_behind("use super::a::b; super::c_d", "super::"), ["a", "c_d"]);
+    assert_eq!(words_behind("use crate::a::b; crate::c_d", "super::"), ["a", "c_d"]);
 }

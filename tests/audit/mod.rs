@@ -1,6 +1,12 @@
 //! The audit log as a chain of lines (SPEC S4): how it is written by several at once and after crashes, and what
 //! `verify` finds.
 
+mod evidence;
+#[cfg(target_os = "linux")]
+mod log;
+#[cfg(target_os = "linux")]
+mod records;
+
 mod crashes;
 mod mutations;
 mod writers;

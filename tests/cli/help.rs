@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use callgate::cli::Cli;
 use clap::{Command, CommandFactory as _};
 
-use crate::console::{Shell, steps};
+use crate::harness::console::{Shell, steps};
 use crate::manual::with_pinned_servers;
 
 /// A policy that allows the calls of the examples, and one that does not.

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::console::{Shell, steps};
+use crate::harness::console::{Shell, steps};
 
 #[test]
 fn every_transcript_is_true() {

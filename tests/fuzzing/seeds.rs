@@ -25,7 +25,7 @@ p{"version":"1","default":"deny","hide_denied":true,"methods":{"notifications/to
 p{"version":"1","default":"deny","tools":{"a":{"rate_limit":{"max":1,"window":60}}}}
 c{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"a"}}"#;
 
-/// Lines from `tests/frames` and `tests/sessions`, each behind a byte that says how it is cut.
+/// Lines from `tests/data/frames` and `tests/data/sessions`, each behind a byte that says how it is cut.
 pub(super) fn frames() -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     for (_, text) in files("frames", "json") {
@@ -102,7 +102,7 @@ pub(super) fn costs() -> Vec<Vec<u8>> {
     limited(seeds)
 }
 
-/// The policies of `tests/cases` and `tests/bad_policies`, and the example.
+/// The policies of `tests/data/cases` and `tests/data/bad_policies`, and the example.
 pub(super) fn policies() -> Vec<Vec<u8>> {
     let mut policies: Vec<String> =
         cases().into_iter().map(|case| case.policy.to_string()).collect();
@@ -119,7 +119,7 @@ pub(super) fn policies() -> Vec<Vec<u8>> {
     limited(policies.into_iter().map(String::into_bytes))
 }
 
-/// The policies of `tests/import`, good and bad.
+/// The policies of `tests/data/import`, good and bad.
 pub(super) fn imports() -> Vec<Vec<u8>> {
     let good = files("import", "yaml").into_iter().map(|(_, text)| text);
     let bad = files("import", "json").into_iter().filter(|(path, _)| path.ends_with("bad.json"));
@@ -128,7 +128,7 @@ pub(super) fn imports() -> Vec<Vec<u8>> {
     limited(good.chain(bad.map(|bad| bad.text)).map(String::into_bytes))
 }
 
-/// The cases of `tests/cases` with their policies, and the recorded `tests/sessions`.
+/// The cases of `tests/data/cases` with their policies, and the recorded `tests/data/sessions`.
 pub(super) fn sessions() -> Vec<Vec<u8>> {
     let cases = cases().into_iter().map(|case| {
         // No string of JSON has a line end in it.
@@ -152,7 +152,7 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
     limited(cases.chain(recorded).chain(reloads).map(String::into_bytes))
 }
 
-/// The cases of `tests/cases`, a call at a time, each behind a byte that says how often its arguments are repeated.
+/// The cases of `tests/data/cases`, a call at a time, each behind a byte that says how often its arguments are repeated.
 pub(super) fn work() -> Vec<Vec<u8>> {
     let times = (0..20).cycle();
     let calls = cases().into_iter().flat_map(|case| {
@@ -204,7 +204,7 @@ fn recorded(text: &str) -> Vec<Recorded> {
     text.lines().map(|line| serde_json::from_str(line).expect("a recorded line")).collect()
 }
 
-/// The lines in rows of `tests/frames`, whatever else a row says.
+/// The lines in rows of `tests/data/frames`, whatever else a row says.
 fn collect_lines(value: &Value, lines: &mut Vec<Vec<u8>>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|element| collect_lines(element, lines)),

@@ -80,7 +80,7 @@ fn every_cited_rule_is_in_the_contract() {
     assert!(seen.len() >= 40, "only {seen:?}");
     let why = Regex::new(r#""why": "([A-Z]\d+)[:, ]"#).unwrap();
     // Cases begin with the number of the rule that they show.
-    for folder in ["tests/cases", "tests/bad_policies"] {
+    for folder in ["tests/data/cases", "tests/data/bad_policies"] {
         for file in fs::read_dir(root().join(folder)).unwrap() {
             let text = fs::read_to_string(file.unwrap().path()).unwrap();
             seen.extend(why.captures_iter(&text).map(|found| found[1].to_owned()));

@@ -22,7 +22,7 @@ use clap::CommandFactory as _;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::console::{Shell, steps};
+use crate::harness::console::{Shell, steps};
 use page::{Page, each_block};
 
 fn root() -> &'static Path {
@@ -64,10 +64,10 @@ pub(crate) fn with_pinned_servers(shell: Shell) -> Shell {
     shell.with_script("npx", &npx)
 }
 
-/// The servers of the pages are those that `tests/real` pins.
+/// The servers of the pages are those that `tests/data/peers` pins.
 #[test]
 fn the_servers_are_the_pinned_ones() {
-    let pins = fs::read_to_string(root().join("tests/real/package.json")).unwrap();
+    let pins = fs::read_to_string(root().join("tests/data/peers/package.json")).unwrap();
     let pins: Value = serde_json::from_str(&pins).unwrap();
     let mentioned = Regex::new(r"(@modelcontextprotocol/server-[\w-]+)(@[\w.]+\w)?").unwrap();
     let mut count = 0;

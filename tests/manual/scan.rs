@@ -6,7 +6,7 @@ use callgate::engine::propose::proposal::Treatment;
 
 use super::page::Page;
 use super::root;
-use crate::scan::classes::tools_of;
+use crate::authoring::classes::tools_of;
 
 /// Each tool of three servers, as it stands in the table.
 #[test]
@@ -16,7 +16,7 @@ fn verdicts_are_those_of_a_scan() {
     let mut count = 0;
     for server in servers {
         let mut judged: Vec<Vec<String>> = Vec::new();
-        let session = root().join(format!("tests/sessions/{server}.jsonl"));
+        let session = root().join(format!("tests/data/sessions/{server}.jsonl"));
         for tool in tools_of(&session).iter().filter_map(ListedTool::read) {
             let verdict = classify(&tool);
             let rule = Treatment::of(verdict.class, &tool.name).words();

@@ -11,9 +11,9 @@ use regex::Regex;
 use rustix::termios::{Winsize, tcsetwinsize};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::live::gate::{callgate, temp_dir};
-use crate::live::process::{End, Process};
-use crate::live::streams::Streams;
+use crate::harness::gate::{callgate, temp_dir};
+use crate::harness::process::{End, Process};
+use crate::harness::streams::Streams;
 
 use super::page::Page;
 

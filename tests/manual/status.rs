@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::live::gate::{Wrap, call, callgate};
+use crate::harness::gate::{Wrap, call, callgate};
 
 use super::page::{Page, quoted};
 

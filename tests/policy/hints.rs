@@ -113,7 +113,7 @@ fn problems(place: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn each_common_mistake_is_told_what_to_write() {
-    let rows: Vec<Mistake> = serde_json::from_str(include_str!("hints.json")).unwrap();
+    let rows: Vec<Mistake> = serde_json::from_str(include_str!("../data/hints.json")).unwrap();
     assert!(rows.len() >= 90, "only {} rows", rows.len());
     let wrong = rows.iter().filter_map(|Mistake { place, wrote, says }| {
         let (_, file, _) = PLACES.iter().find(|(other, ..)| other == place).expect(place);

@@ -22,7 +22,7 @@ struct Calls {
 }
 
 fn policies() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import");
     let files = fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("entry").path());
     let mut files: Vec<PathBuf> =
         files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect();
@@ -79,7 +79,7 @@ struct Expected {
 
 #[test]
 fn what_cannot_be_said_is_told_where_it_stands() {
-    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/bad.json");
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import/bad.json");
     let table = fs::read_to_string(table).expect("the table");
     let bad: Vec<BadPolicy> = serde_json::from_str(&table).expect("rows");
     assert!(bad.len() >= 60, "only {} rows", bad.len());

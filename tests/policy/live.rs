@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::case::{Call, Case, Expect, read_all};
-use crate::live::gate::Wrap;
+use crate::harness::gate::Wrap;
 
 #[test]
 fn the_binary_decides_as_the_engine_does() {

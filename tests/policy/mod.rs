@@ -1,7 +1,7 @@
-//! The policy language, tested as data: `tests/cases` through the engine and through the binary,
-//! `tests/bad_policies` through the compiler,
-//! `tests/import` from another language,
-//! `tests/own_tests` through the runner of a policy's own tests; all of them beside the schema.
+//! The policy language, tested as data: `tests/data/cases` through the engine and through the binary,
+//! `tests/data/bad_policies` through the compiler,
+//! `tests/data/import` from another language,
+//! `tests/data/own_tests` through the runner of a policy's own tests; all of them beside the schema.
 
 mod bad_policies;
 mod case;

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::Serialize;
 
 use super::explanation;
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
-use crate::engine::compile::fields::{Place, Problem, token_at};
+use crate::engine::compile::fields::{Place, token_at};
 use crate::engine::compile::policy_test::Failure;
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
 

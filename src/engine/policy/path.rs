@@ -7,7 +7,7 @@ use crate::engine::json::arguments::{Arguments, Found, has_proto, look_up_in, nt
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Member, Str, Type, Value};
-use crate::engine::work::{TooCostly, Work, steps};
+use crate::engine::work::{TooCostly, Work};
 
 /// Why the values at a path are looked at no further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,14 +158,14 @@ impl ArgPath {
         visit: &mut Visit<'_, 'a>,
     ) -> Result<(), Stop> {
         match self.steps.split_first() {
-            None => visit(Found::Value(arguments.root), work),
+            None => visit(Found::Value(arguments.whole()), work),
             Some((Step::Key(key), rest)) => {
                 match arguments.look_up(key, self.steps.len(), work)? {
                     Found::Value(value) => follow(value, rest, work, visit),
                     other => visit(other, work),
                 }
             }
-            Some(_) => follow(arguments.root, &self.steps, work, visit),
+            Some(_) => follow(arguments.whole(), &self.steps, work, visit),
         }
     }
 

@@ -1,0 +1,167 @@
+//! `callgate log` on logs that grow, are rotated, or are too large to be read at once.
+
+use crate::harness::gate::{Wrap, call, callgate, temp_dir};
+use crate::harness::process::{End, Process};
+use crate::harness::streams::Streams;
+use serde_json::{Value, json};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn log(dir: &Path, words: &[&str]) -> End {
+    Process::spawn(callgate(dir).current_dir(dir).arg("log").args(words)).end()
+}
+
+/// The ids of the calls that are shown.
+fn ids(stdout: &str) -> Vec<u64> {
+    let shown = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    shown
+        .filter(|event| event["event"] == "call")
+        .map(|event| event["id"].as_u64().unwrap())
+        .collect()
+}
+
+/// SPEC C1: what is followed goes on over files that are rotated, and ends when nobody reads any more.
+#[test]
+fn following_survives_rotation_and_ends_with_its_reader() {
+    let gate = Wrap::allow_all()
+        .option(["--server", "srv", "--audit-keep", "256KiB"])
+        .serve(&json!(["echo"]));
+    gate.serves(1);
+    let mut command = callgate(gate.dir());
+    command.args(["log", "--follow", "--tool", "t", "--format", "json"]);
+    let follower = Process::spawn(&mut command);
+    let next = || {
+        let line = follower.line().unwrap();
+        serde_json::from_slice::<Value>(&line).unwrap()["id"].as_u64().unwrap()
+    };
+    assert_eq!(next(), 1);
+    for id in 2..500 {
+        gate.serves(id);
+    }
+    for id in 2..500 {
+        assert_eq!(next(), id);
+    }
+    let files = fs::read_dir(gate.dir().join("callgate/audit")).unwrap().count();
+    assert!(files >= 4, "only {files} files");
+    // A reader that has seen enough.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#"(callgate log -f; echo "ended with $?" >&2) | head -n 1"#]);
+    let binary = Path::new(env!("CARGO_BIN_EXE_callgate")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    shell.env("PATH", path).env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
+    let end = Process::spawn_on(&mut shell, Streams::pipes(), Stdio::piped()).end();
+    assert_eq!((end.code, end.stderr.as_str()), (Some(0), "ended with 0\n"), "{end:?}");
+}
+
+/// A file with far more in it than may be kept in memory: the newest lines are found, and the junk is named.
+#[test]
+fn a_line_without_end_does_no_harm() {
+    let mut gate = Wrap::allow_all().option(["--server", "srv"]).serve(&json!(["echo"]));
+    for id in 1..5 {
+        gate.serves(id);
+    }
+    gate.end();
+    let file = gate.dir().join("callgate/audit/srv.jsonl");
+    let log = OpenOptions::new().append(true).open(&file).unwrap();
+    // A hole in the file: no disk is filled.
+    log.set_len(fs::metadata(&file).unwrap().len() + 200_000_000).unwrap();
+    (&log).write_all(b"\n").unwrap();
+    let run = |words: &str| {
+        let mut shell = Command::new("sh");
+        let binary = env!("CARGO_BIN_EXE_callgate");
+        shell.args(["-c", &format!("ulimit -v 150000; exec '{binary}' log {words}")]);
+        shell.env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
+        Process::spawn(&mut shell).with_patience(3).end()
+    };
+    let end = run("--limit 3 --format json");
+    assert_eq!((end.code, end.stdout.lines().count()), (Some(0), 3), "{end:?}");
+    let junk: Value = serde_json::from_str(end.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&junk["event"], &junk["bytes"]), (&json!("unreadable"), &json!(200_000_000)));
+    let end = run("verify");
+    assert_eq!(end.code, Some(1), "{end:?}");
+    assert!(end.stdout.contains("srv.jsonl:11: this is no line of the log"), "{end:?}");
+}
+
+/// The logs of several servers are shown as one, by their times, and can be told apart.
+#[test]
+fn several_logs_are_one_by_their_times() {
+    let dir = temp_dir();
+    let audit = dir.path().join("callgate/audit");
+    fs::create_dir_all(&audit).unwrap();
+    let line = |server: &str, id: u64, grant: &str, tool: &str, decision: &str| {
+        format!(
+            "{{\"seq\":{id},\"time\":\"2026-01-01T00:00:{id:02}.000Z\",\"event\":\"call\",\"id\":{id},\"tool\":\"{tool}\",\"decision\":\"{decision}\",\"rule\":\"r\",\"server\":\"{server}\",\"grant\":\"{grant}\"}}\n"
+        )
+    };
+    let a: String = [1, 4, 5, 8].map(|id| line("a", id, "x", "read", "allowed")).concat();
+    let b = [
+        line("b", 2, "x", "write", "denied"),
+        line("b", 3, "y", "write", "allowed"),
+        line("b", 6, "y", "read", "denied"),
+    ];
+    fs::write(audit.join("a.jsonl"), a).unwrap();
+    fs::write(audit.join("b.000000000001.jsonl"), b[..2].concat()).unwrap();
+    fs::write(audit.join("b.jsonl"), &b[2]).unwrap();
+    let show = |words: &[&str]| {
+        let end = log(dir.path(), &[words, &["--format", "json"]].concat());
+        assert_eq!(end.code, Some(0), "{end:?}");
+        ids(&end.stdout)
+    };
+    assert_eq!(show(&[]), [1, 2, 3, 4, 5, 6, 8]);
+    assert_eq!(show(&["--limit", "3"]), [5, 6, 8]);
+    assert_eq!(show(&["--limit", "all"]), [1, 2, 3, 4, 5, 6, 8]);
+    assert_eq!(show(&["--limit", "0"]), [0; 0]);
+    assert_eq!(show(&["--server", "b"]), [2, 3, 6]);
+    assert_eq!(show(&["--server", "b", "--limit", "2"]), [3, 6]);
+    assert_eq!(show(&["--grant", "y"]), [3, 6]);
+    assert_eq!(show(&["--tool", "wr*"]), [2, 3]);
+    assert_eq!(show(&["--denied", "--limit", "1"]), [6]);
+    assert_eq!(show(&["--since", "2026-01-01T00:00:05Z"]), [5, 6, 8]);
+    assert_eq!(show(&["--since", "2026-01-01", "--limit", "2"]), [6, 8]);
+    assert_eq!(show(&["--since", "1h"]), [0; 0]);
+    let named = audit.join("b.jsonl").display().to_string();
+    assert_eq!(show(&[&named]), [2, 3, 6]);
+    assert_eq!(show(&["--audit", &named]), [2, 3, 6]);
+    let rotated = audit.join("b.000000000001.jsonl").display().to_string();
+    assert_eq!(show(&[&rotated]), [2, 3, 6]);
+}
+
+/// SPEC C1: a reader that leaves early is no error.
+#[test]
+fn a_reader_may_leave_early() {
+    let gate = Wrap::allow_all().serve(&json!(["echo"]));
+    for id in 0..40 {
+        assert!(gate.ask(call(id)).contains("result"));
+    }
+    let mut shell = Command::new("sh");
+    let binary = env!("CARGO_BIN_EXE_callgate");
+    shell.args(["-c", &format!("('{binary}' log --limit all; echo $? >&2) | true")]);
+    shell.env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
+    let end = Process::spawn(&mut shell).end();
+    assert_eq!(end.stderr, "0\n", "{end:?}");
+}
+
+/// SPEC C1: denials are red on a terminal, nothing else is, and nothing anywhere else.
+#[test]
+fn denials_are_red_on_a_terminal_only() {
+    let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
+    let mut gate = Wrap::new(policy).serve(&json!(["echo"]));
+    gate.serves(1);
+    gate.ask(call(2).replace(r#""t""#, r#""u""#));
+    gate.end();
+    let show = |streams: Streams, no_color: &str| {
+        let mut command = callgate(gate.dir());
+        command.arg("log").env("TERM", "xterm").env("NO_COLOR", no_color);
+        let end = Process::spawn_on(&mut command, streams, Stdio::piped()).wait();
+        assert_eq!(end.code, Some(0), "{end:?}");
+        end.stdout
+    };
+    let coloured = show(Streams::terminal(), "");
+    assert!(coloured.contains("\x1b[31mdenied  \x1b[0m"), "{coloured:?}");
+    assert_eq!(coloured.matches('\x1b').count(), 2, "{coloured:?}");
+    for plain in [show(Streams::terminal(), "1"), show(Streams::pipes(), "")] {
+        assert!(plain.contains("denied") && !plain.contains('\x1b'), "{plain:?}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Real clients and servers, at pinned versions.
+
+mod iteratools;
+pub(crate) mod sdks;
+pub(crate) mod servers;

@@ -1,0 +1,12 @@
+//! Limits and where they are kept.
+
+#[cfg(target_os = "linux")]
+mod clocks;
+#[cfg(target_os = "linux")]
+mod exact;
+#[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
+mod load;
+mod redis;
+mod status;

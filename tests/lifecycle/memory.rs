@@ -1,0 +1,216 @@
+//! Memory stays bounded whatever either side does (SPEC W8, W6), and a side that does not read stops the other only.
+
+use crate::harness::gate::{Gate, RESULT, Wrap, call, temp_dir};
+use crate::harness::streams::Streams;
+use rustix::process::Signal;
+use serde_json::json;
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::process::Command;
+
+const MIB: u64 = 1024 * 1024;
+
+/// What a session may hold in all that has had a few calls. Of a build that is not optimised the program alone, which
+/// is mapped from its file, takes three times as much.
+const SMALL: u64 = if cfg!(debug_assertions) { 20 * MIB } else { 6 * MIB };
+
+/// What it may hold beyond that, whatever happens, and beside one frame.
+const GROWTH: u64 = 2 * MIB;
+
+const NOTIFICATION: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"level":"info"}}"#;
+const DROPPED: &str =
+    r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}"#;
+const UNANSWERABLE: &str = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"t"}}"#;
+
+/// Allows the tool `t` and nothing else.
+fn wrap() -> Wrap {
+    Wrap::new(r#"{"version":"1","default":"deny","tools":{"t":{}}}"#)
+}
+
+/// A session whose client reads nothing as long as the second value lives.
+fn unread<const N: usize>(server: [&str; N]) -> (Gate, impl Sized) {
+    let (streams, unread) = Streams::pipes().unread();
+    (wrap().on(streams).run(server), unread)
+}
+
+fn denied(id: impl Display) -> String {
+    call(id).replace(r#""t""#, r#""other""#)
+}
+
+/// Some calls, a denial, a refusal, a line that goes nowhere, one of the server's that is noise.
+fn warm_up(gate: &Gate) {
+    for id in 0..5 {
+        gate.serves(id);
+        assert!(gate.ask(denied(id)).contains("[POLICY DENIED]"));
+        assert!(gate.ask("[]").contains("-32600"));
+        gate.send(DROPPED);
+    }
+}
+
+/// The most that a session holds that has had a few calls, here and now.
+pub(crate) fn small() -> u64 {
+    let gate = wrap().serve(&json!([{ "send": "noise" }, "echo"]));
+    warm_up(&gate);
+    gate.peak_memory()
+}
+
+/// Checks that a session has never held more than a small one, and `frame` bytes of a frame.
+fn is_bounded(gate: &Gate, frame: u64, why: &str) {
+    let growth = gate.peak_memory().saturating_sub(small());
+    assert!(growth <= GROWTH + frame, "{why}: {} KiB more than a small session", growth / 1024);
+}
+
+/// SPEC W8: a session that has had a few calls is small.
+#[test]
+fn a_session_is_small() {
+    assert!(small() <= SMALL, "{} KiB", small() / 1024);
+}
+
+/// SPEC W8: a client that does not read is not read either, and what it is due does not pile up.
+#[test]
+fn answers_that_nobody_reads_do_not_pile_up() {
+    let refused = "[]".to_owned();
+    for (why, line) in [("denied", denied(1)), ("refused", refused)] {
+        let (gate, _unread) = unread(["cat"]);
+        assert!(!gate.flood(format!("{line}\n").repeat(200_000)), "{why}: all calls were taken");
+        is_bounded(&gate, 0, why);
+    }
+}
+
+/// SPEC W8: nor does it for a client that reads more slowly than it is answered. It gets everything, in order.
+#[test]
+fn answers_that_are_read_slowly_do_not_pile_up() {
+    // Long ids make long answers, which take less to make than to read.
+    let ids = (0..3000).map(|id| format!(r#""{id:03800}""#));
+    let (streams, read_on) = Streams::pipes().unread();
+    let gate = wrap().on(streams).serve(&json!(["echo"]));
+    let calls: String = ids.clone().map(|id| denied(id) + "\n").collect();
+    assert!(!gate.flood(calls), "all calls were taken");
+    read_on.send(16).unwrap();
+    for id in ids {
+        assert!(gate.recv().contains(&id), "the answer to {id} comes next");
+    }
+    gate.serves(1);
+    is_bounded(&gate, 0, "a slow client");
+    gate.ends_quietly(0);
+}
+
+/// SPEC W8: lines that nobody is to get are read on and on, though neither side reads, and leave nothing behind.
+#[test]
+fn lines_that_lead_nowhere_do_not_pile_up() {
+    for line in ["", " ", DROPPED, UNANSWERABLE] {
+        let (gate, _unread) = unread(["sleep", "100"]);
+        assert!(gate.takes(format!("{line}\n").repeat(2_000_000 / (line.len() + 1))), "{line}");
+        is_bounded(&gate, 0, line);
+    }
+}
+
+/// SPEC W8: a server that does not read stops the client; what it says, it still says, and signals still work.
+#[test]
+fn a_deaf_server_stops_the_client_only() {
+    let dir = temp_dir();
+    let words = dir.path().join("words");
+    assert!(Command::new("mkfifo").arg(&words).status().unwrap().success());
+    let mut gate = wrap().run(["cat".as_ref(), words.as_os_str()]);
+    let mut server = OpenOptions::new().write(true).open(&words).unwrap();
+    for id in 0..3 {
+        assert!(
+            !gate.flood(format!("{NOTIFICATION}\n").repeat(100_000)),
+            "a deaf server is sent everything"
+        );
+        let word = NOTIFICATION.replace("info", &format!("{id}"));
+        writeln!(server, "{word}").unwrap();
+        assert_eq!(gate.recv(), word);
+    }
+    is_bounded(&gate, 0, "a deaf server");
+    gate.signal(Signal::TERM);
+    assert_eq!(gate.wait().code, Some(128 + 15));
+}
+
+/// SPEC W8: a client that does not read stops the server; what it says, it still says.
+#[test]
+fn a_deaf_client_stops_the_server_only() {
+    let chatter = format!("yes '{NOTIFICATION}' & exec cat >/dev/null");
+    let (gate, _unread) = unread(["sh", "-c", &chatter]);
+    for _ in 0..3 {
+        assert!(
+            gate.takes(format!("{NOTIFICATION}\n").repeat(20_000)),
+            "the server reads, and is sent nothing"
+        );
+    }
+    is_bounded(&gate, 0, "a deaf client");
+}
+
+/// SPEC W8: if neither side reads, both are stopped.
+#[test]
+fn if_nobody_reads_everybody_is_stopped() {
+    let (gate, _unread) = unread(["yes", NOTIFICATION]);
+    assert!(!gate.flood(format!("{NOTIFICATION}\n").repeat(200_000)));
+    is_bounded(&gate, 0, "two deaf sides");
+}
+
+/// SPEC W6: what stderr does not take is dropped and counted.
+#[test]
+fn noise_that_nobody_reads_is_dropped_and_counted() {
+    let noise = 50_000;
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let gate = wrap().stderr(writer).serve(&json!([
+        { "recv": 1 },
+        { "send_repeat": { "text": "noise\n", "times": noise } },
+        { "answer": RESULT },
+        { "recv": 1 },
+        { "send": "more" },
+        { "answer": RESULT }
+    ]));
+    gate.serves(1);
+    is_bounded(&gate, 0, "noise");
+    rustix::io::ioctl_fionbio(&reader, true).unwrap();
+    let mut shown = Vec::new();
+    assert!(reader.read_to_end(&mut shown).is_err(), "stderr is still open");
+    gate.serves(2);
+    gate.ends_quietly(0);
+    let shown = String::from_utf8(shown).unwrap();
+    let shown = shown
+        .lines()
+        .filter(|line| *line == "callgate: server wrote (not a JSON object): noise")
+        .count();
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap();
+    let dropped = noise - shown;
+    assert_eq!(
+        rest,
+        format!(
+            "callgate: {dropped} lines dropped here\ncallgate: server wrote (not a JSON object): more\n"
+        )
+    );
+}
+
+/// SPEC W8: of a large frame one is held, and only as long as it takes.
+#[test]
+fn a_large_frame_is_held_once_and_let_go() {
+    let length = 60 * MIB;
+    let text = "0123456789abcdef";
+    let gate = wrap().serve(&json!([
+        { "send_bytes": r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"x":""# },
+        { "send_repeat": { "text": text, "times": length / 16 } },
+        { "send": r#""}}"# },
+        "echo"
+    ]));
+    assert!(gate.recv().len() as u64 > length);
+    gate.serves(1);
+    is_let_go(&gate);
+    let large = text.repeat(usize::try_from(length / 16).unwrap());
+    gate.send(NOTIFICATION.replace("info", &large));
+    gate.serves(2);
+    gate.serves(3);
+    is_let_go(&gate);
+    is_bounded(&gate, length, "large frames");
+    gate.ends_quietly(0);
+}
+
+fn is_let_go(gate: &Gate) {
+    let growth = gate.memory().saturating_sub(small());
+    assert!(growth <= GROWTH, "{} KiB are kept", growth / 1024);
+}

@@ -1,0 +1,16 @@
+//! A run from start to end: processes, streams, signals, memory.
+
+mod child;
+mod command_line;
+mod death;
+mod descriptors;
+mod drain;
+mod huge;
+mod line_memory;
+mod lockstep;
+pub(crate) mod memory;
+mod piped;
+mod pressure;
+mod stops;
+#[cfg(target_os = "linux")]
+mod terminal;

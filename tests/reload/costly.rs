@@ -1,0 +1,126 @@
+//! Calls and policies that take much work, through the binary: nothing else waits for them (SPEC 3.5, W7).
+
+use crate::harness::gate::{Gate, Wrap, call, ok, temp_dir};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Bytes of the call. What is not optimised takes twenty times as long.
+const BYTES: usize = if cfg!(debug_assertions) { 4 << 20 } else { 60 << 20 };
+
+/// What a call of that size may take, its reading included.
+const BOUND: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 2 });
+
+/// Thirty conditions, each of which goes through all elements. What is not optimised would be at it for longer than
+/// anybody waits: there a pattern is too costly before it is searched for.
+fn thirty() -> Value {
+    if cfg!(debug_assertions) {
+        let condition = json!({ "path": "args.x", "op": "regex", "value": "[01]*1[01]{40}2" });
+        return json!({
+            "version": "1",
+            "default": "allow",
+            "all_tools": { "deny_if": [{ "conditions": [condition] }] },
+        });
+    }
+    let condition = |nth| json!({ "path": format!("args.x[*].k{nth}"), "op": "eq", "value": 1 });
+    let clauses: Vec<Value> =
+        (0..30).map(|nth| json!({ "conditions": [condition(nth)] })).collect();
+    json!({ "version": "1", "default": "allow", "all_tools": { "deny_if": clauses } })
+}
+
+/// A call that would take more work than one may.
+fn costly(id: u32) -> String {
+    let x = if cfg!(debug_assertions) {
+        format!("\"{}\"", "0".repeat(BYTES))
+    } else {
+        format!("[{}]", vec![r#"{"a":1}"#; BYTES / 8].join(","))
+    };
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t","arguments":{{"x":{x}}}}}}}"#
+    )
+}
+
+fn is_too_costly(answer: &str) -> bool {
+    answer.contains(r#""rule":"(too costly)""#) && answer.contains("too much work")
+}
+
+/// SPEC 3.5: it is denied in bounded time, and the next call goes out.
+#[test]
+fn a_costly_call_is_denied_and_the_next_one_goes_out() {
+    let gate = Wrap::new(thirty()).serve(&json!(["echo"]));
+    let before = gate.cpu_time();
+    let answer = gate.ask(costly(1));
+    assert!(is_too_costly(&answer), "{answer:.300}");
+    let time = gate.cpu_time().checked_sub(before).unwrap();
+    assert!(time < BOUND, "{time:?}");
+    gate.serves(2);
+    assert_eq!(gate.received(), [call(2)]);
+}
+
+/// SPEC 3.5, W9: a signal is heeded between costly calls, however many come.
+#[test]
+fn a_signal_is_heeded_beside_costly_calls() {
+    let mut gate = Wrap::new(thirty()).serve(&json!(["echo"]));
+    gate.serves(1);
+    for id in 2..6 {
+        gate.send(costly(id));
+    }
+    let answer = gate.recv();
+    assert!(is_too_costly(&answer), "{answer:.300}");
+    gate.signal(Signal::TERM);
+    let sent = Instant::now();
+    let end = gate.wait();
+    assert!(sent.elapsed() < BOUND + Duration::from_secs(2), "{:?} {end:?}", sent.elapsed());
+}
+
+/// A policy whose tests take long, but not too long to be taken.
+fn slow() -> Value {
+    json!({
+        "version": "1",
+        "default": "allow",
+        "hide": ["slow"],
+        "all_tools": { "deny_if": [{ "conditions": [{ "path": "args.x[*].k", "op": "eq", "value": 1 }] }] },
+        "tests": [{
+            "name": "n",
+            "tool": "t",
+            "arguments": { "x": vec![json!({ "a": 1 }); 2000] },
+            "times": 10_000,
+            "expect": "allow",
+        }],
+    })
+}
+
+fn denies(gate: &Gate, id: u32) -> bool {
+    let answer = gate.ask(call(id));
+    assert!(answer == ok(id) || answer.contains("not permitted"), "{answer}");
+    answer != ok(id)
+}
+
+/// SPEC W7: calls go on under the policy in force while another is compiled, and a newer one ends that.
+#[test]
+fn a_policy_that_takes_long_stops_nothing() {
+    let dir = temp_dir();
+    let file = dir.path().join("policy.json");
+    fs::write(&file, r#"{"version":"1","default":"allow"}"#).unwrap();
+    let gate = Wrap::behind(dir, "policy.json").serve(&json!(["echo"]));
+    gate.serves(1);
+    fs::write(&file, slow().to_string()).unwrap();
+    let mut ids = 2..;
+    // What is optimised may be through with it before a second is over.
+    if cfg!(debug_assertions) {
+        let told = loop {
+            assert!(!denies(&gate, ids.next().unwrap()));
+            if let Some(told) = gate.error_line_within(Duration::from_millis(20)) {
+                break told;
+            }
+        };
+        assert!(told.contains("takes over 1 s to compile; calls go on"), "{told}");
+        assert!(!denies(&gate, ids.next().unwrap()), "the old policy is in force");
+    }
+    fs::write(&file, r#"{"version":"1","default":"deny"}"#).unwrap();
+    let written = Instant::now();
+    while !denies(&gate, ids.next().unwrap()) {
+        assert!(written.elapsed() < Duration::from_secs(20), "the newer policy waits");
+    }
+}

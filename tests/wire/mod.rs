@@ -1,0 +1,13 @@
+//! Frames and answers: what passes, what is refused, what is answered.
+
+mod answers;
+mod cancellations;
+mod client_frames;
+mod denials;
+pub(crate) mod ids;
+mod list_changed;
+mod methods;
+mod passes;
+mod retries;
+mod server_frames;
+pub(crate) mod sessions;
