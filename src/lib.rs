@@ -1,30 +1,66 @@
-//! callgate stands between an MCP client and an MCP server on stdio, and decides every tool call by a policy
-//! before the server sees it. This page is the map of the house; the contract is `src/manual/contract.md`, a
-//! page of the [`manual`] that `callgate help` shows.
+//! callgate stands between an MCP client and an MCP server on stdio, and decides every tool call by a policy before the
+//! server sees it. This page is the map of the house; the contract is the manual's page `contract`.
 //!
 //! # The picture
 //!
-//! A pure [`engine`] (bytes and the time in, values out) inside a thin [`shell`] (one loop, one child, one watcher)
-//! inside [`command`]s (one file a verb).
+//! A pure [`engine`] (bytes and the time in, values out) inside a [`shell`] (one loop, one child, one watcher, two
+//! stores) inside [`command`]s (one file or folder a verb).
+//!
+//! "a ► b" means that a may import b. `tests/tidy` reads these pictures and holds the code to them: an arrow that is
+//! missing or that nothing uses, a circle, or a room that is not drawn fails.
 //!
 //! ```text
-//! main ─► cli ─► command ─► shell ─► engine
-//!                   └──────────────────► engine
+//! src/
+//!   main       ► cli, command, shell
+//!   command    ► cli, manual, shell, engine
+//!   cli        ► manual, shell, engine       what is typed, as types
+//!   manual     ►                             the manual's pages, as text
+//!   shell      ► engine                      descriptors, processes, clocks, stores
+//!   engine     ►                             bytes and the time in, values out
+//! ```
 //!
-//! inside the engine ("a ► b": a may import b; a test keeps it so)
+//! ```text
+//! src/engine/
+//!   session    ► decide, wire, policy, limits, json, text, work      one run, as a value
+//!   compile    ► decide, wire, policy, limits, json, text, work      a policy file becomes a policy
+//!   intercept  ► compile, json                                       Intercept's YAML becomes a policy file
+//!   propose    ► decide, wire, policy, limits, json, text, work      what a policy might say of a server's tools
+//!   decide     ► wire, policy, limits, json, text, work              the judge of one call
+//!   wire       ► json, text                                          frames, ids, MCP's words, what callgate writes
+//!   policy     ► limits, json, text, work                            rules, conditions, paths
+//!   json       ► text, work                                          strict reader, exact decimals, arguments
+//!   text       ► work                                                names, and what is safe to show
+//!   limits     ►                                                     amounts, windows, counters
+//!   work       ►                                                     how much work a decision may take
+//! ```
 //!
-//!   session ► decide ► policy ► condition ► path ► json ► keys ► value ► decimal
-//!      │         ├──► limits   (imports nobody: counters are opaque to it)
-//!      │         └──► mcp ► frame ► json
-//!      ├──► in_flight, retry      ids, and which retries are free
-//!      └──► answer, listing       what callgate writes itself, what it cuts
-//!   compile ► source, policy      nobody in the engine imports compile
-//!   recording ► line              what replay reads and `--record` writes
-//!   inquiry ► mcp, answer, tool_list      how a server is asked for its tools; shell::probe holds the pipes
+//! ```text
+//! src/shell/
+//!   relay      ► audit, counters, exit, os, registry, signals, stderr, upstream, wakeup, watch      the loop
+//!   upstream   ► exit, os, wakeup                                    the server: one child
+//!   signals    ► wakeup                                              signals that end or suspend a session
+//!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
+//!   watch      ► file                                                the policy file, while a session runs
+//!   registry   ► audit, os                                           which sessions run
+//!   audit      ► os                                                  the audit log and its chain
+//!   counters   ► file, os, stderr                                    counters in memory, SQLite or Redis
+//!   stderr     ► os                                                  lines for people
+//!   file, exit, os ►                                                 files read whole; how a server ended; the platform
+//! ```
 //!
-//!   example ► explain ► decide    tests in a policy; why a call is decided as it is
-//!   lint, matrix ► policy         what is likely not meant; a policy beside the tools of a server
-//!   extend, observed ► proposal ► classify ► words       what a policy might say of tools that it does not know
+//! ```text
+//! src/command/
+//!   wrap       ► input                                               run a server behind a policy
+//!   scan       ► explain, input, show                                propose a policy
+//!   check      ► input, show                                         validate policies, run their tests
+//!   explain    ► input, show                                         why a call is decided as it is
+//!   replay     ► input, show                                         decide a recorded session again
+//!   import     ► input, show                                         convert an Intercept policy
+//!   status     ► input, log, show                                    sessions, counters, recent denials
+//!   log        ► input, show                                         read and verify the audit log
+//!   help, schema, completions ► show
+//!   input      ► show                                                policy files, recordings, a server's command and name
+//!   show       ►                                                     stdout, tables, diagnostics, JSON
 //! ```
 //!
 //! # The way of a frame
@@ -35,53 +71,50 @@
 //!                                └ Reserve ┘ the ledger settles the call's limits, all or none
 //! ```
 //!
-//! 1. [`engine::line::LineBuffer`] takes bytes and hands out whole lines. A line over the cap goes by unread.
-//! 2. [`engine::frame`] proves in one pass that a line is strict JSON, without doubtful keys, and finds its
+//! 1. [`engine::wire::line::LineBuffer`] takes bytes and hands out whole lines. A line over the cap goes by unread.
+//! 2. [`engine::wire::frame`] proves in one pass that a line is strict JSON without doubtful keys, and finds its
 //!    envelope. What the client sends and two parsers could read differently is refused here.
-//! 3. [`engine::session::Session::handle`] says what is to be done: forward the line, answer it, put another in
-//!    its place, or have the ledger settle the limits first and come back ([`engine::session::Session::resume`]).
-//! 4. [`engine::decide::decide`] is the judge of one call. It goes through the steps of SPEC 3.5 in their order, and
-//!    every verdict names its rule.
-//! 5. [`shell::relay`] carries the [`engine::session::Step`] out: the record first, then the effect. A line that is
+//! 3. [`engine::session::Session::handle`] says what to do: forward the line, answer it, replace it, or have the ledger
+//!    settle the limits first and come back ([`engine::session::Session::resume`]).
+//! 4. [`engine::decide::decide`] judges one call. It takes the steps of contract 3.5 in their order, within a budget of
+//!    [`engine::work`]; every verdict names its rule.
+//! 5. [`shell::relay`] carries the [`engine::session::Step`] out: first the record, then the effect. A line that is
 //!    forwarded is written from the buffer it was read into.
 //!
 //! # The way of a policy
 //!
 //! ```text
-//! file → shell::watch → compile → Session::reload          (the watcher's thread → between two lines of the loop)
+//! file → shell::watch → compile → Session::reload          (the watcher's threads → between two lines of the loop)
 //! ```
 //!
-//! [`shell::watch`] finds out that the file may have changed, reads it and has it compiled, all on a thread of its
-//! own; [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
+//! [`shell::watch`] notices that the file may have changed, reads it and has it compiled, on threads of its own;
+//! [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
-//! Text of others is escaped by [`engine::visible`], wherever it is printed.
-//!
-//! A policy is taken if it compiles and its own tests pass ([`engine::example`]); [`command::policy_file`] puts that
-//! together, and [`command::diagnostics`] shows what is wrong. [`engine::explain`] watches the judge at its work: there
-//! is no second one that could disagree. [`command::import`] makes a policy file of one of Intercept's.
+//! A policy is taken if it compiles and its own tests pass ([`engine::compile::policy_test`]);
+//! [`command::input::policy_file`] puts that together, and [`command::show::diagnostics`] shows what is wrong.
+//! [`engine::decide::explain`] watches the judge at work, so there is no second judge that could disagree.
 //!
 //! # What is kept
 //!
 //! ```text
-//!   Step::Reserve ──► shell::ledger ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record ──► audit::lines ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
-//!                                                          ├──► audit::trail ──► log, status
+//!   Step::Reserve ──► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
+//!   Step::record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
+//!                                                          ├──► audit::tail ──► log, status
 //!                                                          └──► audit::verify ──► log verify
 //! ```
 //!
-//! [`shell::books`] holds both for [`shell::relay`], beside the way to people. What a reservation means is said once,
-//! in [`engine::limits::settle`]: [`shell::ledger::sqlite`] reads its counters from rows and writes them back in one
-//! transaction, and the script of [`shell::ledger::redis`] does the same at the server and is tested against it.
-//! A call's record is written before the call goes out; what may come later is noted, and leaves with the next one.
-//! While a store or a log is locked, the client's direction waits and the server's goes on.
-//! [`shell::audit::chain`] knows how processes share one log, and what a killed one leaves behind;
-//! [`shell::audit::trail`] reads the lines again, and [`shell::audit::verify`] proves that none is missing.
-//! [`shell::sessions`] tells who runs.
+//! [`shell::relay::effects`] holds both for the loop. [`engine::limits::settle`] says what a reservation means:
+//! [`shell::counters::sqlite`] reads its counters from rows and writes them back in one transaction, and the script of
+//! [`shell::counters::redis`] does the same at the server and is tested against it. A call's record is written before
+//! the call goes out; what may come later is noted, and leaves with the next one. While a store or a log is locked, the
+//! client's direction waits and the server's goes on. [`shell::audit::chain`] knows how processes share one log, and
+//! what a killed one leaves behind; [`shell::audit::tail`] reads the lines again, and [`shell::audit::verify`] proves
+//! that none is missing. [`shell::registry`] tells who runs.
 //!
 //! # The end
 //!
-//! [`shell::relay`] says who may end a session, `shell/relay/ends.rs` who is waited for then, and how long. Signals
-//! and the server's exit reach the loop as a new policy does, through one channel ([`shell::news`]).
+//! [`shell::relay`] says who may end a session; its module `shutdown`, who is waited for then, and how long. Signals and
+//! the server's exit reach the loop as a new policy does, through one channel ([`shell::wakeup`]).
 //!
 //! # The engine by itself
 //!
@@ -92,8 +125,8 @@
 //!
 //! use callgate::engine::compile::compile;
 //! use callgate::engine::limits::Now;
-//! use callgate::engine::line::Side;
 //! use callgate::engine::session::{Action, Session, Settings};
+//! use callgate::engine::wire::line::Side;
 //!
 //! let policy = compile(br#"{"version":"1","default":"deny","tools":{"search":{}}}"#).expect("a valid policy");
 //! let mut session = Session::new(Arc::new(policy), Settings::default());
@@ -113,14 +146,15 @@
 //! 4. A [`engine::policy::Policy`] that exists is sound: only [`engine::compile`] makes it.
 //! 5. A decision says which rule made it.
 //! 6. What is checked is what is charged: a decision lists its demands, the ledger settles them in one step.
-//! 7. A request is answered once ([`engine::in_flight`]).
+//! 7. A request is answered once ([`engine::wire::in_flight`]).
 //! 8. A bad reload changes nothing and says everything that is wrong.
 //! 9. stdout is the wire.
+//! 10. What a stranger wrote is escaped where it is shown ([`engine::text::escape`]).
 //!
 //! # Reading order
 //!
-//! [`engine::session`], [`engine::decide`], [`engine::policy`], [`engine::condition`], [`engine::limits`], then the
-//! readers ([`engine::frame`], [`engine::json`], [`engine::value`]), then [`shell::relay`].
+//! [`engine::session`], [`engine::decide`], [`engine::policy`], [`engine::policy::condition`], [`engine::limits`], then
+//! the readers ([`engine::wire::frame`], [`engine::json::reader`], [`engine::json::value`]), then [`shell::relay`].
 
 pub mod cli;
 pub mod command;

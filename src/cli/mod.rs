@@ -89,7 +89,7 @@ impl Cli {
     /// Reads a command line.
     ///
     /// # Errors
-    /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (SPEC C1).
+    /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (contract C1).
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         Self::try_parse_from(line).map_err(escaped)
     }
@@ -153,7 +153,7 @@ pub enum Command {
     Help(HelpArgs),
 }
 
-/// Values of `--format`, an option of every command that prints a result (SPEC C1).
+/// Values of `--format`, an option of every command that prints a result (contract C1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum Format {
     /// For people

@@ -1,5 +1,5 @@
 //! Paths that are typed. A shell expands `~/` and variables before callgate sees them; a client's configuration does
-//! not, and a directory of that very name would be made in silence (SPEC C3).
+//! not, and a directory of that very name would be made in silence (contract C3).
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ fn read(typed: OsString) -> Result<PathBuf, String> {
 /// Why a path is none: what no shell has expanded in it. `None` for a path that means what it says.
 pub(super) fn unexpanded(typed: &OsStr) -> Option<String> {
     let text = typed.to_string_lossy();
-    if text == "~" || text.starts_with("~/") || text.starts_with("~\\") {
+    // `~`, `~/x` and `~name/x` alike: a file whose name begins so is `./~name`.
+    if text.starts_with('~') {
         return Some(
             "`~` was not expanded, which only a shell does: write the whole path".to_owned(),
         );
@@ -82,7 +83,7 @@ mod tests {
 
     use super::unexpanded;
 
-    /// SPEC C3: what a shell would have expanded, and its twins that are plain names.
+    /// contract C3: what a shell would have expanded, and its twins that are plain names.
     #[test]
     fn only_a_shell_expands_paths() {
         for typed in [

@@ -26,7 +26,7 @@ pub struct StateArgs {
 /// Values of `--state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// The platform's directory for state (SPEC C5).
+    /// The platform's directory for state (contract C5).
     Default,
     /// This directory.
     Directory(PathBuf),
@@ -40,7 +40,7 @@ impl State {
     /// The place that the environment names, or the default one.
     ///
     /// # Errors
-    /// The variable holds no path and no URL (SPEC C3).
+    /// The variable holds no path and no URL (contract C3).
     pub fn of_environment() -> Result<Self, String> {
         let Some(value) = std::env::var_os("CALLGATE_STATE") else { return Ok(State::Default) };
         let read = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(parse_state);

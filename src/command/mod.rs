@@ -15,10 +15,10 @@ pub mod schema;
 pub mod status;
 pub mod wrap;
 
-/// The exit code for an answer that is no (SPEC C2).
+/// The exit code for an answer that is no (contract C2).
 pub const NO: u8 = 1;
 
-/// The exit code for what could not be done (SPEC C2).
+/// The exit code for what could not be done (contract C2).
 pub const NOT_DONE: u8 = 2;
 
 /// Why a command did not do what it was asked to.

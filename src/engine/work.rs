@@ -1,5 +1,5 @@
 //! How much work one decision may take, counted in steps and not in time, so that the same call is always decided in
-//! the same way (SPEC 3.5).
+//! the same way (contract 3.5).
 
 /// What is left of an allowance of work. A step is about a nanosecond on a slow machine.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Work {
     /// What one decision may take.
     pub const DECISION: u64 = 200_000_000;
 
-    /// What the tests of one policy may take together (SPEC P16): 2 s.
+    /// What the tests of one policy may take together (contract P16): 2 s.
     pub const TESTS: u64 = 2_000_000_000;
 
     /// An allowance of so many steps.

@@ -8,7 +8,7 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// What those are told who still wait for an answer (SPEC W4).
+    /// What those are told who still wait for an answer (contract W4).
     #[must_use]
     pub fn message(self) -> String {
         format!("server exited with status {}", self.code)

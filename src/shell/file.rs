@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, anyhow};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
-/// The largest file that is read, in bytes (SPEC W7).
+/// The largest file that is read, in bytes (contract W7).
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Some file systems count time in steps this long: within one, a second change leaves no mark.

@@ -1,4 +1,4 @@
-//! The signals that end a session (SPEC W9) or suspend it, and those that must not.
+//! The signals that end a session (contract W9) or suspend it, and those that must not.
 
 use std::io;
 

@@ -1,5 +1,5 @@
 //! Lines for people on stderr, while the session runs. Nobody waits for stderr: what it does not take at once
-//! is dropped and counted (SPEC W6).
+//! is dropped and counted (contract W6).
 
 use std::fmt;
 use std::io;
@@ -117,7 +117,7 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// An error and its causes, for people (SPEC C3): in one line, but for what stands below a [`Report`]. The operating
+/// An error and its causes, for people (contract C3): in one line, but for what stands below a [`Report`]. The operating
 /// system's own number helps nobody.
 #[must_use]
 pub fn prose(error: &anyhow::Error) -> String {
@@ -150,7 +150,7 @@ mod tests {
 
     use super::{Report, prose};
 
-    /// SPEC C1: only callgate itself begins a line.
+    /// contract C1: only callgate itself begins a line.
     #[test]
     fn no_cause_forges_a_line() {
         let io = io::Error::other("a\u{1b}b\nerror: c");

@@ -19,7 +19,7 @@ use super::wakeup::{News, NewsSender};
 /// passed on.
 const PIPE_BYTES: usize = 256 * 1024;
 
-/// How long a server has to end by itself once its stdin is closed; then comes SIGTERM (SPEC W9).
+/// How long a server has to end by itself once its stdin is closed; then comes SIGTERM (contract W9).
 pub const PATIENCE: Duration = Duration::from_millis(1200);
 /// From SIGTERM to SIGKILL.
 pub const MERCY: Duration = Duration::from_millis(400);
@@ -36,8 +36,8 @@ pub struct Upstream {
 
 impl Upstream {
     /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
-    /// ours. It gets our environment without `CALLGATE_*`, no other descriptors, and no terminal to ask at (SPEC
-    /// W10). On Linux it is killed with us (SPEC W9). Its exit becomes news.
+    /// ours. It gets our environment without `CALLGATE_*`, no other descriptors, and no terminal to ask at (contract
+    /// W10). On Linux it is killed with us (contract W9). Its exit becomes news.
     ///
     /// # Errors
     /// As the operating system says; see [`start_failure_code`].
@@ -87,7 +87,7 @@ impl Upstream {
 }
 
 /// Our stderr, for the server. A terminal is opened once more, for writing only: a process outside the terminal's
-/// session is not stopped when it reads there, and would get what a person types for somebody else (SPEC W10).
+/// session is not stopped when it reads there, and would get what a person types for somebody else (contract W10).
 fn stderr() -> Stdio {
     let stderr = io::stderr();
     let terminal = stderr.is_terminal().then(|| Descriptor::for_writing_only(stderr.as_fd()));
@@ -128,7 +128,7 @@ fn isolate(command: &mut Command) {
     unsafe { command.pre_exec(prepare) };
 }
 
-/// The shell's codes for a command that could not be started (SPEC C2).
+/// The shell's codes for a command that could not be started (contract C2).
 #[must_use]
 pub fn start_failure_code(error: &io::Error) -> u8 {
     if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }

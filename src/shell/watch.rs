@@ -1,4 +1,4 @@
-//! The policy file, while a session runs: when it may have changed, and what stands in it then (SPEC W7).
+//! The policy file, while a session runs: when it may have changed, and what stands in it then (contract W7).
 //!
 //! ```text
 //!   directory ── events ──►  ┌─────────────┐
@@ -42,7 +42,7 @@ const BURST: Duration = Duration::from_millis(100);
 const DOUBT: Duration = Duration::from_millis(200);
 /// A start is not slowed down by the watch: it is set up so much later, and what has changed since is found then.
 const HEAD_START: Duration = Duration::from_millis(50);
-/// So long a client waits for a policy that is being compiled; then the one in force goes on (SPEC W7).
+/// So long a client waits for a policy that is being compiled; then the one in force goes on (contract W7).
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;

@@ -80,7 +80,7 @@ fn step((kind, writer, count, cut): (u8, usize, usize, usize)) -> Step {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// SPEC S4: whoever is killed wherever, the log stays intact, and what was appended stays in it, once.
+    /// contract S4: whoever is killed wherever, the log stays intact, and what was appended stays in it, once.
     #[test]
     fn no_crash_looks_like_a_crime(
         keep in 2_000_u64..20_000,
@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// SPEC S4: a torn line is never glued to, wherever it was torn, and the log says so.
+/// contract S4: a torn line is never glued to, wherever it was torn, and the log says so.
 #[test]
 fn a_torn_line_is_ended_and_told_of() {
     let whole = {

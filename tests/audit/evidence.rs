@@ -1,4 +1,4 @@
-//! What nobody can push out of the audit log, break in it, or forge (SPEC S3, S4, W7).
+//! What nobody can push out of the audit log, break in it, or forge (contract S3, S4, W7).
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
@@ -44,7 +44,7 @@ fn sharing(dir: &Path, state: &str, words: &[&str]) -> Gate {
     wrap.option(words).serve(&json!(["echo"]))
 }
 
-/// SPEC S4: eight wrappers, each with a state directory of its own, one log: one chain, over several files and a kill.
+/// contract S4: eight wrappers, each with a state directory of its own, one log: one chain, over several files and a kill.
 #[test]
 fn wrappers_with_different_states_share_one_chain() {
     for keep in ["2MiB", "96KiB"] {
@@ -79,7 +79,7 @@ fn wrappers_with_different_states_share_one_chain() {
     }
 }
 
-/// SPEC S4: a server that is called as callgate calls the head of another log has a head of its own.
+/// contract S4: a server that is called as callgate calls the head of another log has a head of its own.
 #[test]
 fn the_name_of_a_server_breaks_no_chain() {
     let home = temp_dir();
@@ -104,7 +104,7 @@ fn the_name_of_a_server_breaks_no_chain() {
     assert_eq!(count(&shown(&dir, &["--state", "state"]), "recovered", |_| true), 0);
 }
 
-/// SPEC S4: what one wants to be kept is not dropped by another who wants less.
+/// contract S4: what one wants to be kept is not dropped by another who wants less.
 #[test]
 fn the_largest_keep_counts() {
     for (large, drops) in [(None, true), (Some("8MiB"), false)] {
@@ -128,7 +128,7 @@ fn the_largest_keep_counts() {
     }
 }
 
-/// SPEC S3: floods of refused lines, denied calls and noise leave the record of a call that went out, are told of by
+/// contract S3: floods of refused lines, denied calls and noise leave the record of a call that went out, are told of by
 /// their number, and take up little.
 #[test]
 fn no_flood_pushes_out_a_call_that_went_out() {
@@ -171,7 +171,7 @@ fn no_flood_pushes_out_a_call_that_went_out() {
     assert!(end.stdout.contains(" times since "), "{end:?}");
 }
 
-/// SPEC S3: what is denied may not fill more than half of a file. The rest is on record beside the log, in a chain of
+/// contract S3: what is denied may not fill more than half of a file. The rest is on record beside the log, in a chain of
 /// its own, and is bounded as well.
 #[test]
 fn what_was_denied_has_a_budget_of_its_own() {
@@ -207,7 +207,7 @@ fn what_was_denied_has_a_budget_of_its_own() {
     assert_eq!((end.code, reports.as_array().unwrap().len()), (Some(0), 2), "{end:?}");
 }
 
-/// SPEC S3: what the rules name is on record, whatever else a call brings along.
+/// contract S3: what the rules name is on record, whatever else a call brings along.
 #[test]
 fn made_up_arguments_keep_the_real_ones_out_of_no_record() {
     let policy = r#"{"version":"1","default":"deny","tools":{"pay":{
@@ -234,7 +234,7 @@ fn made_up_arguments_keep_the_real_ones_out_of_no_record() {
     gate.end();
 }
 
-/// SPEC S4: a log that has two names, or the name of something else, is refused at the start.
+/// contract S4: a log that has two names, or the name of something else, is refused at the start.
 #[test]
 fn what_cannot_be_one_log_is_refused_at_the_start() {
     type Making = fn(&Path);
@@ -267,7 +267,7 @@ fn what_cannot_be_one_log_is_refused_at_the_start() {
     }
 }
 
-/// SPEC S4: whoever sets log and head back together is found out by what the state directory keeps.
+/// contract S4: whoever sets log and head back together is found out by what the state directory keeps.
 #[test]
 fn the_state_directory_knows_of_lines_that_are_gone() {
     let home = temp_dir();
@@ -313,7 +313,7 @@ fn a_log_elsewhere_goes_on_from_where_it_was() {
     assert_eq!(count(&shown(&dir, &["log.jsonl"]), "recovered", |_| true), 0);
 }
 
-/// SPEC W7: each place where others can change policy, state or log is warned of, once.
+/// contract W7: each place where others can change policy, state or log is warned of, once.
 #[test]
 fn what_others_can_change_is_warned_of() {
     let is_root = rustix::process::geteuid().is_root();

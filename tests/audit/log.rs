@@ -22,7 +22,7 @@ fn ids(stdout: &str) -> Vec<u64> {
         .collect()
 }
 
-/// SPEC C1: what is followed goes on over files that are rotated, and ends when nobody reads any more.
+/// contract C1: what is followed goes on over files that are rotated, and ends when nobody reads any more.
 #[test]
 fn following_survives_rotation_and_ends_with_its_reader() {
     let gate = Wrap::allow_all()
@@ -128,7 +128,7 @@ fn several_logs_are_one_by_their_times() {
     assert_eq!(show(&[&rotated]), [2, 3, 6]);
 }
 
-/// SPEC C1: a reader that leaves early is no error.
+/// contract C1: a reader that leaves early is no error.
 #[test]
 fn a_reader_may_leave_early() {
     let gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -143,7 +143,7 @@ fn a_reader_may_leave_early() {
     assert_eq!(end.stderr, "0\n", "{end:?}");
 }
 
-/// SPEC C1: denials are red on a terminal, nothing else is, and nothing anywhere else.
+/// contract C1: denials are red on a terminal, nothing else is, and nothing anywhere else.
 #[test]
 fn denials_are_red_on_a_terminal_only() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;

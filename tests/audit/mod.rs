@@ -1,4 +1,4 @@
-//! The audit log as a chain of lines (SPEC S4): how it is written by several at once and after crashes, and what
+//! The audit log as a chain of lines (contract S4): how it is written by several at once and after crashes, and what
 //! `verify` finds.
 
 mod evidence;

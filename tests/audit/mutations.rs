@@ -332,7 +332,7 @@ fn bound_to(line: &str) -> String {
     format!(r#"{{"seq":{seq},"prev":"{}","forged":true}}"#, Hash::of(line.as_bytes()))
 }
 
-/// SPEC S4: each is found, and the line is named.
+/// contract S4: each is found, and the line is named.
 #[test]
 fn every_mutation_is_blamed_on_its_line() {
     for (name, mutate, blame, says) in MUTATIONS {
@@ -360,7 +360,7 @@ fn every_mutation_is_blamed_on_its_line() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// SPEC S4: no byte can be changed, and the line is named that it stands in.
+    /// contract S4: no byte can be changed, and the line is named that it stands in.
     #[test]
     fn any_changed_byte_is_blamed_on_its_line(nth in 0_usize..3, at in any::<usize>(), to in 1_u8..=255) {
         let log = log();
@@ -375,7 +375,7 @@ proptest! {
     }
 }
 
-/// SPEC S4: a head that was noted elsewhere is found, also when the log has grown since; a rewritten log lacks it.
+/// contract S4: a head that was noted elsewhere is found, also when the log has grown since; a rewritten log lacks it.
 #[test]
 fn a_noted_head_is_found_again() {
     let log = log();

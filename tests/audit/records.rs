@@ -1,4 +1,4 @@
-//! What a session leaves in the audit log, and what becomes of its calls when the log cannot be written (SPEC S3, S4).
+//! What a session leaves in the audit log, and what becomes of its calls when the log cannot be written (contract S3, S4).
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
@@ -69,7 +69,7 @@ fn is_served(gate: &Gate) {
     }
 }
 
-/// SPEC S3: a call, its answer, and the ends of the session.
+/// contract S3: a call, its answer, and the ends of the session.
 #[test]
 fn a_session_is_on_record() {
     let policy =
@@ -122,7 +122,7 @@ fn a_session_is_on_record() {
     is_intact(gate.dir());
 }
 
-/// SPEC C5: for its owner alone.
+/// contract C5: for its owner alone.
 #[test]
 fn the_log_is_for_its_owner_alone() {
     let gate = allow_all().serve(&json!(["echo"]));
@@ -134,7 +134,7 @@ fn the_log_is_for_its_owner_alone() {
     assert_eq!((mode(directory), mode(directory.parent().unwrap())), (0o700, 0o700));
 }
 
-/// SPEC S3: values only if they are wished for; at most 64 keys of 64 bytes, strings of 256 bytes.
+/// contract S3: values only if they are wished for; at most 64 keys of 64 bytes, strings of 256 bytes.
 #[test]
 fn values_are_on_record_if_they_are_wished_for() {
     let mut gate = allow_all().option(["--audit-args"]).serve(&json!(["echo"]));
@@ -154,7 +154,7 @@ fn values_are_on_record_if_they_are_wished_for() {
     is_intact(gate.dir());
 }
 
-/// SPEC S3: what nobody sees is escaped in every field.
+/// contract S3: what nobody sees is escaped in every field.
 #[test]
 fn what_nobody_sees_is_escaped_in_every_field() {
     let hidden = "\u{202e}\u{200b}\u{2066}\u{feff}\u{2028}\u{7f}\u{9b}\u{e0041}";
@@ -182,7 +182,7 @@ fn what_nobody_sees_is_escaped_in_every_field() {
     is_intact(gate.dir());
 }
 
-/// SPEC S3: without a record no call goes out; with the file, service is back.
+/// contract S3: without a record no call goes out; with the file, service is back.
 #[test]
 fn a_log_that_is_removed_denies_every_call_until_it_is_back() {
     let mut gate = allow_all().serve(&json!(["echo"]));
@@ -206,7 +206,7 @@ fn a_log_that_is_removed_denies_every_call_until_it_is_back() {
     assert!(rules.contains(&json!("(audit unavailable)")), "the log is not told: {rules:?}");
 }
 
-/// SPEC S3: what stands in the way of the log denies every call, and nothing waits for it.
+/// contract S3: what stands in the way of the log denies every call, and nothing waits for it.
 #[test]
 fn what_stands_in_the_place_of_the_log_denies_every_call() {
     for kind in ["directory", "fifo", "dangling link"] {
@@ -264,7 +264,7 @@ fn a_full_disk_denies_every_call_until_there_is_room() {
     is_intact(gate.dir());
 }
 
-/// SPEC S3: without a log there is nothing that could deny.
+/// contract S3: without a log there is nothing that could deny.
 #[test]
 fn without_a_log_nothing_is_written_and_nothing_denied() {
     let gate = allow_all().option(["--no-audit"]).serve(&json!(["echo"]));
@@ -295,7 +295,7 @@ fn a_head_that_is_removed_is_told_of() {
     assert!(end.stdout.contains("the head was missing"), "{end:?}");
 }
 
-/// SPEC C4: a log of one's own choice has one head, however its path is spelt.
+/// contract C4: a log of one's own choice has one head, however its path is spelt.
 #[test]
 fn a_log_elsewhere_has_one_head() {
     let dir = temp_dir();
@@ -348,7 +348,7 @@ fn a_log_may_be_a_link() {
     assert!(shown.stdout.contains("call"), "{shown:?}");
 }
 
-/// SPEC S4: eight at once over several files, one of them killed.
+/// contract S4: eight at once over several files, one of them killed.
 #[test]
 fn eight_sessions_and_a_kill_leave_one_chain() {
     for (keep, drops) in [("700KiB", false), ("64KiB", true)] {

@@ -42,7 +42,7 @@ fn written(log: &Log) -> BTreeMap<u64, Vec<u64>> {
     written
 }
 
-/// SPEC S4: nothing is mixed, lost or out of order, over several files.
+/// contract S4: nothing is mixed, lost or out of order, over several files.
 #[test]
 fn eight_writers_make_one_chain() {
     let log = Log::new(1_600_000);
@@ -57,7 +57,7 @@ fn eight_writers_make_one_chain() {
     }
 }
 
-/// SPEC S4: the oldest files are dropped, what is left is proven from there on, and not longer than it may be.
+/// contract S4: the oldest files are dropped, what is left is proven from there on, and not longer than it may be.
 #[test]
 fn old_files_are_dropped_and_the_rest_is_proven() {
     let log = Log::new(64 * 1024);

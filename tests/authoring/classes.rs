@@ -188,7 +188,7 @@ fn descriptions_and_arguments_speak_where_the_name_is_silent() {
     assert_eq!(titled.class, Class::Destructive, "{titled:?}");
 }
 
-/// SPEC P4: a name is read as a careless reader would.
+/// contract P4: a name is read as a careless reader would.
 #[test]
 fn a_name_in_disguise_is_judged_as_what_it_looks_like() {
     for name in [

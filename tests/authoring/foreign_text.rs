@@ -1,4 +1,4 @@
-//! SPEC C1: nothing that others wrote reaches a terminal as it is, or begins a line: every verb is run with hostile
+//! contract C1: nothing that others wrote reaches a terminal as it is, or begins a line: every verb is run with hostile
 //! text wherever text of others can come in.
 
 use crate::harness::gate::{callgate, temp_dir};

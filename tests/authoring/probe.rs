@@ -168,7 +168,7 @@ fn a_server_that_does_not_list_its_tools_is_told_of() {
     }
 }
 
-/// SPEC S5: what a server has listed is kept, where its list has no end.
+/// contract S5: what a server has listed is kept, where its list has no end.
 #[test]
 fn a_list_without_end_is_kept_as_far_as_it_came() {
     let script = |second: &str| json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, page(&["a"], Some("x")), { "recv": 1 }, page(&["b"], Some(second)), "hold"]);
@@ -246,7 +246,7 @@ fn no_server_is_left_behind() {
     is_gone(dir.path());
 }
 
-/// SPEC C2: whoever stops callgate stops the server.
+/// contract C2: whoever stops callgate stops the server.
 #[test]
 fn a_signal_ends_it_and_the_server() {
     let dir = temp_dir();

@@ -1,4 +1,4 @@
-//! `wrap --record` and `replay`: one engine, so what was decided live is decided again (SPEC S5).
+//! `wrap --record` and `replay`: one engine, so what was decided live is decided again (contract S5).
 
 use super::classes::tools_of;
 use super::policies::policy_for;

@@ -129,7 +129,7 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     assert_eq!(fs::read_to_string(path("policy.json")).unwrap(), before);
 }
 
-/// SPEC W10: nor can a server that is only asked for its tools look into callgate.
+/// contract W10: nor can a server that is only asked for its tools look into callgate.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_that_is_scanned_cannot_look_into_callgate() {

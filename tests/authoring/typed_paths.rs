@@ -1,5 +1,5 @@
-//! Paths as they are typed: what no shell has expanded is refused (SPEC C3), a recording is continued by nobody but
-//! itself, and what is no recording is none (SPEC S5, C2).
+//! Paths as they are typed: what no shell has expanded is refused (contract C3), a recording is continued by nobody but
+//! itself, and what is no recording is none (contract S5, C2).
 
 use crate::harness::gate::{callgate, temp_dir};
 use crate::harness::process::{End, Process};
@@ -22,7 +22,7 @@ fn run(dir: &Path, words: &[&str]) -> End {
     Process::spawn(callgate(dir).current_dir(dir).args(words)).end()
 }
 
-/// SPEC C3, and its twins: a path that begins with a dot is what it says.
+/// contract C3, and its twins: a path that begins with a dot is what it says.
 #[test]
 fn what_no_shell_has_expanded_is_no_path() {
     let dir = dir();
@@ -91,7 +91,7 @@ fn what_no_shell_has_expanded_is_no_path() {
     );
 }
 
-/// SPEC S5: `--record` goes on with a recording, and with nothing else.
+/// contract S5: `--record` goes on with a recording, and with nothing else.
 #[test]
 fn only_a_recording_is_continued() {
     let dir = dir();
@@ -156,7 +156,7 @@ fn only_a_recording_is_continued() {
     }
 }
 
-/// SPEC C2: where no message could be read, nothing was decided.
+/// contract C2: where no message could be read, nothing was decided.
 #[test]
 fn what_is_no_recording_is_an_error() {
     let dir = dir();
@@ -195,7 +195,7 @@ fn what_is_no_recording_is_an_error() {
     assert_eq!(run(path, &["scan", "-o", "out.json", "--sessions", "mixed"]).code, Some(0));
 }
 
-/// SPEC S5: recordings are files and pipes; a device may never end.
+/// contract S5: recordings are files and pipes; a device may never end.
 #[test]
 fn recordings_are_files_and_pipes() {
     let dir = dir();
@@ -226,7 +226,7 @@ fn recordings_are_files_and_pipes() {
     assert_eq!((code, rest.matches("1 call: 1 allowed, 0 denied").count()), ("2", 3), "{stdout}");
 }
 
-/// SPEC S5: a line is at most three times as long as a message may be.
+/// contract S5: a line is at most three times as long as a message may be.
 #[test]
 fn lines_of_recordings_have_a_bound() {
     let dir = dir();
@@ -237,7 +237,7 @@ fn lines_of_recordings_have_a_bound() {
     assert_eq!((end.code, end.stderr.as_str()), (Some(2), says));
 }
 
-/// SPEC C4: a name that comes from a path is another on each machine, and counters under the old name are told of.
+/// contract C4: a name that comes from a path is another on each machine, and counters under the old name are told of.
 #[test]
 fn names_that_come_from_paths() {
     let dir = dir();

@@ -1,4 +1,4 @@
-//! What `callgate` says and ends with when it is used by hand: the transcripts of this folder (SPEC C1–C4).
+//! What `callgate` says and ends with when it is used by hand: the transcripts of this folder (contract C1–C4).
 
 mod help;
 mod server_names;

@@ -1,4 +1,4 @@
-//! The names that servers go by, unless they are given one (SPEC C4).
+//! The names that servers go by, unless they are given one (contract C4).
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -81,7 +81,7 @@ fn a_tool_that_is_not_listed_is_denied() {
     }
 }
 
-/// SPEC P10: 200 calls at $0.005 reach $1.00 exactly, the 201st is denied.
+/// contract P10: 200 calls at $0.005 reach $1.00 exactly, the 201st is denied.
 #[test]
 fn two_hundred_images_cost_a_dollar() {
     let policy = json!({

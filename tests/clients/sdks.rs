@@ -19,7 +19,7 @@ const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
 
 /// How much later than a server alone a server behind callgate may be gone when its client has closed the session.
-/// With the little that a server needs these are the 2 s of SPEC W9, after which the SDKs send signals.
+/// With the little that a server needs these are the 2 s of contract W9, after which the SDKs send signals.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// A client of `tests/data/peers` and how it is to find out the revision.
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// SPEC W1, W2: before every server, without callgate, behind an allow-all policy, and behind a strict one.
+    /// contract W1, W2: before every server, without callgate, behind an allow-all policy, and behind a strict one.
     fn is_served(self) {
         let bench = Bench::new();
         for script in &bench.scripts {
@@ -336,7 +336,7 @@ fn real(name: &str) -> PathBuf {
 }
 
 /// `@modelcontextprotocol/inspector --cli` before server-everything: what it prints of the list and of a call that
-/// is allowed and one that is denied. It swallows the `--` before the server's command (SPEC C4).
+/// is allowed and one that is denied. It swallows the `--` before the server's command (contract C4).
 #[test]
 fn the_inspector_is_served() {
     let bench = Bench::new();

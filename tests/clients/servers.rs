@@ -119,14 +119,14 @@ fn wrapped(server: &Server, wrap: Wrap) -> [String; 4] {
     answers
 }
 
-/// SPEC W1: behind an allow-all policy a real server says what it `said` without callgate.
+/// contract W1: behind an allow-all policy a real server says what it `said` without callgate.
 fn is_transparent(server: &Server, said: &[String; 4]) {
     let mut expected = said.clone();
     expected[0] = as_relayed(&expected[0]);
     assert_eq!(wrapped(server, Wrap::allow_all()), expected);
 }
 
-/// SPEC W1, W2: behind a policy that lists one tool, that tool alone is seen and answers.
+/// contract W1, W2: behind a policy that lists one tool, that tool alone is seen and answers.
 fn is_gated(server: &Server, said: &[String; 4]) {
     let (allowed, denied) = (server.allowed.0, server.denied.0);
     let policy = json!({
@@ -174,7 +174,7 @@ fn mcp_server_time_is_wrapped() {
     is_gated(&server, &said);
 }
 
-/// SPEC W1, W2: the era is decided by each request; no handshake has to have been seen.
+/// contract W1, W2: the era is decided by each request; no handshake has to have been seen.
 #[test]
 fn a_modern_call_needs_no_handshake() {
     let server = time();

@@ -1,4 +1,4 @@
-//! The clock is set while sessions run and between them (SPEC P13), by libfaketime from Debian's package `faketime`.
+//! The clock is set while sessions run and between them (contract P13), by libfaketime from Debian's package `faketime`.
 
 use crate::harness::gate::{Gate, Wrap, call, temp_dir};
 use serde_json::json;
@@ -56,7 +56,7 @@ fn passes(gate: &Gate, id: u32) -> bool {
     !gate.ask(call(id)).contains("POLICY DENIED")
 }
 
-/// SPEC P13: back gives no quota, forth counts as time passed, once; the same with a restart at each step.
+/// contract P13: back gives no quota, forth counts as time passed, once; the same with a restart at each step.
 #[test]
 fn the_clock_is_set_back_and_forth() {
     for restarts in [false, true] {
@@ -88,7 +88,7 @@ fn the_clock_is_set_back_and_forth() {
     }
 }
 
-/// SPEC P13: quota that a step back would freeze comes back when the window has passed in real time.
+/// contract P13: quota that a step back would freeze comes back when the window has passed in real time.
 #[test]
 fn quota_comes_back_behind_a_clock_that_was_set_back() {
     for restarts in [false, true] {

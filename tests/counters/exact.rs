@@ -58,7 +58,7 @@ fn signal(pid: u32, signal: Signal) {
     kill_process(pid.unwrap(), signal).unwrap();
 }
 
-/// SPEC P13: with eight at once exactly `max` calls get through.
+/// contract P13: with eight at once exactly `max` calls get through.
 #[test]
 fn eight_sessions_let_exactly_max_calls_through() {
     let state = temp_dir();
@@ -70,7 +70,7 @@ fn eight_sessions_let_exactly_max_calls_through() {
     gates.into_iter().for_each(|gate| gate.ends_quietly(0));
 }
 
-/// SPEC S2: what was charged survives the death of the process; at most the call in flight is lost.
+/// contract S2: what was charged survives the death of the process; at most the call in flight is lost.
 #[test]
 fn a_session_that_is_killed_gives_no_quota_away() {
     const MAX: usize = 2000;
@@ -111,8 +111,8 @@ fn a_session_that_is_killed_gives_no_quota_away() {
     assert!(forwarded + KILLED >= MAX, "{forwarded} calls got through");
 }
 
-/// SPEC S2: a session that is stopped while it holds the lock keeps the others waiting for a moment at most, though
-/// they may not look into it (SPEC W10).
+/// contract S2: a session that is stopped while it holds the lock keeps the others waiting for a moment at most, though
+/// they may not look into it (contract W10).
 #[test]
 fn a_session_that_is_stopped_does_not_wedge_the_others() {
     const CALLS: usize = 20_000;
@@ -165,7 +165,7 @@ fn holds_lock(pid: u32, index: u64) -> bool {
     })
 }
 
-/// SPEC S2, W10: nothing is opened before it is needed, and everything is its owner's alone.
+/// contract S2, W10: nothing is opened before it is needed, and everything is its owner's alone.
 #[test]
 fn the_state_is_made_by_the_first_call_that_a_limit_concerns() {
     let home = temp_dir();

@@ -1,5 +1,5 @@
 //! Counters on disk that cannot be used: limited calls are denied with the reason, others go on, and the session
-//! recovers when the cause is gone (SPEC S2). It never starts from zero.
+//! recovers when the cause is gone (contract S2). It never starts from zero.
 
 use crate::harness::gate::{Gate, Wrap, call, temp_dir};
 use crate::wire::ids::died;
@@ -92,7 +92,7 @@ impl Session {
     }
 }
 
-/// SPEC S2: never go on counting in a file that nobody else can see; never begin anew beside it.
+/// contract S2: never go on counting in a file that nobody else can see; never begin anew beside it.
 #[test]
 fn a_state_that_is_moved_away_is_missed_until_it_is_back() {
     for name in ["state.db", "state.db-wal", "state.db-shm"] {
@@ -119,7 +119,7 @@ fn a_state_that_is_moved_away_is_missed_until_it_is_back() {
     session.ends();
 }
 
-/// SPEC S2: a state that was removed is made anew by a session that never saw the old one, and by no other.
+/// contract S2: a state that was removed is made anew by a session that never saw the old one, and by no other.
 #[test]
 fn a_state_that_is_removed_is_made_anew_by_a_fresh_session() {
     let mut session = Session::begun();
@@ -132,7 +132,7 @@ fn a_state_that_is_removed_is_made_anew_by_a_fresh_session() {
     session.ends();
 }
 
-/// SPEC S2: whatever is written over the state, nothing is counted in it, and nothing is forgotten.
+/// contract S2: whatever is written over the state, nothing is counted in it, and nothing is forgotten.
 #[test]
 fn a_state_that_is_overwritten_is_noticed_and_taken_again_when_it_is_mended() {
     for garbage in ["", "garbage", &"garbage ".repeat(10_000)] {
@@ -146,7 +146,7 @@ fn a_state_that_is_overwritten_is_noticed_and_taken_again_when_it_is_mended() {
     }
 }
 
-/// SPEC S2: what stands in the state's place is neither waited for nor changed.
+/// contract S2: what stands in the state's place is neither waited for nor changed.
 #[test]
 fn what_is_no_state_is_left_as_it_is() {
     let another = |sql: &str| {
@@ -179,7 +179,7 @@ fn what_is_no_state_is_left_as_it_is() {
     }
 }
 
-/// SPEC S2: neither a directory nor a pipe, which nobody writes to, stops the session.
+/// contract S2: neither a directory nor a pipe, which nobody writes to, stops the session.
 #[test]
 fn what_is_no_file_stops_nothing() {
     for name in ["state.db", "state.db-wal", "state.db-shm"] {
@@ -195,7 +195,7 @@ fn what_is_no_file_stops_nothing() {
     }
 }
 
-/// SPEC S2: a row that was damaged is no row, and no new one is begun.
+/// contract S2: a row that was damaged is no row, and no new one is begun.
 #[test]
 fn a_damaged_counter_is_not_counted_with() {
     let mut session = Session::begun();
@@ -215,7 +215,7 @@ fn a_damaged_counter_is_not_counted_with() {
     session.ends();
 }
 
-/// SPEC S2: a locked state is unavailable after 1 s. Meanwhile the server's direction goes on.
+/// contract S2: a locked state is unavailable after 1 s. Meanwhile the server's direction goes on.
 #[test]
 fn a_state_that_is_locked_is_waited_for_for_a_second() {
     let mut session = Session::begun();
@@ -232,7 +232,7 @@ fn a_state_that_is_locked_is_waited_for_for_a_second() {
     session.ends();
 }
 
-/// SPEC W4, P12: a server dies while a call waits for its reservation. That call and those behind it are answered, and
+/// contract W4, P12: a server dies while a call waits for its reservation. That call and those behind it are answered, and
 /// charged nothing.
 #[test]
 fn calls_that_wait_when_the_server_dies_are_answered() {
@@ -252,7 +252,7 @@ fn calls_that_wait_when_the_server_dies_are_answered() {
     session.ends();
 }
 
-/// SPEC S2: with no room left on the disk calls are denied; with room they go on.
+/// contract S2: with no room left on the disk calls are denied; with room they go on.
 #[test]
 fn a_full_disk_denies_and_recovers() {
     let state = temp_dir();
@@ -280,7 +280,7 @@ fn a_full_disk_denies_and_recovers() {
     session.ends();
 }
 
-/// SPEC S2: a state that may only be read denies until it may be written.
+/// contract S2: a state that may only be read denies until it may be written.
 #[test]
 fn a_state_that_is_read_only_denies_and_recovers() {
     let mut before = Session::begun();

@@ -1,4 +1,4 @@
-//! A healthy store denies nothing (SPEC S2), however many counters it has, and however many wrappers use it.
+//! A healthy store denies nothing (contract S2), however many counters it has, and however many wrappers use it.
 //!
 //! The loads are short in `cargo test`. For long ones, which found what the short ones did not:
 //!

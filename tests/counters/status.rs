@@ -1,4 +1,4 @@
-//! `callgate status` beside sessions that run (SPEC S2, S3): who is listed, what is counted, what is given back.
+//! `callgate status` beside sessions that run (contract S2, S3): who is listed, what is counted, what is given back.
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, launched, ok};
 use crate::harness::process::{End, Process};
@@ -250,7 +250,7 @@ fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
-/// SPEC S2: nothing is counted with it, nothing else is hidden by it, and there is a way out.
+/// contract S2: nothing is counted with it, nothing else is hidden by it, and there is a way out.
 #[test]
 fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));

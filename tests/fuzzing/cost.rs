@@ -1,4 +1,4 @@
-//! What a line costs (SPEC W8): memory of at most four times its length, the line itself included, and time in
+//! What a line costs (contract W8): memory of at most four times its length, the line itself included, and time in
 //! proportion to it, whatever it holds.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! Bytes of any kind as a client or a server might send them: cut into lines, and read as frames. What the
-//! engine reads is compared with what SPEC W3 and W6 say of the same line as `serde_json` reads it.
+//! engine reads is compared with what contract W3 and W6 say of the same line as `serde_json` reads it.
 
 use std::str;
 
@@ -95,7 +95,7 @@ fn check_json(line: &[u8]) {
     }
 }
 
-/// SPEC W3
+/// contract W3
 fn check_client_line(line: &[u8]) {
     let mut params = Params::default();
     let mut scratch = Scratch::default();
@@ -135,7 +135,7 @@ fn check_client_line(line: &[u8]) {
     }
 }
 
-/// The error code with which SPEC W3 refuses a line, if it does.
+/// The error code with which contract W3 refuses a line, if it does.
 fn client_refusal(line: &[u8]) -> Option<i32> {
     let Ok(text) = str::from_utf8(line) else { return Some(PARSE_ERROR) };
     if text.contains('\r') {
@@ -203,7 +203,7 @@ fn bears(line: &[u8], id: &str) -> bool {
         .any(|members| members.get("id") == Some(id) && !has_look_alike(&members, &["id"]))
 }
 
-/// SPEC W3, -32602: a call is decided by the name and arguments that others read.
+/// contract W3, -32602: a call is decided by the name and arguments that others read.
 fn check_call(frame: &Members<'_>, call: Result<ToolCall<'_>, &str>, looks_alike: bool) {
     let params = frame.get("params").and_then(peer::members);
     let name = params.as_ref().and_then(|params| params.get("name")).and_then(peer::unicode);
@@ -223,7 +223,7 @@ fn check_call(frame: &Members<'_>, call: Result<ToolCall<'_>, &str>, looks_alike
     assert_eq!(call.modern, version.is_some());
 }
 
-/// SPEC W6
+/// contract W6
 fn check_server_line(line: &[u8]) {
     let mut members = ServerMembers::default();
     let mut scratch = Scratch::default();
@@ -251,7 +251,7 @@ fn check_server_line(line: &[u8]) {
     assert_eq!(frame.result.map(callgate::engine::json::value::Value::text), result);
 }
 
-/// What SPEC W6 says of a server's line.
+/// What contract W6 says of a server's line.
 #[derive(Debug)]
 enum Expected<'a> {
     Message(Members<'a>),

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::str;
 
 use callgate::command::input::policy_file::Findings;
-use callgate::command::show::diagnostics::{Severity, SourceFile};
+use callgate::command::show::diagnostics::SourceFile;
 use callgate::command::show::explanation;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::diagnostic::Severity;
 use callgate::engine::compile::fields::{Place, Problem};
 use callgate::engine::decide::explain::explain;
 use callgate::engine::json::arguments::Arguments;
@@ -76,7 +77,7 @@ fn check_words(file: &[u8]) {
     );
 }
 
-/// SPEC P1: each problem has its place in the file.
+/// contract P1: each problem has its place in the file.
 fn check_place(problem: &Problem, file: &[u8]) {
     assert!(problem.at <= file.len(), "{problem:?} is outside");
     assert!(!problem.message.is_empty() && problem.help != Some(String::new()), "{problem:?}");
@@ -151,7 +152,7 @@ fn tools(document: Option<&Value>) -> Vec<String> {
     upper.chain(named).take(20).collect()
 }
 
-/// SPEC 3.5: a decision carries the rule that made it, a pointer into the policy or a name in parentheses.
+/// contract 3.5: a decision carries the rule that made it, a pointer into the policy or a name in parentheses.
 fn check_rule(answer: &[u8], document: Option<&Value>) {
     let Some(answer) = parse(answer) else { return };
     let Some(rule) = answer.pointer("/result/_meta/callgate~1decision/rule") else { return };

@@ -73,7 +73,7 @@ impl Relay {
         self.now.wall_ms = self.now.wall_ms.saturating_sub(ms);
     }
 
-    /// Puts another policy in force, and hears what the client is told of it at once (SPEC W5).
+    /// Puts another policy in force, and hears what the client is told of it at once (contract W5).
     pub(crate) fn reload(&mut self, policy: Policy) {
         self.policy = Arc::new(policy);
         self.session.reload(Arc::clone(&self.policy), self.now);
@@ -116,7 +116,7 @@ impl Relay {
         assert!(!waits, "who waits for a line over the cap is told");
     }
 
-    /// Ends the session: SPEC W4, who waits is answered, and nobody else.
+    /// Ends the session: contract W4, who waits is answered, and nobody else.
     pub(crate) fn abandon(&mut self) {
         let (answers, _) = self.session.abandon("callgate stopped", self.now);
         for answer in lines(&answers) {
@@ -261,7 +261,7 @@ impl Relay {
         self.to_client.push(sent.to_vec());
     }
 
-    /// SPEC W1: an enforced list has no hidden tools, and nothing that is no tool.
+    /// contract W1: an enforced list has no hidden tools, and nothing that is no tool.
     fn check_list(&self, frame: &Members<'_>) {
         let result = frame.get("result").and_then(peer::members);
         let tools = result.as_ref().and_then(|result| result.get("tools"));
@@ -294,7 +294,7 @@ impl Relay {
         self.settled_by(id?)
     }
 
-    /// The key of the request that an answer with this id settles: SPEC W4, the string of a number in flight counts.
+    /// The key of the request that an answer with this id settles: contract W4, the string of a number in flight counts.
     fn settled_by(&self, id: &str) -> Option<Vec<u8>> {
         let exact = key(id);
         if self.open.contains_key(&exact) {
@@ -349,7 +349,7 @@ impl Relay {
     }
 }
 
-/// SPEC W1, P15: a line is rewritten to cut tools from a list, to announce changes of the list, or because a result
+/// contract W1, P15: a line is rewritten to cut tools from a list, to announce changes of the list, or because a result
 /// asks for a method that is denied; whatever else is in it stays.
 fn check_rewrite(line: &[u8], sent: &[u8]) {
     let read = |line| serde_json::from_slice::<Value>(line).ok();

@@ -15,37 +15,37 @@ use super::{cost, frame, import, policy, seeds, session, work};
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// SPEC W1, W3, W6
+/// contract W1, W3, W6
 #[test]
 fn any_bytes_are_read_as_frames_or_refused() {
     run("frame", frame::check, &seeds::frames());
 }
 
-/// SPEC W8
+/// contract W8
 #[test]
 fn any_long_line_costs_four_times_its_length_at_most() {
     run("cost", cost::check, &seeds::costs());
 }
 
-/// SPEC P1, 3.5
+/// contract P1, 3.5
 #[test]
 fn any_bytes_are_a_policy_or_explained() {
     run("policy", policy::check, &seeds::policies());
 }
 
-/// SPEC P1
+/// contract P1
 #[test]
 fn any_bytes_are_imported_or_explained() {
     run("import", import::check, &seeds::imports());
 }
 
-/// SPEC W4
+/// contract W4
 #[test]
 fn any_lines_in_any_order_are_a_session() {
     run("session", session::check, &seeds::sessions());
 }
 
-/// SPEC 3.5
+/// contract 3.5
 #[test]
 fn any_decision_is_bounded() {
     run("work", work::check, &seeds::work());

@@ -1,5 +1,5 @@
 //! A policy and a call: the steps that a decision counts stay under the budget, and bound the time that it really
-//! takes (SPEC 3.5).
+//! takes (contract 3.5).
 
 use std::str;
 use std::time::Duration;

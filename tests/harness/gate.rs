@@ -26,14 +26,14 @@ pub(crate) fn call(id: impl Display) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#)
 }
 
-/// The answer to a request that was in flight when callgate was stopped (SPEC W9).
+/// The answer to a request that was in flight when callgate was stopped (contract W9).
 pub(crate) fn stopped(id: impl Display) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32000,"message":"callgate stopped"}}}}"#
     )
 }
 
-/// How long a stop may take: the 2 s of SPEC W9, and what a busy machine adds.
+/// How long a stop may take: the 2 s of contract W9, and what a busy machine adds.
 const STOP: Duration = Duration::from_secs(3);
 
 /// A directory for one test. What is made in it is writable by its owner only, whatever the developer's umask:

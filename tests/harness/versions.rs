@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a change may take where the machine may be busy. SPEC W7 says 1 s, usually 150 ms.
+/// How long a change may take where the machine may be busy. contract W7 says 1 s, usually 150 ms.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
 /// How long a session waits between two looks at its policy.

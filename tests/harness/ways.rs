@@ -192,7 +192,7 @@ pub(crate) const FAULTS: [Fault; 16] = [
     }),
 ];
 
-/// The largest policy file (SPEC W7).
+/// The largest policy file (contract W7).
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// A text with so many spaces behind it that it has this length.

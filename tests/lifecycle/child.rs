@@ -1,4 +1,4 @@
-//! What the server is given, and what it is not (SPEC W10).
+//! What the server is given, and what it is not (contract W10).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::{End, Process};
@@ -44,7 +44,7 @@ fn the_working_directory_is_passed_on() {
     }
 }
 
-/// SPEC W10: `/`, a short environment and no HOME are enough.
+/// contract W10: `/`, a short environment and no HOME are enough.
 #[test]
 fn a_client_with_a_window_gives_little() {
     let launcher = ["sh", "-c", r#"cd / && exec env -i "$0" "$@""#];
@@ -75,7 +75,7 @@ fn the_signal_mask_is_empty() {
     assert_eq!(wrapped(launcher, server), ["SigBlk:\t0000000000000000"]);
 }
 
-/// SPEC W10: a session of its own, and in it a process group: what a terminal sends to callgate's is not for the server.
+/// contract W10: a session of its own, and in it a process group: what a terminal sends to callgate's is not for the server.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_leads_a_session() {
@@ -95,7 +95,7 @@ const PRY: &str = r"
     head -c 1 /proc/$PID/maps && echo maps
     true </proc/$PID/mem && echo memory";
 
-/// SPEC W10: callgate is closed to other processes of the user: the server finds neither the environment nor the way to
+/// contract W10: callgate is closed to other processes of the user: the server finds neither the environment nor the way to
 /// the client. Itself it is as open as any program: who may look at it without callgate, may so behind it.
 #[cfg(target_os = "linux")]
 #[test]

@@ -1,4 +1,4 @@
-//! Exit codes, error texts and options of `callgate wrap` (SPEC C1–C4).
+//! Exit codes, error texts and options of `callgate wrap` (contract C1–C4).
 
 use crate::harness::gate::{Wrap, call, callgate, ok, scripted_server, temp_dir};
 use crate::harness::process::{End, Process};
@@ -27,7 +27,7 @@ fn run<S: AsRef<OsStr>>(dir: &Path, words: impl IntoIterator<Item = S>) -> End {
     Process::spawn(callgate(dir).current_dir(dir).args(words)).end()
 }
 
-/// Checks that callgate could not do it: code 2, one error on stderr, nothing on stdout (SPEC C1–C3).
+/// Checks that callgate could not do it: code 2, one error on stderr, nothing on stdout (contract C1–C3).
 fn is_an_error(end: &End, says: &str) {
     assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{end:?}");
     assert!(end.stderr.starts_with("error: "), "{end:?}");
@@ -37,7 +37,7 @@ fn is_an_error(end: &End, says: &str) {
     assert!(!first.ends_with('.'), "no final stop: {first}");
 }
 
-/// SPEC C2: usage errors.
+/// contract C2: usage errors.
 #[test]
 fn what_makes_no_sense_is_a_usage_error() {
     let dir = dir();
@@ -82,7 +82,7 @@ fn what_is_not_built_yet_is_a_usage_error() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");
 }
 
-/// SPEC C1: help and version are results.
+/// contract C1: help and version are results.
 #[test]
 fn help_and_version_go_to_stdout() {
     let dir = dir();
@@ -104,7 +104,7 @@ fn fails_before_the_server(dir: &Path, says: &str) {
     assert!(!dir.join("spawned").exists(), "the server was spawned");
 }
 
-/// SPEC C2, C3, W7: a policy that is missing or invalid is fatal before the server is spawned.
+/// contract C2, C3, W7: a policy that is missing or invalid is fatal before the server is spawned.
 #[test]
 fn a_policy_that_cannot_be_used_is_fatal() {
     let dir = dir();
@@ -133,7 +133,7 @@ fn a_policy_that_cannot_be_used_is_fatal() {
     fails_before_the_server(dir.path(), "failed to read policy `policy.json`");
 }
 
-/// SPEC C2: a server that could not be started is 127 or 126, as in a shell.
+/// contract C2: a server that could not be started is 127 or 126, as in a shell.
 #[test]
 fn a_server_that_cannot_be_started_is_127_or_126() {
     let dir = dir();
@@ -164,7 +164,7 @@ fn set_executable(file: &Path) {
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// SPEC C2: 128+N when signal N ended callgate, and the server ends with it.
+/// contract C2: 128+N when signal N ended callgate, and the server ends with it.
 #[test]
 fn a_signal_to_callgate_is_its_exit_code() {
     for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
@@ -175,7 +175,7 @@ fn a_signal_to_callgate_is_its_exit_code() {
     }
 }
 
-/// SPEC W9: half a line that a stop leaves behind is nothing to complain of.
+/// contract W9: half a line that a stop leaves behind is nothing to complain of.
 #[test]
 fn a_stop_within_a_line_is_quiet() {
     let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -197,13 +197,13 @@ fn a_flood_does_not_keep_a_signal_waiting() {
     assert_eq!(gate.wait(), End::quiet(128 + 15));
 }
 
-/// SPEC C2: a server that has to be signalled after the client's end of input counts as 0.
+/// contract C2: a server that has to be signalled after the client's end of input counts as 0.
 #[test]
 fn a_server_that_outstays_its_input_counts_as_0() {
     Wrap::allow_all().run(["sleep", "100"]).ends_quietly(0);
 }
 
-/// SPEC C4: the server's command stands after `--`, or without it; its own options are its own.
+/// contract C4: the server's command stands after `--`, or without it; its own options are its own.
 #[test]
 fn the_command_may_stand_without_dashes() {
     let dir = dir();
@@ -214,7 +214,7 @@ fn the_command_may_stand_without_dashes() {
     }
 }
 
-/// SPEC W1: the server gets its arguments, environment and directory as they are.
+/// contract W1: the server gets its arguments, environment and directory as they are.
 #[test]
 fn the_server_gets_its_arguments_as_they_are() {
     let dir = dir();
@@ -236,7 +236,7 @@ fn the_server_gets_its_arguments_as_they_are() {
     assert_eq!(got, [b"| a  b |\"'\\$HOME|\xc3\xa9|".as_slice(), b"\xff\xfe|"].concat());
 }
 
-/// SPEC C4: `CALLGATE_POLICY` and `CALLGATE_GRANT` stand in for their options, and no `CALLGATE_*`
+/// contract C4: `CALLGATE_POLICY` and `CALLGATE_GRANT` stand in for their options, and no `CALLGATE_*`
 /// reaches the server (W10).
 #[test]
 fn the_environment_stands_in_for_options() {
@@ -258,7 +258,7 @@ fn the_environment_stands_in_for_options() {
     assert_eq!(Process::spawn(&mut command).end(), End::quiet(0));
 }
 
-/// SPEC C4: the other options are taken, with or without `=`.
+/// contract C4: the other options are taken, with or without `=`.
 #[test]
 fn every_option_is_taken() {
     for options in [
@@ -277,7 +277,7 @@ fn every_option_is_taken() {
     }
 }
 
-/// SPEC C1: `-v` tells each decision on stderr, and stdout stays the wire.
+/// contract C1: `-v` tells each decision on stderr, and stdout stays the wire.
 #[test]
 fn verbose_tells_decisions_on_stderr() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
@@ -293,7 +293,7 @@ fn verbose_tells_decisions_on_stderr() {
     assert!(!end.stderr.contains("\ntool"), "a name breaks a line: {}", end.stderr);
 }
 
-/// SPEC C4: `-q` keeps noise and deaths to itself.
+/// contract C4: `-q` keeps noise and deaths to itself.
 #[test]
 fn quiet_says_nothing() {
     let script = json!([{ "send": "noise" }, { "recv": 1 }, { "answer": "{}" }, { "recv": 1 }, { "exit": 3 }]);
@@ -304,7 +304,7 @@ fn quiet_says_nothing() {
     assert_eq!(gate.wait(), End { stdout, ..End::quiet(3) });
 }
 
-/// SPEC section 1: the server's stderr is inherited.
+/// contract 1: the server's stderr is inherited.
 #[test]
 fn the_servers_stderr_is_inherited() {
     let mut gate = Wrap::allow_all().serve(&json!([{ "stderr": "ready, steady" }, "echo"]));
@@ -312,7 +312,7 @@ fn the_servers_stderr_is_inherited() {
     assert_eq!(gate.end(), End { stderr: "ready, steady\n".to_owned(), ..End::quiet(0) });
 }
 
-/// SPEC C1: what is piped in gets its answers, and callgate ends with 0 when the server does.
+/// contract C1: what is piped in gets its answers, and callgate ends with 0 when the server does.
 #[test]
 fn a_piped_session_gets_its_answers() {
     let dir = dir();
@@ -325,7 +325,7 @@ fn a_piped_session_gets_its_answers() {
     assert_eq!(process.end(), End { stdout, ..End::quiet(0) });
 }
 
-/// SPEC W10: the server gets descriptors 0 to 2 and no other that callgate was given.
+/// contract W10: the server gets descriptors 0 to 2 and no other that callgate was given.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_inherits_its_standard_streams_only() {

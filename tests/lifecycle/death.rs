@@ -1,4 +1,4 @@
-//! A server that dies (SPEC W4, C2).
+//! A server that dies (contract W4, C2).
 
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use crate::harness::process::End;
@@ -21,7 +21,7 @@ fn both_died(status: i32) -> End {
     died_with(status, &[died(1, status), died(2, status)])
 }
 
-/// SPEC W4, C2: every request in flight is answered once, then callgate exits with the status.
+/// contract W4, C2: every request in flight is answered once, then callgate exits with the status.
 #[test]
 fn an_exit_is_passed_on() {
     for status in [0, 1, 3, 255] {
@@ -29,7 +29,7 @@ fn an_exit_is_passed_on() {
     }
 }
 
-/// SPEC C2: 128+N when a signal N ended the server.
+/// contract C2: 128+N when a signal N ended the server.
 #[test]
 fn a_signal_is_passed_on() {
     for signal in [9, 15] {
@@ -37,14 +37,14 @@ fn a_signal_is_passed_on() {
     }
 }
 
-/// SPEC W4: the end of stdout is the server's death, though it lives on.
+/// contract W4: the end of stdout is the server's death, though it lives on.
 #[test]
 fn the_end_of_stdout_is_the_end() {
     let steps = [json!("close_stdout"), json!("hold"), json!({ "exit": 5 })];
     assert_eq!(two_calls(&steps).wait(), both_died(5));
 }
 
-/// SPEC W4: so is the exit, though a child of the server holds its stdout.
+/// contract W4: so is the exit, though a child of the server holds its stdout.
 #[test]
 fn the_exit_is_the_end_though_stdout_is_held() {
     // The child lives until callgate closes the pipe that it reads.
@@ -54,14 +54,14 @@ fn the_exit_is_the_end_though_stdout_is_held() {
     assert_eq!(gate.wait(), died_with(4, &[died(1, 4)]));
 }
 
-/// SPEC W4: what the server said before it died comes first, and is not said again.
+/// contract W4: what the server said before it died comes first, and is not said again.
 #[test]
 fn last_words_are_relayed() {
     let steps = [json!({ "send": ok(2) }), json!({ "exit": 3 })];
     assert_eq!(two_calls(&steps).wait(), died_with(3, &[ok(2), died(1, 3)]));
 }
 
-/// SPEC W4, W6: an answer that was cut short by the server's death is one unreadable answer.
+/// contract W4, W6: an answer that was cut short by the server's death is one unreadable answer.
 #[test]
 fn a_word_cut_short_is_an_unreadable_answer() {
     let half = r#"{"jsonrpc":"2.0","id":2,"result":{"content":["#;
@@ -71,7 +71,7 @@ fn a_word_cut_short_is_an_unreadable_answer() {
     assert!(end.stderr.contains(half), "{}", end.stderr);
 }
 
-/// SPEC W4, C2: a server that ends with nothing in flight ends the session quietly.
+/// contract W4, C2: a server that ends with nothing in flight ends the session quietly.
 #[test]
 fn a_death_with_nothing_in_flight_is_quiet() {
     for status in [0, 7] {
@@ -80,7 +80,7 @@ fn a_death_with_nothing_in_flight_is_quiet() {
     }
 }
 
-/// SPEC W4: nobody waits for the answer of an open `subscriptions/listen`.
+/// contract W4: nobody waits for the answer of an open `subscriptions/listen`.
 #[test]
 fn an_open_stream_gets_no_error_answer() {
     let listen = r#"{"jsonrpc":"2.0","id":9,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -90,7 +90,7 @@ fn an_open_stream_gets_no_error_answer() {
     assert_eq!(gate.wait(), died_with(3, &[died(1, 3)]));
 }
 
-/// SPEC P12: what was charged for calls of which the server got no byte, its stdin being closed, is given back.
+/// contract P12: what was charged for calls of which the server got no byte, its stdin being closed, is given back.
 #[test]
 fn calls_that_never_went_out_cost_nothing() {
     let policy = json!({ "version": "1", "default": "allow", "tools": {
@@ -113,7 +113,7 @@ fn calls_that_never_went_out_cost_nothing() {
     assert_eq!(gate.wait(), End { stdout: stopped.concat(), ..End::quiet(128 + 15) });
 }
 
-/// SPEC W9: a server that is deaf to everything goes with a callgate that is killed.
+/// contract W9: a server that is deaf to everything goes with a callgate that is killed.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_callgate_takes_the_server_with_it() {
@@ -133,7 +133,7 @@ fn asked<const N: usize>(servers: &[String; N]) -> [Gate; N] {
     })
 }
 
-/// SPEC W4: a server that has closed its stdout is given up, though it hears nothing else.
+/// contract W4: a server that has closed its stdout is given up, though it hears nothing else.
 #[test]
 fn a_deaf_server_without_stdout_is_given_up() {
     let servers = ["", "trap '' TERM;"].map(|deaf| format!("{deaf} read line; exec sleep 30 >&-"));
@@ -143,7 +143,7 @@ fn a_deaf_server_without_stdout_is_given_up() {
     }
 }
 
-/// SPEC W9: what a launcher leaves behind when it dies is not left behind by callgate, whatever it holds or hears.
+/// contract W9: what a launcher leaves behind when it dies is not left behind by callgate, whatever it holds or hears.
 #[test]
 fn nobody_is_left_of_a_server_that_died() {
     let behind = [

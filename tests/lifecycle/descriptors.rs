@@ -77,7 +77,7 @@ fn a_descriptor_that_others_made_nonblocking_stays_so() {
     }
 }
 
-/// SPEC W6: stderr is shared with the server and whoever reads it, here as in `2>&1` with stdout, too.
+/// contract W6: stderr is shared with the server and whoever reads it, here as in `2>&1` with stdout, too.
 #[test]
 fn stderr_is_served_and_left_alone() {
     for (name, streams) in kinds() {

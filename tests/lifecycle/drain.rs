@@ -1,4 +1,4 @@
-//! `--drain`: how long a client that has closed its end is served on (SPEC W9).
+//! `--drain`: how long a client that has closed its end is served on (contract W9).
 
 use super::piped::file;
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
@@ -21,7 +21,7 @@ fn hand_over(drain: &str, calls: usize, script: &Value) -> Gate {
     gate
 }
 
-/// SPEC W9, C2: what is not answered in time is answered by callgate, and the code says so.
+/// contract W9, C2: what is not answered in time is answered by callgate, and the code says so.
 #[test]
 fn a_drain_ends_in_time() {
     for drain in ["0.3", "0.01", "1"] {
@@ -31,7 +31,7 @@ fn a_drain_ends_in_time() {
     }
 }
 
-/// SPEC W9: each answer begins it anew.
+/// contract W9: each answer begins it anew.
 #[test]
 fn a_drain_lasts_as_long_as_answers_come() {
     // Longer in all than the drain and the stop behind it; each far shorter.
@@ -40,7 +40,7 @@ fn a_drain_lasts_as_long_as_answers_come() {
     assert_eq!(gate.wait(), End { stdout, ..End::quiet(0) });
 }
 
-/// SPEC W9: so long after the last answer, not up to twice as long.
+/// contract W9: so long after the last answer, not up to twice as long.
 #[test]
 fn a_drain_is_counted_from_the_last_answer() {
     let mut gate = hand_over("1.5", 2, &json!([{ "recv": 2 }, { "send": ok(0) }, "hold"]));
@@ -48,7 +48,7 @@ fn a_drain_is_counted_from_the_last_answer() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(2) });
 }
 
-/// SPEC W9, C2: an answer that comes while the server is being stopped is an answer, and the code says so.
+/// contract W9, C2: an answer that comes while the server is being stopped is an answer, and the code says so.
 #[test]
 fn an_answer_at_the_end_of_input_is_relayed() {
     let mut gate = hand_over("0.3", 1, &json!([{ "recv": 1 }, "hold", { "send": ok(0) }]));
@@ -101,7 +101,7 @@ fn drained(drain: &str, call: &str, script: &Value) -> End {
     End { code, stdout, stderr }
 }
 
-/// SPEC W9: a call that reports its progress is not cut, under a limit or without.
+/// contract W9: a call that reports its progress is not cut, under a limit or without.
 #[test]
 fn progress_of_a_call_extends_the_drain() {
     for token in [json!(7), json!("seven")] {
@@ -119,7 +119,7 @@ fn progress_of_a_call_extends_the_drain() {
     assert_eq!(end.code, Some(0), "{end:?}");
 }
 
-/// SPEC W9: what is reported of no request in flight is no progress.
+/// contract W9: what is reported of no request in flight is no progress.
 #[test]
 fn progress_of_no_call_extends_nothing() {
     let (own, other) = (json!(7), json!("7"));
@@ -130,7 +130,7 @@ fn progress_of_no_call_extends_nothing() {
     }
 }
 
-/// SPEC W9: progress without an end ends after ten times the drain.
+/// contract W9: progress without an end ends after ten times the drain.
 #[test]
 fn progress_does_not_extend_the_drain_for_ever() {
     let (token, begun) = (json!(7), Instant::now());
@@ -168,7 +168,7 @@ fn cram(mut client: impl Write + AsFd) -> usize {
     }
 }
 
-/// SPEC W9: the client's end is noticed though a server that does not read holds up all that it wrote.
+/// contract W9: the client's end is noticed though a server that does not read holds up all that it wrote.
 #[test]
 fn the_end_of_input_is_noticed_behind_a_deaf_server() {
     let (pipe, pipe_end) = io::pipe().unwrap();
@@ -200,7 +200,7 @@ fn the_end_of_input_is_noticed_behind_a_deaf_server() {
     }
 }
 
-/// SPEC W9: a server that reads slowly is no deaf one: what the client left behind is all handed over first.
+/// contract W9: a server that reads slowly is no deaf one: what the client left behind is all handed over first.
 #[test]
 fn a_slow_reader_gets_everything_before_the_drain_ends() {
     let bytes = 3 << 19;
@@ -213,7 +213,7 @@ fn a_slow_reader_gets_everything_before_the_drain_ends() {
     assert_eq!(gate.wait(), End { stderr: format!("{}\n", text.len()), ..End::quiet(0) });
 }
 
-/// SPEC C2: what is no time is a usage error.
+/// contract C2: what is no time is a usage error.
 #[test]
 fn what_is_no_time_is_refused() {
     for drain in ["", "x", "-1", "nan", "inf", "1e400", "3 s"] {

@@ -1,4 +1,4 @@
-//! Frames of a size or depth that would hurt a careless reader (SPEC W3, C4).
+//! Frames of a size or depth that would hurt a careless reader (contract W3, C4).
 
 use super::memory::small;
 use crate::harness::gate::{Gate, Wrap, call, ok};
@@ -23,7 +23,7 @@ fn is_too_long(gate: &Gate, answer: &str) {
     assert_eq!(gate.received(), [call(2)]);
 }
 
-/// SPEC W3: nesting of 100,000 is refused.
+/// contract W3: nesting of 100,000 is refused.
 #[test]
 fn nesting_of_100_000_is_refused() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
@@ -40,7 +40,7 @@ fn nesting_of_100_000_is_refused() {
     }
 }
 
-/// SPEC W3: 200,000 keys are legal; one of them twice is refused. Neither takes long: a search
+/// contract W3: 200,000 keys are legal; one of them twice is refused. Neither takes long: a search
 /// of all keys for each would take minutes.
 #[test]
 fn a_duplicate_among_200_000_keys_is_found_at_once() {
@@ -64,7 +64,7 @@ fn a_duplicate_among_200_000_keys_is_found_at_once() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W3: a tool name of 64 MiB makes a frame over the default `--max-frame`.
+/// contract W3: a tool name of 64 MiB makes a frame over the default `--max-frame`.
 #[test]
 fn a_name_of_64_mib_is_refused() {
     let gate = gate();
@@ -73,7 +73,7 @@ fn a_name_of_64_mib_is_refused() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W3: a frame over `--max-frame` is skipped to its LF without being buffered.
+/// contract W3: a frame over `--max-frame` is skipped to its LF without being buffered.
 #[test]
 fn bytes_without_a_newline_are_skipped() {
     let gate = gate();
@@ -89,7 +89,7 @@ fn bytes_without_a_newline_are_skipped() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W3: not even `--max-frame` is held of a frame that is over it.
+/// contract W3: not even `--max-frame` is held of a frame that is over it.
 #[test]
 #[cfg(target_os = "linux")]
 fn memory_stays_bounded_by_max_frame() {
@@ -106,7 +106,7 @@ fn memory_stays_bounded_by_max_frame() {
     gate.ends_quietly(0);
 }
 
-/// SPEC C4, W3, W6: `--max-frame` counts the bytes before the LF, in both directions.
+/// contract C4, W3, W6: `--max-frame` counts the bytes before the LF, in both directions.
 #[test]
 fn max_frame_is_exact() {
     let notification = |length: usize| {
@@ -131,7 +131,7 @@ fn max_frame_is_exact() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W6: a server's answer over `--max-frame` is answered for it, and the session serves on.
+/// contract W6: a server's answer over `--max-frame` is answered for it, and the session serves on.
 #[test]
 fn an_answer_over_max_frame_is_unreadable() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -149,7 +149,7 @@ fn an_answer_over_max_frame_is_unreadable() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W1: a large frame within the limit passes in both directions.
+/// contract W1: a large frame within the limit passes in both directions.
 #[test]
 fn a_large_frame_passes() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -168,7 +168,7 @@ fn a_large_frame_passes() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W1, W4: a large answer is relayed whole, though the server exits as soon as it is written.
+/// contract W1, W4: a large answer is relayed whole, though the server exits as soon as it is written.
 #[test]
 fn a_large_last_word_is_relayed() {
     let mut gate = Wrap::allow_all().serve(&json!([

@@ -1,4 +1,4 @@
-//! What a line costs at its peak (SPEC W8): at most four times its length, whatever it holds, in both directions.
+//! What a line costs at its peak (contract W8): at most four times its length, whatever it holds, in both directions.
 
 use super::memory::small;
 use crate::harness::gate::{Gate, Wrap, call};
@@ -183,7 +183,7 @@ fn report(complaints: &[String]) {
     );
 }
 
-/// SPEC W8
+/// contract W8
 #[test]
 fn a_line_of_the_client_costs_four_times_its_length_at_most() {
     let small = small();
@@ -199,7 +199,7 @@ fn a_line_of_the_client_costs_four_times_its_length_at_most() {
     report(&CLIENT.iter().filter_map(|shape| judge(shape).err()).collect::<Vec<_>>());
 }
 
-/// SPEC W8
+/// contract W8
 #[test]
 fn a_line_of_the_server_costs_four_times_its_length_at_most() {
     let small = small();
@@ -229,7 +229,7 @@ fn from_file(line: &str) -> Gate {
     wrap.run(["sh", "-c", &script])
 }
 
-/// SPEC W8: what a policy makes of the values is bounded, too: so is a line that is recorded.
+/// contract W8: what a policy makes of the values is bounded, too: so is a line that is recorded.
 #[test]
 fn a_recorded_line_costs_no_more() {
     let small = small();

@@ -1,4 +1,4 @@
-//! `--lockstep`, for servers that cannot be sent a whole session at once (SPEC W11).
+//! `--lockstep`, for servers that cannot be sent a whole session at once (contract W11).
 
 use super::piped::{TIMES, is_answered};
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
@@ -83,7 +83,7 @@ fn a_denial_is_an_answer() {
     assert_eq!(gate.received(), [call(2), call(4)]);
 }
 
-/// SPEC W4: nobody waits for the answer to a cancelled request, or of an open stream.
+/// contract W4: nobody waits for the answer to a cancelled request, or of an open stream.
 #[test]
 fn what_is_never_answered_is_not_waited_for() {
     let cancelled =

@@ -1,4 +1,4 @@
-//! Memory stays bounded whatever either side does (SPEC W8, W6), and a side that does not read stops the other only.
+//! Memory stays bounded whatever either side does (contract W8, W6), and a side that does not read stops the other only.
 
 use crate::harness::gate::{Gate, RESULT, Wrap, call, temp_dir};
 use crate::harness::streams::Streams;
@@ -62,13 +62,13 @@ fn is_bounded(gate: &Gate, frame: u64, why: &str) {
     assert!(growth <= GROWTH + frame, "{why}: {} KiB more than a small session", growth / 1024);
 }
 
-/// SPEC W8: a session that has had a few calls is small.
+/// contract W8: a session that has had a few calls is small.
 #[test]
 fn a_session_is_small() {
     assert!(small() <= SMALL, "{} KiB", small() / 1024);
 }
 
-/// SPEC W8: a client that does not read is not read either, and what it is due does not pile up.
+/// contract W8: a client that does not read is not read either, and what it is due does not pile up.
 #[test]
 fn answers_that_nobody_reads_do_not_pile_up() {
     let refused = "[]".to_owned();
@@ -79,7 +79,7 @@ fn answers_that_nobody_reads_do_not_pile_up() {
     }
 }
 
-/// SPEC W8: nor does it for a client that reads more slowly than it is answered. It gets everything, in order.
+/// contract W8: nor does it for a client that reads more slowly than it is answered. It gets everything, in order.
 #[test]
 fn answers_that_are_read_slowly_do_not_pile_up() {
     // Long ids make long answers, which take less to make than to read.
@@ -97,7 +97,7 @@ fn answers_that_are_read_slowly_do_not_pile_up() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W8: lines that nobody is to get are read on and on, though neither side reads, and leave nothing behind.
+/// contract W8: lines that nobody is to get are read on and on, though neither side reads, and leave nothing behind.
 #[test]
 fn lines_that_lead_nowhere_do_not_pile_up() {
     for line in ["", " ", DROPPED, UNANSWERABLE] {
@@ -107,7 +107,7 @@ fn lines_that_lead_nowhere_do_not_pile_up() {
     }
 }
 
-/// SPEC W8: a server that does not read stops the client; what it says, it still says, and signals still work.
+/// contract W8: a server that does not read stops the client; what it says, it still says, and signals still work.
 #[test]
 fn a_deaf_server_stops_the_client_only() {
     let dir = temp_dir();
@@ -129,7 +129,7 @@ fn a_deaf_server_stops_the_client_only() {
     assert_eq!(gate.wait().code, Some(128 + 15));
 }
 
-/// SPEC W8: a client that does not read stops the server; what it says, it still says.
+/// contract W8: a client that does not read stops the server; what it says, it still says.
 #[test]
 fn a_deaf_client_stops_the_server_only() {
     let chatter = format!("yes '{NOTIFICATION}' & exec cat >/dev/null");
@@ -143,7 +143,7 @@ fn a_deaf_client_stops_the_server_only() {
     is_bounded(&gate, 0, "a deaf client");
 }
 
-/// SPEC W8: if neither side reads, both are stopped.
+/// contract W8: if neither side reads, both are stopped.
 #[test]
 fn if_nobody_reads_everybody_is_stopped() {
     let (gate, _unread) = unread(["yes", NOTIFICATION]);
@@ -151,7 +151,7 @@ fn if_nobody_reads_everybody_is_stopped() {
     is_bounded(&gate, 0, "two deaf sides");
 }
 
-/// SPEC W6: what stderr does not take is dropped and counted.
+/// contract W6: what stderr does not take is dropped and counted.
 #[test]
 fn noise_that_nobody_reads_is_dropped_and_counted() {
     let noise = 50_000;
@@ -187,7 +187,7 @@ fn noise_that_nobody_reads_is_dropped_and_counted() {
     );
 }
 
-/// SPEC W8: of a large frame one is held, and only as long as it takes.
+/// contract W8: of a large frame one is held, and only as long as it takes.
 #[test]
 fn a_large_frame_is_held_once_and_let_go() {
     let length = 60 * MIB;

@@ -1,4 +1,4 @@
-//! Recorded sessions, piped in as a script does (SPEC W9, C2).
+//! Recorded sessions, piped in as a script does (contract W9, C2).
 
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use crate::harness::process::End;
@@ -73,7 +73,7 @@ pub(crate) fn is_answered(options: &[&str], calls: usize, times: usize, script: 
     }
 }
 
-/// SPEC W9: a recorded session piped in gets all its answers.
+/// contract W9: a recorded session piped in gets all its answers.
 #[test]
 fn five_thousand_requests_get_five_thousand_answers() {
     for _ in 0..TIMES {
@@ -81,20 +81,20 @@ fn five_thousand_requests_get_five_thousand_answers() {
     }
 }
 
-/// SPEC W9: so it does from a server that needs longer than the client takes to hand it over.
+/// contract W9: so it does from a server that needs longer than the client takes to hand it over.
 #[test]
 fn a_slow_server_is_waited_for() {
     // Longer than a server has that is being stopped.
     is_answered(&[], 200, TIMES, &json!([{ "echo_after": 10 }]));
 }
 
-/// SPEC W9: and its input stays open until it has answered.
+/// contract W9: and its input stays open until it has answered.
 #[test]
 fn the_input_of_a_server_that_owes_an_answer_stays_open() {
     is_answered(&[], 1, TIMES, &json!([{ "echo_alone": 200 }]));
 }
 
-/// SPEC W1: the last line may lack its LF.
+/// contract W1: the last line may lack its LF.
 #[test]
 fn the_last_line_may_lack_its_line_end() {
     for way in Way::ALL {
@@ -114,7 +114,7 @@ fn an_empty_session_is_answered_by_nothing() {
     }
 }
 
-/// SPEC C2: the server's own code, or 128+N, is callgate's, though all is answered.
+/// contract C2: the server's own code, or 128+N, is callgate's, though all is answered.
 #[test]
 fn the_code_of_a_server_that_ends_with_its_input_is_passed_on() {
     for (last, code) in [(json!({ "exit": 3 }), 3), (json!({ "signal": 15 }), 128 + 15)] {

@@ -44,7 +44,7 @@ fn both_sides_may_write_before_they_read() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W9: a server that does not read holds up no signal.
+/// contract W9: a server that does not read holds up no signal.
 #[test]
 fn a_deaf_server_holds_up_no_signal() {
     let mut gate = Wrap::allow_all().run(["sh", "-c", "echo ready >&2; exec tail -f /dev/null"]);

@@ -1,4 +1,4 @@
-//! A client that goes, or tells callgate to (SPEC W9).
+//! A client that goes, or tells callgate to (contract W9).
 
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
 use crate::harness::process::End;
@@ -61,7 +61,7 @@ fn both_stopped(code: i32) -> End {
     End { stdout: format!("{}\n{}\n", stopped(1), stopped(2)), ..End::quiet(code) }
 }
 
-/// SPEC W9, C2: what is in flight is answered, once.
+/// contract W9, C2: what is in flight is answered, once.
 #[test]
 fn a_signal_answers_what_is_in_flight() {
     for signal in SIGNALS {
@@ -71,7 +71,7 @@ fn a_signal_answers_what_is_in_flight() {
     }
 }
 
-/// SPEC W9: as an answer that the server still gives, if it gives one.
+/// contract W9: as an answer that the server still gives, if it gives one.
 #[test]
 fn what_the_server_still_says_is_relayed() {
     let answers_at_the_end =
@@ -85,7 +85,7 @@ fn what_the_server_still_says_is_relayed() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 15) });
 }
 
-/// SPEC W9: the drain ends when it is told to.
+/// contract W9: the drain ends when it is told to.
 #[test]
 fn a_signal_ends_a_drain() {
     for signal in SIGNALS {
@@ -107,7 +107,7 @@ fn a_second_signal_changes_nothing() {
     assert_eq!(gate.wait_for_stop(), End::quiet(128 + 2));
 }
 
-/// SPEC W9: nobody is left 2 s after a signal, whatever the server is.
+/// contract W9: nobody is left 2 s after a signal, whatever the server is.
 #[test]
 fn nobody_outlives_a_signal() {
     let mut gates = start_unkind(&call(1));
@@ -117,7 +117,7 @@ fn nobody_outlives_a_signal() {
     are_gone(&mut gates, |_| End { stdout: stopped(1) + "\n", ..End::quiet(128 + 15) });
 }
 
-/// SPEC W9, C2: nor 2 s after the end of input with nothing in flight. A server that goes by itself has its own
+/// contract W9, C2: nor 2 s after the end of input with nothing in flight. A server that goes by itself has its own
 /// code, which for `read` at the end of input is 1; one that had to be signalled counts as 0.
 #[test]
 fn nobody_outlives_the_end_of_input() {
@@ -128,7 +128,7 @@ fn nobody_outlives_the_end_of_input() {
     are_gone(&mut gates, |server| End::quiet(i32::from(server.ends_with("read line"))));
 }
 
-/// SPEC W9: whoever lives on behind a callgate that is killed sees the end of its input.
+/// contract W9: whoever lives on behind a callgate that is killed sees the end of its input.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_killed_callgate_is_the_end_of_input_of_those_behind_a_launcher() {
@@ -152,7 +152,7 @@ fn unread_stdouts() -> [(&'static str, Streams, Box<dyn Read>); 2] {
     ]
 }
 
-/// SPEC W9: a stdout that is closed is noticed though nothing is to be written.
+/// contract W9: a stdout that is closed is noticed though nothing is to be written.
 #[test]
 fn a_closed_stdout_is_noticed_when_idle() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -164,7 +164,7 @@ fn a_closed_stdout_is_noticed_when_idle() {
     }
 }
 
-/// SPEC W9: and though requests are in flight: their answers have no reader.
+/// contract W9: and though requests are in flight: their answers have no reader.
 #[test]
 fn a_closed_stdout_is_noticed_with_calls_in_flight() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -174,7 +174,7 @@ fn a_closed_stdout_is_noticed_with_calls_in_flight() {
     }
 }
 
-/// SPEC W9: no drain for a client that is gone as a whole.
+/// contract W9: no drain for a client that is gone as a whole.
 #[test]
 fn a_client_that_closes_both_is_not_waited_for() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -185,7 +185,7 @@ fn a_client_that_closes_both_is_not_waited_for() {
     }
 }
 
-/// SPEC W9: one socket pair for both, closed as a whole.
+/// contract W9: one socket pair for both, closed as a whole.
 #[test]
 fn a_client_that_closes_its_one_socket_is_not_waited_for() {
     let (theirs, ours) = UnixStream::pair().unwrap();
@@ -198,7 +198,7 @@ fn a_client_that_closes_its_one_socket_is_not_waited_for() {
     assert_eq!(gate.wait_for_stop(), End::quiet(0));
 }
 
-/// SPEC W9: nobody waits for a client that does not read.
+/// contract W9: nobody waits for a client that does not read.
 #[test]
 fn a_blocked_stdout_holds_up_no_signal() {
     let flood = json!({ "send_repeat": {
@@ -219,7 +219,7 @@ fn a_blocked_stdout_holds_up_no_signal() {
     }
 }
 
-/// SPEC W9: what was ignored at the start, as behind `nohup` or in the background of a script, stays so.
+/// contract W9: what was ignored at the start, as behind `nohup` or in the background of a script, stays so.
 #[test]
 fn signals_that_were_ignored_stay_ignored() {
     let launcher = ["sh", "-c", r#"trap '' HUP INT; exec "$0" "$@""#];

@@ -31,7 +31,7 @@ fn on_terminal_alone(server: &str) -> Gate {
     leading(terminal).stderr(stderr).run(["sh", "-c", server])
 }
 
-/// SPEC W10: a server that asks at the terminal is told that there is none, and what is typed is the client's.
+/// contract W10: a server that asks at the terminal is told that there is none, and what is typed is the client's.
 #[test]
 fn a_server_that_asks_at_the_terminal_is_refused() {
     for ask in ["read secret </dev/tty", "stty -echo </dev/tty", "echo Password: >/dev/tty"] {
@@ -46,7 +46,7 @@ fn a_server_that_asks_at_the_terminal_is_refused() {
     }
 }
 
-/// SPEC W10: nor does it get what is typed by way of its stderr.
+/// contract W10: nor does it get what is typed by way of its stderr.
 #[test]
 fn a_server_that_asks_at_its_stderr_is_refused() {
     let server = "read secret <&2 2>/dev/null || echo refused >&2; exec cat";
@@ -57,7 +57,7 @@ fn a_server_that_asks_at_its_stderr_is_refused() {
     assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
 }
 
-/// SPEC W10: it may write there, whatever the terminal does to those in the background.
+/// contract W10: it may write there, whatever the terminal does to those in the background.
 #[test]
 fn a_server_that_writes_to_the_terminal_is_not_stopped() {
     let mut gate = on_terminal_alone("echo word >&2; exec cat");
@@ -78,7 +78,7 @@ fn typed_frames_are_answered() {
     assert_eq!(gate.wait_for_stop(), End::quiet(0));
 }
 
-/// SPEC W9: Ctrl-D lets what is in flight be answered first: the server still has its input.
+/// contract W9: Ctrl-D lets what is in flight be answered first: the server still has its input.
 #[test]
 fn the_end_of_input_waits_for_answers() {
     let mut gate = in_terminal(&json!([{ "echo_alone": 300 }]));
@@ -87,7 +87,7 @@ fn the_end_of_input_waits_for_answers() {
     assert_eq!(gate.wait_for_stop(), End { stdout: ok(1) + "\n", ..End::quiet(0) });
 }
 
-/// SPEC C2, W9: Ctrl-C ends it as any program, and the server sees the end of its input and no signal.
+/// contract C2, W9: Ctrl-C ends it as any program, and the server sees the end of its input and no signal.
 #[test]
 fn an_interrupt_ends_it() {
     let mut gate = in_terminal(&json!(["echo", { "stderr": "the end of input" }]));
@@ -109,7 +109,7 @@ fn an_interrupt_answers_what_is_in_flight() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 2) });
 }
 
-/// SPEC W9: a terminal that shows nothing since Ctrl-S holds up no signal.
+/// contract W9: a terminal that shows nothing since Ctrl-S holds up no signal.
 #[test]
 fn a_held_terminal_holds_up_no_signal() {
     for signal in [Signal::HUP, Signal::TERM] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use callgate::command::help::document::Document;
-use callgate::command::help::terminal::Layout;
+use callgate::command::help::layout::Layout;
 use callgate::command::help::{man, shown};
 use callgate::manual;
 use regex::Regex;
@@ -190,7 +190,7 @@ fn a_missing_pager_is_no_error() {
     assert_eq!(in_terminal(80, &mut command), End { stdout, ..End::quiet(0) });
 }
 
-/// SPEC C1: a reader that leaves early is no error, in any format.
+/// contract C1: a reader that leaves early is no error, in any format.
 #[test]
 fn a_closed_stdout_ends_it_quietly() {
     for format in ["text", "markdown", "man"] {

@@ -101,7 +101,7 @@ fn names<'p>(page: &'p Page, titles: &str) -> BTreeSet<&'p str> {
 /// The events of the audit log with their fields, as the code that writes them names them.
 #[test]
 fn every_event_of_the_log_is_in_the_table() {
-    let code = std::fs::read_to_string(super::root().join("src/shell/audit/lines.rs")).unwrap();
+    let code = std::fs::read_to_string(super::root().join("src/shell/audit/event.rs")).unwrap();
     let (_, code) = code.split_once("pub enum Event<'a> {\n").unwrap();
     let (code, _) = code.split_once("\n}\n").unwrap();
     let page = Page::topic("audit-log");
@@ -148,7 +148,7 @@ fn names_in_schema<'s>(schema: &'s Value, pointer: &str) -> BTreeSet<&'s str> {
     }
 }
 
-/// SPEC P1: the compiler knows these fields and operators, and no others.
+/// contract P1: the compiler knows these fields and operators, and no others.
 #[test]
 fn every_field_and_operator_is_in_its_table() {
     let schema: Value = serde_json::from_str(POLICY_SCHEMA).unwrap();

@@ -85,7 +85,7 @@ impl From<Option<u64>> for Retry {
 
 /// Everything in the JSON files of `folder`, each with where it came from.
 pub(super) fn read_all<T: DeserializeOwned>(folder: &str) -> Vec<(String, T)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the folder of cases")
         .map(|entry| entry.expect("entry").path())

@@ -1,4 +1,4 @@
-//! What an explanation says of a call is what a session does with it (SPEC 3.5): one engine.
+//! What an explanation says of a call is what a session does with it (contract 3.5): one engine.
 
 use std::sync::Arc;
 

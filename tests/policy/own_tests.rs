@@ -1,4 +1,4 @@
-//! Tests inside a policy (SPEC P16): those that should pass do, and those that should fail do so where they should.
+//! Tests inside a policy (contract P16): those that should pass do, and those that should fail do so where they should.
 
 use callgate::engine::compile::compile_with_tests;
 use callgate::engine::compile::fields::Place;

@@ -151,7 +151,7 @@ fn as_doubles(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// SPEC P1, as far as it goes.
+/// contract P1, as far as it goes.
 #[test]
 fn every_bad_policy_is_refused_but_what_no_schema_can_say() {
     let validator = validator();

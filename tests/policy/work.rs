@@ -1,4 +1,4 @@
-//! The budget of a decision (SPEC 3.5), of a policy's tests (P16), and of what is made of them.
+//! The budget of a decision (contract 3.5), of a policy's tests (P16), and of what is made of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
 }
 
-/// SPEC 3.5: each is decided within the budget or denied, in bounded time, with words that say so; and the next
+/// contract 3.5: each is decided within the budget or denied, in bounded time, with words that say so; and the next
 /// call is decided as ever.
 #[test]
 fn no_call_takes_more_than_the_budget() {
@@ -145,7 +145,7 @@ fn no_call_takes_more_than_the_budget() {
     }
 }
 
-/// SPEC 3.5, P14: what is too costly is let out in shadow mode, and denied if a rule is enforced all the same.
+/// contract 3.5, P14: what is too costly is let out in shadow mode, and denied if a rule is enforced all the same.
 #[test]
 fn shadow_mode_blocks_nothing_that_is_too_costly() {
     let Costly { policy: mut text, arguments, .. } = costly().remove(1);
@@ -167,7 +167,7 @@ fn shadow_mode_blocks_nothing_that_is_too_costly() {
     assert!(!goes_out(&text, false));
 }
 
-/// SPEC 3.5: a long name is matched with as many patterns as the budget allows.
+/// contract 3.5: a long name is matched with as many patterns as the budget allows.
 #[test]
 fn names_and_patterns_share_the_budget() {
     let patterns: Vec<String> = (0..200).map(|nth| format!("*_word{nth}*_x")).collect();
@@ -199,7 +199,7 @@ fn names_and_patterns_share_the_budget() {
     );
 }
 
-/// SPEC S3: what is kept of deeply nested arguments takes bounded work.
+/// contract S3: what is kept of deeply nested arguments takes bounded work.
 #[test]
 fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     let allow = json!({ "version": "1", "default": "allow" });
@@ -214,7 +214,7 @@ fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     assert!(matches!(step.action, Action::Forward), "recording decides nothing");
 }
 
-/// SPEC P16: all tests of a policy together have 2 s of work.
+/// contract P16: all tests of a policy together have 2 s of work.
 #[test]
 fn tests_that_take_too_much_work_are_an_error_that_names_the_test() {
     let findings = |times: u32| {

@@ -1,4 +1,4 @@
-//! Each request is answered once (SPEC W4), whatever either side sends in whatever order. What is checked at
+//! Each request is answered once (contract W4), whatever either side sends in whatever order. What is checked at
 //! every line stands in [`crate::fuzzing::relay`].
 
 use std::collections::BTreeMap;
@@ -140,7 +140,7 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(super::cases(400))]
 
-    /// SPEC W4, W8: at most one answer to a request that is in flight; whoever waits at the end is answered then.
+    /// contract W4, W8: at most one answer to a request that is in flight; whoever waits at the end is answered then.
     #[test]
     fn no_request_is_answered_twice_and_none_is_forgotten(events in vec(event(), 0..50)) {
         let policy = compile(POLICY.as_bytes()).expect("a policy");
@@ -176,7 +176,7 @@ proptest! {
         }
     }
 
-    /// SPEC W4: a request that the policy lets through and the server answers is answered with the server's bytes.
+    /// contract W4: a request that the policy lets through and the server answers is answered with the server's bytes.
     #[test]
     fn an_answer_reaches_who_asked(id in id(), value in super::text::value()) {
         let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
@@ -202,7 +202,7 @@ fn ids<'a>(
         let frames = peer::elements(text).map_or(vec![text], |elements| elements.0);
         for frame in frames.into_iter().filter_map(peer::members).filter(|frame| wanted(frame)) {
             if let Some(id) = frame.get("id").and_then(read_id) {
-                // SPEC W4: the string of a number may answer it.
+                // contract W4: the string of a number may answer it.
                 let key = id.key_of_number_in_string().unwrap_or_else(|| id.key().into_owned());
                 *times.entry(key).or_default() += 1;
             }

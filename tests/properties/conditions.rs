@@ -1,4 +1,4 @@
-//! Conditions against the tables of SPEC P7 and P8, written down once more over `serde_json`'s values.
+//! Conditions against the tables of contract P7 and P8, written down once more over `serde_json`'s values.
 
 use std::cmp::Ordering;
 
@@ -93,7 +93,7 @@ impl Op {
         }
     }
 
-    /// SPEC P8, for what stands at a path; `None` is nothing.
+    /// contract P8, for what stands at a path; `None` is nothing.
     fn truth(&self, found: Option<&Value>) -> Truth {
         let values: Vec<Value> =
             self.values.iter().map(|text| serde_json::from_str(text).expect("a scalar")).collect();
@@ -125,7 +125,7 @@ impl Op {
     }
 }
 
-/// SPEC P7: values of one type compare, and null with any.
+/// contract P7: values of one type compare, and null with any.
 fn equal(a: &Value, b: &Value) -> Truth {
     match (a, b) {
         (Value::Null, _) | (_, Value::Null) => Some(a == b),
@@ -232,7 +232,7 @@ proptest! {
         prop_assert!(!(warned && holds), "{} with {}", file, arguments);
     }
 
-    /// SPEC P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
+    /// contract P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
     #[test]
     fn one_value_is_judged_by_the_table(
         op in op(), argument in text::maybe(argument()), beside in any::<u8>(),
@@ -248,7 +248,7 @@ proptest! {
         prop_assert_eq!(judge("args.x", op.test(), &arguments), expected);
     }
 
-    /// SPEC P6: with `[*]` a `require` condition holds for every match, a `deny_if` condition for any; no match
+    /// contract P6: with `[*]` a `require` condition holds for every match, a `deny_if` condition for any; no match
     /// counts as absent.
     #[test]
     fn many_values_are_judged_one_by_one(
@@ -271,7 +271,7 @@ proptest! {
         prop_assert_eq!(judge("args.x[*]", op.test(), &arguments), (every, some));
     }
 
-    /// SPEC P5–P8: what surely holds may hold, for any arguments and path; and a condition and its opposite never
+    /// contract P5–P8: what surely holds may hold, for any arguments and path; and a condition and its opposite never
     /// both surely hold.
     #[test]
     fn what_surely_holds_may_hold(

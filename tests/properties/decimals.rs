@@ -1,4 +1,4 @@
-//! Exact decimals (SPEC P7, P10) and the ids that are matched by them (SPEC W4).
+//! Exact decimals (contract P7, P10) and the ids that are matched by them (contract W4).
 
 use std::cmp::Ordering;
 
@@ -101,7 +101,7 @@ impl Naive {
 proptest! {
     #![proptest_config(super::cases(2000))]
 
-    /// SPEC P7: numbers compare exactly, as decimals of any length.
+    /// contract P7: numbers compare exactly, as decimals of any length.
     #[test]
     fn numbers_compare_as_written_out((a, b) in two_numbers()) {
         let expected = Naive::read(&a).compare(&Naive::read(&b));
@@ -111,7 +111,7 @@ proptest! {
         prop_assert_eq!(Decimal::read(&a).is_zero(), Naive::read(&a).digits.is_empty());
     }
 
-    /// SPEC W4: one normalised text for each value, and another for each other.
+    /// contract W4: one normalised text for each value, and another for each other.
     #[test]
     fn canonical_texts_are_equal_for_equal_numbers_only((a, b) in two_numbers()) {
         let (one, two) = (Decimal::read(&a).canonical(), Decimal::read(&b).canonical());
@@ -119,13 +119,13 @@ proptest! {
         prop_assert_eq!(Naive::read(&one), Naive::read(&a), "the canonical text is another number");
     }
 
-    /// SPEC P10: an amount is kept exactly, or is none.
+    /// contract P10: an amount is kept exactly, or is none.
     #[test]
     fn amounts_are_exact_or_nothing(a in number()) {
         prop_assert_eq!(Decimal::read(&a).scaled(9), Naive::read(&a).nanos());
     }
 
-    /// SPEC P8: what no double can hold is what `serde_json` reads as no number, or as zero though it is none.
+    /// contract P8: what no double can hold is what `serde_json` reads as no number, or as zero though it is none.
     #[test]
     fn doubles_hold_what_others_can_read(a in number()) {
         let double = serde_json::from_str::<f64>(&a).ok();
@@ -133,7 +133,7 @@ proptest! {
         prop_assert_eq!(Decimal::read(&a).is_beyond_double(), lost);
     }
 
-    /// SPEC W4: ids are matched by value; a number is never a string.
+    /// contract W4: ids are matched by value; a number is never a string.
     #[test]
     fn ids_have_one_key_for_equal_values_only(
         (a, b) in prop_oneof![

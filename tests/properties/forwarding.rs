@@ -1,4 +1,4 @@
-//! What passes, passes byte for byte (SPEC W1), however its bytes come in.
+//! What passes, passes byte for byte (contract W1), however its bytes come in.
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -83,7 +83,7 @@ fn line() -> BoxedStrategy<Vec<u8>> {
 proptest! {
     #![proptest_config(super::cases(300))]
 
-    /// SPEC W1: the same lines come out whatever pieces the bytes come in, and what is forwarded is a line of the
+    /// contract W1: the same lines come out whatever pieces the bytes come in, and what is forwarded is a line of the
     /// input, byte for byte and in its order.
     #[test]
     fn pieces_make_no_difference(

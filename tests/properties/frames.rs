@@ -1,4 +1,4 @@
-//! What the frame reader accepts, others read in the same way (SPEC W3, W6); and what is well formed, it accepts.
+//! What the frame reader accepts, others read in the same way (contract W3, W6); and what is well formed, it accepts.
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -109,7 +109,7 @@ fn doubtful() -> BoxedStrategy<String> {
 proptest! {
     #![proptest_config(super::cases(1000))]
 
-    /// SPEC W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
+    /// contract W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
     #[test]
     fn doubtful_frames_are_judged_by_the_rules(
         frame in doubtful(), noise in vec(any::<(u16, u8)>(), 0..2),
@@ -123,7 +123,7 @@ proptest! {
         check(&[b"\0", bytes.as_slice()].concat());
     }
 
-    /// SPEC W1, W3: well-formed MCP passes an open policy unchanged, and `serde_json` reads the same object.
+    /// contract W1, W3: well-formed MCP passes an open policy unchanged, and `serde_json` reads the same object.
     #[test]
     fn well_formed_frames_are_never_refused(frame in well_formed()) {
         check(&[b"\0", frame.as_bytes()].concat());
@@ -136,7 +136,7 @@ proptest! {
         prop_assert!(relay.answers.is_empty());
     }
 
-    /// SPEC W3, P4: a call is decided by the tool name that `serde_json` reads.
+    /// contract W3, P4: a call is decided by the tool name that `serde_json` reads.
     #[test]
     fn a_call_is_decided_by_the_name_that_others_read(
         frame in well_formed(), listed in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Lists of objects that are mostly alike: no key that stands twice is overlooked, and none is made up (SPEC W3, W6).
+//! Lists of objects that are mostly alike: no key that stands twice is overlooked, and none is made up (contract W3, W6).
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};

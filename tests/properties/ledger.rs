@@ -1,4 +1,4 @@
-//! The ledger on disk beside the one in memory: whatever is asked of both, they say the same (SPEC P12, P13, S2).
+//! The ledger on disk beside the one in memory: whatever is asked of both, they say the same (contract P12, P13, S2).
 
 use std::future::poll_fn;
 use std::path::Path;
@@ -131,7 +131,7 @@ fn compare(events: Vec<Event>) -> TestCaseResult {
 proptest! {
     #![proptest_config(super::cases(24))]
 
-    /// SPEC P13: however the clock jumps.
+    /// contract P13: however the clock jumps.
     #[test]
     fn disk_and_memory_agree(
         events in vec(event(prop_oneof![4 => Just(0), 1 => -90_000_000..90_000_000_i64], 0), 1..60)
@@ -139,7 +139,7 @@ proptest! {
         compare(events)?;
     }
 
-    /// SPEC S2: nothing is forgotten when callgate ends.
+    /// contract S2: nothing is forgotten when callgate ends.
     #[test]
     fn disk_and_memory_agree_over_restarts(
         events in vec(event(prop_oneof![4 => Just(0), 1 => 0..90_000_000_i64], 2), 1..60)
@@ -158,7 +158,7 @@ fn is_charged(settled: Result<Settlement, StateUnavailable>) -> bool {
     matches!(settled.expect("a ledger that works"), Settlement::Charged { .. })
 }
 
-/// SPEC P13: eight at once never let one more through, and never one fewer.
+/// contract P13: eight at once never let one more through, and never one fewer.
 #[test]
 fn eight_ledgers_share_one_counter_exactly() {
     let state = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn eight_ledgers_share_one_counter_exactly() {
     assert_eq!(charged.into_inner(), 1000);
 }
 
-/// SPEC P13: a step back, with a restart before or behind it, gives no quota, and it comes back when the window has
+/// contract P13: a step back, with a restart before or behind it, gives no quota, and it comes back when the window has
 /// passed in real time; a step forward counts as time passed, once.
 #[test]
 fn time_goes_on_over_restarts_however_the_clock_is_set() {
@@ -208,7 +208,7 @@ fn time_goes_on_over_restarts_however_the_clock_is_set() {
     assert!(at(3666 + 3661, 3664 + 3661), "an hour later by the clock that nobody sets");
 }
 
-/// SPEC P13, S2: no clock makes a counter useless for good, and none that is far off gives quota away.
+/// contract P13, S2: no clock makes a counter useless for good, and none that is far off gives quota away.
 #[test]
 fn a_mad_clock_neither_frees_nor_freezes_a_counter() {
     let state = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ fn a_mad_clock_neither_frees_nor_freezes_a_counter() {
     }
 }
 
-/// SPEC S2: a wrapper with a wrong clock moves no counter but those that it charges.
+/// contract S2: a wrapper with a wrong clock moves no counter but those that it charges.
 #[test]
 fn one_wrong_clock_does_not_spread_over_the_counters() {
     let state = tempfile::tempdir().unwrap();
@@ -252,7 +252,7 @@ fn one_wrong_clock_does_not_spread_over_the_counters() {
     assert!(!is_charged(Disk::open(state.path()).reserve(&[spent], now(0))));
 }
 
-/// SPEC P9: a session counter ends with its run, and with no other.
+/// contract P9: a session counter ends with its run, and with no other.
 #[test]
 fn what_belongs_to_a_run_goes_with_it() {
     let state = tempfile::tempdir().unwrap();
@@ -273,7 +273,7 @@ fn what_belongs_to_a_run_goes_with_it() {
     assert!(!is_charged(other.reserve(&limits, now)));
 }
 
-/// SPEC S2: what was killed in its run leaves nothing behind for ever.
+/// contract S2: what was killed in its run leaves nothing behind for ever.
 #[test]
 fn what_belonged_to_a_run_that_was_killed_is_swept() {
     let state = tempfile::tempdir().unwrap();
@@ -308,7 +308,7 @@ fn what_belonged_to_a_run_that_was_killed_is_swept() {
     drop((first, killed));
 }
 
-/// SPEC S2: `status` and the like see what was counted, and leave no trace.
+/// contract S2: `status` and the like see what was counted, and leave no trace.
 #[test]
 fn counters_are_shown_and_reset() {
     let state = tempfile::tempdir().unwrap();

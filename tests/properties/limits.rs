@@ -1,4 +1,4 @@
-//! Limits against a naive list of charges (SPEC P9–P13).
+//! Limits against a naive list of charges (contract P9–P13).
 
 use callgate::engine::limits::{
     Amount, CounterKey, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement, Window,
@@ -53,7 +53,7 @@ struct Run {
     held: Vec<(usize, Reservation)>,
     calls: usize,
     now: Now,
-    /// SPEC P13: the time of limits, and the monotonic time at which it was that.
+    /// contract P13: the time of limits, and the monotonic time at which it was that.
     last: Option<(u64, u64)>,
 }
 
@@ -129,7 +129,7 @@ impl Run {
         Ok(())
     }
 
-    /// SPEC P13: the later of the wall clock and the last time seen plus the monotonic time since.
+    /// contract P13: the later of the wall clock and the last time seen plus the monotonic time since.
     fn time_of_limits(&mut self) -> u64 {
         let steady = self.last.map_or(0, |(at, then)| at + self.now.monotonic_ms - then);
         let at_ms = self.now.wall_ms.max(steady);
@@ -167,7 +167,7 @@ impl Run {
         of_counter.filter(counts).map(|charge| charge.cost).sum()
     }
 
-    /// SPEC W2: at the time that is told every limit has room, and not a millisecond earlier; if none is told,
+    /// contract W2: at the time that is told every limit has room, and not a millisecond earlier; if none is told,
     /// there is none.
     fn check_retry(
         &self,
@@ -204,7 +204,7 @@ impl Run {
         matches!(ledger.reserve(demands, later), Ok(Settlement::Charged { .. }))
     }
 
-    /// SPEC P9: who is denied would not fit into the window and the 1/60 before it.
+    /// contract P9: who is denied would not fit into the window and the 1/60 before it.
     fn is_strict_by_a_slot_at_most(&self, want: &Want, wants: &[Want], at_ms: u64) -> bool {
         let Window::Sliding(seconds) = self.windows[want.counter] else { return true };
         let reach_ms = (u64::from(seconds) * 1000 * 61).div_ceil(60);
@@ -215,7 +215,7 @@ impl Run {
         recent.map(|charge| charge.cost).sum::<u128>() + cost(want, wants) > want.max
     }
 
-    /// SPEC P9: in no stretch as long as the window is more let through than the largest `max`.
+    /// contract P9: in no stretch as long as the window is more let through than the largest `max`.
     fn check_stretches(&self, max: u128) -> TestCaseResult {
         for last in &self.charges {
             let Window::Sliding(seconds) = self.windows[last.counter] else { continue };
@@ -230,7 +230,7 @@ impl Run {
     }
 }
 
-/// SPEC P11: a counter named more than once is charged once, by the largest cost; what is enforced goes first.
+/// contract P11: a counter named more than once is charged once, by the largest cost; what is enforced goes first.
 fn cost(want: &Want, wants: &[Want]) -> u128 {
     let of_counter = |enforced: bool| {
         let same = move |other: &&Want| other.counter == want.counter && other.enforced == enforced;
@@ -243,7 +243,7 @@ fn slot(at_ms: u64, seconds: u32) -> u64 {
     at_ms * 60 / (u64::from(seconds) * 1000)
 }
 
-/// SPEC P9: the UTC minute, hour, midnight or Monday that `at_ms` is behind, in milliseconds since the epoch.
+/// contract P9: the UTC minute, hour, midnight or Monday that `at_ms` is behind, in milliseconds since the epoch.
 fn calendar_window(at_ms: u64, seconds: u32) -> i64 {
     let at = jiff::Timestamp::from_millisecond(at_ms.try_into().expect("a time")).expect("a time");
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
@@ -307,7 +307,7 @@ fn events(call: impl Strategy<Value = Vec<Want>>) -> impl Strategy<Value = Vec<E
 proptest! {
     #![proptest_config(super::cases(400))]
 
-    /// SPEC P9–P13, W2: several demands at once, all or none, shared counters, windows of every kind, clocks that
+    /// contract P9–P13, W2: several demands at once, all or none, shared counters, windows of every kind, clocks that
     /// jump, calls that are given back: every settlement is what the naive list says, and every retry time exact.
     #[test]
     fn a_ledger_settles_as_the_list_of_charges_says(
@@ -319,7 +319,7 @@ proptest! {
         }
     }
 
-    /// SPEC P9: never more than `max` in any stretch as long as the window.
+    /// contract P9: never more than `max` in any stretch as long as the window.
     #[test]
     fn a_sliding_limit_is_never_loose(
         window in sliding(),

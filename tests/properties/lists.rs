@@ -1,4 +1,4 @@
-//! What is cut from a list of tools, and what is not (SPEC W1, 3.1).
+//! What is cut from a list of tools, and what is not (contract W1, 3.1).
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -46,7 +46,7 @@ fn listed(line: &str) -> Vec<&str> {
 proptest! {
     #![proptest_config(super::cases(500))]
 
-    /// SPEC W1: what is cut is the bytes of an element and one comma; all else stays as the server wrote it.
+    /// contract W1: what is cut is the bytes of an element and one comma; all else stays as the server wrote it.
     #[test]
     fn a_list_loses_what_is_hidden_and_a_comma_each(
         elements in vec((element(), text::space(), text::space()), 0..7),

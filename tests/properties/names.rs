@@ -1,4 +1,4 @@
-//! Patterns and folds of names (SPEC P2, P4, W3).
+//! Patterns and folds of names (contract P2, P4, W3).
 
 use callgate::engine::text::name::{NamePattern, fold, same_but_for_case};
 use proptest::collection::vec;
@@ -20,7 +20,7 @@ fn restless_text() -> impl Strategy<Value = String> {
     vec(any_char, 0..8).prop_map(String::from_iter)
 }
 
-/// SPEC P2, word by word.
+/// contract P2, word by word.
 fn matches(pattern: &[char], name: &[char]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),
@@ -34,7 +34,7 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
 proptest! {
     #![proptest_config(super::cases(2000))]
 
-    /// SPEC P2: `*` is any run of characters, `?` one, all else is itself.
+    /// contract P2: `*` is any run of characters, `?` one, all else is itself.
     #[test]
     fn patterns_match_as_a_naive_matcher_does(pattern in "[ab*?é]{0,7}", name in "[abé]{0,8}") {
         let chars = |text: &str| text.chars().collect::<Vec<char>>();
@@ -54,14 +54,14 @@ proptest! {
         prop_assert!(!(wide.covers(&narrow) && escapes));
     }
 
-    /// SPEC P4: what has been folded stays as it is.
+    /// contract P4: what has been folded stays as it is.
     #[test]
     fn folding_twice_is_folding_once(name in restless_text()) {
         let once = fold(&name).into_owned();
         prop_assert_eq!(fold(&once).into_owned(), once);
     }
 
-    /// SPEC P4: neither the case of letters, their width, nor what cannot be seen makes another name.
+    /// contract P4: neither the case of letters, their width, nor what cannot be seen makes another name.
     #[test]
     fn a_disguised_name_has_the_same_fold(name in "[a-z_]{1,8}", disguise in vec(0..5_u8, 8)) {
         let disguised: String = name.chars().zip(disguise).flat_map(|(c, how)| match how {
@@ -77,7 +77,7 @@ proptest! {
     }
 }
 
-/// SPEC W3: whatever differs by the case of one character is the same key for some server. The dotless `ı` is
+/// contract W3: whatever differs by the case of one character is the same key for some server. The dotless `ı` is
 /// no such letter: its capital is `I`, but neither Go nor Unicode folds one to the other.
 #[test]
 fn letters_of_both_cases_are_the_same_but_for_case() {

@@ -258,7 +258,7 @@ fn apply(document: &mut Value, at: Index, change: &Change) {
     }
 }
 
-/// SPEC P1: what the schema refuses the compiler refuses, and what the compiler refuses the schema refuses, but for
+/// contract P1: what the schema refuses the compiler refuses, and what the compiler refuses the schema refuses, but for
 /// what no schema can say.
 #[test]
 fn schema_and_compiler_agree() {

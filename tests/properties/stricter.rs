@@ -1,4 +1,4 @@
-//! A policy that says more permits less (SPEC 3.5): whatever is added to it, no denied call is permitted, and
+//! A policy that says more permits less (contract 3.5): whatever is added to it, no denied call is permitted, and
 //! none that needs a human goes out without one.
 
 use callgate::engine::compile::compile;
@@ -213,7 +213,7 @@ fn charges(used: u128) -> Vec<Demand> {
 proptest! {
     #![proptest_config(super::cases(1500))]
 
-    /// SPEC 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
+    /// contract 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
     #[test]
     fn whatever_is_added_permits_no_more(
         before in policy(),
@@ -234,7 +234,7 @@ proptest! {
         prop_assert!(outcome(&before) <= outcome(&after), "{before}\nbecame\n{after}");
     }
 
-    /// SPEC 3.5: `action: deny` and an empty `deny_if` leave nothing to permit.
+    /// contract 3.5: `action: deny` and an empty `deny_if` leave nothing to permit.
     #[test]
     fn a_closed_rule_for_all_tools_denies_every_call(
         mut policy in policy(), call in call(), empty in any::<bool>(),

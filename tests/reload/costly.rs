@@ -1,4 +1,4 @@
-//! Calls and policies that take much work, through the binary: nothing else waits for them (SPEC 3.5, W7).
+//! Calls and policies that take much work, through the binary: nothing else waits for them (contract 3.5, W7).
 
 use crate::harness::gate::{Gate, Wrap, call, ok, temp_dir};
 use rustix::process::Signal;
@@ -45,7 +45,7 @@ fn is_too_costly(answer: &str) -> bool {
     answer.contains(r#""rule":"(too costly)""#) && answer.contains("too much work")
 }
 
-/// SPEC 3.5: it is denied in bounded time, and the next call goes out.
+/// contract 3.5: it is denied in bounded time, and the next call goes out.
 #[test]
 fn a_costly_call_is_denied_and_the_next_one_goes_out() {
     let gate = Wrap::new(thirty()).serve(&json!(["echo"]));
@@ -58,7 +58,7 @@ fn a_costly_call_is_denied_and_the_next_one_goes_out() {
     assert_eq!(gate.received(), [call(2)]);
 }
 
-/// SPEC 3.5, W9: a signal is heeded between costly calls, however many come.
+/// contract 3.5, W9: a signal is heeded between costly calls, however many come.
 #[test]
 fn a_signal_is_heeded_beside_costly_calls() {
     let mut gate = Wrap::new(thirty()).serve(&json!(["echo"]));
@@ -97,7 +97,7 @@ fn denies(gate: &Gate, id: u32) -> bool {
     answer != ok(id)
 }
 
-/// SPEC W7: calls go on under the policy in force while another is compiled, and a newer one ends that.
+/// contract W7: calls go on under the policy in force while another is compiled, and a newer one ends that.
 #[test]
 fn a_policy_that_takes_long_stops_nothing() {
     let dir = temp_dir();

@@ -1,4 +1,4 @@
-//! What a reload says, and what it leaves alone (SPEC W7, P13).
+//! What a reload says, and what it leaves alone (contract W7, P13).
 
 use super::reload::{diagnostics, dir};
 use crate::harness::gate::{Wrap, ok, temp_dir};
@@ -24,7 +24,7 @@ fn touch(file: &Path) {
     File::options().write(true).open(file).unwrap().set_modified(SystemTime::now()).unwrap();
 }
 
-/// SPEC W7: each bad version is told of once, however often it is touched; then the next good one.
+/// contract W7: each bad version is told of once, however often it is touched; then the next good one.
 #[test]
 fn each_bad_version_is_told_of_once() {
     let mut session = Session::start(dir());
@@ -66,7 +66,7 @@ fn the_same_policy_again_is_no_news() {
     assert_eq!(session.end(), [reloaded]);
 }
 
-/// SPEC W7, C4: `-q` keeps good news to itself, and tells of a bad version.
+/// contract W7, C4: `-q` keeps good news to itself, and tells of a bad version.
 #[test]
 fn quiet_tells_of_bad_versions_only() {
     let dir = dir();
@@ -88,7 +88,7 @@ fn warnings(mode: u32, options: &[&str]) -> Vec<String> {
     Session::of(Wrap::behind(dir, conf.join("policy.json")).option(options)).end()
 }
 
-/// SPEC W7: a directory in which others can put another policy is warned of.
+/// contract W7: a directory in which others can put another policy is warned of.
 #[test]
 fn a_directory_that_others_can_write_is_warned_of() {
     for mode in [0o775, 0o757, 0o777, 0o730] {
@@ -110,7 +110,7 @@ fn is_served(session: &mut Session, tool: &str, id: u64) -> bool {
     session.answers(id..=id)[&id] == ok(id)
 }
 
-/// SPEC P13: what was used before a reload is used after it, whatever became of the limit meanwhile.
+/// contract P13: what was used before a reload is used after it, whatever became of the limit meanwhile.
 #[test]
 fn a_reload_resets_no_counter() {
     for window in ["minute", "session"] {
@@ -140,7 +140,7 @@ fn a_reload_resets_no_counter() {
     }
 }
 
-/// SPEC W4, W7: a call in flight is not judged again. Its answer passes, and its id stays taken until then.
+/// contract W4, W7: a call in flight is not judged again. Its answer passes, and its id stays taken until then.
 #[test]
 fn a_call_in_flight_outlives_its_policy() {
     let dir = dir();

@@ -1,4 +1,4 @@
-//! Calls without a pause while the policy is rewritten without a pause, in all ways and through all faults (SPEC W7).
+//! Calls without a pause while the policy is rewritten without a pause, in all ways and through all faults (contract W7).
 
 use super::reload::dir;
 use crate::harness::gate::ok;
@@ -52,7 +52,7 @@ fn line(id: u64) -> String {
     }
 }
 
-/// SPEC W7: whatever happens to the file, no call is lost, each is decided by one good version, and what was
+/// contract W7: whatever happens to the file, no call is lost, each is decided by one good version, and what was
 /// answered is what was done.
 #[test]
 fn calls_are_decided_by_good_versions_while_the_policy_is_rewritten() {

@@ -1,4 +1,4 @@
-//! A policy that changes while it is in force (SPEC W7).
+//! A policy that changes while it is in force (contract W7).
 
 use crate::harness::gate::{Wrap, callgate, temp_dir};
 use crate::harness::process::Process;
@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// SPEC W7: the new policy decides every call that comes later than this after the write.
+/// contract W7: the new policy decides every call that comes later than this after the write.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A directory with version 1 in it.
@@ -57,7 +57,7 @@ pub(crate) fn diagnostics(root: &Path) -> Vec<String> {
     marked.chain([HOLDS.to_owned()]).collect()
 }
 
-/// SPEC W7: a change in the policy's directory is seen as it happens, and then calls are decided by it.
+/// contract W7: a change in the policy's directory is seen as it happens, and then calls are decided by it.
 #[test]
 fn a_change_is_seen_without_a_call() {
     for way in WAYS.iter().filter(|way| way.is_seen) {
@@ -71,7 +71,7 @@ fn a_change_is_seen_without_a_call() {
     }
 }
 
-/// SPEC W7: what the directory does not see is found at the next calls, again and again.
+/// contract W7: what the directory does not see is found at the next calls, again and again.
 #[test]
 fn a_change_that_is_not_seen_is_found_by_calls() {
     for way in WAYS.iter().filter(|way| !way.is_seen) {
@@ -84,7 +84,7 @@ fn a_change_that_is_not_seen_is_found_by_calls() {
     }
 }
 
-/// SPEC W7: a second after the write the very first call is decided by the new policy, however it came there.
+/// contract W7: a second after the write the very first call is decided by the new policy, however it came there.
 #[test]
 fn the_first_call_after_a_second_is_decided_by_the_new_policy() {
     let mut sessions = WAYS.map(|way| (way, started(&way)));
@@ -105,7 +105,7 @@ fn the_first_call_after_a_second_is_decided_by_the_new_policy() {
     }
 }
 
-/// SPEC W7: a policy that is rewritten all the time is never more than a second behind.
+/// contract W7: a policy that is rewritten all the time is never more than a second behind.
 #[test]
 fn a_policy_that_never_rests_is_never_a_second_old() {
     let dir = dir();
@@ -144,7 +144,7 @@ fn a_policy_that_never_rests_is_never_a_second_old() {
     session.end();
 }
 
-/// SPEC W7: of two changes in quick succession, equally long, the last is in force.
+/// contract W7: of two changes in quick succession, equally long, the last is in force.
 #[test]
 fn of_two_quick_changes_the_last_holds() {
     for why in ["rewritten in place", "renamed over", "written through another hard link"] {
@@ -160,7 +160,7 @@ fn of_two_quick_changes_the_last_holds() {
     }
 }
 
-/// SPEC W7: a change that comes as soon as the one before it is in force is not lost.
+/// contract W7: a change that comes as soon as the one before it is in force is not lost.
 #[test]
 fn a_change_on_the_heels_of_another_is_taken() {
     let mut session = started(&WAYS[0]);
@@ -171,7 +171,7 @@ fn a_change_on_the_heels_of_another_is_taken() {
     told_of(session, 10, WAYS[0].why);
 }
 
-/// SPEC W7: while a version is being written the one before it holds.
+/// contract W7: while a version is being written the one before it holds.
 #[test]
 fn a_torn_write_changes_nothing_until_it_is_whole() {
     let mut session = Session::start(dir());
@@ -210,19 +210,19 @@ fn is_survived(fault: &Fault) {
     assert_eq!(told.collect::<Vec<_>>(), [&diagnostics[..], &[reloaded]], "{why}");
 }
 
-/// SPEC W7: a version that is no policy changes nothing.
+/// contract W7: a version that is no policy changes nothing.
 #[test]
 fn a_version_that_is_no_policy_changes_nothing() {
     FAULTS[..6].iter().for_each(is_survived);
 }
 
-/// SPEC W7: nor does one that is not there, or no regular file.
+/// contract W7: nor does one that is not there, or no regular file.
 #[test]
 fn a_policy_that_is_no_file_changes_nothing() {
     FAULTS[6..].iter().for_each(is_survived);
 }
 
-/// SPEC W7: 16 MiB are not too large.
+/// contract W7: 16 MiB are not too large.
 #[test]
 fn a_policy_of_16_mib_is_taken() {
     let mut session = Session::start(dir());
@@ -231,7 +231,7 @@ fn a_policy_of_16_mib_is_taken() {
     told_of(session, 1, "16 MiB");
 }
 
-/// SPEC W7: the policy is watched by whatever name it goes.
+/// contract W7: the policy is watched by whatever name it goes.
 #[test]
 fn the_policy_may_go_by_any_name() {
     let odd = OsStr::from_bytes(b"conf/\xff \n`.json");

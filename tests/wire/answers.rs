@@ -1,4 +1,4 @@
-//! What callgate changes in a server's answers, row by row, and that it changes nothing else (SPEC W1).
+//! What callgate changes in a server's answers, row by row, and that it changes nothing else (contract W1).
 
 use crate::harness::gate::Wrap;
 use crate::harness::process::End;
@@ -23,7 +23,7 @@ fn allow_all() -> Value {
     json!({ "version": "1", "default": "allow" })
 }
 
-/// SPEC W1, hide (3.1), `hide_denied`, P14: what is cut from `tools/list` and set in `initialize`.
+/// contract W1, hide (3.1), `hide_denied`, P14: what is cut from `tools/list` and set in `initialize`.
 #[test]
 fn answers_are_relayed_to_the_byte_but_for_what_is_cut_and_set() {
     let mut complaints = Vec::new();

@@ -1,4 +1,4 @@
-//! Cancelled requests (SPEC W4).
+//! Cancelled requests (contract W4).
 
 use super::ids::{died, died_with};
 use crate::harness::gate::{Wrap, call, ok};
@@ -10,7 +10,7 @@ fn cancel(id: &str) -> String {
     )
 }
 
-/// SPEC W4: a cancellation is forwarded while its id is in flight; the late answer passes once.
+/// contract W4: a cancellation is forwarded while its id is in flight; the late answer passes once.
 #[test]
 fn a_cancellation_of_a_request_in_flight_is_forwarded() {
     let gate = Wrap::allow_all()
@@ -24,7 +24,7 @@ fn a_cancellation_of_a_request_in_flight_is_forwarded() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: all other cancellations are dropped.
+/// contract W4: all other cancellations are dropped.
 #[test]
 fn other_cancellations_are_dropped() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
@@ -41,7 +41,7 @@ fn other_cancellations_are_dropped() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: a cancelled request gets no error when the server dies; the others do.
+/// contract W4: a cancelled request gets no error when the server dies; the others do.
 #[test]
 fn a_cancelled_request_gets_no_error_answer() {
     let mut gate = Wrap::allow_all().serve(&json!([{ "recv": 3 }, { "exit": 3 }]));
@@ -51,7 +51,7 @@ fn a_cancelled_request_gets_no_error_answer() {
     assert_eq!(gate.wait(), died_with(3, &[died(2, 3)]));
 }
 
-/// SPEC W1: a server's own cancellations pass.
+/// contract W1: a server's own cancellations pass.
 #[test]
 fn a_cancellation_from_the_server_is_relayed() {
     let gate = Wrap::allow_all().serve(&json!([{ "send": cancel("7") }, "echo"]));
@@ -60,7 +60,7 @@ fn a_cancellation_from_the_server_is_relayed() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: nor one when its answer cannot be read; the late answer may still come.
+/// contract W4: nor one when its answer cannot be read; the late answer may still come.
 #[test]
 fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
     let unreadable = r#"{"jsonrpc":"2.0","id":1,"result":{NaN}}"#;
@@ -73,7 +73,7 @@ fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: the late answer passes as the string of the id, too, and once.
+/// contract W4: the late answer passes as the string of the id, too, and once.
 #[test]
 fn a_late_answer_may_spell_the_id_as_a_string() {
     let late = ok(r#""1""#);
@@ -87,7 +87,7 @@ fn a_late_answer_may_spell_the_id_as_a_string() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: at most 16,384 cancelled ids wait for their late answer, and their ids are taken: no late answer is taken
+/// contract W4: at most 16,384 cancelled ids wait for their late answer, and their ids are taken: no late answer is taken
 /// for that of a new call.
 #[test]
 fn a_cancellation_beyond_16_384_is_dropped() {

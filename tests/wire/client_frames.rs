@@ -1,4 +1,4 @@
-//! What a client may not send, row by row (SPEC W3), each refusal with its twin that is forwarded.
+//! What a client may not send, row by row (contract W3), each refusal with its twin that is forwarded.
 
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use crate::harness::rows::{self, Line};
@@ -43,7 +43,7 @@ struct Refusal {
     says: String,
 }
 
-/// SPEC W3: each row is forwarded or refused as written, the server sees nothing of what was
+/// contract W3: each row is forwarded or refused as written, the server sees nothing of what was
 /// refused, and after each row the same session serves a call.
 #[test]
 fn every_line_from_the_client_is_forwarded_or_refused() {

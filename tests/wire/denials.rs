@@ -1,4 +1,4 @@
-//! What the client gets for a call that is denied (SPEC W2), and that the server gets nothing.
+//! What the client gets for a call that is denied (contract W2), and that the server gets nothing.
 
 use crate::harness::gate::{Gate, Wrap};
 use regex::Regex;
@@ -48,7 +48,7 @@ fn task(id: &str, tool: &str) -> String {
     )
 }
 
-/// The tool result that SPEC W2 prescribes, with `text` and the members of `decision` as raw JSON.
+/// The tool result that contract W2 prescribes, with `text` and the members of `decision` as raw JSON.
 fn result(id: &str, first: &str, text: &str, decision: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"result":{{{first}"content":[{{"type":"text","text":"{text}"}}],"isError":true,"_meta":{{"callgate/decision":{{{decision}}}}}}}}}"#
@@ -96,7 +96,7 @@ const DENIALS: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// SPEC W2: a legacy call is denied by a tool result.
+/// contract W2: a legacy call is denied by a tool result.
 #[test]
 fn a_legacy_call_is_denied_by_a_tool_result() {
     let gate = gate();
@@ -108,7 +108,7 @@ fn a_legacy_call_is_denied_by_a_tool_result() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: a modern result says that it is complete.
+/// contract W2: a modern result says that it is complete.
 #[test]
 fn a_modern_call_is_denied_by_a_complete_result() {
     let gate = gate();
@@ -121,7 +121,7 @@ fn a_modern_call_is_denied_by_a_complete_result() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: a call whose client expects a task is denied by an error.
+/// contract W2: a call whose client expects a task is denied by an error.
 #[test]
 fn a_call_that_asks_for_a_task_is_denied_by_an_error() {
     let gate = gate();
@@ -135,7 +135,7 @@ fn a_call_that_asks_for_a_task_is_denied_by_an_error() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: the id is the client's, byte for byte.
+/// contract W2: the id is the client's, byte for byte.
 #[test]
 fn a_denial_echoes_the_id_byte_for_byte() {
     let gate = gate();
@@ -156,7 +156,7 @@ fn a_denial_echoes_the_id_byte_for_byte() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: a limit says when to try again, in the message and for machines.
+/// contract W2: a limit says when to try again, in the message and for machines.
 #[test]
 fn a_limit_says_when_to_try_again() {
     let gate = gate();
@@ -185,7 +185,7 @@ fn a_limit_says_when_to_try_again() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: where no time would help, the denial names none.
+/// contract W2: where no time would help, the denial names none.
 #[test]
 fn a_limit_that_time_does_not_help_says_so() {
     let gate = gate();
@@ -198,7 +198,7 @@ fn a_limit_that_time_does_not_help_says_so() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W2: names over 128 bytes are shortened in messages.
+/// contract W2: names over 128 bytes are shortened in messages.
 #[test]
 fn a_long_name_is_shortened_in_the_message() {
     let gate = gate();
@@ -210,7 +210,7 @@ fn a_long_name_is_shortened_in_the_message() {
     gate.ends_quietly(0);
 }
 
-/// SPEC P14: shadow decides and blocks nothing, whether the policy or the command line says so.
+/// contract P14: shadow decides and blocks nothing, whether the policy or the command line says so.
 #[test]
 fn shadow_blocks_nothing() {
     let deny = r#"{"version":"1","default":"deny"}"#;
@@ -224,7 +224,7 @@ fn shadow_blocks_nothing() {
     }
 }
 
-/// SPEC P14: in shadow nothing is cut from lists.
+/// contract P14: in shadow nothing is cut from lists.
 #[test]
 fn shadow_cuts_nothing() {
     let policy = r#"{"version":"1","default":"deny","hide":["a"],"hide_denied":true}"#;

@@ -1,4 +1,4 @@
-//! Ids and the requests in flight (SPEC W4).
+//! Ids and the requests in flight (contract W4).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::End;
@@ -8,7 +8,7 @@ const NOTIFICATION: &str = r#"{"jsonrpc":"2.0","method":"notifications/x"}"#;
 
 const IN_FLIGHT: &str = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"#;
 
-/// SPEC W4: `1` is `1.0`, `1` is not `"1"`; strings are equal after unescaping.
+/// contract W4: `1` is `1.0`, `1` is not `"1"`; strings are equal after unescaping.
 #[test]
 fn ids_are_compared_by_value() {
     let different = ["1", r#""1""#, "0", r#""b""#, r#""1.0""#, "1.5", "12345678901234567890123"];
@@ -41,7 +41,7 @@ fn ids_are_compared_by_value() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: one request, one answer; then its id may be used again.
+/// contract W4: one request, one answer; then its id may be used again.
 #[test]
 fn a_second_answer_is_dropped_and_the_id_is_free_again() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -60,7 +60,7 @@ fn a_second_answer_is_dropped_and_the_id_is_free_again() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: an answer is matched by value and relayed as the server spells its id.
+/// contract W4: an answer is matched by value and relayed as the server spells its id.
 #[test]
 fn an_answer_may_spell_the_id_otherwise() {
     let gate = Wrap::allow_all()
@@ -72,7 +72,7 @@ fn an_answer_may_spell_the_id_otherwise() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: a server that answers the number 7 as the string "7" is understood, unless "7" is in flight as well. It
+/// contract W4: a server that answers the number 7 as the string "7" is understood, unless "7" is in flight as well. It
 /// passes as it came.
 #[test]
 fn an_answer_may_spell_a_number_as_a_string() {
@@ -90,7 +90,7 @@ fn an_answer_may_spell_a_number_as_a_string() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: the first answer that is dropped is told to people, with its id.
+/// contract W4: the first answer that is dropped is told to people, with its id.
 #[test]
 fn the_first_dropped_answer_is_told() {
     let gate = Wrap::allow_all()
@@ -101,7 +101,7 @@ fn the_first_dropped_answer_is_told() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W6: an error in the place of an unreadable answer bears the id as the client spelt it.
+/// contract W6: an error in the place of an unreadable answer bears the id as the client spelt it.
 #[test]
 fn an_unreadable_answer_is_told_under_the_clients_id() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -120,7 +120,7 @@ fn an_unreadable_answer_is_told_under_the_clients_id() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: what was denied is answered, and a server that answers it too is not heard.
+/// contract W4: what was denied is answered, and a server that answers it too is not heard.
 #[test]
 fn a_denied_call_is_not_answered_by_the_server() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
@@ -133,7 +133,7 @@ fn a_denied_call_is_not_answered_by_the_server() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: the ids of the server's requests and of the client's are apart.
+/// contract W4: the ids of the server's requests and of the client's are apart.
 #[test]
 fn the_server_may_use_the_clients_ids() {
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
@@ -144,7 +144,7 @@ fn the_server_may_use_the_clients_ids() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: at most 65,536 requests are in flight, and each of them is answered when the server dies.
+/// contract W4: at most 65,536 requests are in flight, and each of them is answered when the server dies.
 #[test]
 fn the_65_537th_request_in_flight_is_refused() {
     const MOST: usize = 65_536;
@@ -160,7 +160,7 @@ fn the_65_537th_request_in_flight_is_refused() {
     assert!(end == died_with(3, &answers), "{got} answers, {:?}", (end.code, end.stderr));
 }
 
-/// SPEC W4: at most 16 MiB of ids are in flight.
+/// contract W4: at most 16 MiB of ids are in flight.
 #[test]
 fn more_than_16_mib_of_ids_in_flight_are_refused() {
     let padding = "i".repeat(4000);

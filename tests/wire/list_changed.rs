@@ -1,4 +1,4 @@
-//! What the client is told when a reload changes the list of tools (SPEC W5).
+//! What the client is told when a reload changes the list of tools (contract W5).
 
 use crate::harness::gate::{Wrap, ok, temp_dir};
 use crate::harness::streams::Streams;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
-/// Longer than an announcement is put off for others to join it (SPEC W5: 1 s).
+/// Longer than an announcement is put off for others to join it (contract W5: 1 s).
 const A_WHILE: Duration = Duration::from_millis(1800);
 
 /// A version with further members; those of `tools` join its own.
@@ -70,7 +70,7 @@ fn judge(mut rows: Vec<Row>) {
     }
 }
 
-/// SPEC W5: what changes the list for a client that is initialized, and what does not.
+/// contract W5: what changes the list for a client that is initialized, and what does not.
 #[test]
 fn a_change_of_the_list_is_announced_once() {
     let denied = json!({ "action": "deny" });
@@ -115,7 +115,7 @@ fn a_change_of_the_list_is_announced_once() {
     judge(rows.into());
 }
 
-/// SPEC W5: a client that has not said that it is initialized is told nothing, and later is.
+/// contract W5: a client that has not said that it is initialized is told nothing, and later is.
 #[test]
 fn nothing_is_announced_before_the_client_is_initialized() {
     let mut session = Session::of(wrap(dir(&version(1))));
@@ -130,7 +130,7 @@ fn nothing_is_announced_before_the_client_is_initialized() {
     judge(vec![Row { why: "initialized", session, next: version(3), announced }]);
 }
 
-/// SPEC W5: several reloads within a second make one announcement, behind the last of them.
+/// contract W5: several reloads within a second make one announcement, behind the last of them.
 #[test]
 fn several_reloads_within_a_second_make_one() {
     let mut session = Session::of(wrap(dir(&version(1))));
@@ -187,7 +187,7 @@ fn listening(id: &str, notifications: &str, steps: &[Value]) -> Session {
     session
 }
 
-/// SPEC W5: modern clients are told on their open streams, by the id as they spelt it, and not otherwise.
+/// contract W5: modern clients are told on their open streams, by the id as they spelt it, and not otherwise.
 #[test]
 fn open_streams_are_told_of_a_changed_list() {
     let mut rows = Vec::new();
@@ -219,7 +219,7 @@ fn open_streams_are_told_of_a_changed_list() {
     judge_hiding(rows);
 }
 
-/// SPEC W5, W4: a stream that is closed, by whoever, is told nothing.
+/// contract W5, W4: a stream that is closed, by whoever, is told nothing.
 #[test]
 fn closed_streams_are_told_nothing() {
     let cancelled =
@@ -259,7 +259,7 @@ fn judge_hiding(rows: Vec<(&'static str, Session, Vec<String>)>) {
     judge(rows.into_iter().map(row).collect());
 }
 
-/// SPEC P14, W5: in shadow mode nothing is cut, and so nothing is announced.
+/// contract P14, W5: in shadow mode nothing is cut, and so nothing is announced.
 #[test]
 fn shadow_announces_nothing() {
     let shadow = |number, hide: &str| with(number, &json!({ "mode": "shadow", "hide": [hide] }));
@@ -283,7 +283,7 @@ fn shadow_announces_nothing() {
     }
 }
 
-/// SPEC W5: a list that is answered after a reload is cut as the new policy has it.
+/// contract W5: a list that is answered after a reload is cut as the new policy has it.
 #[test]
 fn a_list_in_flight_is_cut_by_the_new_policy() {
     let list =
@@ -304,7 +304,7 @@ fn a_list_in_flight_is_cut_by_the_new_policy() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W5, W8: for a client that does not read, announcements do not pile up.
+/// contract W5, W8: for a client that does not read, announcements do not pile up.
 #[test]
 fn announcements_that_nobody_reads_do_not_pile_up() {
     let (streams, read_on) = Streams::pipes().unread();

@@ -1,4 +1,4 @@
-//! Methods that a policy denies, in both directions (SPEC P15).
+//! Methods that a policy denies, in both directions (contract P15).
 
 use crate::harness::gate::{Gate, Wrap};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn modern(id: u32) -> Value {
     } })
 }
 
-/// SPEC P15: a client's denied request is answered with error 403, its denied notification dropped.
+/// contract P15: a client's denied request is answered with error 403, its denied notification dropped.
 #[test]
 fn a_denied_method_of_the_client_does_not_reach_the_server() {
     let gate = gate(&json!(["echo"]));
@@ -46,7 +46,7 @@ fn a_denied_method_of_the_client_does_not_reach_the_server() {
     gate.ends_quietly(0);
 }
 
-/// SPEC P15: a server's denied request is answered to the server, its denied notification dropped.
+/// contract P15: a server's denied request is answered to the server, its denied notification dropped.
 #[test]
 fn a_denied_method_of_the_server_does_not_reach_the_client() {
     let gate = gate(&json!([
@@ -65,7 +65,7 @@ fn a_denied_method_of_the_server_does_not_reach_the_client() {
     gate.ends_quietly(0);
 }
 
-/// SPEC P15: a modern result whose `inputRequests` name a denied method is not relayed.
+/// contract P15: a modern result whose `inputRequests` name a denied method is not relayed.
 #[test]
 fn a_denied_method_may_not_hide_in_input_requests() {
     let asks = |method: &str| {
@@ -89,7 +89,7 @@ fn a_denied_method_may_not_hide_in_input_requests() {
     gate.ends_quietly(0);
 }
 
-/// SPEC P15: nor behind a second `method` key, which many parsers would take.
+/// contract P15: nor behind a second `method` key, which many parsers would take.
 #[test]
 fn a_denied_method_may_not_hide_behind_a_duplicate_key() {
     for entry in [
@@ -103,7 +103,7 @@ fn a_denied_method_may_not_hide_behind_a_duplicate_key() {
     }
 }
 
-/// SPEC P15: nor in the result of any other modern request.
+/// contract P15: nor in the result of any other modern request.
 #[test]
 fn a_denied_method_may_not_hide_in_any_modern_result() {
     let result = r#"{"tools":[],"inputRequests":{"a":{"method":"roots/list"}}}"#;
@@ -114,7 +114,7 @@ fn a_denied_method_may_not_hide_in_any_modern_result() {
     }
 }
 
-/// SPEC P15: nor anywhere else where a server may put it, under any spelling of the key: in the task of a result, of a
+/// contract P15: nor anywhere else where a server may put it, under any spelling of the key: in the task of a result, of a
 /// modern request or another, and in the params of a notification, which is dropped.
 #[test]
 fn a_denied_method_may_not_hide_anywhere() {
@@ -153,7 +153,7 @@ fn a_denied_method_may_not_hide_anywhere() {
     }
 }
 
-/// SPEC P15, W6: more input requests than anybody needs are not looked at, and not relayed.
+/// contract P15, W6: more input requests than anybody needs are not looked at, and not relayed.
 #[test]
 fn too_many_input_requests_are_unreadable() {
     for (count, passes) in [(1024, true), (1025, false)] {

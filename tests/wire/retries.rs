@@ -1,4 +1,4 @@
-//! Multi-round-trip retries and what they cost (SPEC W4).
+//! Multi-round-trip retries and what they cost (contract W4).
 
 use crate::harness::gate::{Gate, Wrap};
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn is_charged(gate: &Gate, call: &Value) {
     );
 }
 
-/// SPEC W4: a retry with a state that this run has relayed is free, once.
+/// contract W4: a retry with a state that this run has relayed is free, once.
 #[test]
 fn a_retry_is_free_once() {
     let gate = gate(&json!([{ "recv": 1 }, input_required("s1"), "echo"]));
@@ -69,7 +69,7 @@ fn a_retry_is_free_once() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: arguments are equal by value: the order of keys, escapes and the spelling of numbers do not count.
+/// contract W4: arguments are equal by value: the order of keys, escapes and the spelling of numbers do not count.
 #[test]
 fn a_retry_may_spell_its_arguments_otherwise() {
     let spelt = |id: usize, arguments: &str, state: &str| {
@@ -96,7 +96,7 @@ fn a_retry_may_spell_its_arguments_otherwise() {
     }
 }
 
-/// SPEC W4: any other state, tool or arguments is charged, and so is a legacy call.
+/// contract W4: any other state, tool or arguments is charged, and so is a legacy call.
 #[test]
 fn a_retry_of_something_else_is_charged() {
     let other_arguments = || {
@@ -135,7 +135,7 @@ fn a_retry_of_something_else_is_charged() {
     }
 }
 
-/// SPEC W4: a state that was only made up buys nothing.
+/// contract W4: a state that was only made up buys nothing.
 #[test]
 fn a_state_that_was_never_relayed_is_charged() {
     let gate = gate(&json!(["echo"]));
@@ -144,7 +144,7 @@ fn a_state_that_was_never_relayed_is_charged() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: a state of a call that nothing limits does not pay for one that is limited.
+/// contract W4: a state of a call that nothing limits does not pay for one that is limited.
 #[test]
 fn a_state_belongs_to_its_tool() {
     let gate = gate(&json!([{ "recv": 1 }, input_required("s1"), "echo"]));
@@ -154,7 +154,7 @@ fn a_state_belongs_to_its_tool() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: at most 8 retries for one charged call are free.
+/// contract W4: at most 8 retries for one charged call are free.
 #[test]
 fn the_ninth_retry_is_charged() {
     let rounds =
@@ -168,7 +168,7 @@ fn the_ninth_retry_is_charged() {
     gate.ends_quietly(0);
 }
 
-/// SPEC W4: a retry is decided afresh: it is free, not exempt.
+/// contract W4: a retry is decided afresh: it is free, not exempt.
 #[test]
 fn a_retry_is_decided_afresh() {
     let policy = json!({

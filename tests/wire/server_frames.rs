@@ -1,4 +1,4 @@
-//! What a server's lines become, row by row (SPEC W6).
+//! What a server's lines become, row by row (contract W6).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::rows::{self, Line};
@@ -32,7 +32,7 @@ enum Expect {
     Drop,
 }
 
-/// SPEC W6: each row is relayed, shown or answered as written, and request 7 is answered exactly
+/// contract W6: each row is relayed, shown or answered as written, and request 7 is answered exactly
 /// once (W4).
 #[test]
 fn every_line_from_the_server_is_relayed_shown_or_answered() {
@@ -47,7 +47,7 @@ fn every_line_from_the_server_is_relayed_shown_or_answered() {
     rows::report(&complaints);
 }
 
-/// SPEC W6: callgate never waits for stderr, whether nobody reads it or nobody holds it any more.
+/// contract W6: callgate never waits for stderr, whether nobody reads it or nobody holds it any more.
 #[test]
 fn noise_does_not_wait_for_stderr() {
     let noise =

@@ -1,4 +1,4 @@
-//! Recorded sessions of real clients and servers pass an allow-all policy unchanged (SPEC W1).
+//! Recorded sessions of real clients and servers pass an allow-all policy unchanged (contract W1).
 
 use crate::harness::gate::Wrap;
 use crate::harness::process::End;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// One line of a recording (SPEC S5).
+/// One line of a recording (contract S5).
 #[derive(Clone, Deserialize)]
 struct Recorded {
     t: String,
@@ -23,7 +23,7 @@ enum Side {
     Server,
 }
 
-/// SPEC W1: both directions come out byte-identical, but for `listChanged` in `initialize`.
+/// contract W1: both directions come out byte-identical, but for `listChanged` in `initialize`.
 #[test]
 fn recorded_sessions_pass_unchanged() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sessions");

@@ -1,6 +1,7 @@
 //! `callgate help`: the manual, laid out for a terminal, as Markdown or as man pages.
 
 pub mod document;
+pub mod layout;
 pub mod man;
 mod pager;
 pub mod table;
@@ -15,7 +16,7 @@ use crate::cli::{HelpArgs, PageFormat};
 use crate::manual::{self, GROUPS, Page};
 
 use self::document::Document;
-use self::terminal::Layout;
+use self::layout::Layout;
 use super::Failure;
 use super::show::stdout;
 

@@ -1,7 +1,7 @@
 //! Tables of the manual, in as many columns as there are.
 
 use super::document::{Span, Style, Table, Text};
-use super::terminal::{Layout, Line, Word};
+use super::layout::{Layout, Line, Word};
 
 /// Spaces between columns.
 const GAP: usize = 2;

@@ -87,7 +87,7 @@ fn too_costly(example: &Example) -> Diagnostic {
 /// Makes a policy of the `content` of the file at `path`.
 ///
 /// # Errors
-/// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
+/// It is not valid, or its own tests fail (contract P16); every problem is named with its place.
 pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
     load_unless(path, content, &|| false)
 }
@@ -95,7 +95,7 @@ pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
 /// The same, unless `is_stale` says on the way that it is out of date.
 ///
 /// # Errors
-/// It is not valid, or its own tests fail (SPEC P16); every problem is named with its place.
+/// It is not valid, or its own tests fail (contract P16); every problem is named with its place.
 pub fn load_unless(
     path: &Path,
     content: &[u8],
@@ -148,7 +148,7 @@ fn point_at_import(diagnostic: &mut Diagnostic) {
     );
 }
 
-/// What lets others change the policy: a warning for each place (SPEC W7).
+/// What lets others change the policy: a warning for each place (contract W7).
 #[must_use]
 pub fn dangers(path: &Path) -> Vec<String> {
     state_dir::open_to_others([path], "they can change the policy", &mut Vec::new())

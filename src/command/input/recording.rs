@@ -29,7 +29,7 @@ impl Recording {
     /// Opens a recording; `-` is stdin.
     ///
     /// # Errors
-    /// The file cannot be read, or is neither a regular file nor a pipe: a device may have no end (SPEC S5).
+    /// The file cannot be read, or is neither a regular file nor a pipe: a device may have no end (contract S5).
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("failed to read recording `{}`", path.display());
         let file: Box<dyn BufRead> = if path == Path::new("-") {
@@ -128,7 +128,7 @@ impl Recording {
     /// Says at the end whether it was a recording at all.
     ///
     /// # Errors
-    /// No line of it is a message (SPEC C2).
+    /// No line of it is a message (contract C2).
     pub fn prove(&self) -> anyhow::Result<()> {
         if self.has_frame {
             return Ok(());

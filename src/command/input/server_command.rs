@@ -17,7 +17,7 @@ pub fn program(command: &[OsString]) -> String {
     command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// A server that could not be started (SPEC C2).
+/// A server that could not be started (contract C2).
 #[must_use]
 pub fn not_started(command: &[OsString], error: io::Error) -> Failure {
     let exit_code = start_failure_code(&error);
@@ -25,7 +25,7 @@ pub fn not_started(command: &[OsString], error: io::Error) -> Failure {
     Failure { error: anyhow::Error::new(error).context(what), exit_code }
 }
 
-/// How long a server may take for all of its list (SPEC S5).
+/// How long a server may take for all of its list (contract S5).
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// Starts a server, reads its list of tools, and stops it. `patience` is how long it has for each answer.

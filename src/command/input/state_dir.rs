@@ -1,4 +1,4 @@
-//! Where things are kept (SPEC C5): the state directory, and the audit logs in it.
+//! Where things are kept (contract C5): the state directory, and the audit logs in it.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -121,7 +121,7 @@ pub fn audit_log(directory: &Path, server: &str) -> PathBuf {
     audit_directory(directory).join(format!("{name}.jsonl"))
 }
 
-/// Where the state directory keeps a copy of the head of a log that lies elsewhere (SPEC S4): what is written to the
+/// Where the state directory keeps a copy of the head of a log that lies elsewhere (contract S4): what is written to the
 /// log's directory only does not change it. None for a log of the state directory itself, whose head lies there.
 #[must_use]
 pub fn audit_witness(directory: &Path, log: &Path) -> Option<PathBuf> {
@@ -176,7 +176,7 @@ pub fn open_audit(
     Audit::open(&log, audit_witness(directory, &log).as_deref(), keep, identity)
 }
 
-/// What others could do to what is kept in a state directory, and to an audit log (SPEC W7).
+/// What others could do to what is kept in a state directory, and to an audit log (contract W7).
 #[must_use]
 pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
     let audit = audit_directory(directory);

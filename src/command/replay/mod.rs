@@ -21,7 +21,7 @@ use super::show::stdout;
 use crate::engine::session::offline::{Judge, Ruling};
 use report::{Report, Row};
 
-/// The exit code for "no" (SPEC C2).
+/// The exit code for "no" (contract C2).
 const NO: u8 = 1;
 
 /// How much is held back of what is printed, in bytes.

@@ -12,7 +12,7 @@ use crate::engine::wire::transcript;
 
 use crate::engine::session::offline::Ruling;
 
-/// The rule that refuses a line (SPEC 3.5).
+/// The rule that refuses a line (contract 3.5).
 const FRAME: &str = "(frame)";
 /// What it came to then.
 const REFUSED: &str = "refused";

@@ -1,4 +1,4 @@
-//! What a command prints as its result, on stdout (SPEC C1).
+//! What a command prints as its result, on stdout (contract C1).
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 

@@ -1,4 +1,4 @@
-//! The name that a server goes by in this run (SPEC C4), and what is said of it.
+//! The name that a server goes by in this run (contract C4), and what is said of it.
 
 use anyhow::anyhow;
 

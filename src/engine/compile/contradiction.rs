@@ -9,7 +9,7 @@ use crate::engine::json::value::Value;
 use crate::engine::policy::condition::{Bound, Scalar, Test, Truth};
 use crate::engine::work::Work;
 
-/// What a value that cannot be compared counts as (SPEC P8).
+/// What a value that cannot be compared counts as (contract P8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Doubt {
     /// As not holding: in `require`.

@@ -1,4 +1,4 @@
-//! Reading a policy file field by field, so that every problem is found at once, each with its place (SPEC P1).
+//! Reading a policy file field by field, so that every problem is found at once, each with its place (contract P1).
 //! Knows objects, fields and places; what they mean is [`crate::engine::compile`]'s business.
 
 use std::borrow::Cow;

@@ -14,10 +14,10 @@ const MAX_LEN: usize = 64;
 const NAMED: [(&str, u64); 4] =
     [("minute", 60), ("hour", 3600), ("day", 86_400), ("week", 604_800)];
 
-/// The longest window in seconds (SPEC P9).
+/// The longest window in seconds (contract P9).
 const MAX_WINDOW: u64 = 31_622_400;
 
-/// The most that a limit can let through (SPEC P10).
+/// The most that a limit can let through (contract P10).
 const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 /// `default` and the values of `methods`.

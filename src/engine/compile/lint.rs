@@ -381,7 +381,7 @@ impl Linter<'_> {
 
     /// Conditions that cannot hold, by themselves or beside those before them.
     fn conditions(&mut self, list: &str, clause: &Clause, doubt: Doubt) {
-        // What cannot be decided counts as holding in the last two (SPEC P8).
+        // What cannot be decided counts as holding in the last two (contract P8).
         let (never, so) = match list {
             "require" => ("can never hold", "so every call is denied"),
             "deny_if" => ("holds in doubt only", "so no clear call is denied by this entry"),
@@ -511,7 +511,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Patterns that by themselves take the work of a decision (SPEC 3.5), each told once.
+    /// Patterns that by themselves take the work of a decision (contract 3.5), each told once.
     fn patterns(&mut self, entries: &[Entry<'_>]) {
         /// A call of this size, in bytes, is nothing unusual.
         const CALL_BYTES: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (SPEC P1).
+//! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (contract P1).
 
 mod contradiction;
 pub mod diagnostic;
@@ -197,7 +197,7 @@ impl<'s> Compiler<'s> {
         Some((policy, tests))
     }
 
-    /// An entry of `tests` (SPEC P16).
+    /// An entry of `tests` (contract P16).
     fn example(&mut self, node: &Node<'_>) -> Option<Example> {
         let fields = Fields::open(node, TEST, &mut self.problems)?;
         let text = |this: &mut Self, name: &str, help: &str| {
@@ -552,7 +552,7 @@ impl<'s> Compiler<'s> {
         Some(name.into())
     }
 
-    /// The scope of a limit; a session window has no other than `session` (SPEC P9).
+    /// The scope of a limit; a session window has no other than `session` (contract P9).
     fn scope(&mut self, fields: &Fields<'_>, window: Option<Window>) -> Option<Scope> {
         let session = window == Some(Window::Session);
         let Some(node) = fields.get("scope") else {

@@ -1,4 +1,4 @@
-//! `tests` of a policy: calls that it must decide as written (SPEC P16).
+//! `tests` of a policy: calls that it must decide as written (contract P16).
 
 use crate::engine::decide::Outcome;
 use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
@@ -132,7 +132,7 @@ pub struct Outcomes<'e> {
     pub failures: Vec<Failure<'e>>,
     /// How many failed in all.
     pub failed: usize,
-    /// The test at which they took more work than all of them may (SPEC P16); those behind it were not run.
+    /// The test at which they took more work than all of them may (contract P16); those behind it were not run.
     pub too_costly: Option<&'e Example>,
 }
 

@@ -1,4 +1,4 @@
-//! Why a call does not go out, and what its agent is told (SPEC W2).
+//! Why a call does not go out, and what its agent is told (contract W2).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct Denial {
     pub words: Option<String>,
     /// Which default words apply.
     pub cause: Cause,
-    /// Why a value could not be decided, if that is what stands behind the denial (SPEC W2).
+    /// Why a value could not be decided, if that is what stands behind the denial (contract W2).
     pub doubt: Option<Box<str>>,
 }
 
@@ -34,7 +34,7 @@ pub enum Outcome {
 pub enum Cause {
     /// `hide`
     Hidden,
-    /// The tool's name looks like another one (SPEC P4).
+    /// The tool's name looks like another one (contract P4).
     Confusable,
     /// Not listed under `default: deny`.
     NotListed,
@@ -46,7 +46,7 @@ pub enum Cause {
     Limit(LimitReached),
     /// `action: require_approval` or `approval_if`.
     Approval,
-    /// The decision would take more work than one may (SPEC 3.5).
+    /// The decision would take more work than one may (contract 3.5).
     TooCostly,
     /// The counters cannot be read or written, for this reason.
     StateUnavailable(String),
@@ -66,7 +66,7 @@ pub struct LimitReached {
 }
 
 impl Denial {
-    /// The denial of a call whose counters cannot be reached (SPEC S2).
+    /// The denial of a call whose counters cannot be reached (contract S2).
     #[must_use]
     pub fn state_unavailable(reason: String) -> Self {
         Denial {
@@ -78,7 +78,7 @@ impl Denial {
         }
     }
 
-    /// The denial of a call whose decision would take too much work (SPEC 3.5).
+    /// The denial of a call whose decision would take too much work (contract 3.5).
     #[must_use]
     pub fn too_costly() -> Self {
         Denial {
@@ -90,7 +90,7 @@ impl Denial {
         }
     }
 
-    /// What the agent reads, without the mark before it (SPEC W2).
+    /// What the agent reads, without the mark before it (contract W2).
     #[must_use]
     pub fn message(&self, tool: &str) -> String {
         let message = self.message_without_doubt(tool);
@@ -128,7 +128,7 @@ impl Denial {
         }
     }
 
-    /// The denial of a call that cannot be put on record (SPEC S3).
+    /// The denial of a call that cannot be put on record (contract S3).
     #[must_use]
     pub fn audit_unavailable(reason: String) -> Self {
         Denial {
@@ -160,7 +160,7 @@ impl Denial {
 }
 
 impl Outcome {
-    /// The mark before a message (SPEC W2).
+    /// The mark before a message (contract W2).
     #[must_use]
     pub fn mark(self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ const MAX_VALUE_CHARS: usize = 60;
 pub struct Explanation {
     /// What is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (SPEC P14).
+    /// What shadow mode would have said (contract P14).
     pub shadowed: Option<Ruling>,
     /// What was looked at, in this order.
     pub trace: Vec<Look>,
@@ -90,7 +90,7 @@ pub struct ConditionLook {
 pub struct Sighting {
     /// The value as the call spells it, cut if it is long; `None` if nothing is there.
     pub value: Option<String>,
-    /// Something that servers may read differently stands on the way (SPEC P8).
+    /// Something that servers may read differently stands on the way (contract P8).
     pub doubtful: bool,
     /// Why it cannot be decided, for people, if it cannot.
     pub why: Option<String>,
@@ -135,7 +135,7 @@ pub fn explain(
 pub struct Ruled {
     /// What is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (SPEC P14).
+    /// What shadow mode would have said (contract P14).
     pub shadowed: Option<Ruling>,
     /// What was charged, if the call goes out.
     pub reservation: Option<Reservation>,

@@ -1,4 +1,4 @@
-//! One call against one policy (SPEC 3.5): denied, or permitted on terms that the ledger has to meet.
+//! One call against one policy (contract 3.5): denied, or permitted on terms that the ledger has to meet.
 
 pub mod denial;
 pub mod explain;
@@ -33,7 +33,7 @@ pub struct Permit {
     limits: Few<Arc<Limit>>,
     /// Set if a human must approve the call.
     pub approval: Option<Box<Denial>>,
-    /// The first denial in shadow mode: recorded, not enforced (SPEC P14).
+    /// The first denial in shadow mode: recorded, not enforced (contract P14).
     pub shadowed: Option<Box<Denial>>,
 }
 
@@ -94,7 +94,7 @@ impl Permit {
 pub enum Event<'e> {
     /// `hide` was asked for the tool's name: true if it is there.
     Hide(bool),
-    /// True if the name can be mistaken for another one (SPEC P4).
+    /// True if the name can be mistaken for another one (contract P4).
     Confusable(bool),
     /// These entries of `tools` match, in file order. If there is none, the default decides.
     Entries(&'e [&'e Rule]),
@@ -108,7 +108,7 @@ pub enum Event<'e> {
     Clause(ClauseList, &'e Clause, bool),
     /// A limit, and what the call costs by it, if that can be said.
     Limit(&'e Limit, Option<Amount>),
-    /// A denial that is not enforced: the decision goes on (SPEC P14).
+    /// A denial that is not enforced: the decision goes on (contract P14).
     Shadowed(&'e Denial),
 }
 
@@ -183,7 +183,7 @@ impl From<TooCostly> for Halt {
     }
 }
 
-/// True if a tool is to leave lists (SPEC 3.1), or more work than is left would show whether it is.
+/// True if a tool is to leave lists (contract 3.1), or more work than is left would show whether it is.
 #[must_use]
 pub fn is_cut(policy: &Policy, tool: &str, work: &mut Work) -> bool {
     let is_cut = |work: &mut Work| {
@@ -195,7 +195,7 @@ pub fn is_cut(policy: &Policy, tool: &str, work: &mut Work) -> bool {
     is_cut(work).unwrap_or(true)
 }
 
-/// True if no call of a tool could ever pass an enforced policy, whatever its arguments (SPEC 3.1,
+/// True if no call of a tool could ever pass an enforced policy, whatever its arguments (contract 3.1,
 /// `hide_denied`).
 #[must_use]
 pub fn never_passes(policy: &Policy, tool: &str) -> bool {
@@ -227,7 +227,7 @@ pub fn is_closed(policy: &Policy, rule: &Rule) -> bool {
             || rule.deny_if.iter().any(|clause| clause.conditions.is_empty()))
 }
 
-/// True if two policies may cut different tools from lists (SPEC W5).
+/// True if two policies may cut different tools from lists (contract W5).
 #[must_use]
 pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
     Cuts::of(one, shadow) != Cuts::of(other, shadow)
@@ -548,7 +548,7 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
     }
 
     /// What the call costs by `limit`; an error if its amount is absent, undecidable, negative or out of range
-    /// (SPEC P10), with what stands in the way of reading it.
+    /// (contract P10), with what stands in the way of reading it.
     fn cost(&mut self, limit: &Limit) -> Result<Result<Amount, Option<Undecidable>>, TooCostly> {
         let Some(path) = &limit.increment_from else { return Ok(Ok(limit.increment)) };
         let value = match path.find(&self.call.arguments, self.work)? {
@@ -611,7 +611,7 @@ mod tests {
     use super::lists_differ;
     use crate::engine::compile::compile;
 
-    /// SPEC W5
+    /// contract W5
     #[test]
     fn policies_are_told_apart_by_what_they_cut_from_lists() {
         const ALLOW: &str = r#""default":"allow""#;

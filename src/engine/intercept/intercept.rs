@@ -14,7 +14,7 @@ use super::{path, pattern};
 use crate::engine::compile::fields::{MAX_NAME_BYTES, name_for_problem};
 use crate::engine::compile::hints;
 
-/// The most that a counter can be asked for (SPEC P10).
+/// The most that a counter can be asked for (contract P10).
 const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
 
 /// What is said of a text that is none.

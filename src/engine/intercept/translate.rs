@@ -17,15 +17,15 @@ const MAX_ENTRIES: usize = 16;
 /// What callgate does in another way than Intercept: it judges more strictly, but for [`Note::Servers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
-    /// SPEC P8
+    /// contract P8
     Types,
-    /// SPEC P12
+    /// contract P12
     FailedCalls,
-    /// SPEC P10
+    /// contract P10
     Amounts,
-    /// SPEC P11
+    /// contract P11
     Servers,
-    /// SPEC P4
+    /// contract P4
     Names,
 }
 

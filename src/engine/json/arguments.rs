@@ -1,4 +1,4 @@
-//! A call's arguments, and how a name is looked up in them (SPEC P8).
+//! A call's arguments, and how a name is looked up in them (contract P8).
 
 use super::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::undecidable::Undecidable;
@@ -20,13 +20,13 @@ pub struct Arguments<'a> {
 const INDEXED: usize = 1024;
 
 impl<'a> Arguments<'a> {
-    /// The arguments of a call that carries none, which count as `{}` (SPEC W3).
+    /// The arguments of a call that carries none, which count as `{}` (contract W3).
     #[must_use]
     pub fn none() -> Self {
         Arguments { root: Value::proved("{}"), members: Vec::new(), more: false, key_bytes: 0 }
     }
 
-    /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (SPEC W3).
+    /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (contract W3).
     ///
     /// # Errors
     /// Where the text is something else.
@@ -120,7 +120,7 @@ pub enum Found<'a> {
     Value(Value<'a>),
     /// Nothing: a key or element is missing, or `null` is on the way.
     Absent,
-    /// Servers may disagree on what it is (SPEC P8).
+    /// Servers may disagree on what it is (contract P8).
     Doubtful(Undecidable),
 }
 
@@ -174,7 +174,7 @@ pub(in crate::engine) fn look_up_in<'a>(
     Ok(looking.found(left))
 }
 
-/// A search for a member among those that could be read as it (SPEC P8).
+/// A search for a member among those that could be read as it (contract P8).
 struct Looking<'k, 'a> {
     key: &'k str,
     exact: Option<Value<'a>>,

@@ -1,5 +1,5 @@
 //! A digest of a JSON value that is equal for equal values: the order of keys, escapes and the spelling of numbers do
-//! not count (SPEC W4).
+//! not count (contract W4).
 
 use std::hash::{BuildHasher as _, Hasher, RandomState};
 

@@ -1,5 +1,5 @@
-//! Decimal numbers as JSON spells them, compared exactly whatever their length (SPEC P7), and their
-//! canonical text, by which request ids are matched (SPEC W4).
+//! Decimal numbers as JSON spells them, compared exactly whatever their length (contract P7), and their
+//! canonical text, by which request ids are matched (contract W4).
 
 use std::cmp::Ordering;
 
@@ -42,7 +42,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// True if some parser would turn this number into infinity, or a number that is not zero into zero: it is
-    /// beyond what a double holds, so servers will not agree on it (SPEC P8).
+    /// beyond what a double holds, so servers will not agree on it (contract P8).
     #[must_use]
     pub fn is_beyond_double(self) -> bool {
         // Up to 15 digits and no exponent is the common case, and always fits.

@@ -1,4 +1,4 @@
-//! The keys of the objects that are being read, and which of them stand twice (SPEC P1, W3).
+//! The keys of the objects that are being read, and which of them stand twice (contract P1, W3).
 //!
 //! The objects of a list mostly have the same keys in the same order. What has been compared once is kept, and a
 //! key that stands where the object before had it needs no second look.
@@ -10,7 +10,7 @@ use super::value::{Str, proved_string_len};
 /// Up to this many keys of one object are compared pair by pair; more are sorted by hash.
 const FEW: usize = 16;
 
-/// The keys of an object with more than this are kept as digests (SPEC W8): a key takes as little as five bytes of
+/// The keys of an object with more than this are kept as digests (contract W8): a key takes as little as five bytes of
 /// text, and an entry of [`Keys::open`] sixteen.
 const MANY: usize = 64;
 

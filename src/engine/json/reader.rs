@@ -9,7 +9,7 @@ use super::keys::{KeySet, Keys};
 use super::token::{Cursor, Expected};
 use super::value::{Str, Value};
 
-/// The deepest nesting that is read; the outermost object is level 1 (SPEC W3).
+/// The deepest nesting that is read; the outermost object is level 1 (contract W3).
 pub const MAX_DEPTH: usize = 512;
 
 /// Why a text is not the JSON it should be, and the byte at which that shows.

@@ -1,4 +1,4 @@
-//! Why a condition cannot be decided (SPEC P8), in words that say nothing of the value (SPEC W2).
+//! Why a condition cannot be decided (contract P8), in words that say nothing of the value (contract W2).
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Limits: exact amounts, windows cut into slots, and what a ledger of counters must do (SPEC P9–P13).
+//! Limits: exact amounts, windows cut into slots, and what a ledger of counters must do (contract P9–P13).
 //!
 //! This file knows no tools and no policy: a counter's name is opaque here, and time is given.
 //!
@@ -32,7 +32,7 @@ const MILLIS: u64 = 1000;
 /// Calls have few limits, mostly.
 pub type Few<T> = SmallVec<[T; 2]>;
 
-/// A cost or a maximum: 0 to 10^15 with at most 9 digits after the point, kept exactly (SPEC P10).
+/// A cost or a maximum: 0 to 10^15 with at most 9 digits after the point, kept exactly (contract P10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Amount {
     /// In units of 10^-9.
@@ -80,7 +80,7 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Over what time a limit counts (SPEC P9).
+/// Over what time a limit counts (contract P9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Window {
     /// Any stretch of this many seconds, 1 to 31,622,400.
@@ -158,7 +158,7 @@ fn calendar_shift_ms(seconds: u32) -> u64 {
     if seconds == WEEK { THREE_DAYS_MS } else { 0 }
 }
 
-/// Who shares a counter (SPEC P11).
+/// Who shares a counter (contract P11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
     /// All runs under one grant.
@@ -189,7 +189,7 @@ pub struct Demand {
     pub cost: Amount,
     /// The most that the counter may hold.
     pub max: Amount,
-    /// False in shadow mode: then the demand stops nothing (SPEC P14).
+    /// False in shadow mode: then the demand stops nothing (contract P14).
     pub enforced: bool,
 }
 
@@ -206,12 +206,12 @@ pub struct Now {
 /// The end of the year 9999, in milliseconds since the epoch. A clock that shows this or more is not believed.
 pub const LATEST_MS: u64 = 253_402_300_799_999;
 
-/// The longest step forward of the wall clock that counts as time passed: the length of the longest window (SPEC P9).
+/// The longest step forward of the wall clock that counts as time passed: the length of the longest window (contract P9).
 /// A longer one is a wrong clock; time goes on by the steady clock then, and no window is cut short.
 const LONGEST_STEP_MS: u64 = 31_622_400 * MILLIS;
 
 /// Time as limits count it: the later of the wall clock and the last time seen plus the monotonic time
-/// since (SPEC P13). A step back neither frees nor freezes quota; a step forward counts as time passed, unless it is
+/// since (contract P13). A step back neither frees nor freezes quota; a step forward counts as time passed, unless it is
 /// longer than any window or leads beyond [`LATEST_MS`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LimitClock {
@@ -283,7 +283,7 @@ pub struct Charge {
     pub cost: Amount,
 }
 
-/// The counters cannot be read or written: the call is denied (SPEC S2).
+/// The counters cannot be read or written: the call is denied (contract S2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateUnavailable {
     /// Why, for people and the log; the agent is not told.
@@ -292,7 +292,7 @@ pub struct StateUnavailable {
 
 /// A store of counters for one server, grant and run.
 pub trait Ledger {
-    /// Charges all enforced demands or none, in one step that nothing else can come between (SPEC P12).
+    /// Charges all enforced demands or none, in one step that nothing else can come between (contract P12).
     ///
     /// # Errors
     /// The store did not answer; nothing is charged.
@@ -438,7 +438,7 @@ fn index(slot: u64) -> usize {
 /// Decides a list of demands over counters that a ledger has at hand, and charges them.
 ///
 /// `places[n]` is where demand `n`'s counter stands in `counters`, and `at_ms` tells the time of the counter at a place:
-/// counters may have seen different times. A counter that is named more than once is charged once, by the largest cost (SPEC P11); in that, an enforced demand outweighs any in shadow mode.
+/// counters may have seen different times. A counter that is named more than once is charged once, by the largest cost (contract P11); in that, an enforced demand outweighs any in shadow mode.
 pub fn settle(
     demands: &[Demand],
     places: &[usize],
@@ -531,7 +531,7 @@ impl Ledger for MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// Begins another run under the same grant: what was counted for one run alone is forgotten (SPEC P11).
+    /// Begins another run under the same grant: what was counted for one run alone is forgotten (contract P11).
     pub fn begin_run(&mut self) {
         for (key, &place) in &self.places {
             if key.scope == Scope::Session
@@ -594,7 +594,7 @@ mod tests {
         assert_eq!(amount(0).to_string(), "0");
     }
 
-    /// SPEC P13
+    /// contract P13
     #[test]
     fn time_never_goes_back_and_never_stands_still() {
         let mut clock = LimitClock::default();
@@ -606,7 +606,7 @@ mod tests {
         assert_eq!(at(11_000, 1_200), 90_200, "and back again");
     }
 
-    /// SPEC P13, S2: a clock that is far off neither frees quota nor stops time; one that is set right counts.
+    /// contract P13, S2: a clock that is far off neither frees quota nor stops time; one that is set right counts.
     #[test]
     fn a_clock_that_is_far_off_is_not_believed() {
         let year = 366 * 86_400_000;

@@ -1,4 +1,4 @@
-//! Conditions over a call's arguments (SPEC P5–P8). What an operator cannot compare is a verdict, never a pass.
+//! Conditions over a call's arguments (contract P5–P8). What an operator cannot compare is a verdict, never a pass.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
@@ -208,7 +208,7 @@ impl Test {
         }
     }
 
-    /// The table of SPEC P8.
+    /// The table of contract P8.
     fn of(&self, found: Found<'_>, work: &mut Work) -> Result<Truth, TooCostly> {
         match found {
             Found::Doubtful(doubt) => Ok(Truth::Unknown(doubt)),

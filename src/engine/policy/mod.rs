@@ -18,7 +18,7 @@ use crate::engine::limits::{Amount, CounterKey};
 use crate::engine::text::name::{self, NamePattern};
 use crate::engine::work::{TooCostly, Work, steps};
 
-/// A whole policy document (SPEC 3.1).
+/// A whole policy document (contract 3.1).
 #[derive(Debug)]
 pub struct Policy {
     /// What happens to a tool that no entry of `tools` matches.
@@ -46,7 +46,7 @@ pub enum Effect {
     Deny,
 }
 
-/// Whether a denial blocks (SPEC P14).
+/// Whether a denial blocks (contract P14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// It does.
@@ -64,7 +64,7 @@ impl Mode {
     }
 }
 
-/// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (SPEC 3.5).
+/// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (contract 3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RuleId {
     /// `/tools/create_refund/deny_if/0`
@@ -84,7 +84,7 @@ impl RuleId {
     }
 }
 
-/// The rule of one entry of `tools`, or of `all_tools` (SPEC 3.2).
+/// The rule of one entry of `tools`, or of `all_tools` (contract 3.2).
 #[derive(Debug)]
 pub struct Rule {
     /// Where the rule stands.
@@ -138,13 +138,13 @@ pub enum ActionKind {
 pub struct Clause {
     /// Where it stands.
     pub pointer: Arc<str>,
-    /// All must hold (AND).
+    /// All must hold (AND); an empty list always holds (contract P3, P5).
     pub conditions: Vec<Condition>,
     /// `on_deny` or `reason`.
     pub message: Option<String>,
 }
 
-/// An entry of `limits` (SPEC 3.4).
+/// An entry of `limits` (contract 3.4).
 #[derive(Debug)]
 pub struct Limit {
     /// Where it stands.
@@ -178,7 +178,7 @@ impl Policy {
     }
 
     /// True if an entry of `hide` or `tools` looks like `name` but is another, and no exact entry of `tools`
-    /// names it (SPEC P4). `matching` are the entries that mean it.
+    /// names it (contract P4). `matching` are the entries that mean it.
     #[must_use]
     pub fn is_confusable(&self, name: &str, matching: &Matching<'_>) -> bool {
         // With so much work it comes to an end.
@@ -426,7 +426,7 @@ impl LookAlikes {
     }
 }
 
-/// `methods` (SPEC P15).
+/// `methods` (contract P15).
 #[derive(Debug, Default)]
 pub struct Methods {
     exact: HashMap<String, MethodRule, RandomState>,
@@ -514,7 +514,7 @@ mod tests {
         Methods::new(entries).denial(method).is_some()
     }
 
-    /// SPEC P15
+    /// contract P15
     #[test]
     fn the_most_exact_entry_decides_about_a_method() {
         let rules = [
@@ -537,7 +537,7 @@ mod tests {
         }
     }
 
-    /// SPEC P15
+    /// contract P15
     #[test]
     fn no_pattern_reaches_what_a_session_needs() {
         let all = [("*", Effect::Deny)];

@@ -1,4 +1,4 @@
-//! Paths into a call's arguments (SPEC P6): `args.customer.tier`, `args["any key"]`, `args.items[3]`,
+//! Paths into a call's arguments (contract P6): `args.customer.tier`, `args["any key"]`, `args.items[3]`,
 //! `args.items[*].price`.
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The patterns of `regex` (SPEC P7), and what a search with one costs at most.
+//! The patterns of `regex` (contract P7), and what a search with one costs at most.
 //!
 //! Most patterns become an automaton whose states are all known beforehand: a search looks at each byte once. What
 //! is too large for that is searched by the crate `regex`, which keeps to linear time, but by a factor that grows
@@ -14,7 +14,7 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::engine::work::{TooCostly, Work, steps};
 
-/// Limits that a pattern is tried with, in bytes; the last is the most that one may take (SPEC P7).
+/// Limits that a pattern is tried with, in bytes; the last is the most that one may take (contract P7).
 const SIZES: [usize; 4] = [32 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 1024];
 
 /// The most that an automaton may take, in bytes.

@@ -1,4 +1,4 @@
-//! A value of a policy beside one of a call, and what a comparison comes to (SPEC P7, P8).
+//! A value of a policy beside one of a call, and what a comparison comes to (contract P7, P8).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -29,9 +29,9 @@ pub enum Truth {
     Holds,
     /// It does not.
     Fails,
-    /// It does not, as there is nothing to compare: this goes against the call (SPEC P8).
+    /// It does not, as there is nothing to compare: this goes against the call (contract P8).
     Absent,
-    /// It cannot be decided: this goes against the call (SPEC P8).
+    /// It cannot be decided: this goes against the call (contract P8).
     Unknown(Undecidable),
 }
 

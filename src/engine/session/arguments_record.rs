@@ -1,4 +1,4 @@
-//! What is recorded of a call's arguments: their names, and if so wished their values, both bounded (SPEC S3).
+//! What is recorded of a call's arguments: their names, and if so wished their values, both bounded (contract S3).
 //!
 //! A caller may add as many arguments as it likes, and make them as long as it likes. What the policy's rules look at
 //! comes first, and every value has its share of the line: nothing that is made up keeps anything else out.
@@ -262,7 +262,7 @@ mod tests {
         (0..count).map(|nth| (format!("{prefix}{nth:02}"), value.clone())).collect()
     }
 
-    /// SPEC S3: what the policy's rules name comes first; what is missing is counted.
+    /// contract S3: what the policy's rules name comes first; what is missing is counted.
     #[test]
     fn made_up_arguments_keep_nothing_out() {
         for filling in [json!(1), json!("x".repeat(1000)), json!(vec!["y"; 900])] {

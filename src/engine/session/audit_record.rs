@@ -71,7 +71,7 @@ pub struct CallRecord {
     pub task: bool,
 }
 
-/// What is recorded of a call's arguments (SPEC S3).
+/// What is recorded of a call's arguments (contract S3).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ArgumentsRecord {
     /// Their names: those that the policy's rules name, then the others, both sorted.

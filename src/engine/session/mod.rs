@@ -80,7 +80,7 @@ pub struct Session {
 /// How many requests of the server are remembered in lockstep.
 const MAX_ASKED: usize = 1024;
 
-/// Several reloads within so many milliseconds are announced as one (SPEC W5).
+/// Several reloads within so many milliseconds are announced as one (contract W5).
 const ANNOUNCE_AFTER_MS: u64 = 1000;
 
 impl Session {
@@ -101,7 +101,7 @@ impl Session {
         }
     }
 
-    /// Puts another policy in force, from the next line on (SPEC W7). Counters stay, and so do calls in flight.
+    /// Puts another policy in force, from the next line on (contract W7). Counters stay, and so do calls in flight.
     pub fn reload(&mut self, policy: Arc<Policy>, now: Now) {
         if decide::lists_differ(&self.policy, &policy, self.settings.shadow) {
             let due = now.monotonic_ms.saturating_add(ANNOUNCE_AFTER_MS);
@@ -116,7 +116,7 @@ impl Session {
         self.announcement
     }
 
-    /// Tells the client that its list of tools has changed, in every way in which it listens (SPEC W5): whole
+    /// Tells the client that its list of tools has changed, in every way in which it listens (contract W5): whole
     /// lines, or nothing.
     pub fn announce(&mut self) -> Vec<u8> {
         self.announcement = None;
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// Goes on with a step whose record cannot be kept, for this `reason`: a call that would go out is denied
-    /// (SPEC S3). The record of the new step is for whoever still listens.
+    /// (contract S3). The record of the new step is for whoever still listens.
     pub fn unrecorded(&mut self, step: Step, reason: String) -> Step {
         let (Action::Forward, Some(Record::Call(call))) = (&step.action, &step.record) else {
             return step;
@@ -195,7 +195,7 @@ impl Session {
     }
 
     /// In lockstep: false if a line of the client is to wait. A request waits for the answer to the one before it, a
-    /// response until the server has asked (SPEC W11).
+    /// response until the server has asked (contract W11).
     pub fn is_due(&mut self, line: &[u8]) -> bool {
         let pass = |reader: &mut Reader<'_, '_>, _| reader.value(KeyRule::Any).map(|_| ());
         match frame::read_client(line, &mut self.scratch, pass).map(|frame| frame.kind) {
@@ -211,13 +211,13 @@ impl Session {
         self.in_flight.expected()
     }
 
-    /// How many reports of progress of requests in flight have come (SPEC W9).
+    /// How many reports of progress of requests in flight have come (contract W9).
     #[must_use]
     pub fn progress(&self) -> u64 {
         self.progress
     }
 
-    /// Ends the session: one error answer for each request that someone waits for (SPEC W4), and a record for each
+    /// Ends the session: one error answer for each request that someone waits for (contract W4), and a record for each
     /// call that went out and has not come to its end.
     pub fn abandon(&mut self, message: &str, now: Now) -> (Vec<u8>, Vec<Record>) {
         let (mut answers, mut records) = (Vec::new(), Vec::new());
@@ -415,7 +415,7 @@ impl Session {
         Step { record, ..Step::of(Action::Forward) }
     }
 
-    /// Answers a call in the server's place (SPEC W2).
+    /// Answers a call in the server's place (contract W2).
     fn deny(
         &self,
         call: &Call<'_>,
@@ -514,7 +514,7 @@ impl Session {
         }
     }
 
-    /// An answer that nobody waits for. The first of a run is told to people (SPEC W4).
+    /// An answer that nobody waits for. The first of a run is told to people (contract W4).
     fn drop_answer(&mut self, id: RequestId<'_>) -> Step {
         let is_first = !std::mem::replace(&mut self.has_told_of_drop, true);
         let notice = is_first.then(|| {
@@ -573,7 +573,7 @@ impl Session {
         })
     }
 
-    /// Whether a message asks the client to run a method that the policy denies (SPEC P15).
+    /// Whether a message asks the client to run a method that the policy denies (contract P15).
     fn denied_input(&self, members: &ServerMembers<'_>) -> Result<Denied, Unrelayed> {
         if !members.asks_for_methods() || self.policy.methods.is_empty() {
             return Ok(Denied::default());
@@ -599,7 +599,7 @@ impl Session {
 
 /// What goes both ways.
 impl Session {
-    /// A request other than a tool call, by its method (SPEC P15).
+    /// A request other than a tool call, by its method (contract P15).
     fn request(&self, side: Side, id: RequestId<'_>, method: &str) -> Step {
         let Some(rule) = self.policy.methods.denial(method) else {
             return Step::of(Action::Forward);

@@ -12,7 +12,7 @@ use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::Entry;
 
 /// When the lines of a recording without times were sent: all at once, which limits judge most strictly. The same as
-/// the first test of a policy (SPEC P16): 2026-01-01T00:00:00Z.
+/// the first test of a policy (contract P16): 2026-01-01T00:00:00Z.
 const WITHOUT_TIME_MS: u64 = 1_767_225_600_000;
 
 /// So many requests without an answer in the recording are remembered. Where an answer is missing, callgate

@@ -18,7 +18,7 @@ pub struct Step {
     /// What to do.
     pub action: Action,
     /// What was charged for the line. It comes with [`Action::Forward`] if the charge stands; with any other
-    /// action the ledger is to have it back (SPEC P12).
+    /// action the ledger is to have it back (contract P12).
     pub reservation: Option<Reservation>,
     /// What to record, before acting.
     pub record: Option<Record>,
@@ -97,7 +97,7 @@ pub(in crate::engine) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// The answer in the server's place (SPEC W2).
+    /// The answer in the server's place (contract W2).
     pub(in crate::engine) fn answer(&self, denial: &Denial) -> Vec<u8> {
         let text = [denial.outcome.mark(), " ", &denial.message(self.tool)].concat();
         let facts = DecisionFacts {

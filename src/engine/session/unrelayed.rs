@@ -1,4 +1,4 @@
-//! What becomes of lines that are not passed on: who waits for an answer on one is told (SPEC W3, W4, W6).
+//! What becomes of lines that are not passed on: who waits for an answer on one is told (contract W3, W4, W6).
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::engine::wire::message;
 
 use super::{Action, Session, Step};
 
-/// What the answer to an unreadable line, and the record of it, may take beside the line itself (SPEC W8): twice its
+/// What the answer to an unreadable line, and the record of it, may take beside the line itself (contract W8): twice its
 /// length, and this much more. No line of whole messages needs more.
 const ROOM: usize = 64 * 1024;
 /// What the record of one request takes, more or less.
@@ -41,7 +41,7 @@ impl Session {
         let id = match &mut refusal.answer {
             RefusalAnswer::Id(id) => {
                 let had = id.clone();
-                // An answer under an id that is in flight would be taken for the server's (SPEC W3).
+                // An answer under an id that is in flight would be taken for the server's (contract W3).
                 id.take_if(|id| self.in_flight.contains(RequestId::again(id)));
                 had
             }
@@ -73,7 +73,7 @@ impl Session {
 
 /// Lines of the server.
 impl Session {
-    /// A line that is not relayed. Who waits for an answer that it may be is answered (SPEC W6).
+    /// A line that is not relayed. Who waits for an answer that it may be is answered (contract W6).
     pub(super) fn unrelayed(&mut self, line: &[u8], unrelayed: Unrelayed, now: Now) -> Step {
         let mut told = Told::of(line.len());
         if let Unrelayed::Unreadable(_) = unrelayed {

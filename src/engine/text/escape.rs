@@ -1,4 +1,4 @@
-//! Text from elsewhere on its way to people and programs: the one definition of what is safe to show (SPEC C1).
+//! Text from elsewhere on its way to people and programs: the one definition of what is safe to show (contract C1).
 //!
 //! Whatever callgate prints that it did not write itself goes through here: [`escape_line`] for people, who then see
 //! one line without a hidden character, and [`escape_json`] for programs, who read the same value.
@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-/// The longest name in a message, in bytes (SPEC W2).
+/// The longest name in a message, in bytes (contract W2).
 const MAX_NAME_BYTES: usize = 128;
 
 /// Marks what was cut.
@@ -78,7 +78,7 @@ fn is_over(line: &mut String, whole: usize, max: usize) -> bool {
     is_over
 }
 
-/// A name as messages quote it: cut where it has over 128 bytes (SPEC W2). A message is escaped where it is shown.
+/// A name as messages quote it: cut where it has over 128 bytes (contract W2). A message is escaped where it is shown.
 #[must_use]
 pub fn short_name(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_NAME_BYTES {
@@ -157,7 +157,7 @@ mod tests {
         cut, escape_bytes, escape_json, escape_line, is_hidden, json_string, short_name, shorten,
     };
 
-    /// SPEC C1: a row for each kind, and its twin that is seen.
+    /// contract C1: a row for each kind, and its twin that is seen.
     #[test]
     fn what_nobody_sees_is_hidden_and_what_people_write_is_not() {
         let hidden = [

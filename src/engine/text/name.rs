@@ -1,4 +1,4 @@
-//! Names of tools, methods and keys: patterns (SPEC P2), and names that only look alike (SPEC P4, W3).
+//! Names of tools, methods and keys: patterns (contract P2), and names that only look alike (contract P4, W3).
 
 use std::borrow::Cow;
 
@@ -183,7 +183,7 @@ pub fn folding_work(name: &str) -> u64 {
 }
 
 /// What a name looks like to a careless reader: NFKC, full case folding, no control or default-ignorable
-/// characters, no white space around it (SPEC P4). Names with one fold are confusable.
+/// characters, no white space around it (contract P4). Names with one fold are confusable.
 #[must_use]
 pub fn fold(name: &str) -> Cow<'_, str> {
     if name.is_ascii() {

@@ -1,5 +1,5 @@
-//! The answers to a batch, which is refused with one error for each request in it (SPEC W3). They are longer than the
-//! requests, so they are made piece by piece, as fast as they are read (SPEC W8).
+//! The answers to a batch, which is refused with one error for each request in it (contract W3). They are longer than the
+//! requests, so they are made piece by piece, as fast as they are read (contract W8).
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -96,7 +96,7 @@ mod tests {
         format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32600,"message":"no"}}}}"#)
     }
 
-    /// SPEC W3
+    /// contract W3
     #[test]
     fn each_request_of_a_batch_is_answered_once_however_many_there_are() {
         let request = |id| format!(r#"{{"id":{id},"method":"x"}}"#);

@@ -31,7 +31,7 @@ const UNSUPPORTED_VERSION: i64 = -32022;
 /// JSON-RPC's error for a method that is not there.
 const NO_SUCH_METHOD: i32 = -32601;
 
-/// How many bytes a server may write in all: its pages might never end (SPEC S5).
+/// How many bytes a server may write in all: its pages might never end (contract S5).
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// How many pages there may be.
 const MAX_PAGES: usize = 10_000;
@@ -145,7 +145,7 @@ impl Inquiry {
         if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { Turn::Wait }
     }
 
-    /// True for the id of the request that awaits its answer; a server may spell it as a string (SPEC W4).
+    /// True for the id of the request that awaits its answer; a server may spell it as a string (contract W4).
     fn is_own(&self, id: &str) -> bool {
         let own = self.id.to_string();
         id == own

@@ -1,4 +1,4 @@
-//! One line of JSON-RPC: what it is, or why it is refused (SPEC W3, W6). Knows requests and ids, no tools.
+//! One line of JSON-RPC: what it is, or why it is refused (contract W3, W6). Knows requests and ids, no tools.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -19,10 +19,10 @@ pub const INTERNAL_ERROR: i32 = -32603;
 /// What callgate cannot do just now: too many requests, the server is gone.
 pub const SERVER_ERROR: i32 = -32000;
 
-/// The longest request id, in bytes as it is spelt (SPEC W3).
+/// The longest request id, in bytes as it is spelt (contract W3).
 pub const MAX_ID_BYTES: usize = 4096;
 
-/// The longest name of a method or tool, in bytes as it is decoded (SPEC W3): each is compared with every pattern of
+/// The longest name of a method or tool, in bytes as it is decoded (contract W3): each is compared with every pattern of
 /// the policy.
 pub const MAX_NAME_BYTES: usize = 1024;
 
@@ -96,7 +96,7 @@ impl<'a> RequestId<'a> {
         self.value.text()
     }
 
-    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (SPEC W4). Ids of over 24 KiB are told apart
+    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (contract W4). Ids of over 24 KiB are told apart
     /// by their spelling; none is in flight.
     #[must_use]
     pub fn key(self) -> Cow<'a, [u8]> {
@@ -117,7 +117,7 @@ impl<'a> RequestId<'a> {
 }
 
 impl RequestId<'_> {
-    /// The key of the number that this id, a string, spells (SPEC W4).
+    /// The key of the number that this id, a string, spells (contract W4).
     #[must_use]
     pub fn key_of_number_in_string(self) -> Option<Vec<u8>> {
         let text = self.value.as_str().filter(|_| self.raw().len() <= MAX_SPELLING)?.decode()?;
@@ -166,7 +166,7 @@ impl Refusal {
 /// `param` is shown each key of `params`, if that is an object, and must read its value.
 ///
 /// # Errors
-/// See [`Refusal`] and SPEC W3.
+/// See [`Refusal`] and contract W3.
 pub fn read_client<'a>(
     line: &'a [u8],
     scratch: &mut Scratch,
@@ -203,7 +203,7 @@ pub fn read_client<'a>(
         .map_err(|message| Refusal::of(INVALID_REQUEST, message, undoubted_id(text)))
 }
 
-/// Why a line from the server is not relayed (SPEC W6).
+/// Why a line from the server is not relayed (contract W6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unrelayed {
     /// It is a strict JSON object, but no message of JSON-RPC: whatever id it bears, it answers nothing.
@@ -227,7 +227,7 @@ const NOT_AN_OBJECT: &str = "not a JSON object";
 const BESIDE: &str = "`method` beside `result` or `error`";
 const NO_MESSAGE: &str = "neither a request, a notification nor a response";
 
-/// Reads a line from the server, without its line end (SPEC W6). `members` are shown each key of `result` and of
+/// Reads a line from the server, without its line end (contract W6). `members` are shown each key of `result` and of
 /// `params`, where that is an object, and must read its value.
 ///
 /// # Errors
@@ -415,7 +415,7 @@ impl<'a> Seen<'a> {
 }
 
 /// The result of a response, or `None` if it is an error. It has exactly one of them; a null beside the other counts
-/// as absent (SPEC W6).
+/// as absent (contract W6).
 fn the_one_of<'a>(
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
@@ -486,7 +486,7 @@ fn refuse_other(text: &str) -> Refusal {
     }
 }
 
-/// A batch gets one error for each request in it (SPEC W3); see [`super::batch`].
+/// A batch gets one error for each request in it (contract W3); see [`super::batch`].
 fn refuse_batch(text: &str) -> Refusal {
     match outline(text, |_, _| ()) {
         Ok(_) => Refusal {

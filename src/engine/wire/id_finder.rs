@@ -1,4 +1,4 @@
-//! The ids of the messages on a line of the server that cannot be relayed (SPEC W6): who waits for one of them is told.
+//! The ids of the messages on a line of the server that cannot be relayed (contract W6): who waits for one of them is told.
 
 use super::frame::MAX_ID_BYTES;
 use crate::engine::json::outline::outline;

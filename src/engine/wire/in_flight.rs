@@ -1,4 +1,4 @@
-//! Requests that wait for their answer (SPEC W4): each id once, each answered once.
+//! Requests that wait for their answer (contract W4): each id once, each answered once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -128,7 +128,7 @@ impl InFlight {
     }
 
     /// The key of the request that an answer with this id settles: the one with the same id, else the number that the
-    /// id spells in a string. Both official SDKs read it so (SPEC W4).
+    /// id spells in a string. Both official SDKs read it so (contract W4).
     fn key_of_answer<'a>(&self, id: RequestId<'a>) -> Option<Cow<'a, [u8]>> {
         let key = id.key();
         if self.waiting.contains_key(key.as_ref()) {
@@ -286,7 +286,7 @@ mod tests {
     use super::{Awaited, InFlight, MAX_CANCELLED};
     use crate::engine::wire::frame::RequestId;
 
-    /// SPEC W4
+    /// contract W4
     #[test]
     fn a_cancelled_id_is_taken_until_its_late_answer_and_there_is_a_bound() {
         let mut in_flight = InFlight::default();
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(in_flight.id_bytes, ids[1..].iter().map(String::len).sum::<usize>());
     }
 
-    /// SPEC W4
+    /// contract W4
     #[test]
     fn the_string_of_a_number_in_flight_settles_it_unless_the_string_is_in_flight() {
         let settles = |asked: &[&str], answered: &str| {

@@ -1,5 +1,5 @@
 //! Edits to a server's results, made by cutting bytes: tools out of `tools/list`, `listChanged` into
-//! `initialize` (SPEC W1). What is not cut stays as the server wrote it.
+//! `initialize` (contract W1). What is not cut stays as the server wrote it.
 
 use crate::engine::json::decimal::Decimal;
 use crate::engine::json::value::{Kind, Str, Value};
@@ -7,11 +7,11 @@ use crate::engine::json::value::{Kind, Str, Value};
 /// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
 const MAX_TTL_MS: &str = "1000";
 
-/// The longest name of a tool in a list, in bytes: no call of a longer one is read (SPEC W3).
+/// The longest name of a tool in a list, in bytes: no call of a longer one is read (contract W3).
 const MAX_NAME_BYTES: usize = super::frame::MAX_NAME_BYTES;
 
 /// A line in which some bytes are replaced, from its start to its end. It is copied once, as it is edited: what is
-/// cut may be half of what a line of millions of elements holds (SPEC W8).
+/// cut may be half of what a line of millions of elements holds (contract W8).
 struct Edited<'a> {
     line: &'a str,
     bytes: Vec<u8>,
@@ -152,7 +152,7 @@ mod tests {
         edited.map_or_else(|| "same".to_owned(), |bytes| String::from_utf8(bytes).expect("UTF-8"))
     }
 
-    /// SPEC W1: only the element's bytes and one comma go.
+    /// contract W1: only the element's bytes and one comma go.
     #[test]
     fn tools_are_cut_with_one_comma_each() {
         let a = r#"{"name":"a"}"#;

@@ -31,11 +31,11 @@ pub const LISTEN: &str = "subscriptions/listen";
 /// Present in `params._meta` of every request of 2026-07-28 and later, and of none before.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// Keys of `tools/call` params that must not stand there in another case (SPEC W3).
+/// Keys of `tools/call` params that must not stand there in another case (contract W3).
 const RESERVED: [&str; 6] =
     ["name", "arguments", "_meta", "task", "inputResponses", "requestState"];
 
-/// True if `method` is not `tools/call` but some server might take it for that (SPEC W3).
+/// True if `method` is not `tools/call` but some server might take it for that (contract W3).
 #[must_use]
 pub fn is_like_tools_call(method: &str) -> bool {
     // Nobody knows what one looks like of which little can be seen. Any other that is too long to be folded has
@@ -99,7 +99,7 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
-    /// True if the request is of 2026-07-28 or later: the era is decided per request (SPEC W1).
+    /// True if the request is of 2026-07-28 or later: the era is decided per request (contract W1).
     #[must_use]
     pub fn is_modern(&self) -> bool {
         self.meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_some())
@@ -168,7 +168,7 @@ impl<'a> ToolCall<'a> {
     /// Reads the parameters of a call; `params` is what stands there and `seen` what it contains.
     ///
     /// # Errors
-    /// What has the wrong type (SPEC W3, -32602).
+    /// What has the wrong type (contract W3, -32602).
     pub fn read(params: Option<Value<'a>>, seen: Params<'a>) -> Result<Self, &'static str> {
         if !params.is_some_and(Value::is_object) {
             return Err("`params` of tools/call is not an object");
@@ -225,7 +225,7 @@ const MAX_SPELLINGS: usize = 16;
 const MAX_INPUT_REQUESTS: usize = 1024;
 
 impl<'a> ServerMembers<'a> {
-    /// Reads one member. The keys of each element of `tools` must be unique (SPEC W6).
+    /// Reads one member. The keys of each element of `tools` must be unique (contract W6).
     ///
     /// # Errors
     /// Where the text is not JSON.

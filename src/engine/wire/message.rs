@@ -1,4 +1,4 @@
-//! Messages that callgate writes itself: denials and errors (SPEC W2–W4). Each is one line with its line feed.
+//! Messages that callgate writes itself: denials and errors (contract W2–W4). Each is one line with its line feed.
 
 use super::frame::{Refusal, RefusalAnswer};
 use crate::engine::text::escape::json_string;

@@ -1,4 +1,4 @@
-//! Multi-round-trip retries (MCP 2026-07-28): which of them are free of charge (SPEC W4).
+//! Multi-round-trip retries (MCP 2026-07-28): which of them are free of charge (contract W4).
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
@@ -78,7 +78,7 @@ mod tests {
         }
     }
 
-    /// SPEC W4
+    /// contract W4
     #[test]
     fn open_states_are_bounded_oldest_dropped_first() {
         let mut states = OpenStates::default();

@@ -1,5 +1,5 @@
 //! A server's list of tools as text: the elements are kept as the server wrote them, one behind the other, so that a
-//! list takes little more memory than its bytes, whatever is in it (SPEC W8).
+//! list takes little more memory than its bytes, whatever is in it (contract W8).
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -1,4 +1,4 @@
-//! Recorded sessions, line by line (SPEC S5): who sent what, and when.
+//! Recorded sessions, line by line (contract S5): who sent what, and when.
 //!
 //! Three forms are read, and the first line of a file says which one it is of; callgate writes the first:
 //!
@@ -21,7 +21,7 @@ use super::frame;
 use super::line::Side;
 use crate::engine::json::reader::{self, KeyRule, Scratch};
 
-/// The longest line of a recording, in bytes: three times the default of `--max-frame` (SPEC S5).
+/// The longest line of a recording, in bytes: three times the default of `--max-frame` (contract S5).
 pub const MAX_LINE: u64 = 3 * 64 * 1024 * 1024;
 
 /// What a recording holds in each of its lines.
@@ -125,7 +125,7 @@ pub fn write(at_ms: u64, from: Side, line: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same, shown to `show` piece by piece: an entry may be six times as long as its line (SPEC W8).
+/// The same, shown to `show` piece by piece: an entry may be six times as long as its line (contract W8).
 pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut(&[u8])) {
     /// A multiple of three bytes, which base64 writes as four letters.
     const PIECE: usize = 12 * 1024;

@@ -1,4 +1,4 @@
-//! The chain of an audit log (SPEC S4): lines that each carry the hash of the one before, over several files, appended
+//! The chain of an audit log (contract S4): lines that each carry the hash of the one before, over several files, appended
 //! by several processes.
 //!
 //! ```text
@@ -138,7 +138,7 @@ impl Chain {
     }
 
     /// Keeps a copy of the head at `witness`, for whoever asks later whether log and head were changed together
-    /// (SPEC S4: the head is kept in the state directory).
+    /// (contract S4: the head is kept in the state directory).
     ///
     /// # Errors
     /// It cannot be opened.
@@ -165,7 +165,7 @@ impl Chain {
     }
 
     /// Appends lines, all or none but those that find no room: their places are added to `left_out`. Records of
-    /// anything but calls that went out may fill half of a file, so that they never rotate one (SPEC S3).
+    /// anything but calls that went out may fill half of a file, so that they never rotate one (contract S3).
     ///
     /// # Errors
     /// Nothing was appended.

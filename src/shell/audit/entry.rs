@@ -1,4 +1,4 @@
-//! The lines of an audit log as they are read again: every field that an event may have (SPEC S3).
+//! The lines of an audit log as they are read again: every field that an event may have (contract S3).
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -103,7 +103,7 @@ impl Entry {
         }
     }
 
-    /// How many events this line stands for (SPEC S3).
+    /// How many events this line stands for (contract S3).
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.max(1)

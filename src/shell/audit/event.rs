@@ -1,4 +1,4 @@
-//! The lines of an audit log as JSON (SPEC S3). What they are called and contain is documented in the manual
+//! The lines of an audit log as JSON (contract S3). What they are called and contain is documented in the manual
 //! (`src/manual/audit-log.md`).
 
 use serde::Serialize;
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 256;
 pub struct Identity {
     /// The server's name.
     pub server: String,
-    /// The grant (SPEC S1).
+    /// The grant (contract S1).
     pub grant: String,
     /// The run, in hexadecimal: another one each time.
     pub session: String,

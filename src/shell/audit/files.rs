@@ -150,7 +150,7 @@ pub fn log_of(file: &Path) -> PathBuf {
     }
 }
 
-/// The head of a log (SPEC S4): it lies beside the log, so that all who write the log have one head, whatever state
+/// The head of a log (contract S4): it lies beside the log, so that all who write the log have one head, whatever state
 /// directories they have.
 #[must_use]
 pub fn head_path(log: &Path) -> PathBuf {
@@ -160,7 +160,7 @@ pub fn head_path(log: &Path) -> PathBuf {
     append(log, CHAIN)
 }
 
-/// Where what was refused is told of when the log has no room left for it (SPEC S3): a log beside it, with a chain of
+/// Where what was refused is told of when the log has no room left for it (contract S3): a log beside it, with a chain of
 /// its own.
 #[must_use]
 pub fn refused_path(log: &Path) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Folds what repeats (SPEC S3): the first denial by a rule, refused line or dropped line is written whole, and what is
+//! Folds what repeats (contract S3): the first denial by a rule, refused line or dropped line is written whole, and what is
 //! like it is counted for a second and leaves as one line.
 //!
 //! What a client or server makes up cannot fill the table: it holds few tools, methods and reasons at a time. Beyond
@@ -217,7 +217,7 @@ mod tests {
         }))
     }
 
-    /// SPEC S3: a call that went out is never folded; of all else the first is whole.
+    /// contract S3: a call that went out is never folded; of all else the first is whole.
     #[test]
     fn what_is_alike_is_counted_for_a_second() {
         let mut folds = Folds::default();

@@ -1,4 +1,4 @@
-//! What binds the lines of an audit log into a chain (SPEC S4), and the head that says where it has come to.
+//! What binds the lines of an audit log into a chain (contract S4), and the head that says where it has come to.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The audit log of one session (SPEC S3): what is worth a record becomes a line of the server's chain.
+//! The audit log of one session (contract S3): what is worth a record becomes a line of the server's chain.
 //!
 //! ```text
 //!   calls that go out, their answers ────────────────────────────────────────► server.jsonl

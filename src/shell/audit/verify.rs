@@ -1,4 +1,4 @@
-//! The proof that a log is whole (SPEC S4): all its lines in order, each bound to the one before, up to the head.
+//! The proof that a log is whole (contract S4): all its lines in order, each bound to the one before, up to the head.
 //!
 //! It runs beside those who write: it holds their lock as long as it takes to read the head and to find the files.
 

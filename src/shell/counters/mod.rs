@@ -13,9 +13,9 @@ use crate::engine::limits::{
 };
 
 /// A store of counters for one server, grant and run. One reservation is asked for at a time: the client's direction
-/// waits for it, the server's goes on (SPEC S2).
+/// waits for it, the server's goes on (contract S2).
 pub trait Counters {
-    /// Charges all enforced demands or none (SPEC P12). Until it is ready it is asked again, with the same demands
+    /// Charges all enforced demands or none (contract P12). Until it is ready it is asked again, with the same demands
     /// and the time as it is then, whenever it has woken the task; it is ready within a second or so.
     ///
     /// # Errors

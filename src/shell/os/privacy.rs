@@ -3,7 +3,7 @@
 use std::io;
 
 /// Makes callgate unreadable for other processes of the user: they cannot open its `/proc/PID/environ`, where the
-/// password of a Redis may stand, nor its memory or its descriptors, trace it, or find its core (SPEC W10). A program
+/// password of a Redis may stand, nor its memory or its descriptors, trace it, or find its core (contract W10). A program
 /// that callgate starts is not affected: `exec` undoes it.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use tokio::time::Sleep;
 
 use super::stopped;
 
-/// How long it is tried in all (SPEC S2).
+/// How long it is tried in all (contract S2).
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked who holds the lock.
 const SUSPICION: Duration = Duration::from_millis(50);

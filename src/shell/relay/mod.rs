@@ -12,17 +12,17 @@
 //! only when the queue of its outlet is empty. So lines keep their order, a side that does not read stops
 //! the other side, and nothing grows: all state is here in the open, and a future that is dropped loses none.
 
+mod alarm;
 pub mod effects;
 mod lane;
 pub mod probe;
 pub mod recorder;
 mod shutdown;
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -30,7 +30,6 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use crate::engine::limits::{Now, Reservation};
 use crate::engine::session::audit_record::Record;
@@ -38,6 +37,7 @@ use crate::engine::session::{Action, Pending, Session, Step};
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::line::{HEAD_BYTES, Line, Side};
 
+use self::alarm::Alarm;
 use self::effects::Books;
 use self::lane::{Lane, Outlet};
 use super::audit::event::{Event as AuditEvent, cut};
@@ -77,8 +77,8 @@ enum Event {
 pub struct Settings {
     /// The longest line, in bytes without its line end.
     pub max_frame: usize,
-    /// How long a client that has closed its end is served on without any answer (SPEC W9); and how long a line
-    /// waits in lockstep (SPEC W11).
+    /// How long a client that has closed its end is served on without any answer (contract W9); and how long a line
+    /// waits in lockstep (contract W11).
     pub drain: Duration,
     /// A client's request waits for the answer to the one before it.
     pub lockstep: bool,
@@ -125,7 +125,7 @@ pub struct Relay {
 }
 
 /// A call whose line was taken from the buffer and still lies there. The client's direction waits for it, the
-/// server's goes on (SPEC S2).
+/// server's goes on (contract S2).
 struct Waiting {
     line: Range<usize>,
     content: Range<usize>,
@@ -262,7 +262,7 @@ impl Relay {
         }
     }
 
-    /// True once the client has closed its end, though a server that does not read holds up what it wrote (SPEC W9).
+    /// True once the client has closed its end, though a server that does not read holds up what it wrote (contract W9).
     fn client_has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         // A lane that is not held up reads its end.
         let is_held_up = !self.client.run.is_empty()
@@ -296,7 +296,7 @@ impl Relay {
         }
     }
 
-    /// Puts a changed policy in force, between two lines (SPEC W7).
+    /// Puts a changed policy in force, between two lines (contract W7).
     fn take_policy(&mut self, found: Found<LoadedPolicy>) {
         let now = moment();
         let path = self.watch.path().display().to_string();
@@ -380,7 +380,7 @@ impl Relay {
         before != (state(&self.to_server), state(&self.to_client))
     }
 
-    /// Gives back what was charged for lines of which no byte was written, the server being gone (SPEC P12).
+    /// Gives back what was charged for lines of which no byte was written, the server being gone (contract P12).
     fn settle_unsent(&mut self) {
         if self.unsent.is_empty() || !self.client.run.is_empty() {
             return;
@@ -617,7 +617,7 @@ impl Relay {
         }
     }
 
-    /// Adds a line to the run of its lane. The last line of all may lack its line end, and gets it (SPEC W1).
+    /// Adds a line to the run of its lane. The last line of all may lack its line end, and gets it (contract W1).
     fn forward(&mut self, side: Side, line: Range<usize>, content_end: usize) {
         if line.end > content_end {
             self.lane(side).extend_run(line);
@@ -679,25 +679,5 @@ impl Relay {
             Side::Client => &mut self.to_client,
             Side::Server => &mut self.to_server,
         }
-    }
-}
-
-/// One timer, set to what is due next.
-#[derive(Default)]
-struct Alarm {
-    sleep: Option<(Instant, Pin<Box<Sleep>>)>,
-}
-
-impl Alarm {
-    /// Ready at `due`, and woken then; never, if nothing is due.
-    fn poll(&mut self, cx: &mut Context<'_>, due: Option<Instant>) -> Poll<()> {
-        let Some(due) = due else { return Poll::Pending };
-        let (set, sleep) =
-            self.sleep.get_or_insert_with(|| (due, Box::pin(tokio::time::sleep_until(due.into()))));
-        if *set != due {
-            *set = due;
-            sleep.as_mut().reset(due.into());
-        }
-        sleep.as_mut().poll(cx)
     }
 }

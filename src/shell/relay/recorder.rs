@@ -1,4 +1,4 @@
-//! The recording of a session (SPEC S5): what client and server have sent, line by line, as it came and before it
+//! The recording of a session (contract S5): what client and server have sent, line by line, as it came and before it
 //! is decided. What callgate answered itself follows from it, and is not in it.
 
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,7 @@ impl Recorder {
     /// Opens a recording, for its owner alone; one that is there goes on. Only a regular file never makes us wait.
     ///
     /// # Errors
-    /// It cannot be opened for writing, or holds anything else than a recording (SPEC S5).
+    /// It cannot be opened for writing, or holds anything else than a recording (contract S5).
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("failed to open recording `{}`", path.display());
         let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How a session ends (SPEC W4, W9): who may go first, who is waited for, and for how long.
+//! How a session ends (contract W4, W9): who may go first, who is waited for, and for how long.
 //!
 //! ```text
 //!   client ends ─► drain ─► stop: server's stdin closed ─1.2 s─► SIGTERM ─0.4 s─► SIGKILL ─► last answers
@@ -20,7 +20,7 @@ use crate::shell::exit::Exit;
 use crate::shell::stderr::Verbosity;
 use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE};
 
-/// The exit code when a drain ended with requests unanswered (SPEC C2).
+/// The exit code when a drain ended with requests unanswered (contract C2).
 const NOT_DONE: u8 = 2;
 
 /// From closing the server's stdin until nobody of its group is left.
@@ -45,7 +45,7 @@ struct Stopped {
 }
 
 impl Relay {
-    /// Runs the session to its end; returns the exit code (SPEC C2).
+    /// Runs the session to its end; returns the exit code (contract C2).
     pub async fn run(mut self) -> ExitCode {
         let end = match self.serve().await {
             Event::ClientEnded => self.drain().await,
@@ -104,7 +104,7 @@ impl Relay {
         }
     }
 
-    /// When a client that has closed its end has waited long enough for the next answer (SPEC W9). A report of progress
+    /// When a client that has closed its end has waited long enough for the next answer (contract W9). A report of progress
     /// counts as an answer does, but not for ever. A line that callgate itself holds back, for a store, the policy or in
     /// lockstep, has a moment more to go out.
     fn drained_by(&self) -> Option<Instant> {

@@ -1,4 +1,4 @@
-//! The clock that many wrappers share at one server: nobody's word moves it far (SPEC S2, P13).
+//! The clock that many wrappers share at one server: nobody's word moves it far (contract S2, P13).
 
 use std::collections::BTreeMap;
 

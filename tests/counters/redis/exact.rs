@@ -158,7 +158,7 @@ impl Pair {
     }
 }
 
-/// SPEC P10–P13: whatever is asked, at whatever time.
+/// contract P10–P13: whatever is asked, at whatever time.
 #[test]
 fn the_script_settles_as_the_engine_does() {
     let server = Server::start();
@@ -199,13 +199,13 @@ fn let_through(ledgers: u32, max: u32) -> usize {
     threads.into_iter().map(|thread| thread.join().unwrap()).sum()
 }
 
-/// SPEC P13
+/// contract P13
 #[test]
 fn two_wrappers_at_once_get_exactly_the_maximum() {
     assert_eq!(let_through(2, 431), 431);
 }
 
-/// SPEC P13
+/// contract P13
 #[test]
 fn eight_wrappers_at_once_get_exactly_the_maximum() {
     assert_eq!(let_through(8, 1000), 1000);

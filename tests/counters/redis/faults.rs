@@ -1,4 +1,4 @@
-//! A server that stops, dies, forgets or says no (SPEC S2).
+//! A server that stops, dies, forgets or says no (contract S2).
 
 use std::time::{Duration, Instant};
 
@@ -149,7 +149,7 @@ fn a_reservation_is_given_back_to_its_slot_only() {
     assert!(!other.takes(&calls, 3));
 }
 
-/// SPEC P13
+/// contract P13
 #[test]
 fn a_clock_set_back_neither_frees_nor_freezes_quota() {
     use callgate::engine::limits::Now;

@@ -24,7 +24,7 @@ fn is_let_through(gate: &Gate, id: u32) -> bool {
     answer == ok(id)
 }
 
-/// SPEC P13
+/// contract P13
 #[test]
 fn wrappers_share_a_limit() {
     let server = Server::start();
@@ -38,7 +38,7 @@ fn wrappers_share_a_limit() {
     gates.into_iter().for_each(|gate| gate.ends_quietly(0));
 }
 
-/// SPEC S2
+/// contract S2
 #[test]
 fn a_lost_server_denies_limited_calls_until_it_is_back() {
     let options = |_: &std::path::Path| {
@@ -62,7 +62,7 @@ fn a_lost_server_denies_limited_calls_until_it_is_back() {
     assert_eq!(gate.end(), End::quiet(0));
 }
 
-/// SPEC S2: the server's direction goes on, and so does the end.
+/// contract S2: the server's direction goes on, and so does the end.
 #[test]
 fn a_stopped_server_delays_only_the_calls_that_need_it() {
     let server = Server::start();

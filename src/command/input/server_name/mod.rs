@@ -1,4 +1,4 @@
-//! The name a server goes by in counters and records, taken from its command (SPEC C4).
+//! The name a server goes by in counters and records, taken from its command (contract C4).
 //!
 //! ```text
 //! command ─► subject: runners and wrappers are looked through ─► package, file, command, URL ─► name

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Place;
 
-/// How long a reservation may take, connecting included (SPEC S2); and anything else that is ordered.
+/// How long a reservation may take, connecting included (contract S2); and anything else that is ordered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// How many orders may wait. What is to be given back beyond that is lost, and never given twice.
 const MAX_WAITING: usize = 256;

@@ -1,4 +1,4 @@
-//! Counters in Redis or Valkey, shared by the wrappers of many machines (SPEC S2).
+//! Counters in Redis or Valkey, shared by the wrappers of many machines (contract S2).
 //!
 //! ```text
 //!   reservation: ledger ─► task ─► connect, if need be ─► one script: read, settle, charge ─► answer

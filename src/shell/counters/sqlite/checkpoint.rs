@@ -23,7 +23,7 @@ const REST: Duration = Duration::from_millis(250);
 /// A log of more pages than these, or 8 MiB, is not left to grow.
 const TOO_LONG: i64 = 8 * 1024;
 /// A checkpoint of a little that takes so long is that of a slow disk. There others would be kept out for most of the
-/// second that their calls may wait (SPEC S2), …
+/// second that their calls may wait (contract S2), …
 const SLOW: Duration = Duration::from_millis(400);
 /// … so the log may become longer first: 256 MiB.
 const TOO_LONG_ON_A_SLOW_DISK: i64 = 256 * 1024;

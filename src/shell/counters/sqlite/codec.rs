@@ -32,7 +32,7 @@ impl Row {
     }
 
     /// The time of limits for this counter, in milliseconds since the epoch: `own_ms` is what the process's own clock
-    /// makes of `now`, and the counter goes on from the last time that it was charged (SPEC P13). What another counter
+    /// makes of `now`, and the counter goes on from the last time that it was charged (contract P13). What another counter
     /// has seen plays no part, so that one wrapper's wrong clock moves no counter but those that it charges.
     pub(super) fn time_ms(&self, boot: u64, own_ms: u64, now: Now) -> u64 {
         let Row { seen, .. } = self;
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!((found.boot, found.seen, found.max), (u64::MAX, row().seen, Amount::ONE));
     }
 
-    /// SPEC S2: nothing beyond the year 9999 is believed.
+    /// contract S2: nothing beyond the year 9999 is believed.
     #[test]
     fn a_row_of_a_year_that_nobody_believes_begins_anew() {
         for (wall_ms, charged) in [(LATEST_MS - 1, 2), (LATEST_MS, 0), (u64::MAX, 0)] {
@@ -189,7 +189,7 @@ mod tests {
         }
     }
 
-    /// SPEC P13: a counter goes on from what it has seen; another start of the machine has another steady clock.
+    /// contract P13: a counter goes on from what it has seen; another start of the machine has another steady clock.
     #[test]
     fn the_time_of_a_counter_is_the_later_one_that_can_be_believed() {
         let row = Row { boot: 3, ..row() };

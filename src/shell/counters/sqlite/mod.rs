@@ -1,4 +1,4 @@
-//! Counters in a database file, shared by all processes of a machine (SPEC S2).
+//! Counters in a database file, shared by all processes of a machine (contract S2).
 //!
 //! ```text
 //!   reservation:  look whether the files are still ours ─► BEGIN IMMEDIATE ─► read rows ─► settle ─► write rows ─► COMMIT

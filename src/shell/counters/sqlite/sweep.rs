@@ -16,7 +16,7 @@ use super::store::{AT_ONCE, boot, transact, window};
 
 /// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
 const RUN_KEPT_MS: u64 = 60 * 1000;
-/// Other rows are kept for so long after their last charge: longer than any window (SPEC P9) by a month.
+/// Other rows are kept for so long after their last charge: longer than any window (contract P9) by a month.
 const KEPT_MS: u64 = (366 + 31) * 86_400 * 1000;
 /// So many rows are looked at.
 const LOOKED_AT: i64 = 4096;
@@ -99,7 +99,7 @@ mod tests {
         Demand { counter, cost: Amount::ONE, max: Amount::ONE, enforced: true }
     }
 
-    /// SPEC S2: a store does not grow for ever, and nothing is removed that a call may be denied for.
+    /// contract S2: a store does not grow for ever, and nothing is removed that a call may be denied for.
     #[test]
     fn only_what_nobody_needs_is_removed() {
         let directory = tempfile::tempdir().unwrap();

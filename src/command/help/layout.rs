@@ -1,0 +1,140 @@
+//! Words and lines on a screen, each with its width.
+
+use unicode_width::UnicodeWidthChar as _;
+use unicode_width::UnicodeWidthStr as _;
+
+use super::document::{Span, Style};
+
+/// How a page is laid out.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// The columns of the terminal.
+    pub columns: usize,
+    /// With escape sequences for colours and the like.
+    pub is_coloured: bool,
+}
+
+/// What stands between two spaces; it may be in several styles.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Word {
+    parts: Vec<(String, Style)>,
+    pub(super) width: usize,
+}
+
+/// One line, with its width on the screen.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line {
+    pub(super) text: String,
+    pub(super) width: usize,
+}
+
+impl Layout {
+    /// The text between escape sequences, if there may be any.
+    pub(super) fn paint(self, text: &str, code: &str) -> String {
+        if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The text in a style.
+    pub(super) fn styled(self, text: &str, style: Style) -> String {
+        match style {
+            Style::Plain => text.to_owned(),
+            Style::Strong => self.paint(text, "1"),
+            Style::Emphasis => self.paint(text, "3"),
+            Style::Code => self.paint(text, "36"),
+            Style::Link => self.paint(text, "4"),
+        }
+    }
+
+    /// The words of a text. Where no colour shows what is typed, backticks do.
+    pub(super) fn words(self, text: &[Span]) -> Vec<Word> {
+        let mut words = Vec::new();
+        let mut word = Word::default();
+        for span in text {
+            let quoted = span.style == Style::Code && !self.is_coloured;
+            let shown = if quoted { format!("`{}`", span.text) } else { span.text.clone() };
+            for (nth, piece) in shown.split(' ').enumerate() {
+                if nth > 0 && word.width > 0 {
+                    words.push(std::mem::take(&mut word));
+                }
+                if !piece.is_empty() {
+                    word.width = word.width.saturating_add(piece.width());
+                    word.parts.push((piece.to_owned(), span.style));
+                }
+            }
+        }
+        words.extend(Some(word).filter(|word| word.width > 0));
+        words
+    }
+
+    /// The words in lines of at most `width` columns. A word that is longer is broken.
+    pub(super) fn wrap(self, words: &[Word], width: usize) -> Vec<Line> {
+        let width = width.max(1);
+        let mut lines = Vec::new();
+        let mut line = Line::default();
+        for word in words.iter().flat_map(|word| word.pieces(width)) {
+            let wider = line.width.saturating_add(1).saturating_add(word.width);
+            if line.width > 0 && wider > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if line.width > 0 {
+                line.text.push(' ');
+                line.width = line.width.saturating_add(1);
+            }
+            for (part, style) in &word.parts {
+                line.text.push_str(&self.styled(part, *style));
+            }
+            line.width = line.width.saturating_add(word.width);
+        }
+        if line.width > 0 || lines.is_empty() {
+            lines.push(line);
+        }
+        lines
+    }
+}
+
+impl Word {
+    /// The word, in pieces of at most `width` columns. Paths and the like break behind a separator if they can.
+    pub(super) fn pieces(&self, width: usize) -> Vec<Word> {
+        if self.width <= width {
+            return vec![self.clone()];
+        }
+        let styled = self.parts.iter().map(|(part, style)| part.chars().map(|c| (c, *style)));
+        let chars: Vec<(char, Style)> = styled.flatten().collect();
+        let mut pieces = Vec::new();
+        let mut rest = &*chars;
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(cut(rest, width));
+            pieces.push(Word::of(piece));
+            rest = behind;
+        }
+        pieces
+    }
+
+    pub(super) fn of(chars: &[(char, Style)]) -> Word {
+        let mut word = Word::default();
+        for (c, style) in chars {
+            word.width = word.width.saturating_add(c.width().unwrap_or_default());
+            match word.parts.last_mut() {
+                Some((part, last)) if last == style => part.push(*c),
+                _ => word.parts.push((c.to_string(), *style)),
+            }
+        }
+        word
+    }
+}
+
+/// How many characters fit into `width` columns, at least one; up to a separator in the second half, if there is one.
+fn cut(chars: &[(char, Style)], width: usize) -> usize {
+    let mut columns = 0_usize;
+    let fitting = chars.iter().take_while(|(c, _)| {
+        columns = columns.saturating_add(c.width().unwrap_or_default());
+        columns <= width
+    });
+    let fit = fitting.count().max(1);
+    let is_separator = |(c, _): &(char, Style)| "/\\.:,]".contains(*c);
+    let separator = chars.iter().take(fit).rposition(is_separator);
+    match separator {
+        Some(at) if fit < chars.len() && at >= fit / 2 => at.saturating_add(1),
+        _ => fit,
+    }
+}

@@ -1,0 +1,100 @@
+//! One violation of each kind, planted in a copy of the repository: each is caught by its rule, and by no other.
+
+use super::rules::{RULES, Rule};
+use super::tree::Tree;
+
+/// A violation: the rule that it breaks, and how.
+type Plant = (&'static str, fn(&mut Tree));
+
+/// The first words of rules, each with violations of it.
+const PLANTS: &[Plant] = &[
+    ("imports are", |tree| {
+        tree.append("src/engine/limits.rs", "\nuse crate::engine::json::value::Value;\n");
+    }),
+    ("imports are", |tree| {
+        tree.append("src/shell/registry.rs", "\nuse crate::command::wrap;\n");
+    }),
+    ("imports are", |tree| {
+        tree.append("src/shell/os/mod.rs", "\nuse crate::shell::watch::Watch;\n")
+    }),
+    ("imports are", |tree| {
+        tree.append("src/command/schema.rs", "\nuse crate::command::input::server_name::x;\n");
+    }),
+    ("imports are", |tree| tree.append("src/engine/new_room.rs", "//! New.\n")),
+    ("imports are", |tree| {
+        let lib = tree.text("src/lib.rs").replacen("► decide,", "► intercept, decide,", 1);
+        tree.put("src/lib.rs", lib);
+    }),
+    ("no file imports itself", |tree| {
+        tree.append("src/engine/json/decimal.rs", "\nuse super::value::Value;\n");
+    }),
+    ("the engine knows", |tree| {
+        tree.append("src/engine/limits.rs", "\nfn f() { let _ = std::fs::read(\"x\"); }\n");
+    }),
+    ("the engine knows", |tree| {
+        tree.append("src/engine/wire/line.rs", "\nfn f() { Instant::now(); }\n");
+    }),
+    ("unsafe code", |tree| tree.append("src/shell/watch.rs", "\nunsafe fn f() {}\n")),
+    ("unsafe code", |tree| tree.append("tests/main.rs", "\nunsafe fn f() {}\n")),
+    ("names are imported", |tree| tree.append("src/cli/mod.rs", "\nuse std::fmt::*;\n")),
+    ("tests run", |tree| tree.append("tests/main.rs", "\n#[ignore]\nfn f() {}\n")),
+    ("tests run", |tree| tree.append("tests/main.rs", "\nfn f() { std::thread::sleep(d); }\n")),
+    ("nothing is left", |tree| {
+        tree.append("benches/decide.rs", &format!("\n// {}{}: later\n", "TO", "DO"));
+    }),
+    ("files are short", |tree| tree.append("src/main.rs", &"\n".repeat(700))),
+    ("folders hold", |tree| {
+        for nth in 0..18 {
+            tree.put(&format!("tests/harness/more/file_{nth}.rs"), "//! More.\n".to_owned());
+        }
+    }),
+    ("doc comments", |tree| {
+        let lines = tree.sources_in("src/").map(|(_, file)| file.text.lines().count()).sum();
+        let docs = "/// About nothing.\n".repeat(lines);
+        // Not a file over 600 lines: many of them.
+        for (nth, part) in docs.as_bytes().chunks(19 * 600).enumerate() {
+            let folder = format!("src/engine/text/more_{}", nth / 12);
+            tree.put(&format!("{folder}/f{nth}.rs"), String::from_utf8(part.to_vec()).unwrap());
+        }
+    }),
+    ("what is cited", |tree| tree.append("src/main.rs", "\n// contract P99\n")),
+    ("what is cited", |tree| {
+        tree.append("src/manual/contract.md", "\n**Z9.** A rule that nothing tests.\n");
+    }),
+    ("comments cite", |tree| tree.append("src/main.rs", &format!("\n// {}{} P1\n", "SP", "EC"))),
+    ("wall clocks", |tree| {
+        tree.append("src/command/wrap.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
+    }),
+];
+
+fn rule(first: &str) -> &'static Rule {
+    let mut found = RULES.iter().filter(|rule| rule.name.starts_with(first));
+    found.next().unwrap_or_else(|| panic!("no rule begins with `{first}`"))
+}
+
+#[test]
+fn every_planted_violation_is_caught_by_its_rule_alone() {
+    let clean = Tree::load();
+    for (nth, (first, plant)) in PLANTS.iter().enumerate() {
+        let mut tree = clean.clone();
+        plant(&mut tree);
+        let caught = rule(first);
+        assert!(!(caught.complaints)(&tree).is_empty(), "plant {nth}: not caught by `{first}`");
+        for other in RULES.iter().filter(|other| other.name != caught.name) {
+            let complaints = (other.complaints)(&tree);
+            assert!(
+                complaints.is_empty(),
+                "plant {nth}: caught by `{}` too: {complaints:?}",
+                other.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_planted_violation() {
+    for rule in &RULES {
+        let planted = PLANTS.iter().any(|(first, _)| rule.name.starts_with(first));
+        assert!(planted, "nothing breaks `{}`", rule.name);
+    }
+}

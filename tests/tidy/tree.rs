@@ -1,0 +1,178 @@
+//! The files of the repository, in memory, so that a test can break a rule in a copy.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Folders and files that belong to the house; paths are relative to the repository, with `/`.
+const ROOTS: [&str; 9] = [
+    "src",
+    "tests",
+    "benches",
+    "fuzz/src",
+    "fuzz/fuzz_targets",
+    "README.md",
+    ".clippy.toml",
+    "Cargo.toml",
+    "policy.example.json",
+];
+
+/// The text files of the repository by path.
+#[derive(Debug, Clone)]
+pub(crate) struct Tree {
+    files: BTreeMap<String, File>,
+}
+
+/// One text file.
+#[derive(Debug, Clone)]
+pub(crate) struct File {
+    pub(crate) text: String,
+    /// A source's text without comments and without what stands in strings; line numbers stay.
+    pub(crate) code: String,
+}
+
+impl Tree {
+    /// Reads the repository. Files that are not UTF-8 are left out.
+    pub(crate) fn load() -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut tree = Tree { files: BTreeMap::new() };
+        let mut open: Vec<String> = ROOTS.map(str::to_owned).to_vec();
+        while let Some(name) = open.pop() {
+            let path = root.join(&name);
+            if path.is_dir() {
+                let entries = fs::read_dir(&path).unwrap();
+                open.extend(entries.map(|entry| {
+                    format!("{name}/{}", entry.unwrap().file_name().to_str().unwrap())
+                }));
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                tree.put(&name, text);
+            }
+        }
+        tree
+    }
+
+    /// Adds or replaces a file.
+    pub(crate) fn put(&mut self, path: &str, text: String) {
+        let code = if is_source(path) { code_of(&text) } else { String::new() };
+        self.files.insert(path.to_owned(), File { text, code });
+    }
+
+    /// Appends to a file, which may be new.
+    pub(crate) fn append(&mut self, path: &str, more: &str) {
+        let text = self.files.get(path).map_or("", |file| &file.text);
+        self.put(path, format!("{text}{more}"));
+    }
+
+    pub(crate) fn text(&self, path: &str) -> &str {
+        self.files.get(path).map_or("", |file| &file.text)
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files.iter().map(|(path, file)| (path.as_str(), file))
+    }
+
+    /// All files of Rust.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &File)> {
+        self.files().filter(|(path, _)| is_source(path))
+    }
+
+    /// The files of Rust in a folder.
+    pub(crate) fn sources_in(&self, folder: &str) -> impl Iterator<Item = (&str, &File)> {
+        self.sources().filter(move |(path, _)| path.starts_with(folder))
+    }
+
+    /// A complaint for each line of code in `folder` in which `wrong` finds something.
+    pub(crate) fn complain(
+        &self,
+        folder: &str,
+        wrong: impl Fn(&str, &str) -> Option<String>,
+    ) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for (path, file) in self.sources_in(folder) {
+            for (nth, line) in file.code.lines().enumerate() {
+                if let Some(what) = wrong(path, line) {
+                    complaints.push(format!("{path}:{}: {what}", nth + 1));
+                }
+            }
+        }
+        complaints
+    }
+}
+
+impl File {
+    /// The code before the unit tests at the end of the file.
+    pub(crate) fn without_tests(&self) -> &str {
+        self.code.split("#[cfg(test)]").next().unwrap_or_default()
+    }
+}
+
+fn is_source(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "rs")
+}
+
+/// A text without its comments, strings and characters; lines stay where they are.
+fn code_of(text: &str) -> String {
+    let mut code = String::new();
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let skipped = skipped_len(rest, code.chars().next_back());
+        if skipped > 0 {
+            let (gone, behind) = rest.split_at(skipped);
+            code.extend(gone.chars().filter(|c| *c == '\n'));
+            rest = behind;
+        } else {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    code
+}
+
+/// The length of the comment or literal that `text` begins with, behind the character `before`.
+fn skipped_len(text: &str, before: Option<char>) -> usize {
+    let up_to = |end: &str, from: usize| {
+        text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
+    };
+    if text.starts_with("//") {
+        return text.find('\n').unwrap_or(text.len());
+    }
+    let in_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    if let Some(rest) = text.strip_prefix('r').filter(|_| !in_word || before == Some('b')) {
+        let hashes = rest.bytes().take_while(|b| *b == b'#').count();
+        if rest[hashes..].starts_with('"') {
+            return up_to(&format!("\"{}", "#".repeat(hashes)), hashes + 2);
+        }
+    }
+    let quote = text.chars().next().filter(|c| *c == '"' || *c == '\'');
+    let Some(quote) = quote else { return 0 };
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == quote => return at + c.len_utf8(),
+            // A quote and no second one behind the next character: a lifetime.
+            _ if quote == '\'' && text.chars().nth(2) != Some('\'') => return 0,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// True if `word` stands in `line`, and not as a part of a longer word.
+pub(crate) fn has_word(line: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let before = line[..at].chars().next_back().is_some_and(part);
+        let behind = line[at + word.len()..].chars().next().is_some_and(part);
+        !before && (!behind || !word.ends_with(part))
+    })
+}
+
+#[test]
+fn comments_and_strings_are_not_code() {
+    let text = "a // b\n\"c // \\\" d\" e 'f' '\\'' &'g h r#\"i\"j\"# br\"k\" r\"l\" m";
+    assert_eq!(code_of(text), "a \n e   &'g h  b  m");
+    assert!(has_word("use std::fs;", "std::fs") && !has_word("use std::fs_x;", "std::fs"));
+    assert!(has_word("use std::{fs, io};", "std::{") && !has_word("sprint!(x)", "print"));
+}
