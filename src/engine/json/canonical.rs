@@ -1,20 +1,39 @@
 //! A digest of a JSON value that is equal for equal values: the order of keys, escapes and the spelling of numbers do
 //! not count (contract W4).
 
-use std::hash::{BuildHasher as _, Hasher, RandomState};
+use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
 
-use super::value::{Kind, Str, Value};
+use super::value::{Kind, Str, Value, proved_string_len};
+use crate::engine::work::{TooCostly, Work, steps};
 
 /// Ends a string: a byte that no UTF-8 has.
 const END: u8 = 0xFF;
 
-/// The digest of a value under a name. It is keyed: nobody outside can make two values that collide.
-pub(in crate::engine) fn digest(keyed: &RandomState, name: &str, value: Value<'_>) -> u64 {
+/// What one digest may take (contract 3.5): arguments of 64 MiB in few values are within it, and so are some 8 MiB of
+/// the smallest values.
+const MOST: u64 = 100_000_000;
+
+/// Steps for one value, bracket or key, beside its bytes.
+const TOKEN: u64 = 16;
+
+/// The digest of a value under a name; `None` if it would take too much work. It is keyed: nobody outside can make two
+/// values that collide.
+pub(in crate::engine) fn digest(keyed: &RandomState, name: &str, value: Value<'_>) -> Option<u64> {
+    digest_within(keyed, name, value, &mut Work::of(MOST))
+}
+
+fn digest_within(
+    keyed: &RandomState,
+    name: &str,
+    value: Value<'_>,
+    work: &mut Work,
+) -> Option<u64> {
     let mut state = keyed.build_hasher();
     state.write(name.as_bytes());
     state.write_u8(END);
-    write(keyed, &mut state, value);
-    state.finish()
+    let mut digester = Digester { keyed, states: vec![state], open: Vec::new() };
+    digester.read(value.text(), work).ok()?;
+    digester.states.pop().map(|state| state.finish())
 }
 
 /// The digest of a string.
@@ -24,8 +43,107 @@ pub(in crate::engine) fn digest_of_string(keyed: &RandomState, string: Str<'_>) 
     state.finish()
 }
 
-/// Goes no deeper than a frame may be: 512.
-fn write(keyed: &RandomState, state: &mut impl Hasher, value: Value<'_>) {
+/// A pass over text that has been proved JSON, once from its start to its end however deep it is.
+struct Digester<'k> {
+    keyed: &'k RandomState,
+    /// What was read so far, and above it each member that is being read.
+    states: Vec<DefaultHasher>,
+    /// The containers that are open.
+    open: Vec<Container>,
+}
+
+enum Container {
+    Array,
+    /// The members so far. Their sum does not depend on the order, and each of its terms is a keyed hash, which nobody
+    /// outside knows.
+    Object {
+        members: u64,
+        sum: u64,
+        has_key: bool,
+    },
+}
+
+impl Digester<'_> {
+    fn read(&mut self, text: &str, work: &mut Work) -> Result<(), TooCostly> {
+        let bytes = text.as_bytes();
+        let mut at = 0_usize;
+        while let Some(byte) = bytes.get(at) {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let length = match byte {
+                b' ' | b'\t' | b'\n' | b'\r' | b',' | b':' => 1,
+                b'"' => proved_string_len(rest),
+                b'{' | b'}' | b'[' | b']' => {
+                    work.take(TOKEN)?;
+                    self.bracket(*byte);
+                    1
+                }
+                _ => rest.iter().take_while(|byte| !b" \t\n\r,]}".contains(byte)).count(),
+            };
+            work.take(steps(length))?;
+            let end = at.saturating_add(length.max(1));
+            if length > 1 || byte.is_ascii_digit() {
+                work.take(TOKEN)?;
+                self.scalar(Value::proved(text.get(at..end).unwrap_or_default()));
+            }
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// A scalar, or the key of a member.
+    fn scalar(&mut self, value: Value<'_>) {
+        if let (Some(Container::Object { has_key: has_key @ false, .. }), Kind::String(key)) =
+            (self.open.last_mut(), value.kind())
+        {
+            *has_key = true;
+            let mut own = self.keyed.build_hasher();
+            write_string(&mut own, key);
+            self.states.push(own);
+            return;
+        }
+        if let Some(state) = self.states.last_mut() {
+            write_scalar(state, value);
+        }
+        self.end_value();
+    }
+
+    fn bracket(&mut self, bracket: u8) {
+        match bracket {
+            b'{' => self.open.push(Container::Object { members: 0, sum: 0, has_key: false }),
+            b'[' => self.open.push(Container::Array),
+            _ => {}
+        }
+        let closed = if matches!(bracket, b'}' | b']') { self.open.pop() } else { None };
+        if let Some(state) = self.states.last_mut() {
+            match &closed {
+                // Its brace is written with its members, once they are known.
+                None if bracket == b'{' => {}
+                Some(Container::Object { members, sum, .. }) => {
+                    state.write_u8(b'{');
+                    state.write_u64(*members);
+                    state.write_u64(*sum);
+                }
+                Some(Container::Array) | None => state.write_u8(bracket),
+            }
+        }
+        if closed.is_some() {
+            self.end_value();
+        }
+    }
+
+    /// If the value belongs to a member, the member is complete.
+    fn end_value(&mut self) {
+        if let Some(Container::Object { members, sum, has_key }) = self.open.last_mut()
+            && let Some(own) = self.states.pop()
+        {
+            *sum = sum.wrapping_add(own.finish());
+            *members = members.wrapping_add(1);
+            *has_key = false;
+        }
+    }
+}
+
+fn write_scalar(state: &mut DefaultHasher, value: Value<'_>) {
     match value.kind() {
         Kind::Null => state.write_u8(b'n'),
         Kind::Bool(is_true) => state.write_u8(if is_true { b't' } else { b'f' }),
@@ -38,31 +156,12 @@ fn write(keyed: &RandomState, state: &mut impl Hasher, value: Value<'_>) {
             number.canonical_in_pieces(&mut |piece| state.write(piece));
             state.write_u8(END);
         }
-        Kind::Array => {
-            state.write_u8(b'[');
-            for element in value.elements() {
-                write(keyed, state, element);
-            }
-            state.write_u8(b']');
-        }
-        Kind::Object => {
-            // A sum does not depend on the order. Each of its terms is a keyed hash, which nobody outside knows.
-            let (mut sum, mut members) = (0_u64, 0_u64);
-            for member in value.members() {
-                let mut own = keyed.build_hasher();
-                write_string(&mut own, member.key);
-                write(keyed, &mut own, member.value);
-                sum = sum.wrapping_add(own.finish());
-                members = members.wrapping_add(1);
-            }
-            state.write_u8(b'{');
-            state.write_u64(members);
-            state.write_u64(sum);
-        }
+        // Brackets are read by themselves.
+        Kind::Array | Kind::Object => {}
     }
 }
 
-fn write_string(state: &mut impl Hasher, string: Str<'_>) {
+fn write_string(state: &mut DefaultHasher, string: Str<'_>) {
     string.wtf8_in_pieces(&mut |piece| state.write(piece));
     state.write_u8(END);
 }
@@ -71,13 +170,15 @@ fn write_string(state: &mut impl Hasher, string: Str<'_>) {
 mod tests {
     use std::hash::RandomState;
 
-    use super::digest;
+    use super::{MOST, digest, digest_within};
     use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
+    use crate::engine::json::value::Value;
+    use crate::engine::work::Work;
 
     #[test]
     fn equal_values_have_one_digest_and_others_another() {
         let long = "x".repeat(1000);
-        let groups: [&[&str]; 12] = [
+        let groups: [&[&str]; 14] = [
             &[
                 r#"{"a":1,"b":[true,null]}"#,
                 r#"{ "b" : [ true , null ], "\u0061": 1.0 }"#,
@@ -94,6 +195,8 @@ mod tests {
             &[r#"{"a":"\ud83d"}"#],
             &[r#"{"a":"\ud83d\ude00"}"#, "{\"a\":\"😀\"}"],
             &["{}", " { } "],
+            &["[1e9223372036854775806]"],
+            &["[10e9223372036854775806]"],
         ];
         let more = [
             vec![format!(r#"["{long}"]"#), format!(r#"["\u0078{}"]"#, &long[1..])],
@@ -108,12 +211,30 @@ mod tests {
             let digests = group.iter().map(|text| {
                 let mut scratch = Scratch::default();
                 let value = Reader::new(text, MAX_DEPTH, &mut scratch).document(KeyRule::Unique);
-                digest(&keyed, "t", value.expect("JSON"))
+                digest(&keyed, "t", value.expect("JSON")).expect("a digest")
             });
             let digests: Vec<u64> = digests.collect();
             assert!(digests.iter().all(|digest| *digest == digests[0]), "{group:?}");
             assert!(!seen.contains(&digests[0]), "{group:?}");
             seen.push(digests[0]);
         }
+    }
+
+    /// contract 3.5: however deep they are, values are read once; too many of them have no digest.
+    #[test]
+    fn a_digest_takes_no_more_work_than_it_may() {
+        let keyed = RandomState::new();
+        let deep = |inside: &str| format!("{}{inside}{}", r#"{"a":"#.repeat(500), "}".repeat(500));
+        let taken = |text: &str, most: u64| {
+            let mut work = Work::of(most);
+            let digest = digest_within(&keyed, "t", Value::proved(text), &mut work);
+            digest.map(|_| work.spent())
+        };
+        let ones = deep(&format!("[{}1]", "1,".repeat(10_000)));
+        let spent = taken(&ones, MOST).expect("within its allowance");
+        assert!(spent < 40 * ones.len() as u64, "{spent} for {} bytes", ones.len());
+        assert_eq!(taken(&ones, spent - 1), None);
+        let long = deep(&format!("\"{}\"", "x".repeat(1_000_000)));
+        assert!(taken(&long, MOST).expect("within its allowance") < 2 * long.len() as u64);
     }
 }

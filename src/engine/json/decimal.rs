@@ -95,7 +95,9 @@ impl<'a> Decimal<'a> {
     /// The same, shown to `show` piece by piece: a number may be as long as a frame.
     pub fn canonical_in_pieces(self, show: &mut impl FnMut(&[u8])) {
         const PLAIN: i64 = 40;
-        if matches!(self.exponent, i64::MIN | i64::MAX) && !self.is_zero() {
+        /// Beyond it the place of the first digit could not be told exactly.
+        const FARTHEST: u64 = 1 << 62;
+        if self.exponent.unsigned_abs() > FARTHEST && !self.is_zero() {
             // No two spellings of a number so far out are taken for one.
             return show(self.text.as_bytes());
         }

@@ -12,12 +12,16 @@ use crate::engine::json::value::{Elements, Value};
 /// A piece of the answers is about so long, in bytes.
 const PIECE: usize = 32 * 1024;
 
+/// So much of the line is looked at at once: all of it, again for each piece, would take too long.
+const PART: usize = 64 * 1024;
+
 /// A batch that is being answered. Its line is given again for each piece.
 #[derive(Debug)]
 pub struct Batch {
     refusal: Refusal,
-    /// Behind the last element that was answered, in bytes from the start of the line; `None` before the first.
-    at: Option<usize>,
+    /// Behind the bracket that begins the batch, or behind the last element that was read.
+    at: usize,
+    has_answered: bool,
     /// Keyed hashes of the ids that were answered: none is answered twice.
     ids: HashSet<u64>,
     hasher: RandomState,
@@ -28,7 +32,7 @@ impl Batch {
     /// A batch of which nothing has been answered.
     pub(in crate::engine) fn new(refusal: Refusal) -> Self {
         let (ids, hasher) = (HashSet::new(), RandomState::new());
-        Batch { refusal, at: None, ids, hasher, is_done: false }
+        Batch { refusal, at: 0, has_answered: false, ids, hasher, is_done: false }
     }
 
     /// The same batch, of which nothing has been answered.
@@ -45,25 +49,35 @@ impl Batch {
     /// The next answers; `line` is the batch. No answer bears an id that is in flight.
     pub(in crate::engine) fn answers(&mut self, line: &[u8], in_flight: &InFlight) -> Vec<u8> {
         let mut answers = Vec::new();
-        let text = std::str::from_utf8(line).unwrap_or_default();
-        let begin = || text.find('[').map_or(text.len(), |at| at.saturating_add(1));
-        let mut elements = Elements::behind(text, self.at.unwrap_or_else(begin));
-        while answers.len() < PIECE {
-            let Some(element) = elements.next() else {
-                self.is_done = true;
-                if self.ids.is_empty() && self.at.is_none() {
-                    answers = self.answer(None);
+        let mut length = PART;
+        while answers.len() < PIECE && !self.is_done {
+            let begun = if self.at == 0 { first(line) } else { self.at };
+            let (part, is_last) = part(line, begun, length);
+            let mut is_over = true;
+            for element in Elements::behind(part, 0) {
+                // What ends with a part may go on behind it.
+                let is_cut = element.end() == part.len() && !is_last;
+                if is_cut || answers.len() >= PIECE {
+                    is_over = false;
+                    break;
                 }
-                break;
-            };
-            if is_request(element) {
-                let id = frame::undoubted_id(element.text()).filter(|id| !in_flight.contains(*id));
-                let id = id.filter(|id| self.ids.insert(self.hasher.hash_one(id.key().as_ref())));
-                answers.extend(self.answer(id.map(|id| id.raw())));
-                self.at = Some(element.end());
-            } else if self.at.is_some() {
-                self.at = Some(element.end());
+                self.at = begun.saturating_add(element.end());
+                if is_request(element) {
+                    let id = frame::undoubted_id(element.text());
+                    let id = id.filter(|id| !in_flight.contains(*id));
+                    let id =
+                        id.filter(|id| self.ids.insert(self.hasher.hash_one(id.key().as_ref())));
+                    answers.extend(self.answer(id.map(|id| id.raw())));
+                    self.has_answered = true;
+                }
             }
+            self.is_done = is_over && is_last;
+            if self.at <= begun {
+                length = length.saturating_mul(2);
+            }
+        }
+        if self.is_done && !self.has_answered {
+            answers = self.answer(None);
         }
         answers
     }
@@ -71,6 +85,21 @@ impl Batch {
     fn answer(&self, id: Option<&str>) -> Vec<u8> {
         message::error(id, self.refusal.code, &self.refusal.message)
     }
+}
+
+/// Where the first element may begin: behind the bracket.
+fn first(line: &[u8]) -> usize {
+    line.iter().position(|byte| *byte == b'[').map_or(line.len(), |at| at.saturating_add(1))
+}
+
+/// A part of the line from byte `at` on, about so long, and whether it is the last one.
+fn part(line: &[u8], at: usize, length: usize) -> (&str, bool) {
+    let end = at.saturating_add(length).min(line.len());
+    let bytes = line.get(at..end).unwrap_or_default();
+    // A part may end within a character.
+    let whole = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let text = bytes.get(..whole).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    (text.unwrap_or_default(), end == line.len())
 }
 
 fn is_request(element: Value<'_>) -> bool {
@@ -107,5 +136,11 @@ mod tests {
         assert_eq!(answers(&twice), [error(1), error("null")]);
         assert_eq!(answers(r#"[1,{"method":"x"}]"#), [error("null")]);
         assert_eq!(answers("[]"), [error("null")]);
+        // Elements longer than a part, cut anywhere, and characters of several bytes.
+        let long = |id: usize| format!(r#"{{"id":{id},"method":"{}"}}"#, "é".repeat(50_000 + id));
+        let line = format!("[{}]{}", [1, 2, 3, 4].map(long).join(","), " ".repeat(200_000));
+        assert_eq!(answers(&line), [1, 2, 3, 4].map(error));
+        let numbers = format!("[{}{}]", "1234567,".repeat(20_000), request(9));
+        assert_eq!(answers(&numbers), [error(9)]);
     }
 }

@@ -31,8 +31,9 @@ impl OpenStates {
         if !call.modern {
             return Awaited::PlainCall;
         }
+        // A call that takes too much work to compare has no retry that is free.
         let call = digest(&self.hasher, &call.name, call.arguments.whole());
-        Awaited::ToolCall { call, retries }
+        call.map_or(Awaited::PlainCall, |call| Awaited::ToolCall { call, retries })
     }
 
     /// Remembers a state that an answer to `origin` carries to the client.
