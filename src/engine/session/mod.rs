@@ -25,6 +25,7 @@ use crate::engine::wire::frame::{
     self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId, Unrelayed,
 };
 use crate::engine::wire::in_flight::{Awaited, InFlight, ProgressKey, Settled};
+use crate::engine::wire::input_requests;
 use crate::engine::wire::line::{LongLine, Side};
 use crate::engine::wire::listing;
 use crate::engine::wire::mcp::{self, Params, ServerMembers, ToolCall};
@@ -449,47 +450,40 @@ impl Session {
         members: &ServerMembers<'_>,
         now: Now,
     ) -> Step {
-        match frame.kind {
-            FrameKind::Request { id, method } => {
-                let step = self.request(Side::Server, id, &method);
+        match &frame.kind {
+            &FrameKind::Request { id, ref method } => {
+                let step = self.request(Side::Server, id, method);
+                let answer = |method: &str, rule: &str| method_denied(id.raw(), method, rule);
+                let step = self.unless_input_is_denied(line, &frame, step, answer, now);
                 if self.settings.lockstep && matches!(step.action, Action::Forward) {
                     self.note_asked(id);
                 }
                 step
             }
             FrameKind::Notification { method } => {
-                if method == mcp::CANCELLED {
+                if *method == mcp::CANCELLED {
                     let id = frame.params.and_then(|params| params.member("requestId"));
                     id.and_then(RequestId::new)
                         .into_iter()
                         .for_each(|id| self.in_flight.end_listen(id));
                 }
-                if method == mcp::PROGRESS {
+                if *method == mcp::PROGRESS {
                     let token = frame.params.and_then(|params| params.member("progressToken"));
                     let token = token.and_then(RequestId::new);
                     let is_of_ours = token.is_some_and(|token| self.in_flight.is_progress(token));
                     self.progress = self.progress.saturating_add(u64::from(is_of_ours));
                 }
-                let mut step = self.notification(Side::Server, &method);
-                if let Action::Forward = step.action {
-                    match self.denied_input(members) {
-                        Ok(Denied { record, enforced: true, .. }) => {
-                            return Step { record, ..Step::of(Action::Answer(Vec::new())) };
-                        }
-                        Ok(Denied { record, enforced: false, .. }) => {
-                            step.record = step.record.or(record)
-                        }
-                        Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
-                    }
-                }
+                let step = self.notification(Side::Server, method);
+                let mut step =
+                    self.unless_input_is_denied(line, &frame, step, |_, _| Vec::new(), now);
                 let passes = matches!(step.action, Action::Forward) && step.record.is_none();
-                if self.records() && passes && method == mcp::LIST_CHANGED {
+                if self.records() && passes && *method == mcp::LIST_CHANGED {
                     step.record = Some(Record::ToolsChanged { by_policy: false });
                 }
                 step
             }
-            FrameKind::Response { id: Some(id) } => {
-                let denied = match self.denied_input(members) {
+            &FrameKind::Response { id: Some(id) } => {
+                let denied = match self.denied_input(&frame) {
                     Ok(denied) => denied,
                     Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
                 };
@@ -503,7 +497,33 @@ impl Session {
             FrameKind::Response { id: None } if frame.result.is_some() => {
                 self.drop_line(Side::Server, "a result without an id")
             }
-            FrameKind::Response { id: None } => Step::of(Action::Forward),
+            // It answers nobody: what it asks for is dropped like a notification.
+            FrameKind::Response { id: None } => {
+                let step = Step::of(Action::Forward);
+                self.unless_input_is_denied(line, &frame, step, |_, _| Vec::new(), now)
+            }
+        }
+    }
+
+    /// This step for a message that is no answer to a request; if it asks the client to run a method that the policy
+    /// denies, what `answer` makes of the method and the rule goes to the server instead.
+    fn unless_input_is_denied(
+        &mut self,
+        line: &[u8],
+        frame: &Frame<'_>,
+        step: Step,
+        answer: impl FnOnce(&str, &str) -> Vec<u8>,
+        now: Now,
+    ) -> Step {
+        if !matches!(step.action, Action::Forward) {
+            return step;
+        }
+        match self.denied_input(frame) {
+            Ok(Denied { method, rule, record, enforced: true }) => {
+                Step { record, ..Step::of(Action::Answer(answer(&method, &rule))) }
+            }
+            Ok(Denied { record, .. }) => Step { record: step.record.or(record), ..step },
+            Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }
 
@@ -574,11 +594,12 @@ impl Session {
     }
 
     /// Whether a message asks the client to run a method that the policy denies (contract P15).
-    fn denied_input(&self, members: &ServerMembers<'_>) -> Result<Denied, Unrelayed> {
-        if !members.asks_for_methods() || self.policy.methods.is_empty() {
+    fn denied_input(&self, frame: &Frame<'_>) -> Result<Denied, Unrelayed> {
+        if self.policy.methods.is_empty() {
             return Ok(Denied::default());
         }
-        let found = members.find_input_method(|method| self.policy.methods.denial(method));
+        let found =
+            input_requests::find_input_method(frame, |method| self.policy.methods.denial(method));
         let found = found.map_err(|reason| Unrelayed::Unreadable(reason.into()))?;
         let Some((rule, method)) = found else { return Ok(Denied::default()) };
         let enforced = self.mode() == Mode::Enforce;
