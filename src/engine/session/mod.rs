@@ -5,6 +5,7 @@ pub mod offline;
 
 pub mod arguments_record;
 pub mod audit_record;
+mod input_denial;
 pub mod step;
 
 mod unrelayed;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use self::arguments_record::Excerpt;
 use self::audit_record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
+use self::input_denial::Denied;
 use self::step::Call;
 use crate::engine::decide::{self, Denial, Permit};
 use crate::engine::json::reader::{KeyRule, Reader, Scratch};
@@ -21,11 +23,8 @@ use crate::engine::json::value::Value;
 use crate::engine::limits::{Now, Settlement, StateUnavailable};
 use crate::engine::policy::{MethodRule, Mode, Policy, Rule};
 use crate::engine::text::escape::short_name;
-use crate::engine::wire::frame::{
-    self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId, Unrelayed,
-};
+use crate::engine::wire::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use crate::engine::wire::in_flight::{Awaited, InFlight, ProgressKey, Settled};
-use crate::engine::wire::input_requests;
 use crate::engine::wire::line::{LongLine, Side};
 use crate::engine::wire::listing;
 use crate::engine::wire::mcp::{self, Params, ServerMembers, ToolCall};
@@ -505,28 +504,6 @@ impl Session {
         }
     }
 
-    /// This step for a message that is no answer to a request; if it asks the client to run a method that the policy
-    /// denies, what `answer` makes of the method and the rule goes to the server instead.
-    fn unless_input_is_denied(
-        &mut self,
-        line: &[u8],
-        frame: &Frame<'_>,
-        step: Step,
-        answer: impl FnOnce(&str, &str) -> Vec<u8>,
-        now: Now,
-    ) -> Step {
-        if !matches!(step.action, Action::Forward) {
-            return step;
-        }
-        match self.denied_input(frame) {
-            Ok(Denied { method, rule, record, enforced: true }) => {
-                Step { record, ..Step::of(Action::Answer(answer(&method, &rule))) }
-            }
-            Ok(Denied { record, .. }) => Step { record: step.record.or(record), ..step },
-            Err(unrelayed) => self.unrelayed(line, unrelayed, now),
-        }
-    }
-
     fn note_asked(&mut self, id: RequestId<'_>) {
         // A response to what is not noted waits its time, and passes then.
         if self.asked.len() < MAX_ASKED && id.raw().len() <= frame::MAX_ID_BYTES {
@@ -591,20 +568,6 @@ impl Session {
             outcome,
             latency_ms: now.monotonic_ms.saturating_sub(settled.waiting.since_ms),
         })
-    }
-
-    /// Whether a message asks the client to run a method that the policy denies (contract P15).
-    fn denied_input(&self, frame: &Frame<'_>) -> Result<Denied, Unrelayed> {
-        if self.policy.methods.is_empty() {
-            return Ok(Denied::default());
-        }
-        let found =
-            input_requests::find_input_method(frame, |method| self.policy.methods.denial(method));
-        let found = found.map_err(|reason| Unrelayed::Unreadable(reason.into()))?;
-        let Some((rule, method)) = found else { return Ok(Denied::default()) };
-        let enforced = self.mode() == Mode::Enforce;
-        let record = self.method_record(Side::Server, &method, rule, enforced);
-        Ok(Denied { enforced, method, rule: Arc::clone(&rule.pointer), record })
     }
 
     fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
@@ -684,16 +647,6 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
         mcp::LISTEN => Awaited::Listen { tools: mcp::listens_for_tools(params) },
         _ => Awaited::Other,
     }
-}
-
-/// A method that a message of the server asks the client to run, and that the policy denies; or nothing of the kind.
-#[derive(Debug, Default)]
-struct Denied {
-    /// False in shadow mode, and if no method is denied.
-    enforced: bool,
-    method: String,
-    rule: Arc<str>,
-    record: Option<Record>,
 }
 
 fn method_denied(id: &str, method: &str, rule: &str) -> Vec<u8> {
