@@ -116,10 +116,10 @@ impl IdFinder {
                 }
                 Between
             }
-            (InString(false), b'"') if self.depth == 1 => {
-                Key::of(&self.token).map_or(Between, Behind)
+            (InString(false), b'"') => {
+                let key = if self.depth == 1 { Key::of(&self.token) } else { None };
+                key.map_or(Between, Behind)
             }
-            (InString(false), b'"') => Between,
             (InString(escaped), _) => {
                 self.keep(byte);
                 InString(!escaped && byte == b'\\')
