@@ -437,7 +437,7 @@ impl Session {
             members.read(part, reader, key)
         });
         match read {
-            Ok(frame) => self.server_frame(line, frame, &members, now),
+            Ok(frame) => self.server_frame(line, &frame, &members, now),
             Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }
@@ -445,7 +445,7 @@ impl Session {
     fn server_frame(
         &mut self,
         line: &[u8],
-        frame: Frame<'_>,
+        frame: &Frame<'_>,
         members: &ServerMembers<'_>,
         now: Now,
     ) -> Step {
@@ -453,7 +453,7 @@ impl Session {
             &FrameKind::Request { id, ref method } => {
                 let step = self.request(Side::Server, id, method);
                 let answer = |method: &str, rule: &str| method_denied(id.raw(), method, rule);
-                let step = self.unless_input_is_denied(line, &frame, step, answer, now);
+                let step = self.unless_input_is_denied(line, frame, step, answer, now);
                 if self.settings.lockstep && matches!(step.action, Action::Forward) {
                     self.note_asked(id);
                 }
@@ -474,7 +474,7 @@ impl Session {
                 }
                 let step = self.notification(Side::Server, method);
                 let mut step =
-                    self.unless_input_is_denied(line, &frame, step, |_, _| Vec::new(), now);
+                    self.unless_input_is_denied(line, frame, step, |_, _| Vec::new(), now);
                 let passes = matches!(step.action, Action::Forward) && step.record.is_none();
                 if self.records() && passes && *method == mcp::LIST_CHANGED {
                     step.record = Some(Record::ToolsChanged { by_policy: false });
@@ -482,7 +482,7 @@ impl Session {
                 step
             }
             &FrameKind::Response { id: Some(id) } => {
-                let denied = match self.denied_input(&frame) {
+                let denied = match self.denied_input(frame) {
                     Ok(denied) => denied,
                     Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
                 };
@@ -499,7 +499,7 @@ impl Session {
             // It answers nobody: what it asks for is dropped like a notification.
             FrameKind::Response { id: None } => {
                 let step = Step::of(Action::Forward);
-                self.unless_input_is_denied(line, &frame, step, |_, _| Vec::new(), now)
+                self.unless_input_is_denied(line, frame, step, |_, _| Vec::new(), now)
             }
         }
     }

@@ -22,10 +22,10 @@ pub fn find_input_method<T>(
     frame: &Frame<'_>,
     find: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<(T, String)>, &'static str> {
-    if frame.error.is_some_and(asks_for_elicitation) {
-        if let Some(found) = find(ELICITATION) {
-            return Ok(Some((found, ELICITATION.to_owned())));
-        }
+    if frame.error.is_some_and(asks_for_elicitation)
+        && let Some(found) = find(ELICITATION)
+    {
+        return Ok(Some((found, ELICITATION.to_owned())));
     }
     if !frame.has_input_requests {
         return Ok(None);
