@@ -8,7 +8,9 @@ use callgate::engine::compile::compile;
 use callgate::engine::decide::decide_before;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::Now;
+use callgate::engine::policy::path::ArgPath;
 use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::session::arguments_record::excerpt;
 use callgate::engine::session::audit_record::Record;
 use callgate::engine::session::{Action, Recording, Session, Settings};
 use callgate::engine::wire::line::Side;
@@ -212,6 +214,27 @@ fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     let time = cpu_time().checked_sub(before).unwrap();
     assert!(time < BOUND / 4, "{time:?}");
     assert!(matches!(step.action, Action::Forward), "recording decides nothing");
+}
+
+/// contract 3.5, S3: what is kept of many arguments takes about as long for a policy of many paths as for one of few.
+#[test]
+fn paths_and_recorded_keys_do_not_multiply() {
+    let keys: Vec<String> = (0..50_000).map(|nth| format!("\"k{nth}\":0")).collect();
+    let many = format!("{{{}}}", keys.join(","));
+    let paths: Vec<ArgPath> = (0..2000)
+        .flat_map(|nth| [format!("args.q{nth:05}"), format!("args.x.q{nth:05}")])
+        .map(|path| ArgPath::parse(&path).unwrap())
+        .collect();
+    for text in [many.clone(), format!(r#"{{"x":{many}}}"#)] {
+        let arguments = Arguments::parse(&text).unwrap();
+        let time = |paths: &[ArgPath]| {
+            let before = cpu_time();
+            let _ = excerpt(&arguments, true, paths.iter());
+            cpu_time().checked_sub(before).unwrap()
+        };
+        let (few, all) = (time(&paths[..2]), time(&paths));
+        assert!(all < few * 20 + Duration::from_millis(500), "{few:?}, {all:?}");
+    }
 }
 
 /// contract P16: all tests of a policy together have 2 s of work.

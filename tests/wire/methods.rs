@@ -153,6 +153,91 @@ fn a_denied_method_may_not_hide_anywhere() {
     }
 }
 
+/// contract P15: wherever a server puts them: each row is a response to request 1, a notification or a request of the
+/// server, with `ASKS` in it, and comes once with a method that is denied and once with one that is allowed.
+#[test]
+fn a_denied_method_may_not_hide_at_any_depth() {
+    let parts = [
+        "ASKS",
+        "[ASKS]",
+        r#"{"tasks":[{},{"t":1},ASKS]}"#,
+        r#"{"tasks":[{"inputRequests":{"a":{"method":"sampling/createMessage"}}},ASKS]}"#,
+        r#"{"_meta":ASKS}"#,
+        r#"{"_meta":{"a":[[ASKS]]}}"#,
+    ];
+    let frames = [
+        r#"{"jsonrpc":"2.0","id":1,"result":PART}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"m","data":PART}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/y","params":PART}"#,
+        r#"{"jsonrpc":"2.0","id":77,"method":"ping","params":PART}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"m","data":PART}}"#,
+    ];
+    for part in parts {
+        for frame in frames {
+            for (method, is_denied) in [("roots/list", true), ("sampling/createMessage", false)] {
+                let asks = format!(r#"{{"inputRequests":{{"a":{{"method":"{method}"}}}}}}"#);
+                let frame = frame.replace("PART", &part.replace("ASKS", &asks));
+                passes_unless(&frame, is_denied, gate);
+            }
+        }
+    }
+}
+
+/// contract P15: an error of code -32042 asks for an elicitation.
+#[test]
+fn an_error_that_requires_an_elicitation_asks_for_it() {
+    let denies = |script: &Value| {
+        let methods = json!({ "elicitation/create": "deny" });
+        Wrap::new(json!({ "version": "1", "default": "allow", "methods": methods })).serve(script)
+    };
+    for (code, is_denied) in [
+        (r#""code":-32042"#, true),
+        (r#""code":-32042.0"#, true),
+        (r#""code":"-32042""#, true),
+        (r#""Code":-32042"#, true),
+        (r#""code":-32000,"code":-32042"#, true),
+        (r#""code":-32041"#, false),
+        (r#""data":-32042"#, false),
+    ] {
+        for id in ["1", "null"] {
+            let error = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"error":{{{code},"message":"m","x":{{"elicitations":[]}}}}}}"#
+            );
+            passes_unless(&error, is_denied, denies);
+            passes_unless(&error, false, gate);
+        }
+    }
+}
+
+const GOT: &str = r#"{"jsonrpc":"2.0","method":"notifications/got"}"#;
+
+/// The server sends `frame` when it gets request 1: the client gets it, or instead of it an error 403 if it answers
+/// the request; if it is a request, the server gets the error.
+fn passes_unless(frame: &str, is_denied: bool, gate: impl Fn(&Value) -> Gate) {
+    let (is_answer, is_request) = (frame.contains(r#""id":1,"#), frame.contains(r#""id":77,"#));
+    let gate = if is_denied && is_request {
+        // Nothing else may reach the server before the error does.
+        gate(&json!([{ "recv": 1 }, { "send": frame }, { "recv": 1 }, { "send": GOT }, "echo"]))
+    } else {
+        gate(&json!([{ "recv": 1 }, { "send": frame }, "echo"]))
+    };
+    gate.send(request(1, "prompts/list"));
+    if !is_denied {
+        assert_eq!(gate.recv(), frame);
+    } else if is_answer {
+        let answer = gate.recv();
+        let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":403,"#;
+        assert!(answer.starts_with(error), "{frame}: {answer}");
+    } else if is_request {
+        assert_eq!(gate.recv(), GOT, "{frame}");
+    }
+    gate.serves(3);
+    let received = gate.received();
+    let error = r#"{"jsonrpc":"2.0","id":77,"error":{"code":403,"#;
+    let is_answered = received.iter().any(|line| line.starts_with(error));
+    assert_eq!(is_answered, is_denied && is_request, "{frame}: {received:?}");
+}
+
 /// contract P15, W6: more input requests than anybody needs are not looked at, and not relayed.
 #[test]
 fn too_many_input_requests_are_unreadable() {

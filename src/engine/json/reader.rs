@@ -62,7 +62,13 @@ pub struct Scratch {
     /// What the innermost object or array lies in, outermost first.
     around: Vec<Inside>,
     keys: Keys,
+    /// Some key, at any depth, resembles [`INPUT_REQUESTS`].
+    has_input_requests: bool,
 }
+
+/// The key under which a server asks the client to run methods (MCP 2026-07-28). It is noticed while a text is read,
+/// because it may stand at any depth (contract P15).
+pub const INPUT_REQUESTS: &str = "inputRequests";
 
 /// What the reader is in.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +86,16 @@ impl Scratch {
         self.keys.duplicates()
     }
 
+    /// True if a key at any depth of the text is `inputRequests`, in whatever case.
+    #[must_use]
+    pub fn has_input_requests(&self) -> bool {
+        self.has_input_requests
+    }
+
     /// Forgets the last text, and gives back what only a large one needed.
     fn reset(&mut self) {
         const KEEP: usize = 4096;
+        self.has_input_requests = false;
         self.around.clear();
         self.around.shrink_to(KEEP);
         self.keys.reset(KEEP);
@@ -296,10 +309,15 @@ impl<'a, 's> Reader<'a, 's> {
 
     /// Reads a key and its colon.
     #[inline]
-    fn key(&self, cursor: &mut Cursor<'a>) -> Result<Str<'a>, JsonError> {
+    fn key(&mut self, cursor: &mut Cursor<'a>) -> Result<Str<'a>, JsonError> {
         let (place, escaped) = cursor.key()?;
         let start = place.start;
-        Ok(Str::proved(self.text.get(place).unwrap_or_default(), start, escaped))
+        let key = Str::proved(self.text.get(place).unwrap_or_default(), start, escaped);
+        // A key that is the same as one before does not come here: that one did. No spelling is shorter.
+        if key.raw().len() >= INPUT_REQUESTS.len() && !self.scratch.has_input_requests {
+            self.scratch.has_input_requests = key.resembles(INPUT_REQUESTS);
+        }
+        Ok(key)
     }
 
     fn cursor(&self) -> Cursor<'a> {

@@ -5,8 +5,8 @@
 
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::value::{Kind, Member, Str, Value};
-use crate::engine::policy::path::{ArgPath, Named};
-use crate::engine::work::Work;
+use crate::engine::policy::path::{ArgPath, Named, Names};
+use crate::engine::work::{Work, steps};
 
 /// How many keys are recorded.
 const MAX_KEYS: usize = 64;
@@ -24,6 +24,11 @@ const MAX_DEPTH: usize = 3;
 
 /// How many steps all values take at most: each level of nesting is gone through anew.
 const MAX_WORK: u64 = 50_000_000;
+
+/// Steps to look one key up among the names that the policy's rules name, and to take down one that may be recorded:
+/// it is copied, and sorted in.
+const LOOK_UP: u64 = 32;
+const TAKE_DOWN: u64 = 256;
 
 /// Marks what was cut.
 const CUT: &str = "…";
@@ -53,7 +58,7 @@ pub fn excerpt<'p>(
     paths: impl Iterator<Item = &'p ArgPath>,
 ) -> Excerpt {
     let named = &Named::of(paths);
-    let (members, count) = chosen(arguments, named);
+    let (members, count) = chosen(arguments, named, &mut Allowance::default());
     let more = count.saturating_sub(members.len());
     let values = with_values.then(|| {
         let mut out = String::new();
@@ -66,20 +71,44 @@ pub fn excerpt<'p>(
     Excerpt { keys, more_keys: more as u64, values }
 }
 
-/// The members that are recorded, behind their names as they are shown, and how many there are in all.
-fn chosen<'a>(arguments: &Arguments<'a>, named: &Named<'_>) -> (Vec<(String, Member<'a>)>, usize) {
+/// The work that choosing the arguments may take.
+#[derive(Debug)]
+struct Allowance {
+    /// To look for those that are named. Others do not use it up.
+    named: Work,
+    /// To take down others.
+    others: Work,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Allowance { named: Work::of_decision(), others: Work::of(MAX_WORK) }
+    }
+}
+
+/// The members that are recorded, behind their names as they are shown, and how many there are in all. Where the
+/// allowance ends, members are only counted.
+fn chosen<'a>(
+    arguments: &Arguments<'a>,
+    named: &Named<'_>,
+    allowance: &mut Allowance,
+) -> (Vec<(String, Member<'a>)>, usize) {
+    let names = named.names();
     let mut first: Vec<(String, Member<'_>)> = Vec::new();
     let mut others: Vec<(String, Member<'_>)> = Vec::new();
     let mut count = 0_usize;
     for member in arguments.members() {
         count = count.saturating_add(1);
-        let key = cut(member.key, MAX_KEY_BYTES);
         // Of a policy that names more than are recorded, the first ones.
-        if first.len() < MAX_KEYS && named.names(member.key) {
-            first.push((key, member));
+        if first.len() < MAX_KEYS && is_named(member, &names, &mut allowance.named) {
+            first.push((cut(member.key, MAX_KEY_BYTES), member));
             continue;
         }
-        others.push((key, member));
+        let work = TAKE_DOWN.saturating_add(steps(member.key.raw().len()));
+        if allowance.others.take(work).is_err() {
+            continue;
+        }
+        others.push((cut(member.key, MAX_KEY_BYTES), member));
         // Sorted now and then, so that a million of them take no more room than a few.
         if others.len() >= 2 * MAX_KEYS {
             sort(&mut others);
@@ -90,6 +119,12 @@ fn chosen<'a>(arguments: &Arguments<'a>, named: &Named<'_>) -> (Vec<(String, Mem
     first.append(&mut others);
     first.truncate(MAX_KEYS);
     (first, count)
+}
+
+/// True if the member is one of those that are named, and the work that is left suffices to find out.
+fn is_named(member: Member<'_>, names: &Names<'_>, work: &mut Work) -> bool {
+    let cost = LOOK_UP.saturating_add(steps(member.key.raw().len()));
+    !names.is_empty() && work.take(cost).is_ok() && names.has(member.key)
 }
 
 fn sort(members: &mut Vec<(String, Member<'_>)>) {
@@ -118,7 +153,9 @@ fn object(
         between = ",";
         push_string(out, key);
         out.push(':');
-        value(out, member.value, &named.below(member.key), share, depth, work);
+        let can_look = work.take(steps(named.count())).is_ok();
+        let below = if can_look { named.below(member.key) } else { Named::default() };
+        value(out, member.value, &below, share, depth, work);
     }
     out.push_str(match (has_more, between) {
         (true, "{") => r#"{"…":"…"}"#,
@@ -177,7 +214,7 @@ fn value(
         }
         Kind::Object => {
             let most = room.div_ceil(LEAST_BYTES).max(1);
-            let (members, has_more) = first_members(item, named, most);
+            let (members, has_more) = first_members(item, named, most, work);
             object(out, &members, has_more, named, room, below, work);
         }
         Kind::Array => array(out, item, named, room, below, work),
@@ -187,18 +224,26 @@ fn value(
     }
 }
 
-/// The members of an object that are named, and then others, so many in all; true if there are more.
-fn first_members<'a>(item: Value<'a>, named: &Named<'_>, most: usize) -> (Vec<Member<'a>>, bool) {
+/// The members of an object that are named, and then others, so many in all; true if there are more. Where the work
+/// ends, no more are looked for.
+fn first_members<'a>(
+    item: Value<'a>,
+    named: &Named<'_>,
+    most: usize,
+    work: &mut Work,
+) -> (Vec<Member<'a>>, bool) {
+    let can_look = work.take(steps(named.count()).saturating_mul(LOOK_UP)).is_ok();
+    let names = if can_look { named.names() } else { Named::default().names() };
     let (mut first, mut others) = (Vec::new(), Vec::new());
     let mut has_more = false;
     for member in item.members() {
-        if first.len() < most && named.names(member.key) {
+        if first.len() < most && is_named(member, &names, work) {
             first.push(member);
         } else if others.len() < most {
             others.push(member);
         } else {
             has_more = true;
-            if named.is_empty() {
+            if names.is_empty() || work.left() == 0 || first.len() == most {
                 break;
             }
         }
@@ -243,9 +288,10 @@ fn push_string(out: &mut String, text: &str) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{MAX_VALUE_BYTES, excerpt, is_crowded};
+    use super::{Allowance, MAX_VALUE_BYTES, chosen, excerpt, is_crowded};
     use crate::engine::json::arguments::Arguments;
-    use crate::engine::policy::path::ArgPath;
+    use crate::engine::policy::path::{ArgPath, Named};
+    use crate::engine::work::Work;
 
     fn recorded(arguments: &Value, paths: &[&str]) -> (Vec<String>, u64, Value) {
         let text = arguments.to_string();
@@ -310,5 +356,24 @@ mod tests {
         if deep.is_object() {
             assert_eq!(recorded(&deep, &[]).2, deep);
         }
+    }
+
+    /// contract S3: where the work ends, arguments are only counted; others do not use up what named ones need.
+    #[test]
+    fn work_that_ends_leaves_a_count() {
+        let text = r#"{"z":1,"y":2,"to":3}"#;
+        let arguments = Arguments::parse(text).unwrap();
+        let paths = [ArgPath::parse("args.to").unwrap()];
+        let keys = |named, others| {
+            let mut allowance = Allowance { named: Work::of(named), others: Work::of(others) };
+            let (members, count) = chosen(&arguments, &Named::of(paths.iter()), &mut allowance);
+            assert_eq!(count, 3);
+            members.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(1000, 1000), ["to", "y", "z"]);
+        assert_eq!(keys(1000, 300), ["to", "z"]);
+        assert_eq!(keys(1000, 0), ["to"]);
+        assert_eq!(keys(0, 1000), ["to", "y", "z"]);
+        assert_eq!(keys(0, 0), [""; 0]);
     }
 }

@@ -5,6 +5,7 @@ pub mod offline;
 
 pub mod arguments_record;
 pub mod audit_record;
+mod input_denial;
 pub mod step;
 
 mod unrelayed;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use self::arguments_record::Excerpt;
 use self::audit_record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
+use self::input_denial::Denied;
 use self::step::Call;
 use crate::engine::decide::{self, Denial, Permit};
 use crate::engine::json::reader::{KeyRule, Reader, Scratch};
@@ -21,9 +23,7 @@ use crate::engine::json::value::Value;
 use crate::engine::limits::{Now, Settlement, StateUnavailable};
 use crate::engine::policy::{MethodRule, Mode, Policy, Rule};
 use crate::engine::text::escape::short_name;
-use crate::engine::wire::frame::{
-    self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId, Unrelayed,
-};
+use crate::engine::wire::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use crate::engine::wire::in_flight::{Awaited, InFlight, ProgressKey, Settled};
 use crate::engine::wire::line::{LongLine, Side};
 use crate::engine::wire::listing;
@@ -437,7 +437,7 @@ impl Session {
             members.read(part, reader, key)
         });
         match read {
-            Ok(frame) => self.server_frame(line, frame, &members, now),
+            Ok(frame) => self.server_frame(line, &frame, &members, now),
             Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }
@@ -445,51 +445,44 @@ impl Session {
     fn server_frame(
         &mut self,
         line: &[u8],
-        frame: Frame<'_>,
+        frame: &Frame<'_>,
         members: &ServerMembers<'_>,
         now: Now,
     ) -> Step {
-        match frame.kind {
-            FrameKind::Request { id, method } => {
-                let step = self.request(Side::Server, id, &method);
+        match &frame.kind {
+            &FrameKind::Request { id, ref method } => {
+                let step = self.request(Side::Server, id, method);
+                let answer = |method: &str, rule: &str| method_denied(id.raw(), method, rule);
+                let step = self.unless_input_is_denied(line, frame, step, answer, now);
                 if self.settings.lockstep && matches!(step.action, Action::Forward) {
                     self.note_asked(id);
                 }
                 step
             }
             FrameKind::Notification { method } => {
-                if method == mcp::CANCELLED {
+                if *method == mcp::CANCELLED {
                     let id = frame.params.and_then(|params| params.member("requestId"));
                     id.and_then(RequestId::new)
                         .into_iter()
                         .for_each(|id| self.in_flight.end_listen(id));
                 }
-                if method == mcp::PROGRESS {
+                if *method == mcp::PROGRESS {
                     let token = frame.params.and_then(|params| params.member("progressToken"));
                     let token = token.and_then(RequestId::new);
                     let is_of_ours = token.is_some_and(|token| self.in_flight.is_progress(token));
                     self.progress = self.progress.saturating_add(u64::from(is_of_ours));
                 }
-                let mut step = self.notification(Side::Server, &method);
-                if let Action::Forward = step.action {
-                    match self.denied_input(members) {
-                        Ok(Denied { record, enforced: true, .. }) => {
-                            return Step { record, ..Step::of(Action::Answer(Vec::new())) };
-                        }
-                        Ok(Denied { record, enforced: false, .. }) => {
-                            step.record = step.record.or(record)
-                        }
-                        Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
-                    }
-                }
+                let step = self.notification(Side::Server, method);
+                let mut step =
+                    self.unless_input_is_denied(line, frame, step, |_, _| Vec::new(), now);
                 let passes = matches!(step.action, Action::Forward) && step.record.is_none();
-                if self.records() && passes && method == mcp::LIST_CHANGED {
+                if self.records() && passes && *method == mcp::LIST_CHANGED {
                     step.record = Some(Record::ToolsChanged { by_policy: false });
                 }
                 step
             }
-            FrameKind::Response { id: Some(id) } => {
-                let denied = match self.denied_input(members) {
+            &FrameKind::Response { id: Some(id) } => {
+                let denied = match self.denied_input(frame) {
                     Ok(denied) => denied,
                     Err(unrelayed) => return self.unrelayed(line, unrelayed, now),
                 };
@@ -503,7 +496,11 @@ impl Session {
             FrameKind::Response { id: None } if frame.result.is_some() => {
                 self.drop_line(Side::Server, "a result without an id")
             }
-            FrameKind::Response { id: None } => Step::of(Action::Forward),
+            // It answers nobody: what it asks for is dropped like a notification.
+            FrameKind::Response { id: None } => {
+                let step = Step::of(Action::Forward);
+                self.unless_input_is_denied(line, frame, step, |_, _| Vec::new(), now)
+            }
         }
     }
 
@@ -571,19 +568,6 @@ impl Session {
             outcome,
             latency_ms: now.monotonic_ms.saturating_sub(settled.waiting.since_ms),
         })
-    }
-
-    /// Whether a message asks the client to run a method that the policy denies (contract P15).
-    fn denied_input(&self, members: &ServerMembers<'_>) -> Result<Denied, Unrelayed> {
-        if !members.asks_for_methods() || self.policy.methods.is_empty() {
-            return Ok(Denied::default());
-        }
-        let found = members.find_input_method(|method| self.policy.methods.denial(method));
-        let found = found.map_err(|reason| Unrelayed::Unreadable(reason.into()))?;
-        let Some((rule, method)) = found else { return Ok(Denied::default()) };
-        let enforced = self.mode() == Mode::Enforce;
-        let record = self.method_record(Side::Server, &method, rule, enforced);
-        Ok(Denied { enforced, method, rule: Arc::clone(&rule.pointer), record })
     }
 
     fn hide_tools(&self, text: &str, result: Value<'_>, modern: bool) -> Option<Vec<u8>> {
@@ -663,16 +647,6 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
         mcp::LISTEN => Awaited::Listen { tools: mcp::listens_for_tools(params) },
         _ => Awaited::Other,
     }
-}
-
-/// A method that a message of the server asks the client to run, and that the policy denies; or nothing of the kind.
-#[derive(Debug, Default)]
-struct Denied {
-    /// False in shadow mode, and if no method is denied.
-    enforced: bool,
-    method: String,
-    rule: Arc<str>,
-    record: Option<Record>,
 }
 
 fn method_denied(id: &str, method: &str, rule: &str) -> Vec<u8> {

@@ -41,6 +41,10 @@ pub struct Frame<'a> {
     pub params: Option<Value<'a>>,
     /// `result`, whatever it is.
     pub result: Option<Value<'a>>,
+    /// `error`, whatever it is.
+    pub error: Option<Value<'a>>,
+    /// A key at any depth is `inputRequests`, in whatever case.
+    pub has_input_requests: bool,
 }
 
 /// The kinds of message.
@@ -268,7 +272,8 @@ pub fn read_server<'a>(
     if let Some(key) = seen.look_alike {
         return Err(unreadable(look_alike_message(key)));
     }
-    seen.classify()
+    let frame = seen.classify()?;
+    Ok(Frame { has_input_requests: scratch.has_input_requests(), ..frame })
 }
 
 /// The two members of a server's envelope whose members are shown while they are read.
@@ -354,7 +359,7 @@ impl<'a> Seen<'a> {
     /// What a client's frame is, or why it is nothing.
     fn classify_strictly(self) -> Result<Frame<'a>, &'static str> {
         let Seen { id, method, params, result, error, .. } = self;
-        let frame = |kind| Ok(Frame { kind, params, result });
+        let frame = |kind| Ok(Frame { kind, params, result, error, has_input_requests: false });
         let Some(method) = method else {
             let id = match id.map(Value::kind) {
                 None | Some(Kind::Null) => None,
@@ -410,7 +415,7 @@ impl<'a> Seen<'a> {
                 (FrameKind::Response { id }, result)
             }
         };
-        Ok(Frame { kind, params, result })
+        Ok(Frame { kind, params, result, error, has_input_requests: false })
     }
 }
 

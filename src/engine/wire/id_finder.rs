@@ -2,6 +2,7 @@
 
 use super::frame::MAX_ID_BYTES;
 use crate::engine::json::outline::outline;
+use crate::engine::text::name::same_but_for_case;
 
 /// How many ids of a message, and of a line that is too long to be kept, are remembered.
 const MOST: usize = 64;
@@ -58,8 +59,15 @@ enum Key {
 }
 
 impl Key {
+    /// The key that stands between quotes, escapes and all.
     fn of(token: &[u8]) -> Option<Self> {
-        let is = |key: &str| token.eq_ignore_ascii_case(key.as_bytes());
+        // No reader takes a longer one for any of these: an escape of six bytes is a character.
+        const LONGEST: usize = 6 * 6;
+        if token.len() > LONGEST {
+            return None;
+        }
+        let key: String = serde_json::from_slice(&[b"\"", token, b"\""].concat()).ok()?;
+        let is = |name: &str| same_but_for_case(&key, name);
         if is("id") {
             Some(Key::Id)
         } else if is("method") {
@@ -108,10 +116,10 @@ impl IdFinder {
                 }
                 Between
             }
-            (InString(false), b'"') => match Key::of(&self.token) {
-                Some(key) if self.depth == 1 => Behind(key),
-                _ => Between,
-            },
+            (InString(false), b'"') => {
+                let key = if self.depth == 1 { Key::of(&self.token) } else { None };
+                key.map_or(Between, Behind)
+            }
             (InString(escaped), _) => {
                 self.keep(byte);
                 InString(!escaped && byte == b'\\')
@@ -225,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_ids_of_all_messages_on_a_line_are_found() {
-        let rows: [(&str, &[&str]); 21] = [
+        let rows: [(&str, &[&str]); 27] = [
             (r#"{"jsonrpc":"2.0","id":7,"result":{}}"#, &["7"]),
             (r#"{"jsonrpc":"2.0","id":7,"result":{"#, &["7"]),
             (r#"{"jsonrpc":"2.0","id" : "a\"b" ,"error":1,}"#, &[r#""a\"b""#]),
@@ -254,6 +262,12 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":7,"method":"x","result":{}}"#, &["7"]),
             (r#"{"level":"info","id":7}{"jsonrpc":"2.0","id":8,"result":{}}"#, &["8"]),
             (r#"{"level":"info","id":7,"x":NaN}"#, &["7"]),
+            (r#"{"jsonrpc":"2.0","\u0069d":11,"result":{},}"#, &["11"]),
+            (r#"{"jsonrpc":"2.0","\u0049\u0044":11,"result":{},}"#, &["11"]),
+            (r#"{"jsonrpc":"2.0","id":11,"\u006dethod":"x",}"#, &[]),
+            (r#"{"jsonrpc":"2.0","id":11,"method":"x","r\u0065sult":{},}"#, &["11"]),
+            (r#"{"jsonrpc":"2.0","id":11,"method":"x","re\u017fult":{},}"#, &["11"]),
+            (r#"{"jsonrpc":"2.0","\\u0069d":11,"\u006":12,"result":{},}"#, &[]),
             (r#"{"x":"id","y":7}x"#, &[]),
             (r#"{"x":"\"id\":7","y":7}x"#, &[]),
             (r#"[{"jsonrpc":"2.0","id":7,"result":{}}]"#, &[]),

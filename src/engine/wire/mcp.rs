@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
 use super::frame::{MAX_NAME_BYTES, Part};
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::reader::{JsonError, KeyRule, Reader};
@@ -210,19 +208,9 @@ pub struct ServerMembers<'a> {
     pub is_error: bool,
     /// `resultType` of a modern result is `input_required`.
     asks_for_input: bool,
-    /// `inputRequests`, and `task`, which may hold some; however their case: some clients do not mind.
-    input_requests: SmallVec<[Value<'a>; 1]>,
-    tasks: SmallVec<[Value<'a>; 1]>,
-    /// There were more of them than anybody needs.
-    has_too_many: bool,
     /// `requestState` of a modern result.
     request_state: Option<Str<'a>>,
 }
-
-/// So many keys that look like `inputRequests`, or like `task`, are looked into.
-const MAX_SPELLINGS: usize = 16;
-/// So many requests for input may a message have in all: each is compared with every pattern of the policy.
-const MAX_INPUT_REQUESTS: usize = 1024;
 
 impl<'a> ServerMembers<'a> {
     /// Reads one member. The keys of each element of `tools` must be unique (contract W6).
@@ -244,12 +232,6 @@ impl<'a> ServerMembers<'a> {
             self.asks_for_input = value.as_str().is_some_and(|kind| kind.is("input_required"));
         } else if is_result && key.is("requestState") {
             self.request_state = value.as_str();
-        } else if key.resembles("inputRequests") {
-            self.has_too_many |= self.input_requests.len() >= MAX_SPELLINGS;
-            self.input_requests.extend(Some(value).filter(|_| !self.has_too_many));
-        } else if key.resembles("task") {
-            self.has_too_many |= self.tasks.len() >= MAX_SPELLINGS;
-            self.tasks.extend(Some(value).filter(|_| !self.has_too_many));
         }
         Ok(())
     }
@@ -258,47 +240,5 @@ impl<'a> ServerMembers<'a> {
     #[must_use]
     pub fn retry_state(&self) -> Option<Str<'a>> {
         self.request_state.filter(|_| self.asks_for_input)
-    }
-
-    /// True if the message may ask the client to run methods.
-    #[must_use]
-    pub fn asks_for_methods(&self) -> bool {
-        !self.input_requests.is_empty() || !self.tasks.is_empty()
-    }
-
-    /// Finds the first of the methods that the message asks the client to run (multi round trip and tasks,
-    /// 2026-07-28) for which `find` has something to say.
-    ///
-    /// # Errors
-    /// What is too much to be looked at.
-    pub fn find_input_method<T>(
-        &self,
-        find: impl Fn(&str) -> Option<T>,
-    ) -> Result<Option<(T, String)>, &'static str> {
-        if self.has_too_many {
-            return Err("too many keys that look like `inputRequests` or `task`");
-        }
-        let of_tasks = self.tasks.iter().flat_map(|task| task.members());
-        let of_tasks = of_tasks.filter(|member| member.key.resembles("inputRequests"));
-        let all = self.input_requests.iter().copied().chain(of_tasks.map(|member| member.value));
-        // A hostile server may list the requests instead of naming them.
-        let requests =
-            all.flat_map(|all| all.members().map(|member| member.value).chain(all.elements()));
-        let mut count = 0_usize;
-        for request in requests {
-            // It may also repeat a key; any that some client could take for `method` counts.
-            for member in request.members().filter(|member| member.key.resembles("method")) {
-                count = count.saturating_add(1);
-                let Some(method) = member.value.as_str() else { continue };
-                if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
-                    return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
-                }
-                let method = method.decode_lossy();
-                if let Some(found) = find(&method) {
-                    return Ok(Some((found, method.into_owned())));
-                }
-            }
-        }
-        Ok(None)
     }
 }

@@ -5,6 +5,7 @@ pub mod discovery;
 pub mod frame;
 pub mod id_finder;
 pub mod in_flight;
+pub mod input_requests;
 pub mod line;
 pub mod listing;
 pub mod mcp;

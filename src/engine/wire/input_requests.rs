@@ -1,0 +1,174 @@
+//! What a message of the server asks the client to run: `inputRequests` at any depth (multi round trip and tasks,
+//! MCP 2026-07-28), and an error that asks for an elicitation (MCP 2025-11-25); contract P15.
+
+use super::frame::{Frame, MAX_NAME_BYTES};
+use crate::engine::json::reader::INPUT_REQUESTS;
+use crate::engine::json::value::{Kind, Str, Value, proved_string_len};
+
+/// The error of a server that wants the client to open a URL first:
+/// <https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#url-elicitation-required-error>
+const URL_ELICITATION_REQUIRED: i64 = -32042;
+/// The method that it asks for.
+const ELICITATION: &str = "elicitation/create";
+
+/// So many requests for input may a message have in all: each is compared with every pattern of the policy.
+const MAX_INPUT_REQUESTS: usize = 1024;
+
+/// Finds the first of the methods that the message asks the client to run for which `find` has something to say.
+///
+/// # Errors
+/// What is too much to be looked at.
+pub fn find_input_method<T>(
+    frame: &Frame<'_>,
+    find: impl Fn(&str) -> Option<T>,
+) -> Result<Option<(T, String)>, &'static str> {
+    if frame.error.is_some_and(asks_for_elicitation)
+        && let Some(found) = find(ELICITATION)
+    {
+        return Ok(Some((found, ELICITATION.to_owned())));
+    }
+    if !frame.has_input_requests {
+        return Ok(None);
+    }
+    let mut count = 0_usize;
+    for part in [frame.params, frame.result, frame.error].into_iter().flatten() {
+        let mut walk = Walk::default();
+        while let Some(method) = walk.next_method(part) {
+            count = count.saturating_add(1);
+            if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
+                return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
+            }
+            let method = method.decode_lossy();
+            if let Some(found) = find(&method) {
+                return Ok(Some((found, method.into_owned())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// True if any member that some client could take for the code of an error is that of a required elicitation.
+fn asks_for_elicitation(error: Value<'_>) -> bool {
+    error.members().filter(|member| member.key.resembles("code")).any(|member| {
+        match member.value.kind() {
+            Kind::Number(code) => code.canonical() == URL_ELICITATION_REQUIRED.to_string(),
+            Kind::String(code) => code
+                .decode()
+                .is_some_and(|code| code.trim().parse() == Ok(URL_ELICITATION_REQUIRED)),
+            _ => false,
+        }
+    })
+}
+
+/// What a value may be; several of them at once, as somebody could take `inputRequests` for the name of a request.
+#[derive(Debug, Clone, Copy, Default)]
+struct Role {
+    /// All requests: an object of them, or a list.
+    requests: bool,
+    /// One of them.
+    request: bool,
+    /// The method of one.
+    method: bool,
+}
+
+impl Role {
+    /// The role of what stands under `key` in an object of this role.
+    fn under(self, key: Str<'_>) -> Self {
+        Role {
+            requests: key.resembles(INPUT_REQUESTS),
+            request: self.requests,
+            // A request may repeat a key; any that some client could take for `method` counts.
+            method: self.request && key.resembles("method"),
+        }
+    }
+
+    /// The role of an element of an array of this role.
+    fn element(self) -> Self {
+        Role { request: self.requests, ..Role::default() }
+    }
+}
+
+/// Goes through all of a value once, however deep it is: every level has a role.
+#[derive(Debug, Default)]
+struct Walk {
+    at: usize,
+    levels: Vec<Role>,
+    /// The role of the value that comes next, behind its key.
+    next: Option<Role>,
+}
+
+impl Walk {
+    /// The next method in a value that has been proved JSON.
+    fn next_method<'a>(&mut self, value: Value<'a>) -> Option<Str<'a>> {
+        let text = value.text();
+        while let Some(&byte) = text.as_bytes().get(self.at) {
+            match byte {
+                b'"' => {
+                    let rest = text.get(self.at..).unwrap_or_default();
+                    let string = rest.get(..proved_string_len(rest.as_bytes())).unwrap_or_default();
+                    self.at = self.at.saturating_add(string.len().max(1));
+                    let behind = rest.get(string.len()..).unwrap_or_default();
+                    let is_key = behind.trim_start().starts_with(':');
+                    let Some(string) = Value::proved(string).as_str() else { continue };
+                    if is_key {
+                        let around = self.levels.last().copied().unwrap_or_default();
+                        self.next = Some(around.under(string));
+                    } else if self.role().method {
+                        return Some(string);
+                    }
+                    continue;
+                }
+                b'{' | b'[' => {
+                    let role = self.role();
+                    self.levels.push(role);
+                }
+                b'}' | b']' => {
+                    self.levels.pop();
+                    self.next = None;
+                }
+                b',' => self.next = None,
+                _ => {}
+            }
+            self.at = self.at.saturating_add(1);
+        }
+        None
+    }
+
+    /// The role of the value that begins here.
+    fn role(&mut self) -> Role {
+        let around = self.levels.last().copied().unwrap_or_default();
+        self.next.take().unwrap_or_else(|| around.element())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Walk;
+    use crate::engine::json::value::Value;
+
+    /// contract P15: at any depth, in objects and lists; and nothing that only looks like one.
+    #[test]
+    fn methods_are_found_at_any_depth() {
+        let deep = |inner: &str| format!("{}{inner}{}", r#"{"a":["#.repeat(200), "]}".repeat(200));
+        let asks = r#"{"inputRequests":{"a":{"method":"x"}}}"#;
+        let rows: Vec<(String, &[&str])> = vec![
+            (asks.to_owned(), &["x"]),
+            (deep(asks), &["x"]),
+            (r#"[1,"a",{"INPUTREQUESTS" : [ {"b":{},"Method" : "x"} , {"method":"y"}]}]"#.into(), &["x", "y"]),
+            (r#"{"inputRequests":{"inputRequests":{"method":"x","k":{"method":"y"}}}}"#.into(), &["x", "y"]),
+            (r#"{"tasks":[{"inputRequests":{"a":{"method":"x"}}},{"inputRequests":{"a":{"method":"y"}}}]}"#.into(), &["x", "y"]),
+            (r#"{"inputRequests":{"a":{"params":{"method":"x"}}},"method":"y"}"#.into(), &[]),
+            (r#"{"inputRequests":{"method":"x"}}"#.into(), &[]),
+            (r#"{"a":["inputRequests",{"b":{"method":"x"}}]}"#.into(), &[]),
+            (r#"{"a":"{\"inputRequests\":{\"a\":{\"method\":\"x\"}}}"}"#.into(), &[]),
+            (r#"{"inputRequests":{"a":{"method":1,"b":"x"}}}"#.into(), &[]),
+        ];
+        for (text, methods) in rows {
+            let mut walk = Walk::default();
+            let value = Value::proved(&text);
+            let found: Vec<_> =
+                std::iter::from_fn(|| walk.next_method(value).map(|found| found.raw())).collect();
+            assert_eq!(found, methods, "{text}");
+        }
+    }
+}
