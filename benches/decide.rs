@@ -264,10 +264,13 @@ fn compare_with(commit: &Commit, words: &[String]) -> Result<ExitCode> {
     let mut none_worse = true;
     for row in rows {
         let mut figures = Vec::new();
-        for _ in 0..rounds {
+        for nth in 0..rounds {
+            let own = || figure(&ours, row)?.context("no figure of our own");
+            // Who comes first changes.
+            let first = if nth % 2 == 1 { Some(own()?) } else { None };
             // A row that the other commit does not know is no comparison.
             let Some(theirs) = figure(&theirs, row)? else { break };
-            figures.push((theirs, figure(&ours, row)?.context("no figure of our own")?));
+            figures.push((theirs, first.map_or_else(own, Ok)?));
         }
         if figures.is_empty() {
             println!("{row}: commit {} does not know it", commit.short());

@@ -45,6 +45,8 @@ impl Commit {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(words).args(["--message-format", "json-render-diagnostics"]).current_dir(&tree);
         cargo.env("CARGO_TARGET_DIR", self.dir.join("build")).stderr(Stdio::inherit());
+        // Cargo sets it for us from our `.cargo/config.toml`; their own is to count.
+        cargo.env_remove("LIBSQLITE3_FLAGS");
         let built = cargo.output().context("failed to run cargo")?;
         ensure!(built.status.success(), "commit {} cannot be built", self.short());
         let made = executable(&built.stdout, program);

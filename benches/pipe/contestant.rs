@@ -135,6 +135,19 @@ fn aged_state() -> Result<PathBuf> {
     Ok(AGED.get_or_init(|| aged).path().to_owned())
 }
 
+/// A copy of that for the other commit: what either commit writes there need not be what the other would have written.
+fn aged_state_of_other() -> Result<PathBuf> {
+    static COPY: OnceLock<TempDir> = OnceLock::new();
+    if let Some(copy) = COPY.get() {
+        return Ok(copy.path().to_owned());
+    }
+    let copy = tempfile::tempdir()?;
+    let from = aged_state()?.join(".");
+    let copied = Command::new("cp").arg("-a").args([from.as_path(), copy.path()]).status()?;
+    ensure!(copied.success(), "cp failed to copy `{}`", from.display());
+    Ok(COPY.get_or_init(|| copy).path().to_owned())
+}
+
 /// A contestant that runs, with a server behind it.
 pub struct Session {
     child: Child,
@@ -170,6 +183,7 @@ impl Session {
                 match books {
                     Books::Memory => command.args(["memory", "--no-audit"]),
                     Books::Durable => command.arg(files.path().join("state")),
+                    Books::Aged if other.is_some() => command.arg(aged_state_of_other()?),
                     Books::Aged => command.arg(aged_state()?),
                 };
                 command.arg("--").arg(&this);

@@ -97,8 +97,8 @@ fn compare(words: &[String]) -> Result<ExitCode> {
     let mut all_met = true;
     let progress = watch_over();
     for measure in &measures {
-        progress.store(0, Ordering::Relaxed);
-        let taken = measure.take(rounds).with_context(|| format!("`{}`", measure.name))?;
+        let begin = || progress.store(0, Ordering::Relaxed);
+        let taken = measure.take(rounds, begin).with_context(|| format!("`{}`", measure.name))?;
         all_met &= report::row(measure, &taken);
     }
     Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -112,8 +112,7 @@ fn compare_with(commit: &Commit, measures: &[Measure], rounds: usize) -> Result<
     let progress = watch_over();
     let mut none_worse = true;
     for measure in measures {
-        progress.store(0, Ordering::Relaxed);
-        let taken = measure.take_against(rounds);
+        let taken = measure.take_against(rounds, || progress.store(0, Ordering::Relaxed));
         if let Some(rounds) = taken.with_context(|| format!("`{}`", measure.name))? {
             let name = format!("{}, {}", measure.name, measure.unit);
             none_worse &= against::row(&name, &rounds, measure.more_is_better());
@@ -122,8 +121,8 @@ fn compare_with(commit: &Commit, measures: &[Measure], rounds: usize) -> Result<
     Ok(if none_worse { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A contestant that hangs must not hang the run: ends it when one measure takes longer than any should. The measure
-/// sets the seconds back to 0.
+/// A contestant that hangs must not hang the run: ends it when one round takes longer than any should. Each round sets
+/// the seconds back to 0.
 fn watch_over() -> Arc<AtomicU32> {
     const SECONDS: u32 = 300;
     let seconds = Arc::new(AtomicU32::new(0));

@@ -60,10 +60,11 @@ impl Round {
 }
 
 impl Measure {
-    /// Takes turns: in every round everybody is measured once.
-    pub fn take(&self, rounds: usize) -> Result<Vec<Round>> {
+    /// Takes turns: in every round everybody is measured once. `begin` is called before each.
+    pub fn take(&self, rounds: usize, begin: impl Fn()) -> Result<Vec<Round>> {
         let put = |run: Run| run.load.put_on(run.contestant);
         let round = |_| {
+            begin();
             let direct = self.direct.map(put).transpose()?;
             let base = self.base.map(put).transpose()?;
             Ok(Round { direct, base, subject: put(self.subject)? })
@@ -73,11 +74,12 @@ impl Measure {
 }
 
 impl Measure {
-    /// Takes turns with the other commit; `None` if callgate has no part in it.
-    pub fn take_against(&self, rounds: usize) -> Result<Option<Vec<(f64, f64)>>> {
+    /// Takes turns with the other commit; `None` if callgate has no part in it. `begin` is called before each round.
+    pub fn take_against(&self, rounds: usize, begin: impl Fn()) -> Result<Option<Vec<(f64, f64)>>> {
         let Contestant::Callgate(policy, books) = self.subject.contestant else { return Ok(None) };
         let load = self.subject.load;
         let round = |nth| {
+            begin();
             let other = || load.put_on(Contestant::Other(policy, books));
             // Who comes first changes.
             if nth % 2 == 0 {
