@@ -13,7 +13,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// What a session may hold in all that has had a few calls. Of a build that is not optimised the program alone, which
 /// is mapped from its file, takes three times as much.
-const SMALL: u64 = if cfg!(debug_assertions) { 20 * MIB } else { 6 * MIB };
+const SMALL: u64 = if cfg!(debug_assertions) { 24 * MIB } else { 6 * MIB };
 
 /// What it may hold beyond that, whatever happens, and beside one frame.
 const GROWTH: u64 = 2 * MIB;
