@@ -112,17 +112,25 @@ impl Keys {
     }
 
     /// Notes the next key of an object whose keys must differ.
+    #[inline]
     pub(in crate::engine) fn push(&mut self, set: &mut KeySet, key: Str<'_>, text: &str) {
-        if set.is_many {
-            return self.push_hash(&Key::new(key), text);
-        }
-        self.open.push(Key::new(key));
-        if self.keys_of(*set).len() > MANY {
-            self.turn_into_many(set, text);
+        if set.is_many || self.open.len().saturating_sub(set.base as usize) >= MANY {
+            self.push_to_many(set, key, text);
+        } else {
+            self.open.push(Key::new(key));
         }
     }
 
+    /// Notes one more key of an object that has many.
     #[cold]
+    #[inline(never)]
+    fn push_to_many(&mut self, set: &mut KeySet, key: Str<'_>, text: &str) {
+        if !set.is_many {
+            self.turn_into_many(set, text);
+        }
+        self.push_hash(&Key::new(key), text);
+    }
+
     fn turn_into_many(&mut self, set: &mut KeySet, text: &str) {
         let base = narrow(self.many.len());
         for nth in set.base as usize..self.open.len() {
