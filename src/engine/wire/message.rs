@@ -1,7 +1,7 @@
 //! Messages that callgate writes itself: denials and errors (contract W2–W4). Each is one line with its line feed.
 
 use super::frame::{Refusal, RefusalAnswer};
-use crate::engine::text::escape::json_string;
+use crate::engine::text::escape::push_json_string;
 
 /// JSON-RPC error code of a denial where a tool result cannot be the answer.
 pub const FORBIDDEN: i32 = 403;
@@ -102,7 +102,7 @@ impl Line {
 
     /// Adds a text as a JSON string.
     fn json(mut self, text: &str) -> Self {
-        self.bytes.extend_from_slice(json_string(text).as_bytes());
+        push_json_string(&mut self.bytes, text);
         self
     }
 
