@@ -343,8 +343,15 @@ impl<'a> Str<'a> {
 
     /// True if the decoded string is exactly `text`.
     #[must_use]
+    #[inline]
     pub fn is(self, text: &str) -> bool {
-        if self.escaped { self.units().eq(text.chars().map(u32::from)) } else { self.raw == text }
+        if self.escaped { self.decodes_to(text) } else { self.raw == text }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn decodes_to(self, text: &str) -> bool {
+        self.units().eq(text.chars().map(u32::from))
     }
 
     /// True if the decoded string differs from `text` by case at most, as [`same_but_for_case`] says.

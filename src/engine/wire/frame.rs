@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::engine::json::decimal::is_plain_integer;
 use crate::engine::json::outline::outline;
 use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Str, Value};
@@ -128,11 +129,6 @@ impl RequestId<'_> {
         let number = read_id(&text).filter(|id| id.value.is_number() && id.raw() == text)?;
         Some(number.key().into_owned())
     }
-}
-
-/// True for the spelling that [`crate::engine::json::decimal::Decimal::canonical`] would choose anyway.
-fn is_plain_integer(text: &str) -> bool {
-    text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Why a line from the client is not forwarded, and what its sender is told.
@@ -340,19 +336,20 @@ impl<'a> Seen<'a> {
     }
 
     fn note(&mut self, key: Str<'a>, value: Value<'a>) {
-        let slot = RESERVED.iter().position(|reserved| key.is(reserved));
-        match slot {
-            Some(0) => self.is_jsonrpc |= value.as_str().is_some_and(|version| version.is("2.0")),
-            Some(1) => self.id = Some(value),
-            Some(2) => self.method = Some(value),
-            Some(3) => self.params = Some(value),
-            Some(4) => self.result = Some(value),
-            Some(_) => self.error = Some(value),
-            None => {
-                if RESERVED.iter().any(|reserved| key.resembles(reserved)) {
-                    self.look_alike = Some(key);
-                }
-            }
+        if key.is("jsonrpc") {
+            self.is_jsonrpc |= is_version(value);
+        } else if key.is("id") {
+            self.id = Some(value);
+        } else if key.is("method") {
+            self.method = Some(value);
+        } else if key.is("params") {
+            self.params = Some(value);
+        } else if key.is("result") {
+            self.result = Some(value);
+        } else if key.is("error") {
+            self.error = Some(value);
+        } else if RESERVED.iter().any(|reserved| key.resembles(reserved)) {
+            self.look_alike = Some(key);
         }
     }
 
@@ -461,6 +458,11 @@ fn read_method(method: Value<'_>) -> Result<Cow<'_, str>, MethodFault> {
         return Err(MethodFault::TooLong);
     }
     method.decode().ok_or(MethodFault::NoText)
+}
+
+/// True for `"2.0"`, which is hardly ever spelt with escapes.
+fn is_version(value: Value<'_>) -> bool {
+    value.text() == "\"2.0\"" || value.as_str().is_some_and(|version| version.is("2.0"))
 }
 
 /// What is wrong with a key that some servers would take for a reserved one.
