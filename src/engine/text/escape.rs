@@ -124,9 +124,11 @@ pub fn json_string(text: &str) -> String {
 
 /// Adds a text as a JSON string, with its quotes, as [`json_string`] makes it.
 pub(super) fn push_json_string(bytes: &mut Vec<u8>, text: &str) {
-    if is_plain(text) {
-        // Neither a string nor a vector has a way to fail.
-        let _ = serde_json::to_writer(bytes, text);
+    let as_it_is = is_plain(text) && memchr::memchr2(b'"', b'\\', text.as_bytes()).is_none();
+    if as_it_is {
+        bytes.push(b'"');
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(b'"');
     } else {
         bytes.extend_from_slice(json_string(text).as_bytes());
     }
@@ -167,7 +169,8 @@ pub fn shorten(text: &str, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        cut, escape_bytes, escape_json, escape_line, is_hidden, json_string, short_name, shorten,
+        cut, escape_bytes, escape_json, escape_line, is_hidden, json_string, push_json_string,
+        short_name, shorten,
     };
 
     /// contract C1: a row for each kind, and its twin that is seen.
@@ -215,6 +218,23 @@ mod tests {
             "{\n\t\"a\":\"é\\u202e\\u007f\\udb40\\udc41\"}"
         );
         assert_eq!(json_string("a\"\u{ad}"), r#""a\"\u00ad""#);
+        let long = "x".repeat(200);
+        for text in [
+            "",
+            "a b",
+            "a\"b",
+            "a\\b",
+            "\u{7f}",
+            "\n",
+            "é",
+            "\u{ad}",
+            &long,
+            &format!("{long}\u{1}"),
+        ] {
+            let mut bytes = Vec::new();
+            push_json_string(&mut bytes, text);
+            assert_eq!(bytes, json_string(text).as_bytes(), "{text}");
+        }
         for c in ['\u{ad}', '\u{2028}', '\u{e0041}', '\u{7f}', '\n', '"', '\\'] {
             let text = format!("a{c}b");
             assert_eq!(serde_json::from_str::<String>(&json_string(&text)).ok(), Some(text));
