@@ -81,7 +81,7 @@ const CLIENT: [Shape; 22] = [
     shape("one key again and again", "{", r#""":0,"#, "}"),
     shape("arguments", CALL, r##""#":0,"##, "}}}"),
     shape("one argument again and again", CALL, r#""":0,"#, "}}}"),
-    shape("arguments with escapes", CALL, r##""\n#":0,"##, "}}}"),
+    shape("arguments with escapes", CALL, r#""\n#":0,"#, "}}}"),
     shape("small objects", CALL, r##""#":{"a":1,"b":2},"##, "}}}"),
     shape("a modern call", MODERN, r##""#":0,"##, "}}}"),
     shape("a modern call with a list", MODERN_LIST, "0,", "]}}}"),

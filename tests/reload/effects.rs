@@ -1,6 +1,6 @@
 //! What a reload says, and what it leaves alone (contract W7, P13).
 
-use super::reload::{diagnostics, dir};
+use super::swap::{diagnostics, dir};
 use crate::harness::gate::{Wrap, ok, temp_dir};
 use crate::harness::versions::{Session, call_of, reloaded, text, version, version_in};
 use crate::harness::ways::{POLICY, replace};

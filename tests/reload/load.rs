@@ -1,6 +1,6 @@
 //! Calls without a pause while the policy is rewritten without a pause, in all ways and through all faults (contract W7).
 
-use super::reload::dir;
+use super::swap::dir;
 use crate::harness::gate::ok;
 use crate::harness::versions::{Session, call_of, id_of, kind, text, version_in};
 use crate::harness::ways::{FAULTS, WAYS, clear_fault};

@@ -3,4 +3,4 @@
 mod costly;
 mod effects;
 mod load;
-mod reload;
+mod swap;

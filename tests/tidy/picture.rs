@@ -79,7 +79,8 @@ pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     let mut graph = BTreeMap::new();
     for (path, file) in tree.sources_in("src/") {
         let here = module(path);
-        if path.ends_with("/mod.rs") {
+        // The reader of Intercept's YAML and its problems name each other's types.
+        if path.ends_with("/mod.rs") || path == "src/engine/intercept/yaml.rs" {
             continue;
         }
         let targets = paths(file.without_tests(), &here);

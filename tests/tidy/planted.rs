@@ -15,7 +15,7 @@ const PLANTS: &[Plant] = &[
         tree.append("src/shell/registry.rs", "\nuse crate::command::wrap;\n");
     }),
     ("imports are", |tree| {
-        tree.append("src/shell/os/mod.rs", "\nuse crate::shell::watch::Watch;\n")
+        tree.append("src/shell/os/mod.rs", "\nuse crate::shell::watch::Watch;\n");
     }),
     ("imports are", |tree| {
         tree.append("src/command/schema.rs", "\nuse crate::command::input::server_name::x;\n");

@@ -16,7 +16,7 @@ use super::{Failure, NO};
 use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
 use crate::engine::compile::diagnostic::Diagnostic;
-use crate::engine::intercept::intercept::Intercept;
+use crate::engine::intercept::document::Intercept;
 use crate::engine::intercept::problems::{Found, Place, Problems};
 use crate::engine::intercept::translate;
 use crate::engine::intercept::written::Document;

@@ -1,6 +1,6 @@
 //! Policies of Intercept, in YAML, as policies of callgate: text in, text out.
 
-pub mod intercept;
+pub mod document;
 pub mod path;
 pub mod pattern;
 pub mod problems;

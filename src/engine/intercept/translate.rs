@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use super::intercept::{Action, Cost, Intercept, Reading, Rule, State, Tool, Wanted};
+use super::document::{Action, Cost, Intercept, Reading, Rule, State, Tool, Wanted};
 use super::problems::{Place, Problems};
 use super::written::{self, Clause, Condition, Document, Limit, Name, Value};
 use crate::engine::compile::fields::name_for_problem;

@@ -221,7 +221,7 @@ impl PartialEq for Decimal<'_> {
 impl Eq for Decimal<'_> {}
 
 /// True for the spelling that [`Decimal::canonical`] would choose anyway.
-pub(super) fn is_plain_integer(text: &str) -> bool {
+pub(in crate::engine) fn is_plain_integer(text: &str) -> bool {
     text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
 }
 

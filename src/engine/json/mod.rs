@@ -1,4 +1,4 @@
-//! engine::json
+//! JSON: a strict reader, values without copies, exact decimals, and the arguments of a call.
 
 pub mod arguments;
 pub mod canonical;

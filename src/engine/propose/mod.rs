@@ -1,4 +1,4 @@
-//! engine::propose
+//! What a policy might say of a server's tools: their classes, proposals, and a policy beside them.
 
 pub mod class;
 pub mod classify;

@@ -123,7 +123,7 @@ pub fn json_string(text: &str) -> String {
 }
 
 /// Adds a text as a JSON string, with its quotes, as [`json_string`] makes it.
-pub(super) fn push_json_string(bytes: &mut Vec<u8>, text: &str) {
+pub(in crate::engine) fn push_json_string(bytes: &mut Vec<u8>, text: &str) {
     let as_it_is = is_plain(text) && memchr::memchr2(b'"', b'\\', text.as_bytes()).is_none();
     if as_it_is {
         bytes.push(b'"');

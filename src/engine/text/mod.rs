@@ -1,4 +1,4 @@
-//! engine::text
+//! Text: names, patterns for names, and what is safe to show.
 
 pub mod escape;
 pub mod name;

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::frame::{self, Refusal};
+use super::frame::{self, Refusal, RequestId};
 use super::in_flight::InFlight;
 use super::message;
 use crate::engine::json::value::{Elements, Value};
@@ -67,7 +67,7 @@ impl Batch {
                     let id = id.filter(|id| !in_flight.contains(*id));
                     let id =
                         id.filter(|id| self.ids.insert(self.hasher.hash_one(id.key().as_ref())));
-                    answers.extend(self.answer(id.map(|id| id.raw())));
+                    answers.extend(self.answer(id.map(RequestId::raw)));
                     self.has_answered = true;
                 }
             }

@@ -166,8 +166,10 @@ mod tests {
         for (text, methods) in rows {
             let mut walk = Walk::default();
             let value = Value::proved(&text);
-            let found: Vec<_> =
-                std::iter::from_fn(|| walk.next_method(value).map(|found| found.raw())).collect();
+            let found: Vec<_> = std::iter::from_fn(|| {
+                walk.next_method(value).map(crate::engine::json::value::Str::raw)
+            })
+            .collect();
             assert_eq!(found, methods, "{text}");
         }
     }

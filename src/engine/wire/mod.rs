@@ -1,4 +1,4 @@
-//! engine::wire
+//! Frames: how lines become messages, which requests wait, and what callgate writes itself.
 
 pub mod batch;
 pub mod discovery;
