@@ -177,6 +177,7 @@ pub(in crate::engine) fn look_up_in<'a>(
 /// A search for a member among those that could be read as it (contract P8).
 struct Looking<'k, 'a> {
     key: &'k str,
+    is_ascii: bool,
     exact: Option<Value<'a>>,
     /// Another key differs by case only.
     alike: bool,
@@ -186,11 +187,21 @@ struct Looking<'k, 'a> {
 
 impl<'k, 'a> Looking<'k, 'a> {
     fn new(key: &'k str) -> Self {
-        Looking { key, exact: None, alike: false, proto: false }
+        Looking { key, is_ascii: key.is_ascii(), exact: None, alike: false, proto: false }
     }
 
     #[inline]
     fn see(&mut self, member: &Member<'a>, work: &mut Work) -> Result<(), TooCostly> {
+        let raw = member.key.raw();
+        let is_other_length = raw.len() != self.key.len() && raw.len() != PROTO.len();
+        if is_other_length && !member.key.is_escaped() && self.is_ascii && raw.is_ascii() {
+            // Most keys are told by their length.
+            return Ok(());
+        }
+        self.compare(member, work)
+    }
+
+    fn compare(&mut self, member: &Member<'a>, work: &mut Work) -> Result<(), TooCostly> {
         if is_key(member.key, self.key, work)? {
             self.exact = Some(member.value);
         } else if resembles(member.key, self.key, work)? {

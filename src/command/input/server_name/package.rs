@@ -6,7 +6,7 @@ use super::is_path;
 const KNOWN_OWNERS: [&str; 3] = ["modelcontextprotocol", "mcp", "library"];
 
 /// Hosts of packages that go without saying.
-const KNOWN_HOSTS: [&str; 8] = [
+const KNOWN_HOSTS: [&str; 7] = [
     "github.com",
     "www.github.com",
     "gitlab.com",
@@ -14,7 +14,6 @@ const KNOWN_HOSTS: [&str; 8] = [
     "index.docker.io",
     "registry-1.docker.io",
     "ghcr.io",
-    "registry.npmjs.org",
 ];
 
 /// What a package is asked for by.

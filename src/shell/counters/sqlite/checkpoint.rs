@@ -98,10 +98,11 @@ fn carry_over(path: &Path) -> Result<(), Trouble> {
     let connection = schema::open(path, false)?;
     let (found, done) = connection.query_row(PASSIVE, [], progress)?;
     if found == done {
-        return begin_anew(&connection);
+        begin_anew(&connection)?;
     }
-    // Others write on and on. They would be kept out for as long as it takes to carry over what they wrote just now.
-    if found > TOO_LONG {
+    // Others may write on and on. They are kept out for as long as it takes to carry over what they wrote just now.
+    let (pages, _) = connection.query_row(LENGTH, [], progress)?;
+    if pages > TOO_LONG {
         let begun = Instant::now();
         let (found, _) = connection.query_row(PASSIVE, [], progress)?;
         if begun.elapsed() < SLOW || found > TOO_LONG_ON_A_SLOW_DISK {
@@ -113,6 +114,7 @@ fn carry_over(path: &Path) -> Result<(), Trouble> {
 }
 
 const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
+const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 /// The pages of the log, and how many of them have been carried over.
