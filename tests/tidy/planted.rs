@@ -26,7 +26,9 @@ const PLANTS: &[Plant] = &[
         tree.put("src/lib.rs", lib);
     }),
     ("no file imports itself", |tree| {
-        tree.append("src/engine/json/decimal.rs", "\nuse super::value::Value;\n");
+        let decimal = tree.text("src/engine/json/decimal.rs");
+        let decimal = format!("use super::value::Value;\n{decimal}");
+        tree.put("src/engine/json/decimal.rs", decimal);
     }),
     ("the engine knows", |tree| {
         tree.append("src/engine/limits.rs", "\nfn f() { let _ = std::fs::read(\"x\"); }\n");
@@ -81,6 +83,11 @@ fn every_planted_violation_is_caught_by_its_rule_alone() {
         let caught = rule(first);
         assert!(!(caught.complaints)(&tree).is_empty(), "plant {nth}: not caught by `{first}`");
         for other in RULES.iter().filter(|other| other.name != caught.name) {
+            // An import against the picture often closes a circle as well.
+            if first.starts_with("imports are") && other.name.starts_with("no file imports itself")
+            {
+                continue;
+            }
             let complaints = (other.complaints)(&tree);
             assert!(
                 complaints.is_empty(),
