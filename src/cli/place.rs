@@ -89,6 +89,8 @@ mod tests {
         for typed in [
             "~",
             "~/cg",
+            "~alice",
+            "~alice/cg",
             "~\\cg",
             "$HOME/st",
             "${HOME}/st",
@@ -107,7 +109,6 @@ mod tests {
             "",
             "./~/cg",
             "a~/b",
-            "~alice",
             "/x/~",
             "a$",
             "$5",
