@@ -1,4 +1,4 @@
-"""A client on the Python SDK, as `tests/live/clients.rs` runs it:
+"""A client on the Python SDK, as `tests/clients/sdks.rs` runs it:
 
     python client.py legacy|auto CALLS COMMAND ARGS...
 

@@ -1,4 +1,4 @@
-// A client on the TypeScript SDK v1, as `tests/live/clients.rs` runs it in the directory of the installed packages:
+// A client on the TypeScript SDK v1, as `tests/clients/sdks.rs` runs it in the directory of the installed packages:
 //
 //   node client_v1.mjs legacy CALLS COMMAND ARGS...
 //

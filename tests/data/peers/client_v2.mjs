@@ -1,4 +1,4 @@
-// A client on the TypeScript SDK v2, as `tests/live/clients.rs` runs it in the directory of the installed packages:
+// A client on the TypeScript SDK v2, as `tests/clients/sdks.rs` runs it in the directory of the installed packages:
 //
 //   node client_v2.mjs legacy|auto|REVISION CALLS COMMAND ARGS...
 //
