@@ -36,16 +36,17 @@
 //!
 //! ```text
 //! src/shell/
-//!   relay      ► audit, counters, exit, os, registry, signals, stderr, upstream, wakeup, watch      the loop
+//!   relay      ► audit, counters, exit, grace, os, registry, signals, stderr, upstream, wakeup, watch      the loop
 //!   upstream   ► exit, os, wakeup                                    the server: one child
 //!   signals    ► wakeup                                              signals that end or suspend a session
 //!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
 //!   watch      ► file                                                the policy file, while a session runs
 //!   registry   ► audit, os                                           which sessions run
 //!   audit      ► os                                                  the audit log and its chain
-//!   counters   ► file, os, stderr                                    counters in memory, SQLite or Redis
+//!   counters   ► file, grace, os, stderr                             counters in memory, SQLite or Redis
 //!   stderr     ► os                                                  lines for people
-//!   file, exit, os ►                                                 files read whole; how a server ended; the platform
+//!   file, exit, grace, os ►                                          files read whole; how a server ended; how long a stop
+//!                                                                    may take; the platform
 //! ```
 //!
 //! ```text

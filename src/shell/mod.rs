@@ -6,6 +6,8 @@ pub mod registry;
 pub mod stderr;
 pub mod wakeup;
 
+pub mod grace;
+
 pub mod relay;
 
 pub mod signals;

@@ -6,7 +6,6 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
@@ -18,15 +17,6 @@ use super::wakeup::{News, NewsSender};
 /// What the server's pipes hold, in bytes: it can write the next large answer while the one before it is read and
 /// passed on.
 const PIPE_BYTES: usize = 256 * 1024;
-
-/// How long a server has to end by itself once its stdin is closed; then comes SIGTERM (contract W9).
-pub const PATIENCE: Duration = Duration::from_millis(1200);
-/// From SIGTERM to SIGKILL.
-pub const MERCY: Duration = Duration::from_millis(400);
-/// What a server that has exited may still have in its pipe, or a client still take.
-pub const AFTERMATH: Duration = Duration::from_millis(200);
-/// How often it is looked whether anybody is left of the server's group.
-pub const GLANCE: Duration = Duration::from_millis(10);
 
 /// A server that was started.
 #[derive(Debug)]

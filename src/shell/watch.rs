@@ -12,7 +12,7 @@
 //! at the file's [`Stamp`].
 //!
 //! A file that has changed is compiled on a thread of its own, one at a time. While it is, the watcher goes on: a
-//! newer version ends the compiling of the older one, and a client that waits does so for [`PATIENCE`] at most.
+//! newer version ends the compiling of the older one, and a client that waits does so for [`COMPILE_WAIT`] at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -43,7 +43,7 @@ const DOUBT: Duration = Duration::from_millis(200);
 /// A start is not slowed down by the watch: it is set up so much later, and what has changed since is found then.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// So long a client waits for a policy that is being compiled; then the one in force goes on (contract W7).
-const PATIENCE: Duration = Duration::from_secs(1);
+const COMPILE_WAIT: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -353,7 +353,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
         });
         match thread {
             Ok(thread) => {
-                let patience_ends = after(now, PATIENCE);
+                let patience_ends = after(now, COMPILE_WAIT);
                 let compiling =
                     Compiling { content, is_stale, thread, patience_ends, is_slow: false };
                 self.compiling = Some(compiling);

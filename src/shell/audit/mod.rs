@@ -49,8 +49,6 @@ const MAX_OTHER_BYTES: usize = 64 * 1024;
 const ENOUGH_BYTES: usize = 32 * 1024;
 /// A record that stands for several has no arguments if it is longer.
 const SHORT_BYTES: usize = 2048;
-/// How long the last lines of a session may take.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// When what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The part of what is kept that the log of refusals may take up: one in so many bytes.
@@ -315,11 +313,11 @@ impl Audit {
         self.chain.due().is_some_and(|due| due <= Instant::now())
     }
 
-    /// Writes the last line of the session.
+    /// Writes the last line of the session. Other processes may keep it waiting for `at_most` so long.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn close(&mut self, exit_code: u8, wall_ms: u64) -> anyhow::Result<()> {
+    pub fn close(&mut self, exit_code: u8, wall_ms: u64, at_most: Duration) -> anyhow::Result<()> {
         self.note_folded(true);
         let totals = self.totals;
         self.note_event(&Event::SessionEnd { exit_code, totals }, wall_ms);
@@ -327,7 +325,7 @@ impl Audit {
         loop {
             match self.append(None) {
                 Ok(()) if self.refused.waiting.is_empty() => return Ok(()),
-                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < LAST_WORDS => {
+                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < at_most => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(()) | Err(AppendError::Busy) => {

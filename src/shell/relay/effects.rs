@@ -16,14 +16,13 @@ use super::recorder::Recorder;
 use crate::shell::audit::Audit;
 use crate::shell::audit::event::Event as AuditEvent;
 use crate::shell::counters::Counters;
+use crate::shell::grace;
 use crate::shell::os::clock::moment;
 use crate::shell::registry::{Registration, Running};
 use crate::shell::stderr::{Notices, Verbosity, prose};
 
 /// How soon the same trouble is told again.
 const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
-/// How long a session that is over waits for charges to be given back.
-const LAST_CHARGES: Duration = Duration::from_millis(200);
 
 /// What is kept of a session, and told of it.
 pub struct Books {
@@ -172,12 +171,14 @@ impl Books {
 
     /// Closes the books: what was charged in vain goes back, and the log gets its last line.
     pub(in crate::shell) async fn close(&mut self, exit_code: u8) {
+        let begun = Instant::now();
         let ledger = &mut self.ledger;
         let idle = poll_fn(|cx| ledger.poll_end(cx));
         // What does not come back in time is lost, and never given twice.
-        let _ = tokio::time::timeout(LAST_CHARGES, idle).await;
+        let _ = tokio::time::timeout(grace::LAST_REFUNDS, idle).await;
+        let rest = grace::CLOSING.saturating_sub(begun.elapsed());
         if let Some(audit) = &mut self.audit
-            && let Err(error) = audit.close(exit_code, moment().wall_ms)
+            && let Err(error) = audit.close(exit_code, moment().wall_ms, rest)
         {
             self.tell_trouble(&prose(&error));
         }

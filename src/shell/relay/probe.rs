@@ -15,8 +15,9 @@ use crate::engine::wire::line::Line;
 
 use super::lane::{Lane, Outlet};
 use crate::shell::exit::Exit;
+use crate::shell::grace;
 use crate::shell::signals;
-use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE, Upstream};
+use crate::shell::upstream::Upstream;
 use crate::shell::wakeup::{self, News, NewsReceiver, NewsSender};
 
 /// The longest line that is read, in bytes, as it is for `wrap`.
@@ -218,7 +219,7 @@ impl Probe {
                 News::Signalled(number) => self.signal = Some(number),
                 News::ServerExited(exit) => {
                     self.exit = Some(exit);
-                    let soon = Instant::now().checked_add(AFTERMATH);
+                    let soon = Instant::now().checked_add(grace::SILENCE_AFTER_EXIT);
                     self.latest = soon.map_or(self.latest, |soon| soon.min(self.latest));
                 }
                 News::Suspended => {
@@ -233,9 +234,9 @@ impl Probe {
     /// Stops the server, as `wrap` does. Returns how it ended, if it did so by itself.
     async fn stop(&mut self) -> Option<Exit> {
         self.to_server.close();
-        let by_itself = self.exit_within(PATIENCE).await;
+        let by_itself = self.exit_within(grace::EOF_TO_SIGTERM).await;
         self.upstream.signal(Signal::TERM);
-        self.exit_within(MERCY).await;
+        self.exit_within(grace::SIGTERM_TO_SIGKILL).await;
         self.upstream.signal(Signal::KILL);
         by_itself
     }
@@ -250,7 +251,7 @@ impl Probe {
                 return self.exit;
             }
             // Nobody tells when a group has gone.
-            let _ = timeout(GLANCE, self.something()).await;
+            let _ = timeout(grace::GROUP_CHECK, self.something()).await;
         }
     }
 }

@@ -17,18 +17,18 @@ use rustix::process::Signal;
 
 use super::{Event, Relay, Wanted};
 use crate::shell::exit::Exit;
+use crate::shell::grace;
 use crate::shell::stderr::Verbosity;
-use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE};
 
 /// The exit code when a drain ended with requests unanswered (contract C2).
 const NOT_DONE: u8 = 2;
 
-/// From closing the server's stdin until nobody of its group is left.
-const STOP: Duration = Duration::from_millis(1800);
-/// So often what a server that has exited left behind is waited for while something still comes: it may write for ever.
-const AFTERMATHS: u32 = 5;
-/// How long the client has for the last answers at a stop.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How many times [`grace::SILENCE_AFTER_EXIT`] the pipe of a server that has exited is read while something still comes:
+/// a process that the server left behind may write for ever.
+const MAX_SILENCES: u32 = 5;
+
+/// How long a client that takes nothing is waited for once the server has died.
+const CLIENT_STALL: Duration = Duration::from_millis(1200);
 
 /// How long callgate itself may hold a line back.
 const HOLD: Duration = Duration::from_secs(1);
@@ -117,7 +117,7 @@ impl Relay {
         let by = by.map(|by| self.held_until.map_or(by, |held_until| by.max(held_until)));
         let waits = self.held.is_some() || self.waiting.is_some();
         let is_held = waits && self.client.run.is_empty();
-        let soon = Instant::now().checked_add(GLANCE).filter(|_| is_held);
+        let soon = Instant::now().checked_add(grace::GROUP_CHECK).filter(|_| is_held);
         let held_by = by
             .and_then(|by| by.checked_add(HOLD))
             .and_then(|latest| soon.map(|soon| soon.min(latest)));
@@ -127,9 +127,9 @@ impl Relay {
     /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
     /// the pipe open: once nothing has come for a while, nothing will.
     async fn take_what_is_left(&mut self, latest: Option<Instant>) -> Event {
-        for _ in 0..AFTERMATHS {
+        for _ in 0..MAX_SILENCES {
             let moved = self.server.moved;
-            let deadline = Instant::now().checked_add(AFTERMATH);
+            let deadline = Instant::now().checked_add(grace::SILENCE_AFTER_EXIT);
             let deadline = latest.into_iter().chain(deadline).min();
             match self.relay_until(deadline, Wanted::ServerEnd).await {
                 Event::Deadline if self.server.moved > moved => {}
@@ -151,13 +151,13 @@ impl Relay {
             self.books.notices.say(Verbosity::Normal, &message);
         }
         self.abandon(&message);
-        self.end_group(Instant::now().checked_add(MERCY)).await;
+        self.end_group(None).await;
         code
     }
 
     /// Stops the server.
     async fn stop(&mut self) -> Stopped {
-        let latest = Instant::now().checked_add(STOP);
+        let latest = Instant::now().checked_add(grace::SERVER);
         let (exit, forced) = self.end_server().await;
         self.end_group(latest).await;
         // There may be requests in what was not read.
@@ -172,24 +172,23 @@ impl Relay {
     /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
     /// still writes is relayed. True if it had to be forced.
     async fn end_server(&mut self) -> (Exit, bool) {
-        let begun = Instant::now();
-        let latest = begun.checked_add(STOP);
+        let latest = Instant::now().checked_add(grace::SERVER);
         self.to_server.close();
-        if let Some(exit) = self.wait_for_exit(PATIENCE, latest).await {
+        if let Some(exit) = self.wait_for_exit(grace::EOF_TO_SIGTERM, latest).await {
             return (exit, false);
         }
         self.upstream.signal(Signal::TERM);
-        if let Some(exit) = self.wait_for_exit(MERCY, latest).await {
+        if let Some(exit) = self.wait_for_exit(grace::SIGTERM_TO_SIGKILL, latest).await {
             return (exit, true);
         }
         self.upstream.signal(Signal::KILL);
-        let exit = self.wait_for_exit(MERCY, latest).await;
+        let exit = self.wait_for_exit(grace::SERVER, latest).await;
         (exit.unwrap_or(Exit { code: 128 + 9 }), true)
     }
 
     /// Relays what the server still writes until it has exited and its pipe is empty, or the time is up.
-    async fn wait_for_exit(&mut self, patience: Duration, latest: Option<Instant>) -> Option<Exit> {
-        let deadline = Instant::now().checked_add(patience);
+    async fn wait_for_exit(&mut self, at_most: Duration, latest: Option<Instant>) -> Option<Exit> {
+        let deadline = Instant::now().checked_add(at_most).into_iter().chain(latest).min();
         loop {
             if let Some(exit) = self.exit {
                 return Some(exit);
@@ -207,9 +206,10 @@ impl Relay {
     /// Ends what is left of the server's group: a launcher may go before the server that it launched.
     async fn end_group(&mut self, latest: Option<Instant>) {
         self.upstream.signal(Signal::TERM);
-        let mercy = Instant::now().checked_add(MERCY).into_iter().chain(latest).min();
-        while self.upstream.has_group() && mercy.is_some_and(|mercy| Instant::now() < mercy) {
-            self.relay_until(Instant::now().checked_add(GLANCE), Wanted::Exit).await;
+        let end = Instant::now().checked_add(grace::SIGTERM_TO_SIGKILL);
+        let end = end.into_iter().chain(latest).min();
+        while self.upstream.has_group() && end.is_some_and(|end| Instant::now() < end) {
+            self.relay_until(Instant::now().checked_add(grace::GROUP_CHECK), Wanted::Exit).await;
         }
         self.upstream.signal(Signal::KILL);
     }
@@ -220,11 +220,17 @@ impl Relay {
     /// # Errors
     /// stdout is a file that could not be written.
     async fn close(&mut self, server_died: bool) -> anyhow::Result<()> {
+        let mut hurry_until = None;
         loop {
             let moved = self.to_client.moved;
             let patient = server_died && !self.hurry;
-            let patience = if patient { PATIENCE } else { LAST_WORDS };
-            match self.relay_until(Instant::now().checked_add(patience), Wanted::Flushed).await {
+            let deadline = if patient {
+                Instant::now().checked_add(CLIENT_STALL)
+            } else {
+                // Further signals do not prolong it.
+                *hurry_until.get_or_insert_with(|| Instant::now().checked_add(grace::LAST_ANSWERS))
+            };
+            match self.relay_until(deadline, Wanted::Flushed).await {
                 Event::Deadline if patient && self.to_client.moved > moved => {}
                 Event::Signalled(_) => {}
                 _ => break,
@@ -235,7 +241,10 @@ impl Relay {
         let Some(mut copied) = self.copied.take() else { return Ok(()) };
         // A file takes what it gets; a terminal may be stopped, and then waits for a person, or a signal.
         let hurry = self.hurry || cut_short;
-        let patience = if hurry { LAST_WORDS } else { self.settings.drain };
+        let rest = hurry_until
+            .flatten()
+            .map_or(grace::LAST_ANSWERS, |until| until.saturating_duration_since(Instant::now()));
+        let at_most = if hurry { rest } else { self.settings.drain };
         let written = poll_fn(|cx| match Pin::new(&mut copied).poll(cx) {
             Poll::Ready(written) => Poll::Ready(written.ok()),
             Poll::Pending => {
@@ -243,7 +252,7 @@ impl Relay {
                 self.signal.map_or(Poll::Pending, |_| Poll::Ready(None))
             }
         });
-        match tokio::time::timeout(patience, written).await {
+        match tokio::time::timeout(at_most, written).await {
             // That nobody reads any more is an end like others.
             Ok(Some(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),

@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
-use super::connection::PATIENCE;
+use super::connection::ANSWER_WAIT;
 use super::endpoint::Place;
 use super::keys::{self, PREFIX, shown};
 use super::request::amount;
@@ -28,7 +28,7 @@ impl<'p> Session<'p> {
     /// Connects.
     pub(super) fn open(place: &'p Place) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let connect = async { tokio::time::timeout(PATIENCE, place.connect()).await };
+        let connect = async { tokio::time::timeout(ANSWER_WAIT, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
             Ok(connection) => Ok(Session { place, runtime, connection }),
             Err(error) => {
@@ -45,7 +45,7 @@ impl<'p> Session<'p> {
         command.arg(args);
         let connection = &mut self.connection;
         let answer =
-            async { tokio::time::timeout(PATIENCE, command.query_async(connection)).await };
+            async { tokio::time::timeout(ANSWER_WAIT, command.query_async(connection)).await };
         let answer = self.runtime.block_on(answer).map_err(|_| too_slow())?;
         answer.map_err(|error| self.place.explain(&error))
     }
