@@ -14,6 +14,7 @@ pub mod decide;
 pub mod limits;
 pub mod policy;
 
+pub mod interrupt;
 pub mod work;
 
 pub mod compile;

@@ -1,11 +1,16 @@
 //! The signals that end a session (contract W9) or suspend it, and those that must not.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 
 use super::wakeup::{News, NewsSender};
+
+/// The signals that end a session.
+const ENDS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
 /// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
 /// `nohup`, or by a script in its background.
@@ -14,8 +19,7 @@ use super::wakeup::{News, NewsSender};
 /// The operating system refuses.
 pub fn take_over(news: &NewsSender) -> io::Result<()> {
     let ignored = ignored();
-    let ends = [Signal::INT, Signal::TERM, Signal::HUP];
-    for signal in ends {
+    for signal in ENDS {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
         tell(signal, ignored, news, move || News::Signalled(number))?;
     }
@@ -26,6 +30,23 @@ pub fn take_over(news: &NewsSender) -> io::Result<()> {
     Ok(())
 }
 
+/// From here on, a signal that ends the session raises this flag at once, even while the loop is busy with a long line.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn raise(flag: &Arc<AtomicBool>) -> io::Result<()> {
+    let ignored = ignored();
+    for signal in ENDS.into_iter().filter(|signal| !is_among(ignored, *signal)) {
+        signal_hook::flag::register(signal.as_raw(), Arc::clone(flag))?;
+    }
+    Ok(())
+}
+
+fn is_among(ignored: u64, signal: Signal) -> bool {
+    let number = u32::try_from(signal.as_raw()).unwrap_or_default();
+    ignored >> number.saturating_sub(1) & 1 == 1
+}
+
 /// Makes news of a signal, each time it comes, unless it is one of the ignored.
 fn tell(
     signal: Signal,
@@ -33,8 +54,7 @@ fn tell(
     news: &NewsSender,
     what: impl Fn() -> News + Send + 'static,
 ) -> io::Result<()> {
-    let number = u32::try_from(signal.as_raw()).unwrap_or_default();
-    if ignored >> number.saturating_sub(1) & 1 == 0 {
+    if !is_among(ignored, signal) {
         let kind = SignalKind::from_raw(signal.as_raw());
         let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
         tokio::spawn(async move {

@@ -6,6 +6,7 @@ use std::str;
 use std::sync::Arc;
 
 use callgate::engine::decide::{Denial, Permit, decide, never_passes};
+use callgate::engine::interrupt::Interrupt;
 use callgate::engine::json::reader::Scratch;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
 use callgate::engine::policy::{Mode, Policy};
@@ -163,7 +164,7 @@ impl Relay {
                 }
                 // Who has cancelled is not told that the late answer was unreadable. What is no message is no answer.
                 if answers_are_due(line) {
-                    ids_on(line, |id| {
+                    ids_on(line, &Interrupt::default(), |id| {
                         let open = self.open.get(&key(id));
                         assert!(open.is_none_or(|open| !open.expected), "nobody is told");
                     });

@@ -100,6 +100,7 @@ fn start(
         lockstep: args.lockstep,
     };
     let session = Session::new(Arc::new(policy), session);
+    signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
     let mut books = Books::new(ledger, audit, notices);
     books.recorder = recorder;
     books.note_start(&Event::SessionStart {

@@ -18,6 +18,7 @@ use self::audit_record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
 use self::input_denial::Denied;
 use self::step::Call;
 use crate::engine::decide::{self, Denial, Permit};
+use crate::engine::interrupt::Interrupt;
 use crate::engine::json::reader::{KeyRule, Reader, Scratch};
 use crate::engine::json::value::Value;
 use crate::engine::limits::{Now, Settlement, StateUnavailable};
@@ -74,6 +75,8 @@ pub struct Session {
     announcement: Option<u64>,
     /// How often the server has reported progress of a request in flight.
     progress: u64,
+    /// The session is about to end: no long line of the client is read any more.
+    is_stopping: bool,
     scratch: Scratch,
 }
 
@@ -97,8 +100,22 @@ impl Session {
             has_told_of_drop: false,
             announcement: None,
             progress: 0,
+            is_stopping: false,
             scratch: Scratch::default(),
         }
+    }
+
+    /// What ends the reading of a long line, while it is raised.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        self.scratch.interrupt()
+    }
+
+    /// Tells the session that it is about to end, and lowers the interrupt: lines of the server are read again, however
+    /// long they are; long lines of the client are refused.
+    pub fn heed_stop(&mut self) {
+        self.is_stopping = true;
+        self.interrupt().lower();
     }
 
     /// Puts another policy in force, from the next line on (contract W7). Counters stay, and so do calls in flight.
@@ -243,8 +260,13 @@ impl Session {
 /// What the client sent.
 impl Session {
     fn client_line(&mut self, line: &[u8], now: Now) -> Step {
+        if self.is_stopping && Interrupt::is_long(line.len()) {
+            return self.refuse(Refusal::interrupted());
+        }
         let mut params = Params::default();
         match frame::read_client(line, &mut self.scratch, |reader, key| params.read(reader, key)) {
+            // The decision takes its time, too.
+            Ok(_) if self.interrupt().ends(line.len()) => self.refuse(Refusal::interrupted()),
             Ok(frame) => self.client_frame(frame, params, now),
             Err(refusal) if refusal.answer == RefusalAnswer::Batch => {
                 self.refuse_batch(line, refusal)

@@ -55,7 +55,7 @@ impl Session {
     pub(super) fn refuse_batch(&self, line: &[u8], refusal: Refusal) -> Step {
         let record = self.refusal_record(Side::Client, None, refusal.message.clone());
         let mut batch = Batch::new(refusal);
-        let answers = batch.answers(line, &self.in_flight);
+        let answers = batch.answers(line, &self.in_flight, self.interrupt());
         let action = if batch.is_done() {
             Action::Answer(answers)
         } else {
@@ -67,7 +67,7 @@ impl Session {
 
     /// The next answers to a batch, until it [is done](Batch::is_done). `line` is the batch, without its line end.
     pub fn next_answers(&self, line: &[u8], batch: &mut Batch) -> Vec<u8> {
-        batch.answers(line, &self.in_flight)
+        batch.answers(line, &self.in_flight, self.interrupt())
     }
 }
 
@@ -77,7 +77,8 @@ impl Session {
     pub(super) fn unrelayed(&mut self, line: &[u8], unrelayed: Unrelayed, now: Now) -> Step {
         let mut told = Told::of(line.len());
         if let Unrelayed::Unreadable(_) = unrelayed {
-            id_finder::ids_on(line, |id| self.fail(id, &mut told, now));
+            let interrupt = self.interrupt().clone();
+            id_finder::ids_on(line, &interrupt, |id| self.fail(id, &mut told, now));
         }
         self.divert(unrelayed.reason(), told)
     }

@@ -282,7 +282,9 @@ impl<'a> Message<'a> {
             Err(Unrelayed::NoMessage(_)) => return None,
             Err(Unrelayed::Unreadable(_)) => {
                 let mut ids = Vec::new();
-                ids_on(line, |id| ids.extend((ids.len() < 64).then(|| id.to_owned())));
+                ids_on(line, scratch.interrupt(), |id| {
+                    ids.extend((ids.len() < 64).then(|| id.to_owned()));
+                });
                 return Some(Message::Answer { ids, reply: None });
             }
         };

@@ -279,6 +279,7 @@ impl Relay {
                 News::Signalled(number) => {
                     self.signal = Some(number);
                     self.hurry = true;
+                    self.session.heed_stop();
                 }
                 News::ServerExited(exit) => {
                     self.exit = Some(exit);
