@@ -1,9 +1,9 @@
 //! `tests` of a policy: calls that it must decide as written (contract P16).
 
-use crate::engine::decide::Outcome;
 use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
 use crate::engine::json::arguments::Arguments;
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::{Mode, Policy};
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::{TooCostly, Work, steps};
@@ -76,10 +76,10 @@ impl Expect {
     #[must_use]
     pub fn of(ruling: &Ruling) -> Self {
         match ruling.outcome {
-            None => Expect::Allow,
-            Some(Outcome::ApprovalRequired) => Expect::Ask,
-            Some(Outcome::Denied) if ruling.rule.as_str() == "(hidden)" => Expect::Hide,
-            Some(Outcome::Denied) => Expect::Deny,
+            Outcome::Allowed => Expect::Allow,
+            Outcome::ApprovalRequired => Expect::Ask,
+            Outcome::Denied if ruling.rule.as_str() == "(hidden)" => Expect::Hide,
+            Outcome::Denied => Expect::Deny,
         }
     }
 }

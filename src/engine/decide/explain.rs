@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ClauseList, Denial, Event, Observer, Outcome, Permit, decide_before};
+use super::{ClauseList, Denial, Event, Observer, Permit, decide_before};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::condition::{Condition, Truth};
 use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
 use crate::engine::wire::mcp::ToolCall;
@@ -30,8 +31,8 @@ pub struct Explanation {
 /// What a call comes to, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// What keeps it from going out; `None` if it goes out.
-    pub outcome: Option<Outcome>,
+    /// The result of the decision.
+    pub outcome: Outcome,
     /// Which rule says so.
     pub rule: RuleId,
     /// What the agent reads, with the mark before it; nothing if the call goes out.
@@ -179,28 +180,16 @@ fn settle(
 }
 
 impl Ruling {
-    /// True if the call goes out.
-    #[must_use]
-    pub fn is_allowed(&self) -> bool {
-        self.outcome.is_none()
-    }
-
-    /// What the call comes to, in the word for programs.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        self.outcome.map_or("allowed", Outcome::as_str)
-    }
-
     fn allowed(permit: &Permit) -> Self {
         let rule = permit.rule.clone();
-        Ruling { outcome: None, rule, message: None, retry_after_ms: None }
+        Ruling { outcome: Outcome::Allowed, rule, message: None, retry_after_ms: None }
     }
 
     fn of(denial: &Denial, tool: &str) -> Self {
         Ruling {
-            outcome: Some(denial.outcome),
+            outcome: denial.outcome(),
             rule: denial.rule.clone(),
-            message: Some([denial.outcome.mark(), " ", &denial.message(tool)].concat()),
+            message: Some(denial.marked_message(tool)),
             retry_after_ms: denial.retry_after_ms(),
         }
     }

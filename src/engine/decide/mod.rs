@@ -19,7 +19,7 @@ use crate::engine::policy::{
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::{TooCostly, Work, steps};
 
-pub use self::denial::{Cause, Denial, LimitReached, Outcome};
+pub use self::denial::{Cause, Denial, LimitReached};
 
 /// A call that no condition stops.
 #[derive(Debug, Clone)]
@@ -50,7 +50,6 @@ impl Permit {
         let costs_too_much =
             self.demands.get(demand).is_some_and(|demand| demand.cost > demand.max);
         Denial {
-            outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&limit.pointer)),
             words: limit.on_deny.clone(),
             cause: Cause::Limit(LimitReached { what, retry_after_ms, costs_too_much }),
@@ -420,7 +419,6 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
                     let from = limit.increment_from.as_ref();
                     let doubt = doubt.zip(from).map(|(doubt, path)| path.words(doubt));
                     let denial = Denial {
-                        outcome: Outcome::Denied,
                         rule: RuleId::At(Arc::clone(&limit.pointer)),
                         words: limit.on_deny.clone(),
                         cause: from
@@ -455,13 +453,8 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
                 None => return Ok(None),
             }
         };
-        let denial = Denial {
-            outcome: Outcome::ApprovalRequired,
-            rule: RuleId::At(Arc::clone(pointer)),
-            words,
-            cause: Cause::Approval,
-            doubt,
-        };
+        let denial =
+            Denial { rule: RuleId::At(Arc::clone(pointer)), words, cause: Cause::Approval, doubt };
         match self.policy.mode_of(rule, self.forced) {
             Mode::Enforce => Ok(Some(denial)),
             Mode::Shadow => {
@@ -510,7 +503,6 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         doubt: Option<Box<str>>,
     ) -> Result<(), Halt> {
         let denial = Denial {
-            outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&clause.pointer)),
             words: clause.message.clone(),
             cause: Cause::Rule,
@@ -527,7 +519,7 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         cause: Cause,
     ) -> Result<(), Halt> {
         let words = words.cloned();
-        self.end(mode, Denial { outcome: Outcome::Denied, rule, words, cause, doubt: None })
+        self.end(mode, Denial { rule, words, cause, doubt: None })
     }
 
     /// Ends the decision, or in shadow mode notes what would have ended it.
