@@ -7,24 +7,24 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 
-use super::wakeup::{News, NewsSender};
+use super::wakeup::{WakeupEvent, WakeupSender};
 
 /// The signals that end a session.
 const ENDS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-/// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
+/// Takes the signals over, from here on: each becomes wakeups. One that is ignored stays so: callgate was started by
 /// `nohup`, or by a script in its background.
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn take_over(news: &NewsSender) -> io::Result<()> {
+pub fn take_over(wakeups: &WakeupSender) -> io::Result<()> {
     let ignored = ignored();
     for signal in ENDS {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
-        tell(signal, ignored, news, move || News::Signalled(number))?;
+        tell(signal, ignored, wakeups, move || WakeupEvent::Signalled(number))?;
     }
     // Ctrl-Z waits until no lock is held that others need; it is obeyed by SIGSTOP then.
-    tell(Signal::TSTP, ignored, news, || News::Suspended)?;
+    tell(Signal::TSTP, ignored, wakeups, || WakeupEvent::Suspended)?;
     // A file that may not grow any more is an error of its write, not the end of us.
     let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     Ok(())
@@ -47,18 +47,18 @@ fn is_among(ignored: u64, signal: Signal) -> bool {
     ignored >> number.saturating_sub(1) & 1 == 1
 }
 
-/// Makes news of a signal, each time it comes, unless it is one of the ignored.
+/// Makes wakeups of a signal, each time it comes, unless it is one of the ignored.
 fn tell(
     signal: Signal,
     ignored: u64,
-    news: &NewsSender,
-    what: impl Fn() -> News + Send + 'static,
+    wakeups: &WakeupSender,
+    what: impl Fn() -> WakeupEvent + Send + 'static,
 ) -> io::Result<()> {
     if !is_among(ignored, signal) {
         let kind = SignalKind::from_raw(signal.as_raw());
-        let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
+        let (mut signals, wakeups) = (tokio::signal::unix::signal(kind)?, wakeups.clone());
         tokio::spawn(async move {
-            while signals.recv().await.is_some() && news.send(what()).is_ok() {}
+            while signals.recv().await.is_some() && wakeups.send(what()).is_ok() {}
         });
     }
     Ok(())

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::exit::Exit;
 use super::os::descriptor::Descriptor;
-use super::wakeup::{News, NewsSender};
+use super::wakeup::{WakeupEvent, WakeupSender};
 
 /// What the server's pipes hold, in bytes: it can write the next large answer while the one before it is read and
 /// passed on.
@@ -33,7 +33,7 @@ impl Upstream {
     /// As the operating system says; see [`start_failure_code`].
     pub fn spawn(
         command: &[OsString],
-        news: NewsSender,
+        wakeups: WakeupSender,
     ) -> io::Result<(Self, Descriptor, Descriptor)> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut builder = Command::new(program);
@@ -56,7 +56,7 @@ impl Upstream {
             // A child that cannot be waited for is as good as killed.
             let code = child.wait().await.map_or(128 + 9, exit_code);
             // Nobody listens: the session is over.
-            let _ = news.send(News::ServerExited(Exit { code }));
+            let _ = wakeups.send(WakeupEvent::ServerExited(Exit { code }));
         });
         Ok((Upstream { group }, Descriptor::unshared(stdin)?, Descriptor::unshared(stdout)?))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   directory ── events ──►  ┌─────────────┐
-//!                            │ the watcher │── Found ──► the loop, which hands a new policy to the session
+//!                            │ the watcher │── FileChange ──► the loop, which hands a new policy to the session
 //!   the loop ── "look!" ──►  └─────────────┘
 //! ```
 //!
@@ -62,13 +62,13 @@ pub type Load<T> = fn(&Path, &[u8], &dyn Fn() -> bool) -> anyhow::Result<T>;
 
 /// What a look has found.
 #[derive(Debug)]
-pub enum Found<T> {
+pub enum FileChange<T> {
     /// The file has changed, and this is what it says.
     New(T),
     /// The file cannot be used; the version before it stays in force.
     Rejected(anyhow::Error),
     /// No events will come: changes are seen only when the client speaks.
-    Blind(anyhow::Error),
+    Unwatched(anyhow::Error),
     /// The file has changed, and it takes over a second to make anything of it; the version before it stays in
     /// force until then.
     Slow,
@@ -87,9 +87,9 @@ enum Look {
 
 /// What the watcher has to say.
 #[derive(Debug)]
-pub struct Finding<T> {
-    /// What it has found.
-    pub found: Found<T>,
+pub struct WatchReport<T> {
+    /// What has changed.
+    pub change: FileChange<T>,
     /// The loop had asked.
     asked: bool,
 }
@@ -115,7 +115,7 @@ impl Watch {
         path: PathBuf,
         content: Vec<u8>,
         load: Load<T>,
-        tell: impl FnMut(Finding<T>) -> bool + Send + 'static,
+        tell: impl FnMut(WatchReport<T>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (looks, wanted) = channel();
         let watcher = Watcher {
@@ -163,13 +163,13 @@ impl Watch {
     }
 
     /// Takes note of what was found.
-    pub fn hear<T>(&mut self, finding: &Finding<T>) {
-        self.asked &= !finding.asked;
+    pub fn take_note<T>(&mut self, report: &WatchReport<T>) {
+        self.asked &= !report.asked;
     }
 }
 
 /// The thread's end of the watch.
-struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
+struct Watcher<T, F: FnMut(WatchReport<T>) -> bool> {
     what: &'static str,
     path: PathBuf,
     load: Load<T>,
@@ -211,7 +211,7 @@ enum Sight {
     Blind,
 }
 
-impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
+impl<T: Send + 'static, F: FnMut(WatchReport<T>) -> bool> Watcher<T, F> {
     fn run(mut self, wanted: &Receiver<Look>) {
         let mut due = Some(after(Instant::now(), HEAD_START));
         let mut burst_ends = None;
@@ -252,7 +252,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
                     self.tell(found, now)
                 }
             };
-            if !goes_on || !self.tell(Found::Nothing, now) {
+            if !goes_on || !self.tell(FileChange::Nothing, now) {
                 return;
             }
         }
@@ -265,14 +265,14 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// Says what was found, and lets the client go on unless it waits for more. False if nobody listens.
-    fn tell(&mut self, found: Found<T>, now: Instant) -> bool {
+    fn tell(&mut self, change: FileChange<T>, now: Instant) -> bool {
         let waits = self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
-        let asked = self.owes && (!waits || matches!(found, Found::New(_)));
-        if !asked && matches!(found, Found::Nothing) {
+        let asked = self.owes && (!waits || matches!(change, FileChange::New(_)));
+        if !asked && matches!(change, FileChange::Nothing) {
             return true;
         }
         self.owes &= !asked;
-        (self.tell)(Finding { found, asked })
+        (self.tell)(WatchReport { change, asked })
     }
 
     /// When it is to be said that compiling takes long.
@@ -289,18 +289,18 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
             return true;
         }
         compiling.is_slow = true;
-        self.tell(Found::Slow, now)
+        self.tell(FileChange::Slow, now)
     }
 
     /// Reads the file, and has it compiled if it has changed. Returns what is to be said now, and when to look again
     /// by ourselves.
-    fn look(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn look(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
         let stamp = Stamp::of(&self.path);
         self.stamp = stamp.filter(|stamp| !stamp.is_young());
         let read = file::read(self.what, &self.path);
         if Stamp::of(&self.path) != stamp {
             // It was written while it was read.
-            return (Found::Nothing, Some(after(now, QUIET)));
+            return (FileChange::Nothing, Some(after(now, QUIET)));
         }
         let content = match read {
             Ok(content) => content,
@@ -312,13 +312,13 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
         if self.told.is_none() && content == self.content {
             self.end_compiling();
             self.bad_since = None;
-            return (Found::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         let current = self.compiling.as_ref().filter(|_| self.next.is_none());
         if current.is_some_and(|compiling| {
             !compiling.is_stale.load(Ordering::Relaxed) && *compiling.content == content
         }) {
-            return (Found::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         self.end_compiling();
         self.next = Some(content);
@@ -334,11 +334,11 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// Begins to compile what waits for it, unless something else is being compiled: it will be soon.
-    fn compile_next(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn compile_next(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
         if self.compiling.is_some() {
-            return (Found::Nothing, None);
+            return (FileChange::Nothing, None);
         }
-        let Some(content) = self.next.take() else { return (Found::Nothing, None) };
+        let Some(content) = self.next.take() else { return (FileChange::Nothing, None) };
         let content = Arc::new(content);
         let is_stale = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name("compile".to_owned()).spawn({
@@ -357,15 +357,15 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
                 let compiling =
                     Compiling { content, is_stale, thread, patience_ends, is_slow: false };
                 self.compiling = Some(compiling);
-                (Found::Nothing, None)
+                (FileChange::Nothing, None)
             }
             Err(error) => self.doubt(anyhow::Error::new(error), now),
         }
     }
 
     /// Takes what was compiled, unless it is out of date. Returns as [`Watcher::look`] does.
-    fn take_compiled(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
-        let Some(compiling) = self.compiling.take() else { return (Found::Nothing, None) };
+    fn take_compiled(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
+        let Some(compiling) = self.compiling.take() else { return (FileChange::Nothing, None) };
         let Compiling { content, is_stale, thread, .. } = compiling;
         // It has nothing more to do.
         let loaded = thread.join();
@@ -377,7 +377,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
                 self.content = Arc::unwrap_or_clone(content);
                 self.told = None;
                 self.bad_since = None;
-                (Found::New(loaded), None)
+                (FileChange::New(loaded), None)
             }
             Ok(Err(error)) => self.doubt(error, now),
             Err(_) => self.doubt(anyhow!("its compiling has broken off"), now),
@@ -385,19 +385,19 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// A file that is bad may be half written: it is looked at again before that is said, once.
-    fn doubt(&mut self, error: anyhow::Error, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn doubt(&mut self, error: anyhow::Error, now: Instant) -> (FileChange<T>, Option<Instant>) {
         let text = format!("{error:#}");
         if self.told.as_ref() == Some(&text) {
             self.bad_since = None;
-            return (Found::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         let since = *self.bad_since.get_or_insert(now);
         if now.saturating_duration_since(since) < DOUBT {
-            return (Found::Nothing, Some(after(since, DOUBT)));
+            return (FileChange::Nothing, Some(after(since, DOUBT)));
         }
         self.bad_since = None;
         self.told = Some(text);
-        (Found::Rejected(error), None)
+        (FileChange::Rejected(error), None)
     }
 
     /// Watches what the path leads through now. That it cannot is said once.
@@ -414,15 +414,18 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     fn go_blind(&mut self, error: notify::Error) -> Sight {
-        (self.tell)(Finding { found: Found::Blind(anyhow::Error::new(error)), asked: false });
+        (self.tell)(WatchReport {
+            change: FileChange::Unwatched(anyhow::Error::new(error)),
+            asked: false,
+        });
         Sight::Blind
     }
 }
 
-impl<T, F: FnMut(Finding<T>) -> bool> Drop for Watcher<T, F> {
+impl<T, F: FnMut(WatchReport<T>) -> bool> Drop for Watcher<T, F> {
     fn drop(&mut self) {
         // Nobody is to wait for a watcher that is gone.
-        (self.tell)(Finding { found: Found::Nothing, asked: true });
+        (self.tell)(WatchReport { change: FileChange::Nothing, asked: true });
     }
 }
 

@@ -3,6 +3,7 @@
 //! A caller may add as many arguments as it likes, and make them as long as it likes. What the policy's rules look at
 //! comes first, and every value has its share of the line: nothing that is made up keeps anything else out.
 
+use super::audit_record::ArgumentsRecord;
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::value::{Kind, Member, Str, Value};
 use crate::engine::policy::path::{ArgPath, Named, Names};
@@ -39,24 +40,14 @@ pub fn is_crowded(arguments: &Arguments<'_>, with_values: bool) -> bool {
     arguments.has_more_than(MAX_KEYS) || with_values && arguments.text().len() > MAX_VALUE_BYTES
 }
 
-/// What is recorded of a call's arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excerpt {
-    /// At most 64 names, each of at most 64 bytes.
-    pub keys: Vec<String>,
-    /// How many more there are.
-    pub more_keys: u64,
-    /// The arguments as JSON, if wished for: strings cut to 256 bytes, and some 16 KiB in all. `…` stands in the place
-    /// of what was left out.
-    pub values: Option<String>,
-}
-
-/// Takes down these arguments. What the paths of the policy's rules lead to comes first.
+/// Records these arguments: at most 64 names, each of at most 64 bytes, and their values if `with_values`: strings cut to
+/// 256 bytes, and some 16 KiB in all. `…` stands in the place of what was left out. What the paths of the policy's rules
+/// lead to comes first.
 pub fn excerpt<'p>(
     arguments: &Arguments<'_>,
     with_values: bool,
     paths: impl Iterator<Item = &'p ArgPath>,
-) -> Excerpt {
+) -> ArgumentsRecord {
     let named = &Named::of(paths);
     let (members, count) = chosen(arguments, named, &mut Allowance::default());
     let more = count.saturating_sub(members.len());
@@ -68,7 +59,7 @@ pub fn excerpt<'p>(
         out
     });
     let keys = members.into_iter().map(|(key, _)| key).collect();
-    Excerpt { keys, more_keys: more as u64, values }
+    ArgumentsRecord { keys, more_keys: more as u64, values }
 }
 
 /// The work that choosing the arguments may take.

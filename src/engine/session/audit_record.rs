@@ -128,11 +128,7 @@ pub struct Verdict {
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Record::Call(call) => {
-                write!(f, "call {} `{}`: {}", call.id, call.tool, call.verdict)?;
-                let shadowed = call.shadowed.iter();
-                shadowed.clone().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
-            }
+            Record::Call(call) => call.fmt(f),
             Record::Answer { id, outcome, latency_ms } => {
                 let how = match outcome {
                     AnswerOutcome::Result => "answered",
@@ -157,6 +153,13 @@ impl fmt::Display for Record {
             }
             Record::Dropped { from, reason } => write!(f, "line from the {from} dropped: {reason}"),
         }
+    }
+}
+
+impl fmt::Display for CallRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {} `{}`: {}", self.id, self.tool, self.verdict)?;
+        self.shadowed.iter().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
     }
 }
 

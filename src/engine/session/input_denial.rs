@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Session;
 use super::audit_record::Record;
-use super::step::{Action, Step};
+use super::step::{Answer, Step};
 use crate::engine::limits::Now;
 use crate::engine::policy::Mode;
 use crate::engine::wire::frame::{Frame, Unrelayed};
@@ -32,14 +32,18 @@ impl Session {
         answer: impl FnOnce(&str, &str) -> Vec<u8>,
         now: Now,
     ) -> Step {
-        if !matches!(step.action, Action::Forward) {
-            return step;
-        }
+        let Step::Forward { charge, mut records } = step else { return step };
         match self.denied_input(frame) {
             Ok(Denied { method, rule, record, enforced: true }) => {
-                Step { record, ..Step::of(Action::Answer(answer(&method, &rule))) }
+                let (bytes, records) = (answer(&method, &rule), record.into_iter().collect());
+                Step::Answer(Answer { bytes, records, ..Answer::default() })
             }
-            Ok(Denied { record, .. }) => Step { record: step.record.or(record), ..step },
+            Ok(Denied { record, .. }) => {
+                if records.is_empty() {
+                    records.extend(record);
+                }
+                Step::Forward { charge, records }
+            }
             Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
+use super::Session;
 use super::audit_record::{AnswerOutcome, Record};
+use super::step::{Answer, Diversion, Records, Step};
 use crate::engine::limits::Now;
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::frame::{self, Refusal, RefusalAnswer, RequestId, Unrelayed};
 use crate::engine::wire::id_finder;
 use crate::engine::wire::line::{LongLine, Side};
 use crate::engine::wire::message;
-
-use super::{Action, Session, Step};
 
 /// What the answer to an unreadable line, and the record of it, may take beside the line itself (contract W8): twice its
 /// length, and this much more. No line of whole messages needs more.
@@ -21,7 +21,7 @@ const RECORD_BYTES: usize = 128;
 /// What is told of an unreadable line.
 struct Told {
     answers: Vec<u8>,
-    records: Vec<Record>,
+    records: Records,
     /// The first id on the line.
     id: Option<String>,
     room: usize,
@@ -30,14 +30,14 @@ struct Told {
 impl Told {
     fn of(line_length: usize) -> Self {
         let room = line_length.saturating_mul(2).saturating_add(ROOM);
-        Told { answers: Vec::new(), records: Vec::new(), id: None, room }
+        Told { answers: Vec::new(), records: Records::new(), id: None, room }
     }
 }
 
 /// Lines of the client.
 impl Session {
     /// Refuses a line of the client: it is answered, and nothing of it goes out.
-    pub(super) fn refuse(&self, mut refusal: Refusal) -> Step {
+    pub(super) fn refuse(&self, mut refusal: Refusal) -> Answer {
         let id = match &mut refusal.answer {
             RefusalAnswer::Id(id) => {
                 let had = id.clone();
@@ -48,21 +48,27 @@ impl Session {
             RefusalAnswer::Batch | RefusalAnswer::Nobody => None,
         };
         let record = self.refusal_record(Side::Client, id, refusal.message.clone());
-        Step { record, ..Step::of(Action::Answer(message::refusal(&refusal))) }
+        let (bytes, records) = (message::refusal(&refusal), record.into_iter().collect());
+        Answer { bytes, records, ..Answer::default() }
+    }
+
+    /// Refuses a line of the client that is over the cap of `max` bytes, and gone.
+    pub fn refuse_long(&self, max: usize) -> Answer {
+        self.refuse(Refusal::of(frame::INVALID_REQUEST, over(max), None))
     }
 
     /// Refuses a batch.
     pub(super) fn refuse_batch(&self, line: &[u8], refusal: Refusal) -> Step {
         let record = self.refusal_record(Side::Client, None, refusal.message.clone());
+        let records = record.into_iter().collect();
         let mut batch = Batch::new(refusal);
         let answers = batch.answers(line, &self.in_flight, self.interrupt());
-        let action = if batch.is_done() {
-            Action::Answer(answers)
+        if batch.is_done() {
+            Step::Answer(Answer { bytes: answers, records, ..Answer::default() })
         } else {
             // From the start again, piece by piece.
-            Action::AnswerBatch(Box::new(batch.anew()))
-        };
-        Step { record, ..Step::of(action) }
+            Step::AnswerBatch { batch: Box::new(batch.anew()), records }
+        }
     }
 
     /// The next answers to a batch, until it [is done](Batch::is_done). `line` is the batch, without its line end.
@@ -80,16 +86,16 @@ impl Session {
             let interrupt = self.interrupt().clone();
             id_finder::ids_on(line, &interrupt, |id| self.fail(id, &mut told, now));
         }
-        self.divert(unrelayed.reason(), told)
+        Step::Divert(self.divert(unrelayed.reason(), told))
     }
 
-    /// The same for a line that was too long to be kept.
-    pub(super) fn too_long(&mut self, line: &LongLine, reason: String, now: Now) -> Step {
+    /// The same for a line that is over the cap of `max` bytes, and gone.
+    pub fn divert_long(&mut self, line: &LongLine, max: usize, now: Now) -> Diversion {
         let mut told = Told::of(line.head.len());
         for id in &line.ids {
             self.fail(id, &mut told, now);
         }
-        self.divert(reason.into(), told)
+        self.divert(over(max).into(), told)
     }
 
     /// Answers a request in flight, if one has this id: its answer cannot be read.
@@ -108,10 +114,12 @@ impl Session {
         told.records.extend(self.answer_record(&settled, AnswerOutcome::Unreadable, now));
     }
 
-    fn divert(&self, reason: Cow<'static, str>, told: Told) -> Step {
-        let Told { answers, records: more, id, .. } = told;
-        let record = self.refusal_record(Side::Server, id, reason.clone().into_owned());
-        Step { record, more, ..Step::of(Action::Divert { reason, answers }) }
+    fn divert(&self, reason: Cow<'static, str>, told: Told) -> Diversion {
+        let Told { answers, mut records, id, .. } = told;
+        if let Some(record) = self.refusal_record(Side::Server, id, reason.clone().into_owned()) {
+            records.insert(0, record);
+        }
+        Diversion { reason, answers, records }
     }
 }
 
@@ -119,4 +127,8 @@ impl Session {
     fn refusal_record(&self, from: Side, id: Option<String>, reason: String) -> Option<Record> {
         self.records().then_some(Record::FrameRefused { from, id, reason })
     }
+}
+
+fn over(max: usize) -> String {
+    format!("a line over {max} bytes")
 }

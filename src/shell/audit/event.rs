@@ -182,19 +182,21 @@ pub struct Totals {
 impl Totals {
     /// Counts one record.
     pub fn count(&mut self, record: &Record) {
-        let mut counted = match record {
-            Record::Call(call) => {
-                self.calls = self.calls.saturating_add(1);
-                let went_out = call.verdict.outcome.is_allowed();
-                if went_out { [&mut self.allowed] } else { [&mut self.denied] }
-            }
-            Record::Answer { .. } => [&mut self.answers],
-            Record::FrameRefused { .. } => [&mut self.frames_refused],
+        let counted = match record {
+            Record::Call(call) => return self.count_call(call),
+            Record::Answer { .. } => &mut self.answers,
+            Record::FrameRefused { .. } => &mut self.frames_refused,
             Record::Method { .. } | Record::ToolsChanged { .. } | Record::Dropped { .. } => return,
         };
-        for count in &mut counted {
-            **count = count.saturating_add(1);
-        }
+        *counted = counted.saturating_add(1);
+    }
+
+    /// Counts one call.
+    pub fn count_call(&mut self, call: &CallRecord) {
+        self.calls = self.calls.saturating_add(1);
+        let went_out = call.verdict.outcome.is_allowed();
+        let counted = if went_out { &mut self.allowed } else { &mut self.denied };
+        *counted = counted.saturating_add(1);
     }
 }
 
@@ -225,7 +227,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    fn of_call(call: &'a CallRecord) -> Self {
+    pub(super) fn of_call(call: &'a CallRecord) -> Self {
         let Verdict { outcome, rule, message, cause } = &call.verdict;
         let shadowed = |verdict: &'a Verdict| Shadowed {
             decision: verdict.outcome.as_str(),

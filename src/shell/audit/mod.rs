@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use jiff::Timestamp;
 
-use crate::engine::session::audit_record::Record;
+use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::text::escape::escape_json;
 
 use self::chain::{AppendError, Chain, Draft};
@@ -156,28 +156,19 @@ impl Audit {
         })
     }
 
-    /// Writes a record, behind everything that was noted before. To be asked again, with the same record, until it is
-    /// ready. A call that does not go out is never waited for.
+    /// Writes the record of a call that goes out, behind everything that was noted before. Poll it with the same record
+    /// until it is ready.
     ///
     /// # Errors
     /// Why it cannot be written.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        record: &Record,
+        call: &CallRecord,
         wall_ms: u64,
     ) -> Poll<anyhow::Result<()>> {
         self.seen_ms = wall_ms;
-        if !matches!(record, Record::Call(call) if call.verdict.outcome.is_allowed()) {
-            if self.note(record, wall_ms)
-                && !self.failing
-                && let Err(AppendError::Failed(error)) = self.append(None)
-            {
-                self.trouble = Some(error);
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let body = self.event_body(&Event::of(record), wall_ms);
+        let body = self.event_body(&Event::of_call(call), wall_ms);
         let written = match self.append(Some(&body)) {
             Err(AppendError::Busy)
                 if self.retry.poll(cx, Some(self.chain.lock_inode())).is_pending() =>
@@ -187,12 +178,22 @@ impl Audit {
             Err(AppendError::Busy) => Err(anyhow!("another process has held the log for a second")),
             Err(AppendError::Failed(error)) => Err(error),
             Ok(()) => {
-                self.totals.count(record);
+                self.totals.count_call(call);
                 Ok(())
             }
         };
         self.retry.end();
         Poll::Ready(written)
+    }
+
+    /// Notes a record and writes it at once, unless the log is busy or cannot be written.
+    pub fn note_now(&mut self, record: &Record, wall_ms: u64) {
+        if self.note(record, wall_ms)
+            && !self.failing
+            && let Err(AppendError::Failed(error)) = self.append(None)
+        {
+            self.trouble = Some(error);
+        }
     }
 
     /// Notes a record that nothing waits for. True if it is to be written as it is, and not counted with others that

@@ -15,57 +15,73 @@ use crate::engine::wire::line::LineBuffer;
 
 use crate::shell::os::descriptor::Descriptor;
 
+/// Where a line lies in the buffer of its lane, until the next read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineSpan {
+    /// First byte.
+    pub(super) start: usize,
+    /// Behind the last byte that is not of the line end.
+    pub(super) content_end: usize,
+    /// Behind the line end.
+    pub(super) end: usize,
+}
+
 /// One direction: a source, its lines, and the stretch of them that is on its way out.
-pub(in crate::shell) struct Lane {
+pub(super) struct Lane {
     /// `None` once it has ended.
-    pub(in crate::shell) source: Option<AsyncFd<Descriptor>>,
+    pub(super) source: Option<AsyncFd<Descriptor>>,
     /// Where the source takes a thread: told when nothing will come that is not there already.
     no_more: Option<oneshot::Receiver<()>>,
     /// Something was announced and not read, nor is the announcement left that the reactor made.
     announced: bool,
-    pub(in crate::shell) buffer: LineBuffer,
+    pub(super) buffer: LineBuffer,
     /// `run.start <= run.end`, and what is before `run.start` is written.
-    pub(in crate::shell) run: Range<usize>,
+    pub(super) run: Range<usize>,
     /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
-    pub(in crate::shell) moved: u64,
+    pub(super) moved: u64,
 }
 
 impl Lane {
-    pub(in crate::shell) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
+    pub(super) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
         let source = Some(source.watched(Interest::READABLE)?);
         Ok(Lane { source, buffer: LineBuffer::new(max_frame), ..Self::silent() })
     }
 
     /// With a thread that reads the source; see [`Descriptor::reading`].
-    pub(in crate::shell) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
+    pub(super) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
         Lane { no_more, ..self }
     }
 
     /// A direction in which nothing comes.
-    pub(in crate::shell) fn silent() -> Self {
+    pub(super) fn silent() -> Self {
         let buffer = LineBuffer::new(0);
         Lane { source: None, no_more: None, announced: false, buffer, run: 0..0, moved: 0 }
     }
 
     /// True once the source has ended and nothing of it is left.
-    pub(in crate::shell) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0
     }
 
     /// True if the next line, whatever becomes of it, leaves the run in one piece.
-    pub(in crate::shell) fn continues_run(&self) -> bool {
+    pub(super) fn continues_run(&self) -> bool {
         self.run.is_empty() || self.run.end == self.buffer.decided()
     }
 
+    /// A line without its line end.
+    pub(super) fn content(&self, at: LineSpan) -> &[u8] {
+        self.buffer.slice(at.start, at.content_end)
+    }
+
     /// Adds a line to the run.
-    pub(in crate::shell) fn extend_run(&mut self, line: Range<usize>) {
-        let start = if self.run.is_empty() { line.start } else { self.run.start };
-        self.run = start..line.end;
+    pub(super) fn extend_run(&mut self, at: LineSpan) {
+        let start = if self.run.is_empty() { at.start } else { self.run.start };
+        self.run = start..at.end;
     }
 
     /// Reads once, if something is there; behind a run that is not out yet as long as there is room. True if it read
     /// or the source ended.
-    pub(in crate::shell) fn read(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(source) = &self.source else { return false };
             let mut guard = match source.poll_read_ready(cx) {
@@ -110,7 +126,7 @@ impl Lane {
     }
 
     /// True once nothing will come that is not there already, though there is no room to read it. Wakes the task then.
-    pub(in crate::shell) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(source) = &self.source else { return true };
         if let Some(no_more) = &mut self.no_more
             && Pin::new(no_more).poll(cx).is_ready()
@@ -135,37 +151,37 @@ impl Lane {
 }
 
 /// One destination, and what callgate itself has to say there.
-pub(in crate::shell) struct Outlet {
+pub(super) struct Outlet {
     /// `None` once nobody reads it.
     sink: Option<Sink>,
-    pub(in crate::shell) queue: Queue,
+    pub(super) queue: Queue,
     /// Bytes written so far.
-    pub(in crate::shell) moved: u64,
+    pub(super) moved: u64,
 }
 
 impl Outlet {
-    pub(in crate::shell) fn new(sink: Descriptor) -> io::Result<Self> {
+    pub(super) fn new(sink: Descriptor) -> io::Result<Self> {
         let sink = Sink { fd: sink.watched(Sink::IDLE)?, is_full: false };
         Ok(Outlet { sink: Some(sink), queue: Queue::default(), moved: 0 })
     }
 
-    pub(in crate::shell) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.sink.is_some()
     }
 
-    pub(in crate::shell) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.sink = None;
     }
 
     /// Closes itself once nobody reads any more, though there is nothing to write; wakes the task then.
-    pub(in crate::shell) fn poll_closed(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) {
         if self.sink.as_ref().is_some_and(|sink| sink.poll_closed(cx).is_ready()) {
             self.close();
         }
     }
 
     /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
-    pub(in crate::shell) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
+    pub(super) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
         while let Some(sink) = self.sink.take() {
             let run = lane.buffer.slice(lane.run.start, lane.run.end);
             let bytes = if run.is_empty() { self.queue.bytes() } else { run };
@@ -258,7 +274,7 @@ impl Sink {
 
 /// Bytes that callgate writes itself, on their way out.
 #[derive(Default)]
-pub(in crate::shell) struct Queue {
+pub(super) struct Queue {
     bytes: Vec<u8>,
     /// `sent <= bytes.len()`
     sent: usize,
@@ -269,15 +285,15 @@ impl Queue {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    pub(in crate::shell) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes().is_empty()
     }
 
-    pub(in crate::shell) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes().len()
     }
 
-    pub(in crate::shell) fn extend(&mut self, bytes: Vec<u8>) {
+    pub(super) fn extend(&mut self, bytes: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = bytes;
             return;

@@ -18,7 +18,7 @@ use crate::shell::exit::Exit;
 use crate::shell::grace;
 use crate::shell::signals;
 use crate::shell::upstream::Upstream;
-use crate::shell::wakeup::{self, News, NewsReceiver, NewsSender};
+use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver, WakeupSender};
 
 /// The longest line that is read, in bytes, as it is for `wrap`.
 const MAX_FRAME: usize = 64 * 1024 * 1024;
@@ -59,9 +59,9 @@ pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeEr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
     runtime.block_on(async {
-        let (news, heard) = wakeup::channel();
-        signals::take_over(&news).context("failed to take signals over")?;
-        ask(command, limits, news, heard).await
+        let (wakeups, events) = wakeup::channel();
+        signals::take_over(&wakeups).context("failed to take signals over")?;
+        ask(command, limits, wakeups, events).await
     })
 }
 
@@ -72,15 +72,15 @@ pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeEr
 pub async fn ask(
     command: &[OsString],
     limits: TimeLimits,
-    news: NewsSender,
-    heard: NewsReceiver,
+    wakeups: WakeupSender,
+    events: WakeupReceiver,
 ) -> Result<Listed, ProbeError> {
     let (upstream, stdin, stdout) =
-        Upstream::spawn(command, news).map_err(ProbeError::NotStarted)?;
+        Upstream::spawn(command, wakeups).map_err(ProbeError::NotStarted)?;
     let open = || "failed to open the server's pipes";
     let mut probe = Probe {
         upstream,
-        news: heard,
+        wakeups: events,
         silent: Lane::silent(),
         to_server: Outlet::new(stdin).with_context(open)?,
         server: Lane::new(stdout, MAX_FRAME).with_context(open)?,
@@ -101,7 +101,7 @@ pub async fn ask(
 /// A server that is being asked.
 struct Probe {
     upstream: Upstream,
-    news: NewsReceiver,
+    wakeups: WakeupReceiver,
     /// There is no client whose lines would lead to the server.
     silent: Lane,
     to_server: Outlet,
@@ -213,19 +213,19 @@ impl Probe {
     fn moves(&mut self, cx: &mut Context<'_>) -> bool {
         self.to_server.flush(&mut self.silent, cx);
         let mut came = self.server.read(cx);
-        while let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+        while let Poll::Ready(Some(event)) = self.wakeups.poll_recv(cx) {
             came = true;
-            match news {
-                News::Signalled(number) => self.signal = Some(number),
-                News::ServerExited(exit) => {
+            match event {
+                WakeupEvent::Signalled(number) => self.signal = Some(number),
+                WakeupEvent::ServerExited(exit) => {
                     self.exit = Some(exit);
                     let soon = Instant::now().checked_add(grace::SILENCE_AFTER_EXIT);
                     self.latest = soon.map_or(self.latest, |soon| soon.min(self.latest));
                 }
-                News::Suspended => {
+                WakeupEvent::Suspended => {
                     let _ = kill_process(getpid(), Signal::STOP);
                 }
-                News::PolicySeen(_) => {}
+                WakeupEvent::PolicyChecked(_) => {}
             }
         }
         came

@@ -54,11 +54,11 @@ impl Recorder {
         ours.zip(theirs).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
     }
 
-    /// Writes down a line that `from` has sent; in one write, unless it is long.
+    /// Adds a line that `from` has sent; in one write, unless it is long.
     ///
     /// # Errors
     /// It could not be written. This is said once; nothing more is recorded then.
-    pub(in crate::shell) fn take_down(
+    pub(super) fn write_line(
         &mut self,
         wall_ms: u64,
         from: Side,

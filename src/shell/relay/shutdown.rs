@@ -15,10 +15,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Event, Relay, Wanted};
+use super::{Relay, RelayEnd, Until};
 use crate::shell::exit::Exit;
 use crate::shell::grace;
-use crate::shell::stderr::Verbosity;
 
 /// The exit code when a drain ended with requests unanswered (contract C2).
 const NOT_DONE: u8 = 2;
@@ -48,57 +47,57 @@ impl Relay {
     /// Runs the session to its end; returns the exit code (contract C2).
     pub async fn run(mut self) -> ExitCode {
         let end = match self.serve().await {
-            Event::ClientEnded => self.drain().await,
+            RelayEnd::ClientEnded => self.drain().await,
             end => end,
         };
         let code = match end {
-            Event::Signalled(number) => {
+            RelayEnd::Signalled(number) => {
                 self.stop().await;
                 128_u8.saturating_add(number)
             }
-            Event::ServerEnded | Event::ServerExited => self.bury().await,
+            RelayEnd::ServerEnded | RelayEnd::ServerExited => self.bury().await,
             // The drain is over; what is owed may still come while the server is being stopped.
-            Event::Deadline => match self.stop().await {
+            RelayEnd::Deadline => match self.stop().await {
                 Stopped { is_owing: true, .. } => NOT_DONE,
                 stopped => stopped.code.unwrap_or(0),
             },
-            Event::ClientEnded | Event::ClientGone | Event::Settled => {
+            RelayEnd::ClientEnded | RelayEnd::ClientGone | RelayEnd::Reached => {
                 self.stop().await.code.unwrap_or(0)
             }
         };
-        let server_died = matches!(end, Event::ServerEnded | Event::ServerExited);
+        let server_died = matches!(end, RelayEnd::ServerEnded | RelayEnd::ServerExited);
         let code = match self.close(server_died).await {
             Ok(()) => code,
             Err(error) => {
-                self.books.notices.complain(&error.context("failed to write to stdout"));
+                self.effects.complain(&error.context("failed to write to stdout"));
                 if code == 0 { NOT_DONE } else { code }
             }
         };
-        self.books.close(code).await;
+        self.effects.close(code).await;
         ExitCode::from(code)
     }
 
     /// Relays until somebody ends.
-    async fn serve(&mut self) -> Event {
+    async fn serve(&mut self) -> RelayEnd {
         loop {
-            match self.relay_until(None, Wanted::Ends).await {
-                Event::ServerExited => return self.take_what_is_left(None).await,
-                Event::Settled | Event::Deadline => {}
+            match self.relay_until(None, Until::Ends).await {
+                RelayEnd::ServerExited => return self.take_what_is_left(None).await,
+                RelayEnd::Reached | RelayEnd::Deadline => {}
                 end => return end,
             }
         }
     }
 
     /// The client has closed its end: it is answered first, as long as answers come. Returns what ended that.
-    async fn drain(&mut self) -> Event {
+    async fn drain(&mut self) -> RelayEnd {
         self.answered = Instant::now();
         self.handed_over = Some(self.answered);
         loop {
             let deadline = self.drained_by();
-            match self.relay_until(deadline, Wanted::Settled).await {
-                Event::Deadline if self.drained_by() > deadline => {}
-                Event::ClientEnded => {}
-                Event::ServerExited => return self.take_what_is_left(None).await,
+            match self.relay_until(deadline, Until::Answered).await {
+                RelayEnd::Deadline if self.drained_by() > deadline => {}
+                RelayEnd::ClientEnded => {}
+                RelayEnd::ServerExited => return self.take_what_is_left(None).await,
                 end => return end,
             }
         }
@@ -111,12 +110,11 @@ impl Relay {
         // A server that still reads what the client left behind will come to it; there is an end of that.
         let answered = self.handed_over.map_or(self.answered, |at| at.max(self.answered));
         let last = answered.max(self.progressed);
-        let drains = self.settings.drain.checked_mul(PROGRESS_DRAINS);
+        let drains = self.options.drain.checked_mul(PROGRESS_DRAINS);
         let at_most = drains.and_then(|drains| answered.checked_add(drains));
-        let by = last.checked_add(self.settings.drain).into_iter().chain(at_most).min();
-        let by = by.map(|by| self.held_until.map_or(by, |held_until| by.max(held_until)));
-        let waits = self.held.is_some() || self.waiting.is_some();
-        let is_held = waits && self.client.run.is_empty();
+        let by = last.checked_add(self.options.drain).into_iter().chain(at_most).min();
+        let by = by.map(|by| self.postponed_until.map_or(by, |until| by.max(until)));
+        let is_held = self.has_undecided() && self.client.run.is_empty();
         let soon = Instant::now().checked_add(grace::GROUP_CHECK).filter(|_| is_held);
         let held_by = by
             .and_then(|by| by.checked_add(HOLD))
@@ -126,18 +124,18 @@ impl Relay {
 
     /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
     /// the pipe open: once nothing has come for a while, nothing will.
-    async fn take_what_is_left(&mut self, latest: Option<Instant>) -> Event {
+    async fn take_what_is_left(&mut self, latest: Option<Instant>) -> RelayEnd {
         for _ in 0..MAX_SILENCES {
             let moved = self.server.moved;
             let deadline = Instant::now().checked_add(grace::SILENCE_AFTER_EXIT);
             let deadline = latest.into_iter().chain(deadline).min();
-            match self.relay_until(deadline, Wanted::ServerEnd).await {
-                Event::Deadline if self.server.moved > moved => {}
-                Event::Deadline => break,
+            match self.relay_until(deadline, Until::ServerEnd).await {
+                RelayEnd::Deadline if self.server.moved > moved => {}
+                RelayEnd::Deadline => break,
                 end => return end,
             }
         }
-        Event::ServerExited
+        RelayEnd::ServerExited
     }
 
     /// The server has closed its stdout or exited: what is in flight is answered, and its code is ours.
@@ -148,7 +146,7 @@ impl Relay {
         };
         let message = Exit { code }.message();
         if self.session.expected_answers() > 0 {
-            self.books.notices.say(Verbosity::Normal, &message);
+            self.effects.say(&message);
         }
         self.abandon(&message);
         self.end_group(None).await;
@@ -161,10 +159,8 @@ impl Relay {
         let (exit, forced) = self.end_server().await;
         self.end_group(latest).await;
         // There may be requests in what was not read.
-        let is_owing = self.session.expected_answers() > 0
-            || self.held.is_some()
-            || self.waiting.is_some()
-            || !self.client.is_done();
+        let is_owing =
+            self.session.expected_answers() > 0 || self.has_undecided() || !self.client.is_done();
         self.abandon("callgate stopped");
         Stopped { code: (!forced).then_some(exit.code), is_owing }
     }
@@ -193,11 +189,11 @@ impl Relay {
             if let Some(exit) = self.exit {
                 return Some(exit);
             }
-            match self.relay_until(deadline, Wanted::Exit).await {
-                Event::ServerExited => {
+            match self.relay_until(deadline, Until::Exit).await {
+                RelayEnd::ServerExited => {
                     self.take_what_is_left(latest).await;
                 }
-                Event::Deadline => return None,
+                RelayEnd::Deadline => return None,
                 _ => {}
             }
         }
@@ -209,7 +205,7 @@ impl Relay {
         let end = Instant::now().checked_add(grace::SIGTERM_TO_SIGKILL);
         let end = end.into_iter().chain(latest).min();
         while self.upstream.has_group() && end.is_some_and(|end| Instant::now() < end) {
-            self.relay_until(Instant::now().checked_add(grace::GROUP_CHECK), Wanted::Exit).await;
+            self.relay_until(Instant::now().checked_add(grace::GROUP_CHECK), Until::Exit).await;
         }
         self.upstream.signal(Signal::KILL);
     }
@@ -230,9 +226,9 @@ impl Relay {
                 // Further signals do not prolong it.
                 *hurry_until.get_or_insert_with(|| Instant::now().checked_add(grace::LAST_ANSWERS))
             };
-            match self.relay_until(deadline, Wanted::Flushed).await {
-                Event::Deadline if patient && self.to_client.moved > moved => {}
-                Event::Signalled(_) => {}
+            match self.relay_until(deadline, Until::Flushed).await {
+                RelayEnd::Deadline if patient && self.to_client.moved > moved => {}
+                RelayEnd::Signalled(_) => {}
                 _ => break,
             }
         }
@@ -244,11 +240,11 @@ impl Relay {
         let rest = hurry_until
             .flatten()
             .map_or(grace::LAST_ANSWERS, |until| until.saturating_duration_since(Instant::now()));
-        let at_most = if hurry { rest } else { self.settings.drain };
+        let at_most = if hurry { rest } else { self.options.drain };
         let written = poll_fn(|cx| match Pin::new(&mut copied).poll(cx) {
             Poll::Ready(written) => Poll::Ready(written.ok()),
             Poll::Pending => {
-                self.poll_news(cx);
+                self.poll_wakeups(cx);
                 self.signal.map_or(Poll::Pending, |_| Poll::Ready(None))
             }
         });
