@@ -8,7 +8,7 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// What those are told who still wait for an answer (contract W4).
+    /// The message for requests that are still unanswered (contract W4).
     #[must_use]
     pub fn message(self) -> String {
         format!("server exited with status {}", self.code)

@@ -1,4 +1,4 @@
-//! What is to be recorded of a session: values that the shell turns into lines.
+//! What is recorded of a session: values that the shell turns into lines of the audit log.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub enum Record {
         /// True if the policy did it, false if the server says so.
         by_policy: bool,
     },
-    /// A line was dropped that nobody waits for.
+    /// A line was dropped because nobody waits for it.
     Dropped {
         /// Who sent it.
         from: Side,
@@ -60,7 +60,7 @@ pub struct CallRecord {
     pub id: String,
     /// The tool.
     pub tool: String,
-    /// The verdict that counts.
+    /// The verdict that is enforced.
     pub verdict: Verdict,
     /// What shadow mode would have said.
     pub shadowed: Option<Verdict>,
@@ -79,7 +79,7 @@ pub struct ArgumentsRecord {
     pub keys: Vec<String>,
     /// How many more there are.
     pub more_keys: u64,
-    /// The arguments as JSON, cut to a bearable length; only if values are wished for.
+    /// The arguments as JSON, cut; only with `--audit-args`.
     pub values: Option<String>,
 }
 
@@ -90,7 +90,7 @@ pub enum AnswerOutcome {
     Result,
     /// With a JSON-RPC error, or a result with `isError`.
     Error,
-    /// With a line that could not be relayed; the client was told so.
+    /// With a line that could not be relayed; the client got an error instead.
     Unreadable,
     /// With a result that was not relayed, since the policy denies a method that it asks the client to run.
     Withheld,
@@ -121,7 +121,7 @@ pub struct Verdict {
     pub rule: String,
     /// What the agent is told; empty if it is allowed.
     pub message: String,
-    /// What stands behind it and is not for the agent: why the state is unavailable.
+    /// The cause, which the agent is not told: why the state is unavailable.
     pub cause: Option<String>,
 }
 

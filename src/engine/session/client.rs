@@ -2,7 +2,7 @@
 
 use super::arguments_record;
 use super::audit_record::{ArgumentsRecord, CallRecord, Record, Verdict};
-use super::step::{Answer, Call, Pending, RecordedCall, Records, Step, Turn};
+use super::step::{Answer, CallHead, Pending, RecordedCall, Records, Step, Turn};
 use super::{RecordDetail, Session};
 use crate::engine::decide::{self, Denial, Permit};
 use crate::engine::interrupt::Interrupt;
@@ -11,7 +11,7 @@ use crate::engine::limits::{Now, Reservation, Settlement, StateUnavailable};
 use crate::engine::outcome::Outcome;
 use crate::engine::policy::{Mode, Rule};
 use crate::engine::wire::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
-use crate::engine::wire::in_flight::{Awaited, ProgressKey};
+use crate::engine::wire::in_flight::{AnswerKind, ProgressKey};
 use crate::engine::wire::line::Side;
 use crate::engine::wire::mcp::{self, Params, ToolCall};
 use crate::engine::wire::message;
@@ -36,7 +36,7 @@ impl Session {
             let refusal = Refusal::of(frame::INVALID_REQUEST, "the call was lost", None);
             return Step::Answer(Answer { refund: reservation, ..self.refuse(refusal) });
         };
-        let call = Call { id: RequestId::again(id), tool: &tool, modern, task, progress };
+        let call = CallHead { id: RequestId::again(id), tool: &tool, modern, task, progress };
         match denial {
             Some(denial) => {
                 let answer = self.deny(&call, &denial, permit.shadowed.as_deref(), arguments);
@@ -54,7 +54,8 @@ impl Session {
             return Step::Forward { charge, records: Records::from_iter([Record::Call(record)]) };
         }
         let CallRecord { id, tool, arguments, modern, task, .. } = *record;
-        let call = Call { id: RequestId::again(&id), tool: &tool, modern, task, progress: None };
+        let call =
+            CallHead { id: RequestId::again(&id), tool: &tool, modern, task, progress: None };
         // It was let out, but not a byte of it.
         self.in_flight.settle(call.id);
         let answer = self.deny(&call, &Denial::audit_unavailable(reason), None, arguments);
@@ -162,7 +163,8 @@ impl Session {
             }
         };
         let free = self.open_states.redeem(&call);
-        let head = Call { id, tool: &call.name, modern: call.modern, task: call.task, progress };
+        let head =
+            CallHead { id, tool: &call.name, modern: call.modern, task: call.task, progress };
         let arguments = self.arguments_record(&call);
         let mut permit = match decide::decide(&self.policy, &call, self.options.shadow) {
             Ok(permit) => permit,
@@ -238,8 +240,8 @@ impl Session {
     /// Lets a call out to the server.
     fn let_out(
         &mut self,
-        call: &Call<'_>,
-        awaited: Awaited,
+        call: &CallHead<'_>,
+        awaited: AnswerKind,
         permit: &Permit,
         charge: Option<Reservation>,
         arguments: ArgumentsRecord,
@@ -265,7 +267,7 @@ impl Session {
     /// Answers a call in the server's place (contract W2).
     fn deny(
         &self,
-        call: &Call<'_>,
+        call: &CallHead<'_>,
         denial: &Denial,
         shadowed: Option<&Denial>,
         arguments: ArgumentsRecord,
@@ -277,11 +279,11 @@ impl Session {
     }
 }
 
-fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
+fn awaited_of(method: &str, params: Option<Value<'_>>) -> AnswerKind {
     match method {
-        mcp::INITIALIZE => Awaited::Initialize,
-        mcp::TOOLS_LIST => Awaited::ToolsList,
-        mcp::LISTEN => Awaited::Listen { tools: mcp::listens_for_tools(params) },
-        _ => Awaited::Other,
+        mcp::INITIALIZE => AnswerKind::Initialize,
+        mcp::TOOLS_LIST => AnswerKind::ToolsList,
+        mcp::LISTEN => AnswerKind::Listen { tools: mcp::listens_for_tools(params) },
+        _ => AnswerKind::Other,
     }
 }

@@ -11,15 +11,15 @@ use crate::engine::policy::Policy;
 use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::Entry;
 
-/// When the lines of a recording without times were sent: all at once, which limits judge most strictly. The same as
-/// the first test of a policy (contract P16): 2026-01-01T00:00:00Z.
+/// The time of all lines of a recording without times, which is the strictest reading for limits: 2026-01-01T00:00:00Z,
+/// as for a policy's tests (contract P16).
 const WITHOUT_TIME_MS: u64 = 1_767_225_600_000;
 
-/// So many requests without an answer in the recording are remembered. Where an answer is missing, callgate
-/// itself had answered, or the recording does not hold what the server sent.
+/// The most requests that may wait for an answer. One is missing where callgate itself had answered, or where the
+/// recording does not hold what the server sent.
 const MAX_UNANSWERED: usize = 32_768;
 
-/// What was decided of one line.
+/// The decision about one line.
 #[derive(Debug)]
 pub(crate) enum OfflineDecision {
     /// A tool call.

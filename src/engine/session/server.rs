@@ -10,7 +10,7 @@ use crate::engine::limits::Now;
 use crate::engine::policy::Mode;
 use crate::engine::text::escape::short_name;
 use crate::engine::wire::frame::{self, Frame, FrameKind, RequestId};
-use crate::engine::wire::in_flight::{Awaited, Settled};
+use crate::engine::wire::in_flight::{AnswerKind, Settled};
 use crate::engine::wire::line::Side;
 use crate::engine::wire::listing;
 use crate::engine::wire::mcp::{self, ServerMembers};
@@ -128,7 +128,7 @@ impl Session {
         settled: &Settled,
         now: Now,
     ) -> Step {
-        let waiting = &settled.waiting;
+        let request = &settled.request;
         if denied.enforced {
             let mut bytes = method_denied(&settled.id(), &denied.method, &denied.rule);
             // The line keeps its own line end.
@@ -139,17 +139,19 @@ impl Session {
         let failed = result.is_none() || members.is_error;
         let outcome = if failed { AnswerOutcome::Error } else { AnswerOutcome::Result };
         let records = records(self.answer_record(settled, outcome, now), denied.record);
-        if let (Some(state), Awaited::ToolCall { .. }) = (members.retry_state(), &waiting.awaited) {
-            self.open_states.remember(state, waiting.awaited.clone());
+        if let (Some(state), AnswerKind::ToolCall { .. }) =
+            (members.retry_state(), &request.awaited)
+        {
+            self.open_states.remember(state, request.awaited.clone());
         }
         let text = || std::str::from_utf8(line).unwrap_or_default();
-        let rewritten = result.and_then(|result| match waiting.awaited {
-            Awaited::Initialize => listing::announce_list_changes(text(), result),
-            Awaited::ToolsList => self.hide_tools(text(), result, waiting.modern),
-            Awaited::PlainCall
-            | Awaited::ToolCall { .. }
-            | Awaited::Listen { .. }
-            | Awaited::Other => None,
+        let rewritten = result.and_then(|result| match request.awaited {
+            AnswerKind::Initialize => listing::announce_list_changes(text(), result),
+            AnswerKind::ToolsList => self.hide_tools(text(), result, request.modern),
+            AnswerKind::PlainCall
+            | AnswerKind::ToolCall { .. }
+            | AnswerKind::Listen { .. }
+            | AnswerKind::Other => None,
         });
         match rewritten {
             Some(bytes) => Step::Rewrite { bytes, records },
@@ -164,10 +166,10 @@ impl Session {
         outcome: AnswerOutcome,
         now: Now,
     ) -> Option<Record> {
-        (self.records() && settled.waiting.is_call()).then(|| Record::Answer {
+        (self.records() && settled.request.is_call()).then(|| Record::Answer {
             id: settled.id().into_owned(),
             outcome,
-            latency_ms: now.monotonic_ms.saturating_sub(settled.waiting.since_ms),
+            latency_ms: now.monotonic_ms.saturating_sub(settled.request.since_ms),
         })
     }
 

@@ -10,7 +10,7 @@ use crate::engine::decide::{Cause, Denial, Permit};
 use crate::engine::limits::{Demand, Reservation};
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::frame::RequestId;
-use crate::engine::wire::in_flight::{Awaited, ProgressKey};
+use crate::engine::wire::in_flight::{AnswerKind, ProgressKey};
 use crate::engine::wire::message::{self, DecisionFacts};
 
 /// What a session makes of a line.
@@ -105,7 +105,7 @@ pub struct Pending {
     pub(in crate::engine) modern: bool,
     pub(in crate::engine) task: bool,
     pub(in crate::engine) arguments: ArgumentsRecord,
-    pub(in crate::engine) awaited: Awaited,
+    pub(in crate::engine) awaited: AnswerKind,
     pub(in crate::engine) progress: Option<ProgressKey>,
     pub(in crate::engine) permit: Permit,
 }
@@ -169,17 +169,17 @@ impl Step {
     }
 }
 
-/// What an answer to a call needs of it.
-pub(in crate::engine) struct Call<'a> {
+/// What an answer to a call and its record need of the call.
+pub(in crate::engine) struct CallHead<'a> {
     pub(in crate::engine) id: RequestId<'a>,
     pub(in crate::engine) tool: &'a str,
     pub(in crate::engine) modern: bool,
     pub(in crate::engine) task: bool,
-    /// By what the server's reports of its progress are known.
+    /// The key of the server's reports of its progress.
     pub(in crate::engine) progress: Option<ProgressKey>,
 }
 
-impl Call<'_> {
+impl CallHead<'_> {
     /// The answer in the server's place (contract W2).
     pub(in crate::engine) fn answer(&self, denial: &Denial) -> Vec<u8> {
         let text = denial.marked_message(self.tool);

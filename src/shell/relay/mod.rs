@@ -59,7 +59,7 @@ enum RelayEnd {
     ServerExited,
     /// callgate was told to stop, by this signal.
     Signalled(u8),
-    /// What was waited for is there.
+    /// The goal of the stretch is reached.
     Reached,
     /// The time is up.
     Deadline,
@@ -70,14 +70,14 @@ enum RelayEnd {
 pub struct RelayOptions {
     /// The longest line, in bytes without its line end.
     pub max_frame: usize,
-    /// How long a client that has closed its end is served on without any answer (contract W9); and how long a line
-    /// waits in lockstep (contract W11).
+    /// How long the server may go without an answer once the client has closed its end (contract W9), and how long a
+    /// line waits in lockstep (contract W11).
     pub drain: Duration,
     /// A client's request waits for the answer to the one before it.
     pub lockstep: bool,
 }
 
-/// One session in the making.
+/// One running session.
 pub struct Relay {
     session: Session,
     effects: Effects,
@@ -89,7 +89,7 @@ pub struct Relay {
     server: Lane,
     to_client: Outlet,
     to_server: Outlet,
-    /// Where stdout takes a thread: how that has ended.
+    /// If a thread writes to stdout: the result of its work.
     copied: Option<oneshot::Receiver<io::Result<()>>>,
     alarm: Alarm,
     /// A line of the client that was taken from the buffer and is not to be decided yet.
@@ -101,17 +101,17 @@ pub struct Relay {
     /// What was charged for lines of the client's run, by where they begin.
     unsent: Vec<(usize, Reservation)>,
     exit: Option<Exit>,
-    /// The exit has not been heeded.
+    /// The exit has not been acted on.
     exit_is_new: bool,
     /// When the last answer was relayed, or something else showed that there are more to come.
     answered: Instant,
     /// When the server last reported progress of a request in flight.
     progressed: Instant,
-    /// Once the client has closed its end: when something that it left behind was last read or handed over.
+    /// Once the client has closed its end: when something that it left behind was last read or passed on.
     handed_over: Option<Instant>,
-    /// The last signal, until it is heeded.
+    /// The last signal, until it is acted on.
     signal: Option<u8>,
-    /// A signal has come, at some time.
+    /// A signal has come in this session.
     hurry: bool,
     /// Every request has its answer, at least in a queue: no further line is decided.
     is_over: bool,
@@ -140,7 +140,7 @@ impl Relay {
             watch,
             wakeups,
             upstream,
-            client: Lane::new(stdin, options.max_frame)?.told(no_more),
+            client: Lane::new(stdin, options.max_frame)?.with_end(no_more),
             server: Lane::new(server_stdout, options.max_frame)?,
             to_client: Outlet::new(stdout)?,
             to_server: Outlet::new(server_stdin)?,
@@ -162,10 +162,10 @@ impl Relay {
     }
 }
 
-/// How far a stretch of relaying goes, beside the ends that always count.
+/// Where a stretch of relaying ends, if nothing ends it before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// Any end of anybody.
+    /// An end of the client or the server.
     Ends,
     /// Every answer that is due is relayed.
     Answered,
@@ -173,7 +173,7 @@ enum Until {
     ServerEnd,
     /// The server's exit.
     Exit,
-    /// Everything that is decided is written to the client; or a signal.
+    /// Everything that is decided is written to the client, or a signal has come.
     Flushed,
 }
 
@@ -195,7 +195,7 @@ impl Relay {
                 return Poll::Ready(RelayEnd::Deadline);
             }
             if rings || moved {
-                // There may be more at once: let the reactor look round first.
+                // There may be more to do at once: the reactor has its turn first.
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
@@ -237,7 +237,7 @@ impl Relay {
         }
     }
 
-    /// True once the client has closed its end, though a server that does not read holds up what it wrote (contract W9).
+    /// True once the client has closed its end, even if a server that does not read holds up what it wrote (contract W9).
     fn client_has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         // A lane that is not held up reads its end.
         let is_held_up =
@@ -275,7 +275,7 @@ impl Relay {
         before != (state(&self.to_server), state(&self.to_client))
     }
 
-    /// Gives back what was charged for lines of which no byte was written, the server being gone (contract P12).
+    /// Gives back what was charged for lines of which no byte was written before the server was gone (contract P12).
     fn settle_unsent(&mut self) {
         if self.unsent.is_empty() || !self.client.run.is_empty() {
             return;
@@ -288,7 +288,7 @@ impl Relay {
         }
     }
 
-    /// True if a line of the client was taken from the buffer whose decision is not carried out.
+    /// True if a line of the client is taken from the buffer and its decision is not carried out.
     fn has_undecided(&self) -> bool {
         self.postponed.is_some() || self.blocked.is_some()
     }

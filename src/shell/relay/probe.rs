@@ -1,4 +1,4 @@
-//! Asks a server for its tools: it is started, heard to the end of its list, and stopped. Nothing is called.
+//! Asks a server for its tools: starts it, reads its list to the end, and stops it. No tool is called.
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::wire::discovery::{Inquiry, Listed, Turn};
+use crate::engine::wire::discovery::{Inquiry, InquiryTurn, Listed};
 use crate::engine::wire::line::Line;
 
 use super::lane::{Lane, Outlet};
@@ -32,7 +32,7 @@ pub enum ProbeError {
     NotStarted(io::Error),
     /// callgate was told to stop, by the signal with this number.
     Signalled(u8),
-    /// The server does not answer as a server does.
+    /// The server gives no answer that can be used.
     Unanswered(anyhow::Error),
 }
 
@@ -42,19 +42,19 @@ impl From<anyhow::Error> for ProbeError {
     }
 }
 
-/// How long a server is listened to.
+/// How long a server may take.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimits {
-    /// For each of its answers.
+    /// For each answer.
     pub each: Duration,
-    /// For all of them.
+    /// For all answers together.
     pub all: Duration,
 }
 
-/// What a server lists as its tools, on all pages. What it says on stderr is seen.
+/// Returns what a server lists as its tools, on all pages. Its stderr is inherited.
 ///
 /// # Errors
-/// As [`ProbeError`] says. Whatever happens, a server that was started is stopped.
+/// See [`ProbeError`]. A server that was started is stopped in any case.
 pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
@@ -65,7 +65,7 @@ pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeEr
     })
 }
 
-/// The same for a caller that has an event loop, and hears signals if it wants to.
+/// The same for a caller that has an event loop, and that takes signals over if it wants to.
 ///
 /// # Errors
 /// As for [`tools`].
@@ -102,7 +102,7 @@ pub async fn ask(
 struct Probe {
     upstream: Upstream,
     wakeups: WakeupReceiver,
-    /// There is no client whose lines would lead to the server.
+    /// The direction from a client, which does not exist here.
     silent: Lane,
     to_server: Outlet,
     server: Lane,
@@ -112,11 +112,11 @@ struct Probe {
     limits: TimeLimits,
     /// When the server's time for its next answer is up.
     latest: Instant,
-    /// When its time is up for good.
+    /// When the time for all answers is up.
     end: Instant,
 }
 
-/// Why nothing more will come.
+/// Why no answer will come.
 enum Silence {
     /// The server's time is up.
     Late,
@@ -127,7 +127,7 @@ enum Silence {
 }
 
 impl Probe {
-    /// Leads the conversation to its end.
+    /// Asks and reads until the list is complete.
     async fn list(&mut self) -> anyhow::Result<Listed> {
         let (mut inquiry, hello) = Inquiry::begin();
         self.ask(hello);
@@ -140,16 +140,16 @@ impl Probe {
                     Line::TooLong(line) => inquiry.handle_too_long(&line.ids),
                 };
                 match turn {
-                    Turn::Wait => {}
-                    Turn::Reply(reply) => {
-                        // One that asks for ever and reads nothing is answered for a while.
+                    InquiryTurn::Wait => {}
+                    InquiryTurn::Reply(reply) => {
+                        // A server that asks for ever and reads nothing gets no more replies.
                         if self.to_server.queue.len() < MAX_UNREAD {
                             self.to_server.queue.extend(reply);
                         }
                     }
-                    Turn::Ask(lines) => self.ask(lines),
-                    Turn::Done(listed) => return Ok(listed),
-                    Turn::Fail(why) => return Err(anyhow!(why)),
+                    InquiryTurn::Ask(lines) => self.ask(lines),
+                    InquiryTurn::Done(listed) => return Ok(listed),
+                    InquiryTurn::Fail(why) => return Err(anyhow!(why)),
                 }
             }
             let method = inquiry.awaits();
@@ -158,7 +158,7 @@ impl Probe {
                 Some(Silence::Late) if Instant::now() >= self.end => {
                     let why = format!("it took over {} s", self.limits.all.as_secs_f64());
                     return match inquiry.stop(&why) {
-                        Turn::Done(listed) => Ok(listed),
+                        InquiryTurn::Done(listed) => Ok(listed),
                         _ => Err(anyhow!("server did not answer `{method}`: {why}")),
                     };
                 }
@@ -176,7 +176,7 @@ impl Probe {
         }
     }
 
-    /// Puts a request on its way; the server's time runs from here.
+    /// Sends a request; the server's time for the answer runs from here.
     fn ask(&mut self, lines: Vec<u8>) {
         self.to_server.queue.extend(lines);
         self.latest = after(self.limits.each).min(self.end);
@@ -188,7 +188,7 @@ impl Probe {
         line.or_else(|| self.server.source.is_none().then(|| self.server.buffer.last_line())?)
     }
 
-    /// Waits until something has come, or says why nothing will.
+    /// Waits until something has come; returns why, if nothing will.
     async fn wait(&mut self) -> Option<Silence> {
         if self.signal.is_some() {
             return Some(Silence::Told);
@@ -199,17 +199,17 @@ impl Probe {
         if Instant::now() >= self.latest {
             return Some(if self.exit.is_some() { Silence::Ended } else { Silence::Late });
         }
-        // Whether the time is up is asked the next time.
+        // The next call finds out whether the time is up.
         let _ = timeout_at(self.latest, self.something()).await;
         None
     }
 
-    /// Ends when anything has come.
+    /// Ready when anything has come.
     fn something(&mut self) -> impl Future<Output = ()> {
         poll_fn(|cx| if self.moves(cx) { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    /// Writes, reads and hears what there is. True if anything came.
+    /// Writes, reads, and takes in events. True if anything came.
     fn moves(&mut self, cx: &mut Context<'_>) -> bool {
         self.to_server.flush(&mut self.silent, cx);
         let mut came = self.server.read(cx);
@@ -241,7 +241,7 @@ impl Probe {
         by_itself
     }
 
-    /// Waits until the server has exited, and nobody of its group is left; what it still writes is lost.
+    /// Waits until the server has exited and no process of its group is left; drops what it still writes.
     async fn exit_within(&mut self, patience: Duration) -> Option<Exit> {
         let begun = Instant::now();
         loop {
@@ -250,7 +250,7 @@ impl Probe {
             if is_over || begun.elapsed() >= patience {
                 return self.exit;
             }
-            // Nobody tells when a group has gone.
+            // Nothing reports the end of a group.
             let _ = timeout(grace::GROUP_CHECK, self.something()).await;
         }
     }

@@ -1,4 +1,4 @@
-//! How a session ends (contract W4, W9): who may go first, who is waited for, and for how long.
+//! How a session ends (contract W4, W9): what is waited for, and for how long.
 //!
 //! ```text
 //!   client ends ─► drain ─► stop: server's stdin closed ─1.2 s─► SIGTERM ─0.4 s─► SIGKILL ─► last answers
@@ -22,24 +22,24 @@ use crate::shell::grace;
 /// The exit code when a drain ended with requests unanswered (contract C2).
 const NOT_DONE: u8 = 2;
 
-/// How many times [`grace::SILENCE_AFTER_EXIT`] the pipe of a server that has exited is read while something still comes:
-/// a process that the server left behind may write for ever.
+/// For how many times [`grace::SILENCE_AFTER_EXIT`] the pipe of a server that has exited is read while something still
+/// comes: a process that the server left behind may write for ever.
 const MAX_SILENCES: u32 = 5;
 
-/// How long a client that takes nothing is waited for once the server has died.
+/// How long a client may take nothing of the last answers once the server has died.
 const CLIENT_STALL: Duration = Duration::from_millis(1200);
 
-/// How long callgate itself may hold a line back.
+/// How much longer than the drain callgate itself may hold a line back.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// How many times `--drain` the server may only report progress.
+/// For how many times `--drain` the server may only report progress (contract W9).
 const PROGRESS_DRAINS: u32 = 10;
 
-/// A server that was stopped.
+/// How a stop went.
 struct Stopped {
-    /// Its exit code, if it ended by itself.
+    /// The server's exit code, if it ended by itself.
     code: Option<u8>,
-    /// A request of the client was not answered by the server.
+    /// The server left a request of the client unanswered.
     is_owing: bool,
 }
 
@@ -77,7 +77,7 @@ impl Relay {
         ExitCode::from(code)
     }
 
-    /// Relays until somebody ends.
+    /// Relays until client or server ends.
     async fn serve(&mut self) -> RelayEnd {
         loop {
             match self.relay_until(None, Until::Ends).await {
@@ -88,7 +88,7 @@ impl Relay {
         }
     }
 
-    /// The client has closed its end: it is answered first, as long as answers come. Returns what ended that.
+    /// Relays answers to a client that has closed its end, as long as they come. Returns what ended that.
     async fn drain(&mut self) -> RelayEnd {
         self.answered = Instant::now();
         self.handed_over = Some(self.answered);
@@ -103,11 +103,11 @@ impl Relay {
         }
     }
 
-    /// When a client that has closed its end has waited long enough for the next answer (contract W9). A report of progress
-    /// counts as an answer does, but not for ever. A line that callgate itself holds back, for a store, the policy or in
-    /// lockstep, has a moment more to go out.
+    /// The end of the drain, unless an answer comes before (contract W9). A report of progress counts as an answer, for
+    /// [`PROGRESS_DRAINS`] at most. A line that callgate itself holds back, for a store, the policy or in lockstep, has up
+    /// to [`HOLD`] more to go out.
     fn drained_by(&self) -> Option<Instant> {
-        // A server that still reads what the client left behind will come to it; there is an end of that.
+        // A server that still reads what the client left behind counts as one that answers; what it reads is finite.
         let answered = self.handed_over.map_or(self.answered, |at| at.max(self.answered));
         let last = answered.max(self.progressed);
         let drains = self.options.drain.checked_mul(PROGRESS_DRAINS);
@@ -122,8 +122,8 @@ impl Relay {
         by.max(held_by)
     }
 
-    /// The server has exited: what it left in its pipe is still relayed. A process that it left behind may hold
-    /// the pipe open: once nothing has come for a while, nothing will.
+    /// Relays what a server that has exited left in its pipe. A process that it left behind may hold the pipe open, so
+    /// silence counts as the end.
     async fn take_what_is_left(&mut self, latest: Option<Instant>) -> RelayEnd {
         for _ in 0..MAX_SILENCES {
             let moved = self.server.moved;
@@ -138,7 +138,7 @@ impl Relay {
         RelayEnd::ServerExited
     }
 
-    /// The server has closed its stdout or exited: what is in flight is answered, and its code is ours.
+    /// Answers what is in flight once the server has closed its stdout or exited; returns the server's exit code.
     async fn bury(&mut self) -> u8 {
         let code = match self.exit {
             Some(exit) => exit.code,
@@ -158,15 +158,15 @@ impl Relay {
         let latest = Instant::now().checked_add(grace::SERVER);
         let (exit, forced) = self.end_server().await;
         self.end_group(latest).await;
-        // There may be requests in what was not read.
+        // What was not read may hold requests.
         let is_owing =
             self.session.expected_answers() > 0 || self.has_undecided() || !self.client.is_done();
         self.abandon("callgate stopped");
         Stopped { code: (!forced).then_some(exit.code), is_owing }
     }
 
-    /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group; what it
-    /// still writes is relayed. True if it had to be forced.
+    /// Closes the server's stdin and gives it time to end by itself, then ends it with its whole group. Relays what it
+    /// still writes. Returns how it ended, and true if it was signalled.
     async fn end_server(&mut self) -> (Exit, bool) {
         let latest = Instant::now().checked_add(grace::SERVER);
         self.to_server.close();
@@ -199,7 +199,7 @@ impl Relay {
         }
     }
 
-    /// Ends what is left of the server's group: a launcher may go before the server that it launched.
+    /// Ends what is left of the server's group: a launcher may end before the server that it launched.
     async fn end_group(&mut self, latest: Option<Instant>) {
         self.upstream.signal(Signal::TERM);
         let end = Instant::now().checked_add(grace::SIGTERM_TO_SIGKILL);
@@ -210,8 +210,8 @@ impl Relay {
         self.upstream.signal(Signal::KILL);
     }
 
-    /// The last answers go out: at a stop what the client takes at once, behind a server that died all that it
-    /// takes at all.
+    /// Writes the last answers: at a stop those that the client takes within [`grace::LAST_ANSWERS`], after the death of
+    /// the server all, as long as the client takes some.
     ///
     /// # Errors
     /// stdout is a file that could not be written.
@@ -235,7 +235,7 @@ impl Relay {
         let cut_short = !self.to_client.queue.is_empty();
         self.to_client.close();
         let Some(mut copied) = self.copied.take() else { return Ok(()) };
-        // A file takes what it gets; a terminal may be stopped, and then waits for a person, or a signal.
+        // A file takes everything; a stopped terminal takes nothing until a person continues it, or a signal comes.
         let hurry = self.hurry || cut_short;
         let rest = hurry_until
             .flatten()
@@ -249,7 +249,7 @@ impl Relay {
             }
         });
         match tokio::time::timeout(at_most, written).await {
-            // That nobody reads any more is an end like others.
+            // A reader that is gone is no failure.
             Ok(Some(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(()),
         }

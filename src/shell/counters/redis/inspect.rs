@@ -18,19 +18,19 @@ use crate::shell::counters::CounterRow;
 const LOOKED_AT: usize = 1000;
 
 /// A connection for a command that waits.
-pub(super) struct Session<'p> {
+pub(super) struct Inspection<'p> {
     place: &'p Place,
     runtime: tokio::runtime::Runtime,
     connection: MultiplexedConnection,
 }
 
-impl<'p> Session<'p> {
+impl<'p> Inspection<'p> {
     /// Connects.
     pub(super) fn open(place: &'p Place) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let connect = async { tokio::time::timeout(ANSWER_WAIT, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
-            Ok(connection) => Ok(Session { place, runtime, connection }),
+            Ok(connection) => Ok(Inspection { place, runtime, connection }),
             Err(error) => {
                 // A name that is still being looked up keeps nobody here.
                 runtime.shutdown_background();
