@@ -103,12 +103,12 @@ impl Query {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
-        let is_server = entry.server.is_empty() || is(&self.server, &entry.server);
+        let is_server = entry.common.server.is_empty() || is(&self.server, &entry.common.server);
         is_server
-            && is(&self.grant, &entry.grant)
+            && is(&self.grant, &entry.common.grant)
             && self.tool.as_ref().is_none_or(|tool| entry.may_be_of(|name| tool.matches(name)))
             && (!self.denied || entry.is_denial())
-            && self.since.as_ref().is_none_or(|since| *since <= entry.time)
+            && self.since.as_ref().is_none_or(|since| *since <= entry.common.time)
     }
 }
 
@@ -129,7 +129,8 @@ fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-fn missing(log: &Path) -> anyhow::Error {
+/// The error that there is no such log.
+pub(super) fn missing(log: &Path) -> anyhow::Error {
     anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::WhoseArgs;
 use crate::command::input::state_dir;
-use crate::command::log::real;
+use crate::command::log::{missing, real};
 use crate::engine::limits::{Amount, NAMED_WINDOWS, Now, Scope, Window};
 use crate::shell::audit::files;
 use crate::shell::counters::CounterRow;
@@ -164,9 +164,13 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     /// # Errors
-    /// No state directory is known.
+    /// No state directory is known, or a log that was named is not there.
     pub(super) fn new(args: &'a WhoseArgs) -> anyhow::Result<Self> {
         let directory = state_dir::directory(&args.state.state)?;
+        if let Some(log) = args.audit.iter().map(|log| real(log)).find(|log| !files::has_files(log))
+        {
+            return Err(missing(&log));
+        }
         Ok(Sight { args, directory, tally: Tally::default() })
     }
 

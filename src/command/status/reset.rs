@@ -15,7 +15,7 @@ use crate::command::log::real;
 use crate::command::show::stdout;
 use crate::engine::limits::Scope;
 use crate::engine::text::escape::{escape_json, escape_line};
-use crate::shell::audit::event::{Event, Identity};
+use crate::shell::audit::event::{AuditEvent, CounterReset, Identity};
 use crate::shell::counters::{CounterRow, redis, sqlite};
 use crate::shell::os::clock::moment;
 use crate::shell::registry::{self, Running};
@@ -111,7 +111,8 @@ fn tell_logs(args: &ResetArgs, directory: &Path, meant: &[CounterRow]) -> anyhow
         let identity =
             Identity { server: server.to_owned(), grant: grant.to_owned(), session: run.clone() };
         for log in logs(args, directory, &running, server) {
-            let event = Event::CounterReset { counter: &args.counter, counters };
+            let counter = args.counter.as_str().into();
+            let event = AuditEvent::CounterReset(CounterReset { counter, counters });
             tell_log(directory, &log, &identity, &event).with_context(|| {
                 format!("failed to write audit log `{}`; no counter was reset", log.display())
             })?;
@@ -142,7 +143,7 @@ fn tell_log(
     directory: &Path,
     log: &Path,
     identity: &Identity,
-    event: &Event<'_>,
+    event: &AuditEvent<'_>,
 ) -> anyhow::Result<()> {
     // How much is kept is for the server's own session to say.
     let mut audit = state_dir::open_audit(directory, log, u64::MAX, identity)?;

@@ -10,7 +10,7 @@ use crate::cli::{State, WrapArgs};
 use crate::engine::limits::MemoryLedger;
 use crate::engine::session::{self, Recording, Session};
 use crate::shell::audit::Audit;
-use crate::shell::audit::event::{Event, Identity};
+use crate::shell::audit::event::{AuditEvent, Identity, SessionStarted};
 use crate::shell::counters::Counters;
 use crate::shell::counters::redis::RedisLedger;
 use crate::shell::counters::sqlite::SqliteLedger;
@@ -102,14 +102,14 @@ fn start(
     let session = Session::new(Arc::new(policy), session);
     let mut books = Books::new(ledger, audit, notices);
     books.recorder = recorder;
-    books.note_start(&Event::SessionStart {
+    books.note_start(&AuditEvent::SessionStart(SessionStarted {
         pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION"),
-        command: server_command::program(&args.command),
-        policy: policy_path.to_string(),
-        sha256,
+        version: env!("CARGO_PKG_VERSION").into(),
+        command: server_command::program(&args.command).into(),
+        policy: policy_path.to_string().into(),
+        sha256: sha256.into(),
         shadow: args.shadow,
-    });
+    }));
     if let Some(directory) = &directory {
         books.register(directory, running(args, directory, &identity));
     }

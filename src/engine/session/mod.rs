@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use self::arguments_record::Excerpt;
-use self::audit_record::{AnswerOutcome, ArgumentsRecord, Record, Verdict};
+use self::audit_record::{ArgumentsRecord, CallEnd, Record, Verdict};
 use self::input_denial::Denied;
 use self::step::Call;
 use crate::engine::decide::{self, Denial, Permit};
@@ -226,7 +226,7 @@ impl Session {
             if is_expected {
                 answers.extend(message::error(Some(&settled.id()), frame::SERVER_ERROR, message));
             }
-            records.extend(self.answer_record(&settled, AnswerOutcome::Nothing, now));
+            records.extend(self.answer_record(&settled, CallEnd::Nothing, now));
         }
         (answers, records)
     }
@@ -535,7 +535,7 @@ impl Session {
     ) -> Step {
         let waiting = &settled.waiting;
         if denied.enforced {
-            let more = self.answer_record(settled, AnswerOutcome::Withheld, now);
+            let more = self.answer_record(settled, CallEnd::Withheld, now);
             let mut error = method_denied(&settled.id(), &denied.method, &denied.rule);
             // The line keeps its own line end.
             error.pop();
@@ -543,8 +543,8 @@ impl Session {
             return Step { record: denied.record, more: more.into_iter().collect(), ..step };
         }
         let failed = result.is_none() || members.is_error;
-        let outcome = if failed { AnswerOutcome::Error } else { AnswerOutcome::Result };
-        let record = self.answer_record(settled, outcome, now);
+        let end = if failed { CallEnd::Error } else { CallEnd::Result };
+        let record = self.answer_record(settled, end, now);
         if let (Some(state), Awaited::ToolCall { .. }) = (members.retry_state(), &waiting.awaited) {
             self.open_states.remember(state, waiting.awaited.clone());
         }
@@ -563,10 +563,10 @@ impl Session {
     }
 
     /// What is recorded of a call that has come to its end.
-    fn answer_record(&self, settled: &Settled, outcome: AnswerOutcome, now: Now) -> Option<Record> {
+    fn answer_record(&self, settled: &Settled, end: CallEnd, now: Now) -> Option<Record> {
         (self.records() && settled.waiting.is_call()).then(|| Record::Answer {
             id: settled.id().into_owned(),
-            outcome,
+            end,
             latency_ms: now.monotonic_ms.saturating_sub(settled.waiting.since_ms),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::audit_record::{AnswerOutcome, Record};
+use super::audit_record::{CallEnd, Record};
 use crate::engine::limits::Now;
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::frame::{self, Refusal, RefusalAnswer, RequestId, Unrelayed};
@@ -104,7 +104,7 @@ impl Session {
         let answer = message::error(Some(&settled.id()), frame::INTERNAL_ERROR, message);
         told.room = told.room.saturating_sub(answer.len().saturating_add(RECORD_BYTES));
         told.answers.extend(answer);
-        told.records.extend(self.answer_record(&settled, AnswerOutcome::Unreadable, now));
+        told.records.extend(self.answer_record(&settled, CallEnd::Unreadable, now));
     }
 
     fn divert(&self, reason: Cow<'static, str>, told: Told) -> Step {

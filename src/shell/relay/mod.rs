@@ -40,7 +40,7 @@ use crate::engine::wire::line::{HEAD_BYTES, Line, Side};
 use self::alarm::Alarm;
 use self::effects::Books;
 use self::lane::{Lane, Outlet};
-use super::audit::event::{Event as AuditEvent, cut};
+use super::audit::event::{AuditEvent, PolicyLoaded, PolicyRejected, cut_text};
 use super::exit::Exit;
 use super::os::clock::moment;
 use super::os::descriptor::Descriptor;
@@ -305,14 +305,19 @@ impl Relay {
                 self.session.reload(Arc::new(policy), now);
                 self.books.notices.say(Verbosity::Normal, &format!("policy `{path}` reloaded"));
                 self.books.note_policy(true, now);
-                self.books.note_event(&AuditEvent::PolicyLoaded { policy: path, sha256 }, now);
+                let (policy, sha256) = (path.into(), sha256.into());
+                let event = AuditEvent::PolicyLoaded(PolicyLoaded { policy, sha256 });
+                self.books.note_event(&event, now);
             }
             Found::Rejected(error) => {
                 self.books.notices.complain(&error);
                 self.books.notices.complain(&anyhow!("the last good policy stays in force"));
-                let error = cut(&prose(&error));
+                let error = prose(&error);
+                let error = cut_text(&error);
                 self.books.note_policy(false, now);
-                self.books.note_event(&AuditEvent::PolicyRejected { policy: path, error }, now);
+                let event =
+                    AuditEvent::PolicyRejected(PolicyRejected { policy: path.into(), error });
+                self.books.note_event(&event, now);
             }
             Found::Blind(error) => {
                 let error = error.context("changes of the policy are seen at calls only");
