@@ -40,7 +40,7 @@ impl Upstream {
     /// W10). On Linux it is killed with us (contract W9). Its exit becomes news.
     ///
     /// # Errors
-    /// As the operating system says; see [`start_failure_code`].
+    /// As the operating system says.
     pub fn spawn(
         command: &[OsString],
         news: NewsSender,
@@ -126,12 +126,6 @@ fn isolate(command: &mut Command) {
     };
     // SAFETY: `prepare` makes system calls only; it takes no lock and allocates nothing.
     unsafe { command.pre_exec(prepare) };
-}
-
-/// The shell's codes for a command that could not be started (contract C2).
-#[must_use]
-pub fn start_failure_code(error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

@@ -6,7 +6,6 @@ mod verify;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
@@ -21,7 +20,7 @@ use crate::shell::stderr::prose;
 
 use self::merge::{Merge, Shown};
 use self::text::Table;
-use super::Failure;
+use super::Error;
 use super::input::state_dir;
 use super::show::stdout;
 
@@ -34,7 +33,7 @@ const TICK: i64 = 100;
 ///
 /// # Errors
 /// A log cannot be read.
-pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
+pub fn log(args: &LogArgs) -> Result<(), Error> {
     match &args.verb {
         Some(LogVerb::Verify(args)) => verify::verify(args),
         None => show(&args.query),
@@ -134,7 +133,7 @@ pub(super) fn missing(log: &Path) -> anyhow::Error {
     anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
 }
 
-fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
+fn show(args: &QueryArgs) -> Result<(), Error> {
     let directory = state_dir::directory(&args.logs.state.state)?;
     let logs = shown(args, &directory)?;
     if logs.is_empty() {
@@ -167,7 +166,7 @@ fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
             merge.add(new?);
         }
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The line as it is stored. What cannot be read is put into a line of JSON.

@@ -2,12 +2,11 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 
 use crate::cli::{Format, VerifyArgs};
-use crate::command::Failure;
+use crate::command::Error;
 use crate::command::input::state_dir;
 use crate::command::show::stdout;
 use crate::engine::text::escape::{escape_json, escape_line};
@@ -18,7 +17,7 @@ use super::{logs, missing};
 use crate::shell::audit::files;
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
-pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let directory = state_dir::directory(&args.logs.state.state)?;
     let logs = logs(&args.logs, &directory)?;
     if logs.is_empty() {
@@ -48,7 +47,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    Ok(ExitCode::from(u8::from(!(are_intact && is_found))))
+    Error::unless(are_intact && is_found)
 }
 
 /// The head of a log: beside it; or where callgate 0.1 has kept it.

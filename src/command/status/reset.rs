@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
 use crate::cli::{Format, ResetArgs, State};
-use crate::command::Failure;
+use crate::command::Error;
 use crate::command::input::state_dir;
 use crate::command::log::real;
 use crate::command::show::stdout;
@@ -29,7 +28,7 @@ const NEAR: f64 = 0.8;
 ///
 /// # Errors
 /// There is no such counter, or state or log cannot be written.
-pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
+pub(super) fn reset(args: &ResetArgs) -> Result<(), Error> {
     let state = &args.whose.state.state;
     if *state == State::Memory {
         let why = "counters in memory are known to their session alone: start it anew";
@@ -59,7 +58,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Whose counters are meant; of all, if it is not said.

@@ -1,7 +1,6 @@
 //! `callgate wrap`: run a server behind a policy.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -29,24 +28,29 @@ use crate::shell::watch::Watch;
 
 mod naming;
 
+use super::Error;
 use super::input::policy_file;
 use super::input::server_command;
 use super::input::state_dir;
-use super::{Failure, NOT_DONE};
 
-/// Runs the server; returns what callgate is to end with.
+/// Runs the server, and ends as the session ended.
 ///
 /// # Errors
-/// The policy is not valid, or the server cannot be started; nothing was run then.
-pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
+/// The policy is not valid, or the server cannot be started, and nothing was run; or the session ended with another exit
+/// code than 0.
+pub fn wrap(args: &WrapArgs) -> Result<(), Error> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load(&args.policy, &content)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    let ended = runtime.block_on(async { Ok(start(args, content, policy)?.run().await) });
+    let ended =
+        runtime.block_on(async { Ok::<u8, Error>(start(args, content, policy)?.run().await) });
     // A name that is still being looked up keeps nobody here.
     runtime.shutdown_background();
-    ended
+    match ended? {
+        0 => Ok(()),
+        code => Err(Error::SessionEnded(code)),
+    }
 }
 
 /// Starts the server, and everything around it.
@@ -54,7 +58,7 @@ fn start(
     args: &WrapArgs,
     content: Vec<u8>,
     LoadedPolicy { policy, sha256 }: LoadedPolicy,
-) -> Result<Relay, Failure> {
+) -> Result<Relay, Error> {
     let mut notices = Notices::new(match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -121,7 +125,7 @@ fn start(
         relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
     Relay::new(session, books, settings, watch, heard, server)
         .context("failed to open stdin and stdout")
-        .map_err(|error| Failure { error, exit_code: NOT_DONE })
+        .map_err(Error::NotDone)
 }
 
 /// What others are told of the session.

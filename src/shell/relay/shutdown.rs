@@ -9,19 +9,15 @@
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::process::ExitCode;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::{Event, Relay, Wanted};
-use crate::shell::exit::Exit;
+use crate::shell::exit::{Exit, NOT_DONE, of_signal};
 use crate::shell::stderr::Verbosity;
 use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE};
-
-/// The exit code when a drain ended with requests unanswered (contract C2).
-const NOT_DONE: u8 = 2;
 
 /// From closing the server's stdin until nobody of its group is left.
 const STOP: Duration = Duration::from_millis(1800);
@@ -46,7 +42,7 @@ struct Stopped {
 
 impl Relay {
     /// Runs the session to its end; returns the exit code (contract C2).
-    pub async fn run(mut self) -> ExitCode {
+    pub async fn run(mut self) -> u8 {
         let end = match self.serve().await {
             Event::ClientEnded => self.drain().await,
             end => end,
@@ -54,7 +50,7 @@ impl Relay {
         let code = match end {
             Event::Signalled(number) => {
                 self.stop().await;
-                128_u8.saturating_add(number)
+                of_signal(number)
             }
             Event::ServerEnded | Event::ServerExited => self.bury().await,
             // The drain is over; what is owed may still come while the server is being stopped.
@@ -75,7 +71,7 @@ impl Relay {
             }
         };
         self.books.close(code).await;
-        ExitCode::from(code)
+        code
     }
 
     /// Relays until somebody ends.
