@@ -2,7 +2,7 @@
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
-use callgate::shell::audit::chain::hash;
+use callgate::shell::digest::Hash;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
@@ -85,7 +85,7 @@ fn the_name_of_a_server_breaks_no_chain() {
     let home = temp_dir();
     let dir = fs::canonicalize(home.path()).unwrap();
     let log = dir.join("log.jsonl");
-    let mark = &hash(log.as_os_str().as_encoded_bytes())[..16];
+    let mark = &Hash::of(log.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned();
     let names = ["log", "log.chain", "log@refused", &format!("log-{mark}"), &format!("log@{mark}")];
     let first = sharing(&dir, "state", &[]);
     first.serves(1);
@@ -339,7 +339,7 @@ fn a_log_elsewhere_goes_on_from_where_it_was() {
     gate.serves(1);
     gate.end();
     let log = dir.join("log.jsonl");
-    let mark = &hash(log.as_os_str().as_encoded_bytes())[..16];
+    let mark = &Hash::of(log.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned();
     let audit = dir.join("state/audit");
     let old = audit.join(format!("log-{mark}.head"));
     fs::rename(dir.join("log.head"), &old).unwrap();

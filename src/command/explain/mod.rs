@@ -10,9 +10,10 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::Error;
-use super::input::{policy_file, server_command, state_dir};
+use super::input::state::state_of;
+use super::input::{policy_file, server_command};
 use super::show::{explanation, stdout};
-use crate::cli::{ExplainArgs, Format, State};
+use crate::cli::{ExplainArgs, Format, TypedState};
 use crate::engine::decide::explain::{self, Explanation};
 use crate::engine::json::arguments::Arguments;
 use crate::engine::limits::{CounterKey, MemoryLedger, Now, Scope};
@@ -75,10 +76,10 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
     }
     let state = match &args.state {
         Some(state) => state.clone(),
-        None => State::of_environment().map_err(anyhow::Error::msg)?,
+        None => TypedState::of_environment().map_err(anyhow::Error::msg)?,
     };
     let mut now = moment();
-    let rows = state_dir::counters(&state, now)?;
+    let rows = state_of(&state)?.counters(now)?;
     let servers: BTreeSet<String> = rows.iter().map(|row| row.server.clone()).collect();
     let server = server_of(args.server.as_deref(), &servers)?;
     for row in rows.into_iter().filter(|row| Some(&row.server) == server.as_ref()) {

@@ -21,8 +21,9 @@ use crate::shell::stderr::prose;
 use self::merge::{Merge, Shown};
 use self::text::Table;
 use super::Error;
-use super::input::state_dir;
+use super::input::state::state_of;
 use super::show::stdout;
+use crate::shell::state_dir;
 
 /// How many lines are shown if nobody says how many, nor since when.
 const LIMIT: u64 = 50;
@@ -134,7 +135,7 @@ pub(super) fn missing(log: &Path) -> anyhow::Error {
 }
 
 fn show(args: &QueryArgs) -> Result<(), Error> {
-    let directory = state_dir::directory(&args.logs.state.state)?;
+    let directory = state_of(&args.logs.state.state)?.directory()?;
     let logs = shown(args, &directory)?;
     if logs.is_empty() {
         let place = state_dir::audit_directory(&directory);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use crate::cli::{Format, ResetArgs, State};
+use crate::cli::{Format, ResetArgs};
 use crate::command::Error;
-use crate::command::input::state_dir;
+use crate::command::input::state::state_of;
 use crate::command::log::real;
 use crate::command::show::stdout;
 use crate::engine::limits::Scope;
@@ -18,6 +18,7 @@ use crate::shell::audit::event::{AuditEvent, CounterReset, Identity};
 use crate::shell::counters::{CounterRow, redis, sqlite};
 use crate::shell::os::clock::moment;
 use crate::shell::registry::{self, Running};
+use crate::shell::state_dir::{self, State};
 
 /// How long a log may be held by others.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -29,22 +30,22 @@ const NEAR: f64 = 0.8;
 /// # Errors
 /// There is no such counter, or state or log cannot be written.
 pub(super) fn reset(args: &ResetArgs) -> Result<(), Error> {
-    let state = &args.whose.state.state;
-    if *state == State::Memory {
+    let state = state_of(&args.whose.state.state)?;
+    if state == State::Memory {
         let why = "counters in memory are known to their session alone: start it anew";
         return Err(anyhow!("failed to reset counter `{}`: {why}", args.counter).into());
     }
-    let directory = state_dir::directory(state)?;
-    let rows = state_dir::counters(state, moment())?;
+    let directory = state.directory()?;
+    let rows = state.counters(moment())?;
     let (meant, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_meant(args, row));
     if meant.is_empty() {
-        return Err(unknown(args, &others, &state_dir::shown(state, &directory)).into());
+        return Err(unknown(args, &others, &state.shown(&directory)).into());
     }
     tell_logs(args, &directory, &meant)?;
     let Whose { server, grant } = Whose::of(args);
-    match state {
+    match &state {
         State::Redis(url) => redis::reset(url, server, grant, &args.counter)?,
-        State::Default | State::Directory(_) | State::Memory => {
+        State::Directory(_) | State::Memory => {
             sqlite::reset(&directory, server, grant, &args.counter)?
         }
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::{State, WrapArgs};
+use crate::cli::WrapArgs;
 use crate::engine::limits::MemoryLedger;
 use crate::engine::session::{self, Recording, Session};
 use crate::shell::audit::Audit;
@@ -31,7 +31,8 @@ mod naming;
 use super::Error;
 use super::input::policy_file;
 use super::input::server_command;
-use super::input::state_dir;
+use super::input::state::state_of;
+use crate::shell::state_dir::{self, State};
 
 /// Runs the server, and ends as the session ended.
 ///
@@ -66,10 +67,11 @@ fn start(
     });
     let server_name = naming::name(args)?;
     let identity = Identity { server: server_name, grant: args.grant.clone(), session: new_run() };
-    let directory = state_directory(args)?;
+    let state = state_of(&args.state.state)?;
+    let directory = state_directory(args, &state)?;
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
-    let ledger = open_ledger(args, directory.as_deref(), &identity)?;
+    let ledger = open_ledger(&state, directory.as_deref(), &identity)?;
     let log = directory.as_deref().filter(|_| audit.is_some());
     let log = log.map(|directory| audit_log(args, directory, &identity.server));
     let recorder = open_recorder(args, log.as_deref())?;
@@ -90,7 +92,7 @@ fn start(
     {
         notices.say(Verbosity::Normal, &danger);
     }
-    if let Some(hint) = naming::hint(args, &identity.server) {
+    if let Some(hint) = naming::hint(args, &state, &identity.server) {
         notices.say(Verbosity::Normal, &hint);
     }
     let session = session::Settings {
@@ -115,7 +117,7 @@ fn start(
         shadow: args.shadow,
     }));
     if let Some(directory) = &directory {
-        books.register(directory, running(args, directory, &identity));
+        books.register(directory, running(args, &state, directory, &identity));
     }
     let path = args.policy.clone();
     let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
@@ -129,7 +131,7 @@ fn start(
 }
 
 /// What others are told of the session.
-fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
+fn running(args: &WrapArgs, state: &State, directory: &Path, identity: &Identity) -> Running {
     let Identity { server, grant, session } = identity.clone();
     let now = rfc3339(moment().wall_ms);
     let absolute = |path: &Path| {
@@ -143,7 +145,7 @@ fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
         policy_loaded: now,
         policy_rejected: None,
         shadow: args.shadow,
-        state: state_dir::shown(&args.state.state, directory),
+        state: state.shown(directory),
         audit: (!args.no_audit).then(|| absolute(&audit_log(args, directory, &server))),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run: session,
@@ -157,10 +159,10 @@ fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
 }
 
 /// The state directory, if the session keeps anything there.
-fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
-    let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
+fn state_directory(args: &WrapArgs, state: &State) -> anyhow::Result<Option<PathBuf>> {
+    let counters_elsewhere = matches!(state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
-    needed.then(|| state_dir::directory(&args.state.state)).transpose()
+    needed.then(|| state.directory()).transpose()
 }
 
 /// Opens the recording. The other files of the session may still be empty, and are none.
@@ -178,12 +180,12 @@ fn open_recorder(args: &WrapArgs, log: Option<&Path>) -> anyhow::Result<Option<R
 }
 
 fn open_ledger(
-    args: &WrapArgs,
+    state: &State,
     directory: Option<&Path>,
     Identity { server, grant, session }: &Identity,
 ) -> anyhow::Result<Box<dyn Counters>> {
-    Ok(match (&args.state.state, directory) {
-        (State::Default | State::Directory(_), Some(directory)) => {
+    Ok(match (state, directory) {
+        (State::Directory(_), Some(directory)) => {
             Box::new(SqliteLedger::new(directory, server, grant, session))
         }
         (State::Redis(url), _) => Box::new(RedisLedger::new(url, server, grant, session)?),

@@ -27,7 +27,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
-use super::head::{HEAD_BYTES, Hash, Head, HeadTrouble, Recovered, is_torn, write_beginning};
+use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, is_torn, write_beginning};
 use super::reader::{Forward, first_link, head_fits, newest_line};
 
 /// A file is rotated when it has grown to so many bytes.
@@ -589,12 +589,6 @@ fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut R
     let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
     // An empty line is something as well.
     *count = count.saturating_add(bytes.len().max(1) as u64);
-}
-
-/// The hash of some bytes, in hexadecimal.
-#[must_use]
-pub fn hash(bytes: &[u8]) -> String {
-    Hash::of(bytes).to_string()
 }
 
 /// A link is not followed: it could lead to any file of ours, which would be written to.

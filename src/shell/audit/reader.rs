@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::files::{Opened, failed, rotated_path};
-use super::head::{Hash, Head, Link};
+use super::head::{Head, Link};
+use crate::shell::digest::Hash;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
