@@ -13,7 +13,7 @@
 //! src/
 //!   main       ► cli, command, shell
 //!   command    ► cli, manual, shell, engine
-//!   cli        ► manual, shell, engine       what is typed, as types
+//!   cli        ► manual, engine              what is typed, as types
 //!   manual     ►                             the manual's pages, as text
 //!   shell      ► engine                      descriptors, processes, clocks, stores
 //!   engine     ►                             bytes and the time in, values out
@@ -44,11 +44,12 @@
 //!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
 //!   watch      ► file                                                the policy file, while a session runs
 //!   registry   ► audit, os                                           which sessions run
-//!   audit      ► os                                                  the audit log and its chain
-//!   counters   ► file, grace, os, stderr                             counters in memory, SQLite or Redis
-//!   stderr     ► os                                                  lines for people
-//!   file, exit, grace, os ►                                          files read whole; how a server ended; how long a stop
-//!                                                                    may take; the platform
+//!   state_dir  ► audit, counters, digest, file                       where state and logs are kept
+//!   audit      ► digest, os                                          the audit log and its chain
+//!   counters   ► digest, file, grace, os, stderr                     counters in memory, SQLite or Redis
+//!   stderr     ► os                                                  messages on stderr
+//!   file, exit, digest, grace, os ►                                  files read whole; how a server ended; SHA-256; how
+//!                                                                    long a stop may take; the platform
 //! ```
 //!
 //! ```text
@@ -62,6 +63,7 @@
 //!   status     ► input, log, show                                    sessions, counters, recent denials
 //!   log        ► input, show                                         read and verify the audit log
 //!   help, schema, completions ► show
+//!   error      ►                                                     why a command ends otherwise than with success
 //!   input      ► show                                                policy files, recordings, a server's command and name
 //!   show       ►                                                     stdout, tables, diagnostics, JSON
 //! ```

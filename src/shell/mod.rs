@@ -3,6 +3,7 @@
 pub mod counters;
 pub mod os;
 pub mod registry;
+pub mod state_dir;
 pub mod stderr;
 pub mod wakeup;
 
@@ -13,6 +14,7 @@ pub mod relay;
 pub mod signals;
 
 pub mod audit;
+pub mod digest;
 pub mod exit;
 pub mod file;
 pub mod upstream;

@@ -30,7 +30,7 @@ impl Upstream {
     /// it is killed with callgate (contract W9). Its exit becomes an event.
     ///
     /// # Errors
-    /// As the operating system says; see [`start_failure_code`].
+    /// As the operating system says.
     pub fn spawn(
         command: &[OsString],
         wakeups: WakeupSender,
@@ -116,12 +116,6 @@ fn isolate(command: &mut Command) {
     };
     // SAFETY: `prepare` makes system calls only; it takes no lock and allocates nothing.
     unsafe { command.pre_exec(prepare) };
-}
-
-/// The exit code for a command that could not be started, as a shell has it (contract C2).
-#[must_use]
-pub fn start_failure_code(error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

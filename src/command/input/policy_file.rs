@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::state_dir;
 use crate::command::show::diagnostics::SourceFile;
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{MAX_PROBLEMS, Problem};
@@ -10,7 +9,8 @@ use crate::engine::compile::lint::lint;
 use crate::engine::compile::policy_test::{self, Example};
 use crate::engine::compile::{compile_unless, compile_with_tests};
 use crate::engine::policy::Policy;
-use crate::shell::audit::chain;
+use crate::shell::digest::Hash;
+use crate::shell::state_dir;
 use crate::shell::stderr::LongError;
 use crate::shell::watch::LoadedPolicy;
 
@@ -104,7 +104,7 @@ pub fn load_unless(
     let Findings { policy, diagnostics, .. } = Findings::errors_of(content, is_stale);
     match policy {
         Some(policy) if diagnostics.is_empty() => {
-            Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
+            Ok(LoadedPolicy { policy, sha256: Hash::of(content).to_string() })
         }
         _ => Err(not_valid(path, content, &diagnostics)),
     }

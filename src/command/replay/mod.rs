@@ -4,7 +4,6 @@ mod report;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -13,16 +12,13 @@ use crate::cli::{FailOn, ReplayArgs};
 use crate::engine::policy::Policy;
 use crate::shell::file;
 
-use super::Failure;
+use super::Error;
 use super::input::policy_file::{self, POLICY};
 use super::input::recording::Recording;
 use super::show::stdout;
 
 use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use report::{Report, Row};
-
-/// The exit code for "no" (contract C2).
-const NO: u8 = 1;
 
 /// How much is held back of what is printed, in bytes.
 const MAX_HELD: usize = 1024 * 1024;
@@ -31,7 +27,7 @@ const MAX_HELD: usize = 1024 * 1024;
 ///
 /// # Errors
 /// A policy or the recording cannot be read, no line of the recording is a message, or stdout cannot be written.
-pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+pub fn replay(args: &ReplayArgs) -> Result<(), Error> {
     if args.fail_on == Some(FailOn::Change) && args.against.is_none() {
         return Err(
             anyhow!("`--fail-on change` needs a policy to compare with: `--against FILE`").into()
@@ -57,7 +53,7 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         Some(FailOn::Change) => report.changes() > 0,
         None => false,
     };
-    Ok(if is_no { ExitCode::from(NO) } else { ExitCode::SUCCESS })
+    Error::unless(!is_no)
 }
 
 fn load(path: &Path) -> anyhow::Result<Arc<Policy>> {

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{IsTerminal as _, Write};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
-use crate::command::Failure;
+use crate::command::Error;
 use crate::command::show::stdout;
 use crate::shell::signals;
 use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
@@ -50,7 +49,7 @@ enum Woken {
 ///
 /// # Errors
 /// No state directory is known, or stdout cannot be written.
-pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
+pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
     let (wakeups, mut events) = wakeup::channel();
@@ -84,10 +83,10 @@ pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
     })?;
     // Ctrl-C is how a person ends it.
     let interrupt = u8::try_from(Signal::INT.as_raw()).ok();
-    Ok(match ended_by {
-        Some(number) if ended_by != interrupt => ExitCode::from(128_u8.saturating_add(number)),
-        _ => ExitCode::SUCCESS,
-    })
+    match ended_by {
+        Some(number) if ended_by != interrupt => Err(Error::Signalled(number)),
+        _ => Ok(()),
+    }
 }
 
 fn wait(runtime: &Runtime, events: &mut WakeupReceiver, rest: Duration) -> Woken {

@@ -15,7 +15,7 @@ pub enum Record {
         /// The id as the client spelt it.
         id: String,
         /// How it ended.
-        outcome: AnswerOutcome,
+        end: CallEnd,
         /// Milliseconds since the request went out.
         latency_ms: u64,
     },
@@ -85,7 +85,7 @@ pub struct ArgumentsRecord {
 
 /// How a call that went out has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerOutcome {
+pub enum CallEnd {
     /// With a result.
     Result,
     /// With a JSON-RPC error, or a result with `isError`.
@@ -98,18 +98,15 @@ pub enum AnswerOutcome {
     Nothing,
 }
 
-impl AnswerOutcome {
-    /// The word for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AnswerOutcome::Result => "result",
-            AnswerOutcome::Error => "error",
-            AnswerOutcome::Unreadable => "unreadable",
-            AnswerOutcome::Withheld => "withheld",
-            AnswerOutcome::Nothing => "unanswered",
-        }
-    }
+impl CallEnd {
+    /// Every end with its word in the audit log (contract C1).
+    pub const WORDS: [(CallEnd, &'static str); 5] = [
+        (CallEnd::Result, "result"),
+        (CallEnd::Error, "error"),
+        (CallEnd::Unreadable, "unreadable"),
+        (CallEnd::Withheld, "withheld"),
+        (CallEnd::Nothing, "unanswered"),
+    ];
 }
 
 /// What a call came to, and by which rule.
@@ -129,13 +126,13 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Record::Call(call) => call.fmt(f),
-            Record::Answer { id, outcome, latency_ms } => {
-                let how = match outcome {
-                    AnswerOutcome::Result => "answered",
-                    AnswerOutcome::Error => "failed",
-                    AnswerOutcome::Unreadable => "answered with what cannot be read",
-                    AnswerOutcome::Withheld => "answered with what was withheld",
-                    AnswerOutcome::Nothing => "left unanswered",
+            Record::Answer { id, end, latency_ms } => {
+                let how = match end {
+                    CallEnd::Result => "answered",
+                    CallEnd::Error => "failed",
+                    CallEnd::Unreadable => "answered with what cannot be read",
+                    CallEnd::Withheld => "answered with what was withheld",
+                    CallEnd::Nothing => "left unanswered",
                 };
                 write!(f, "call {id} {how} after {latency_ms} ms")
             }

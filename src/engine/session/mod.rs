@@ -15,7 +15,7 @@ mod unrelayed;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use self::audit_record::{AnswerOutcome, Record};
+use self::audit_record::{CallEnd, Record};
 use crate::engine::decide;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::json::reader::{KeyRule, Reader, Scratch};
@@ -207,7 +207,7 @@ impl Session {
             if is_expected {
                 answers.extend(message::error(Some(&settled.id()), frame::SERVER_ERROR, message));
             }
-            records.extend(self.answer_record(&settled, AnswerOutcome::Nothing, now));
+            records.extend(self.answer_record(&settled, CallEnd::Nothing, now));
         }
         (answers, records)
     }

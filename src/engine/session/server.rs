@@ -1,6 +1,6 @@
 //! What the server sends: answers to requests in flight, and messages of its own.
 
-use super::audit_record::{AnswerOutcome, Record};
+use super::audit_record::{CallEnd, Record};
 use super::input_denial::Denied;
 use super::step::{Answer, Records, Step};
 use super::{MAX_ASKED, Session, method_denied};
@@ -133,12 +133,12 @@ impl Session {
             let mut bytes = method_denied(&settled.id(), &denied.method, &denied.rule);
             // The line keeps its own line end.
             bytes.pop();
-            let withheld = self.answer_record(settled, AnswerOutcome::Withheld, now);
+            let withheld = self.answer_record(settled, CallEnd::Withheld, now);
             return Step::Rewrite { bytes, records: records(denied.record, withheld) };
         }
         let failed = result.is_none() || members.is_error;
-        let outcome = if failed { AnswerOutcome::Error } else { AnswerOutcome::Result };
-        let records = records(self.answer_record(settled, outcome, now), denied.record);
+        let end = if failed { CallEnd::Error } else { CallEnd::Result };
+        let records = records(self.answer_record(settled, end, now), denied.record);
         if let (Some(state), AnswerKind::ToolCall { .. }) =
             (members.retry_state(), &request.awaited)
         {
@@ -163,12 +163,12 @@ impl Session {
     pub(super) fn answer_record(
         &self,
         settled: &Settled,
-        outcome: AnswerOutcome,
+        end: CallEnd,
         now: Now,
     ) -> Option<Record> {
         (self.records() && settled.request.is_call()).then(|| Record::Answer {
             id: settled.id().into_owned(),
-            outcome,
+            end,
             latency_ms: now.monotonic_ms.saturating_sub(settled.request.since_ms),
         })
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Session;
-use super::audit_record::{AnswerOutcome, Record};
+use super::audit_record::{CallEnd, Record};
 use super::step::{Answer, Diversion, Records, Step};
 use crate::engine::limits::Now;
 use crate::engine::wire::batch::Batch;
@@ -111,7 +111,7 @@ impl Session {
         let answer = message::error(Some(&settled.id()), frame::INTERNAL_ERROR, message);
         errors.room = errors.room.saturating_sub(answer.len().saturating_add(RECORD_BYTES));
         errors.answers.extend(answer);
-        errors.records.extend(self.answer_record(&settled, AnswerOutcome::Unreadable, now));
+        errors.records.extend(self.answer_record(&settled, CallEnd::Unreadable, now));
     }
 
     fn divert(&self, reason: Cow<'static, str>, errors: ErrorAnswers) -> Diversion {

@@ -22,6 +22,7 @@ mod fold;
 pub mod reader;
 mod snapshot;
 pub mod verify;
+pub mod words;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::text::escape::escape_json;
 
 use self::chain::{AppendError, Chain, Draft};
-use self::event::{Event, Identity, Totals};
+use self::event::{AuditEvent, Identity, RecordsLost, SessionEnded, Totals};
 use self::fold::{Fate, Folds};
 use super::os::retry::Retry;
 
@@ -168,7 +169,7 @@ impl Audit {
         wall_ms: u64,
     ) -> Poll<anyhow::Result<()>> {
         self.seen_ms = wall_ms;
-        let body = self.event_body(&Event::of_call(call), wall_ms);
+        let body = self.event_body(&AuditEvent::of_call(call), wall_ms);
         let written = match self.append(Some(&body)) {
             Err(AppendError::Busy)
                 if self.retry.poll(cx, Some(self.chain.lock_inode())).is_pending() =>
@@ -208,7 +209,7 @@ impl Audit {
         };
         let (place, count) = match self.folds.admit(record, Instant::now(), wall_ms) {
             Fate::Whole => {
-                let body = self.event_body(&Event::of(record), wall_ms);
+                let body = self.event_body(&AuditEvent::of(record), wall_ms);
                 self.note_line(Noted { body, is_other, count: 1 });
                 return true;
             }
@@ -216,10 +217,9 @@ impl Audit {
         };
         if let Some(sample) = self.folds.sample(place) {
             match count {
-                1 => members(&as_json(&Event::of(record))).clone_into(sample),
+                1 => *sample = AuditEvent::of(record).members(),
                 2 if sample.len() > SHORT_BYTES => {
-                    let event = Event::of(record).without_arguments();
-                    members(&as_json(&event)).clone_into(sample);
+                    *sample = AuditEvent::of(record).without_arguments().members();
                 }
                 _ => {}
             }
@@ -228,7 +228,7 @@ impl Audit {
     }
 
     /// Notes an event.
-    pub fn note_event(&mut self, event: &Event<'_>, wall_ms: u64) {
+    pub fn note_event(&mut self, event: &AuditEvent<'_>, wall_ms: u64) {
         self.seen_ms = wall_ms;
         let body = self.event_body(event, wall_ms);
         self.note_line(Noted { body, is_other: true, count: 1 });
@@ -321,7 +321,7 @@ impl Audit {
     pub fn close(&mut self, exit_code: u8, wall_ms: u64, at_most: Duration) -> anyhow::Result<()> {
         self.note_folded(true);
         let totals = self.totals;
-        self.note_event(&Event::SessionEnd { exit_code, totals }, wall_ms);
+        self.note_event(&AuditEvent::SessionEnd(SessionEnded { exit_code, totals }), wall_ms);
         let begun = Instant::now();
         loop {
             match self.append(None) {
@@ -393,12 +393,12 @@ impl Audit {
     fn tell_lost(&mut self) {
         let lines = std::mem::take(&mut self.lost);
         if lines > 0 {
-            self.note_event(&Event::RecordsLost { lines }, self.seen_ms);
+            self.note_event(&AuditEvent::RecordsLost(RecordsLost { lines }), self.seen_ms);
         }
     }
 
-    fn event_body(&self, event: &Event<'_>, wall_ms: u64) -> String {
-        self.body(members(&as_json(event)), wall_ms)
+    fn event_body(&self, event: &AuditEvent<'_>, wall_ms: u64) -> String {
+        self.body(&event.members(), wall_ms)
     }
 
     /// A line without what binds it to the chain.
@@ -411,14 +411,4 @@ impl Audit {
             Cow::Owned(escaped) => escaped,
         }
     }
-}
-
-/// An event has no way to fail to be JSON.
-fn as_json(event: &Event<'_>) -> String {
-    serde_json::to_string(event).unwrap_or_default()
-}
-
-/// A JSON object without the braces.
-fn members(object: &str) -> &str {
-    object.get(1..object.len().saturating_sub(1)).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ use crate::engine::wire::line::Side;
 
 use super::recorder::Recorder;
 use crate::shell::audit::Audit;
-use crate::shell::audit::event::Event as AuditEvent;
+use crate::shell::audit::event::AuditEvent;
 use crate::shell::counters::Counters;
 use crate::shell::grace;
 use crate::shell::os::clock::moment;

@@ -28,7 +28,7 @@ const MAX_UNREAD: usize = 64 * 1024;
 /// Why a server's tools are not known.
 #[derive(Debug)]
 pub enum ProbeError {
-    /// The server could not be started; see [`crate::shell::upstream::start_failure_code`].
+    /// The server could not be started.
     NotStarted(io::Error),
     /// callgate was told to stop, by the signal with this number.
     Signalled(u8),

@@ -9,18 +9,14 @@
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::process::ExitCode;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::{Relay, RelayEnd, Until};
-use crate::shell::exit::Exit;
+use crate::shell::exit::{Exit, NOT_DONE, of_signal};
 use crate::shell::grace;
-
-/// The exit code when a drain ended with requests unanswered (contract C2).
-const NOT_DONE: u8 = 2;
 
 /// For how many times [`grace::SILENCE_AFTER_EXIT`] the pipe of a server that has exited is read while something still
 /// comes: a process that the server left behind may write for ever.
@@ -45,7 +41,7 @@ struct Stopped {
 
 impl Relay {
     /// Runs the session to its end; returns the exit code (contract C2).
-    pub async fn run(mut self) -> ExitCode {
+    pub async fn run(mut self) -> u8 {
         let end = match self.serve().await {
             RelayEnd::ClientEnded => self.drain().await,
             end => end,
@@ -53,7 +49,7 @@ impl Relay {
         let code = match end {
             RelayEnd::Signalled(number) => {
                 self.stop().await;
-                128_u8.saturating_add(number)
+                of_signal(number)
             }
             RelayEnd::ServerEnded | RelayEnd::ServerExited => self.bury().await,
             // The drain is over; what is owed may still come while the server is being stopped.
@@ -74,7 +70,7 @@ impl Relay {
             }
         };
         self.effects.close(code).await;
-        ExitCode::from(code)
+        code
     }
 
     /// Relays until client or server ends.

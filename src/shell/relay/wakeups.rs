@@ -10,7 +10,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use crate::engine::session::audit_record::Record;
 
 use super::Relay;
-use crate::shell::audit::event::{Event as AuditEvent, cut};
+use crate::shell::audit::event::{AuditEvent, PolicyLoaded, PolicyRejected, cut_text};
 use crate::shell::os::clock::moment;
 use crate::shell::stderr::prose;
 use crate::shell::wakeup::WakeupEvent;
@@ -51,14 +51,19 @@ impl Relay {
                 self.session.reload(Arc::new(policy), now);
                 self.effects.say(&format!("policy `{path}` reloaded"));
                 self.effects.note_policy(true, now);
-                self.effects.note_event(&AuditEvent::PolicyLoaded { policy: path, sha256 }, now);
+                let (policy, sha256) = (path.into(), sha256.into());
+                let event = AuditEvent::PolicyLoaded(PolicyLoaded { policy, sha256 });
+                self.effects.note_event(&event, now);
             }
             FileChange::Rejected(error) => {
                 self.effects.complain(&error);
                 self.effects.complain(&anyhow!("the last good policy stays in force"));
-                let error = cut(&prose(&error));
+                let error = prose(&error);
+                let error = cut_text(&error);
                 self.effects.note_policy(false, now);
-                self.effects.note_event(&AuditEvent::PolicyRejected { policy: path, error }, now);
+                let event =
+                    AuditEvent::PolicyRejected(PolicyRejected { policy: path.into(), error });
+                self.effects.note_event(&event, now);
             }
             FileChange::Unwatched(error) => {
                 let error = error.context("changes of the policy are seen at calls only");
