@@ -113,7 +113,7 @@ impl Session {
         let notice = is_first.then(|| {
             let id = short_name(id.raw());
             format!(
-                "the server answered the id {id}, and no such request is in flight: dropped, as any other will be"
+                "the server answered the id {id}, which no request in flight has; the answer is dropped, and further ones are not reported"
             )
         });
         Answer { notice, ..self.drop_line(Side::Server, "an answer to no request in flight") }

@@ -16,6 +16,7 @@ use crate::engine::wire::message::{self, DecisionFacts};
 /// What a session makes of a line.
 #[derive(Debug)]
 #[must_use = "a line that is not acted on is lost"]
+#[expect(clippy::large_enum_variant, reason = "a box for each line would cost an allocation")]
 pub enum Turn {
     /// The line is decided.
     Do(Step),

@@ -53,6 +53,7 @@ impl Session {
     }
 
     /// Refuses a line of the client that is over the cap of `max` bytes, and gone.
+    #[must_use]
     pub fn refuse_long(&self, max: usize) -> Answer {
         self.refuse(Refusal::of(frame::INVALID_REQUEST, over(max), None))
     }
