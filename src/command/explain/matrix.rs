@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::Format;
 use crate::command::input::recording::Recording;
 use crate::command::show::stdout;
-use crate::engine::policy::{Effect, Policy};
+use crate::engine::policy::{BuiltIn, Effect, Policy};
 use crate::engine::propose::matrix::{Matrix, Row, Stray};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery;
@@ -56,8 +56,10 @@ pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Resul
 fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result<()> {
     let widest = matrix.rows.iter().map(|row| escape_line(&row.tool).chars().count()).max();
     let width = widest.unwrap_or_default().min(40);
-    let default =
-        if policy.default == Effect::Allow { "(default allow)" } else { "(default deny)" };
+    let default = match policy.default {
+        Effect::Allow => BuiltIn::DefaultAllow.word(),
+        Effect::Deny => BuiltIn::DefaultDeny.word(),
+    };
     for Row { tool, standing, entries } in &matrix.rows {
         let entries = if entries.is_empty() { default.to_owned() } else { entries.join(" ") };
         let (tool, entries) = (escape_line(tool), escape_line(&entries));

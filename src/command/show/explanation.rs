@@ -34,11 +34,11 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
             }
             Look::Entry(pointer) => lines.push(format!("{pointer}: matches the tool")),
             Look::Default(effect) => {
-                let effect = if *effect == Effect::Allow { "allow" } else { "deny" };
+                let effect = effect.word();
                 lines.push(format!("/default: no entry matches, so `{effect}` holds{verdict}"));
             }
             Look::Action(pointer, kind) => {
-                lines.push(format!("{pointer}: `{}`{verdict}", action_word(*kind)));
+                lines.push(format!("{pointer}: `{}`{verdict}", kind.word()));
             }
             Look::Clause(clause) => {
                 let holds = if clause.holds { "holds" } else { "does not hold" };
@@ -71,13 +71,6 @@ fn verdict_of(look: &Look, ruling: &Ruling) -> Option<Verdict> {
         },
         Look::Limit(limit) => (*limit.pointer == *ruling.rule.as_str()).then_some(Verdict::Denies),
         Look::Entry(_) | Look::Shadowed(_) => None,
-    }
-}
-
-fn action_word(kind: ActionKind) -> &'static str {
-    match kind {
-        ActionKind::Deny => "deny",
-        ActionKind::RequireApproval => "require_approval",
     }
 }
 
@@ -143,11 +136,10 @@ fn look_json(look: &Look) -> Value {
         Look::Confusable(met) => json!({ "look": "confusable", "holds": met }),
         Look::Entry(pointer) => json!({ "look": "entry", "at": &**pointer }),
         Look::Default(effect) => {
-            let effect = if *effect == Effect::Allow { "allow" } else { "deny" };
-            json!({ "look": "default", "at": "/default", "effect": effect })
+            json!({ "look": "default", "at": "/default", "effect": effect.word() })
         }
         Look::Action(pointer, kind) => {
-            json!({ "look": "action", "at": &**pointer, "action": action_word(*kind) })
+            json!({ "look": "action", "at": &**pointer, "action": kind.word() })
         }
         Look::Clause(clause) => clause_json(clause),
         Look::Limit(limit) => json!({
@@ -163,11 +155,6 @@ fn look_json(look: &Look) -> Value {
 }
 
 fn clause_json(clause: &ClauseLook) -> Value {
-    let list = match clause.list {
-        ClauseList::Require => "require",
-        ClauseList::DenyIf => "deny_if",
-        ClauseList::ApprovalIf => "approval_if",
-    };
     let conditions = clause.conditions.iter().map(|look| {
         let sightings = look.sightings.iter().map(|sighting| {
             let came_to = match sighting.truth {
@@ -189,7 +176,7 @@ fn clause_json(clause: &ClauseLook) -> Value {
         })
     });
     json!({
-        "look": list,
+        "look": clause.list.word(),
         "at": &*clause.pointer,
         "holds": clause.holds,
         "conditions": conditions.collect::<Vec<_>>(),

@@ -399,7 +399,7 @@ impl Linter<'_> {
                     }
                     _ => format!(
                         "`args` is an object, which `{path} {}` cannot judge",
-                        condition.test.operator()
+                        condition.test.operator().word()
                     ),
                 };
                 let help = "name an argument: `args.width`, or `args[*]` for each of them";

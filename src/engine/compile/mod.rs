@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::policy_test::{Example, Expect};
 use crate::engine::decide::amount_of;
-use crate::engine::policy::condition::{Bound, Condition, Scalar, Test};
+use crate::engine::policy::condition::{Bound, Condition, Operator, Scalar, Test};
 
 use self::fields::{
     Entry, Fields, Node, Place, Problem, Problems, boolean, elements, entries, name,
@@ -36,14 +36,10 @@ use jiff::Timestamp;
 /// The longest window in seconds: a leap year.
 const MAX_WINDOW_SECONDS: u32 = 31_622_400;
 
-const EFFECTS: [(&str, Effect); 2] = [("allow", Effect::Allow), ("deny", Effect::Deny)];
-const MODES: [(&str, Mode); 2] = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-const SCOPES: [(&str, Scope); 3] =
-    [("grant", Scope::Grant), ("session", Scope::Session), ("server", Scope::Server)];
 const ACTIONS: [(&str, Option<ActionKind>); 3] = [
     ("allow", None),
-    ("deny", Some(ActionKind::Deny)),
-    ("require_approval", Some(ActionKind::RequireApproval)),
+    (ActionKind::Deny.word(), Some(ActionKind::Deny)),
+    (ActionKind::RequireApproval.word(), Some(ActionKind::RequireApproval)),
 ];
 
 /// Compiles the bytes of a policy file. Its tests are read, but not run.
@@ -174,9 +170,9 @@ impl<'s> Compiler<'s> {
             "`\"deny\"` or `\"allow\"`: what happens to a tool that no entry of `tools` matches";
         let default = fields
             .require("default", help, &mut self.problems)
-            .and_then(|node| word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems));
+            .and_then(|node| word(&node, Effect::WORDS, hints::EFFECTS, &mut self.problems));
         let mode = self.optional(&fields, "mode", |this, node| {
-            word(node, &MODES, hints::MODES, &mut this.problems)
+            word(node, Mode::WORDS, hints::MODES, &mut this.problems)
         });
         let hide = fields.get("hide").map(|node| self.names(&node)).unwrap_or_default();
         let hide_denied =
@@ -221,7 +217,7 @@ impl<'s> Compiler<'s> {
         let expect_node = fields.require("expect", help, &mut self.problems);
         let expect_at = expect_node.as_ref().map(|node| node.value.start());
         let expect = expect_node
-            .and_then(|node| word(&node, &Expect::WORDS, hints::EXPECTS, &mut self.problems));
+            .and_then(|node| word(&node, Expect::WORDS, hints::EXPECTS, &mut self.problems));
         let rule = self.optional(&fields, "rule", |this, node| {
             string(node, &mut this.problems).map(|rule| (rule, node.value.start()))
         });
@@ -299,7 +295,7 @@ impl<'s> Compiler<'s> {
         let mut rules = Vec::new();
         let example = r#"{ "sampling/createMessage": "deny" }"#;
         for Entry { name, name_at, node } in entries(node, example, &mut self.problems) {
-            let effect = word(&node, &EFFECTS, hints::EFFECTS, &mut self.problems);
+            let effect = word(&node, Effect::WORDS, hints::EFFECTS, &mut self.problems);
             let pattern = NamePattern::new(&name);
             let unreachable = match &pattern {
                 NamePattern::Exact(name) => Methods::UNTOUCHABLE.contains(&name.as_str()),
@@ -331,7 +327,7 @@ impl<'s> Compiler<'s> {
         let fields = Fields::open(node, RULE, &mut self.problems)?;
         fields.get("description").and_then(|node| string(&node, &mut self.problems));
         let mode = self.optional(&fields, "mode", |this, node| {
-            word(node, &MODES, hints::MODES, &mut this.problems)
+            word(node, Mode::WORDS, hints::MODES, &mut this.problems)
         });
         let reason =
             self.optional(&fields, "reason", |this, node| string(node, &mut this.problems));
@@ -381,7 +377,7 @@ impl<'s> Compiler<'s> {
                 .map(str::to_owned)
                 .or_else(|| hints::no_operator(op, text.as_deref()))
         };
-        let op = op.and_then(|node| word_or(&node, &OPERATORS, hint, &mut self.problems))?;
+        let op = op.and_then(|node| word_or(&node, Operator::WORDS, hint, &mut self.problems))?;
         let test = value.and_then(|node| self.test(op, &node))?;
         Some(Condition { path: path?, test })
     }
@@ -558,7 +554,7 @@ impl<'s> Compiler<'s> {
         let Some(node) = fields.get("scope") else {
             return Some(if session { Scope::Session } else { Scope::Grant });
         };
-        let scope = word(&node, &SCOPES, hints::SCOPES, &mut self.problems)?;
+        let scope = word(&node, Scope::WORDS, hints::SCOPES, &mut self.problems)?;
         if session && scope != Scope::Session {
             let help = "leave `scope` out, or say `session`".to_owned();
             self.problems.add(&node, "a limit per session has no other scope", Some(help));
@@ -666,32 +662,3 @@ fn what(max: Amount, counter: &CounterKey) -> Arc<str> {
 fn is_named(fields: &Fields<'_>) -> bool {
     fields.get("window").is_some_and(|node| node.value.as_str().is_some())
 }
-
-#[derive(Debug, Clone, Copy)]
-enum Operator {
-    Eq,
-    Neq,
-    Lt,
-    Lte,
-    Gt,
-    Gte,
-    In,
-    NotIn,
-    Exists,
-    Regex,
-    Contains,
-}
-
-const OPERATORS: [(&str, Operator); 11] = [
-    ("eq", Operator::Eq),
-    ("neq", Operator::Neq),
-    ("lt", Operator::Lt),
-    ("lte", Operator::Lte),
-    ("gt", Operator::Gt),
-    ("gte", Operator::Gte),
-    ("in", Operator::In),
-    ("not_in", Operator::NotIn),
-    ("exists", Operator::Exists),
-    ("regex", Operator::Regex),
-    ("contains", Operator::Contains),
-];

@@ -4,7 +4,8 @@ use crate::engine::decide::Outcome;
 use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
 use crate::engine::json::arguments::Arguments;
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
-use crate::engine::policy::{Mode, Policy};
+use crate::engine::policy::{BuiltIn, Mode, Policy};
+use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::{TooCostly, Work, steps};
 
@@ -52,33 +53,16 @@ pub enum Expect {
     Hide,
 }
 
+words!(Expect { Allow => "allow", Deny => "deny", Ask => "ask", Hide => "hide" });
+
 impl Expect {
-    /// What a policy may write.
-    pub const WORDS: [(&str, Expect); 4] = [
-        ("allow", Expect::Allow),
-        ("deny", Expect::Deny),
-        ("ask", Expect::Ask),
-        ("hide", Expect::Hide),
-    ];
-
-    /// The word of the policy.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Expect::Allow => "allow",
-            Expect::Deny => "deny",
-            Expect::Ask => "ask",
-            Expect::Hide => "hide",
-        }
-    }
-
     /// What a test would have to expect of this.
     #[must_use]
     pub fn of(ruling: &Ruling) -> Self {
         match ruling.outcome {
             None => Expect::Allow,
             Some(Outcome::ApprovalRequired) => Expect::Ask,
-            Some(Outcome::Denied) if ruling.rule.as_str() == "(hidden)" => Expect::Hide,
+            Some(Outcome::Denied) if ruling.rule == BuiltIn::Hidden => Expect::Hide,
             Some(Outcome::Denied) => Expect::Deny,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::policy::RuleId;
+use crate::engine::policy::{BuiltIn, RuleId};
 use crate::engine::text::escape::short_name;
 
 /// Why a call does not go out.
@@ -71,7 +71,7 @@ impl Denial {
     pub fn state_unavailable(reason: String) -> Self {
         Denial {
             outcome: Outcome::Denied,
-            rule: RuleId::Named("(state unavailable)"),
+            rule: BuiltIn::StateUnavailable.into(),
             words: None,
             cause: Cause::StateUnavailable(reason),
             doubt: None,
@@ -83,7 +83,7 @@ impl Denial {
     pub fn too_costly() -> Self {
         Denial {
             outcome: Outcome::Denied,
-            rule: RuleId::Named("(too costly)"),
+            rule: BuiltIn::TooCostly.into(),
             words: None,
             cause: Cause::TooCostly,
             doubt: None,
@@ -133,7 +133,7 @@ impl Denial {
     pub fn audit_unavailable(reason: String) -> Self {
         Denial {
             outcome: Outcome::Denied,
-            rule: RuleId::Named("(audit unavailable)"),
+            rule: BuiltIn::AuditUnavailable.into(),
             words: None,
             cause: Cause::AuditUnavailable(reason),
             doubt: None,

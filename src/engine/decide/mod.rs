@@ -14,8 +14,9 @@ use crate::engine::limits::{
 };
 use crate::engine::policy::condition::{Condition, Truth};
 use crate::engine::policy::{
-    Action, ActionKind, Clause, Effect, Limit, Matching, Mode, Names, Policy, Rule, RuleId,
+    Action, ActionKind, BuiltIn, Clause, Effect, Limit, Matching, Mode, Names, Policy, Rule, RuleId,
 };
+use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::{TooCostly, Work, steps};
 
@@ -123,6 +124,8 @@ pub enum ClauseList {
     ApprovalIf,
 }
 
+words!(ClauseList { Require => "require", DenyIf => "deny_if", ApprovalIf => "approval_if" });
+
 /// Someone who watches a decision being made. Nobody does in a live session, which is told by `()` and costs nothing.
 pub trait Observer {
     /// Sees the next event.
@@ -155,7 +158,7 @@ pub fn decide_before(
     observer: &mut impl Observer,
 ) -> Result<Permit, Denial> {
     let mut permit = Permit {
-        rule: RuleId::Named("(default allow)"),
+        rule: BuiltIn::DefaultAllow.into(),
         demands: Few::new(),
         limits: Few::new(),
         approval: None,
@@ -344,21 +347,21 @@ impl<O: Observer> Judge<'_, '_, '_, O> {
         let is_hidden = self.policy.hide.matches_within(name, self.work)?;
         self.observer.see(Event::Hide(is_hidden));
         if is_hidden {
-            self.deny(mode, RuleId::Named("(hidden)"), None, Cause::Hidden)?;
+            self.deny(mode, BuiltIn::Hidden.into(), None, Cause::Hidden)?;
         }
         let is_confusable = self.policy.is_confusable_within(name, matching, self.work)?;
         self.observer.see(Event::Confusable(is_confusable));
         if is_confusable {
-            self.deny(mode, RuleId::Named("(confusable name)"), None, Cause::Confusable)?;
+            self.deny(mode, BuiltIn::ConfusableName.into(), None, Cause::Confusable)?;
         }
         self.observer.see(Event::Entries(&matching.rules));
         if let Some(rule) = matching.rules.first() {
             return Ok(RuleId::At(Arc::clone(&rule.pointer)));
         }
         if self.policy.default == Effect::Deny {
-            self.deny(mode, RuleId::Named("(default deny)"), None, Cause::NotListed)?;
+            self.deny(mode, BuiltIn::DefaultDeny.into(), None, Cause::NotListed)?;
         }
-        Ok(RuleId::Named("(default allow)"))
+        Ok(BuiltIn::DefaultAllow.into())
     }
 
     fn action(&mut self, rule: &Rule) -> Result<(), Halt> {

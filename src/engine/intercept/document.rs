@@ -13,6 +13,8 @@ use super::written::{Condition, Name, Value};
 use super::{path, pattern};
 use crate::engine::compile::fields::{MAX_NAME_BYTES, name_for_problem};
 use crate::engine::compile::hints;
+use crate::engine::policy::Effect;
+use crate::engine::policy::condition::Operator;
 
 /// The most that a counter can be asked for (contract P10).
 const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
@@ -55,8 +57,8 @@ const FOREIGN_IN_RULES: [Foreign; 2] = [
 pub(crate) struct Intercept {
     /// For people.
     pub(crate) description: Option<String>,
-    /// `allow` or `deny`.
-    pub(crate) default: &'static str,
+    /// What happens to a tool that is not named.
+    pub(crate) default: Effect,
     /// Names, or `*` for all.
     pub(crate) hide: Vec<Name>,
     /// Tools, and `*` for what goes for all of them.
@@ -167,15 +169,14 @@ impl Intercept {
             version.word(&[("1", ())], hints::VERSIONS, problems);
         }
         let description = fields.text("description", problems);
-        let defaults = [("allow", "allow"), ("deny", "deny")];
-        let default =
-            fields.get("default").map(|default| default.word(&defaults, hints::EFFECTS, problems));
+        let default = fields.get("default");
+        let default = default.map(|default| default.word(Effect::WORDS, hints::EFFECTS, problems));
         let hide = fields.get("hide").map(|list| hidden(list, problems));
         let tools = fields.get("tools").map(|tools| tools.members(problems)).unwrap_or_default();
         let tools = tools.iter().map(|member| tool(member, problems)).collect();
         Some(Intercept {
             description,
-            default: default.flatten().unwrap_or("allow"),
+            default: default.flatten().unwrap_or(Effect::Allow),
             hide: hide.unwrap_or_default(),
             tools,
         })
@@ -385,7 +386,7 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
     let text = value.and_then(|value| value.node.text());
     let hint =
         |op: &str| hints::operator(op).map(str::to_owned).or_else(|| hints::no_operator(op, text));
-    let op = op.and_then(|found| found.word_or(&OPERATORS, hint, problems));
+    let op = op.and_then(|found| found.word_or(Operator::WORDS, hint, problems));
     if value.is_none() {
         let place = fields.key("value").unwrap_or(&fields.place);
         problems.add(
@@ -419,8 +420,8 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
     match read {
         // To Intercept, null does not exist.
         Comparand::Exists(true) => {
-            rule.conditions.push(holds("exists", Value::Bool(true)));
-            rule.conditions.push(holds("neq", Value::Null));
+            rule.conditions.push(holds(Operator::Exists, Value::Bool(true)));
+            rule.conditions.push(holds(Operator::Neq, Value::Null));
         }
         Comparand::Exists(false) => rule.conditions.push(Wanted::Absent(path, place)),
         Comparand::Value(value) => {
@@ -432,7 +433,7 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
                     Some("text that looks like no value is asked for alike"),
                 );
             }
-            rule.conditions.push(holds(op.name(), value));
+            rule.conditions.push(holds(op, value));
         }
     }
 }
@@ -452,7 +453,7 @@ fn bound(
     }
     let (Operator::Lt | Operator::Lte) = op else {
         let place = fields.get("op").map_or(&fields.place, |op| &op.place);
-        let message = format!("a limit cannot say `{}` of a counter", op.name());
+        let message = format!("a limit cannot say `{}` of a counter", op.word());
         problems.add(place, message, Some("`lt` and `lte` say how far a counter may go"));
         whole(value, problems);
         return None;
@@ -515,39 +516,4 @@ fn comparand(op: Operator, value: &Found<'_>, problems: &mut Problems) -> Option
         }
     };
     Some(Comparand::Value(read))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Eq,
-    Neq,
-    In,
-    NotIn,
-    Lt,
-    Lte,
-    Gt,
-    Gte,
-    Regex,
-    Contains,
-    Exists,
-}
-
-const OPERATORS: [(&str, Operator); 11] = [
-    ("eq", Operator::Eq),
-    ("neq", Operator::Neq),
-    ("in", Operator::In),
-    ("not_in", Operator::NotIn),
-    ("lt", Operator::Lt),
-    ("lte", Operator::Lte),
-    ("gt", Operator::Gt),
-    ("gte", Operator::Gte),
-    ("regex", Operator::Regex),
-    ("contains", Operator::Contains),
-    ("exists", Operator::Exists),
-];
-
-impl Operator {
-    fn name(self) -> &'static str {
-        OPERATORS.iter().find(|(_, op)| *op == self).map_or("", |(name, _)| name)
-    }
 }

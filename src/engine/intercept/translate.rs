@@ -10,6 +10,9 @@ use super::document::{Action, Cost, Intercept, Reading, Rule, State, Tool, Wante
 use super::problems::{Place, Problems};
 use super::written::{self, Clause, Condition, Document, Limit, Name, Value};
 use crate::engine::compile::fields::name_for_problem;
+use crate::engine::limits::Scope;
+use crate::engine::policy::condition::Operator;
+use crate::engine::policy::{ActionKind, Effect};
 
 /// How many entries one rule that asks may make.
 const MAX_ENTRIES: usize = 16;
@@ -51,11 +54,17 @@ pub(crate) fn translate(policy: Intercept, problems: &mut Problems) -> (Document
         problems,
     };
     let Intercept { description, default, hide, tools } = policy;
-    if default == "allow" && !(hide.is_empty() && tools.iter().all(Tool::is_all)) {
+    if default == Effect::Allow && !(hide.is_empty() && tools.iter().all(Tool::is_all)) {
         translator.notes.insert(Note::Names);
     }
-    let mut document =
-        Document { version: "1", description, default, hide, all_tools: None, tools: Vec::new() };
+    let mut document = Document {
+        version: "1",
+        description,
+        default: default.word(),
+        hide,
+        all_tools: None,
+        tools: Vec::new(),
+    };
     for tool in tools {
         let rule = translator.tool(&tool);
         if tool.is_all() {
@@ -133,7 +142,7 @@ impl Translator<'_> {
             && only.conditions.is_empty()
             && written.action.is_none()
         {
-            written.action = Some("require_approval");
+            written.action = Some(ActionKind::RequireApproval.word());
             written.reason.clone_from(&only.reason);
             written.approval_if.clear();
         }
@@ -215,7 +224,7 @@ impl Translator<'_> {
             window: counter.window,
             align: "calendar",
             max,
-            scope: "server",
+            scope: Scope::Server.word(),
             increment,
             increment_from,
             on_deny: rule.on_deny.clone(),
@@ -238,11 +247,12 @@ impl Translator<'_> {
                         self.problems.add(place, message, Some("make it several rules"));
                         return;
                     }
-                    let ways = [("exists", Value::Bool(false)), ("eq", Value::Null)];
+                    let ways =
+                        [(Operator::Exists, Value::Bool(false)), (Operator::Eq, Value::Null)];
                     let longer = entries.iter().flat_map(|entry| {
                         ways.iter().map(|(op, value)| {
                             let mut entry = entry.clone();
-                            entry.push(condition(path, op, value.clone(), place));
+                            entry.push(condition(path, *op, value.clone(), place));
                             entry
                         })
                     });
@@ -265,7 +275,7 @@ impl Translator<'_> {
 fn deny(rule: &Rule, written: &mut written::Rule) {
     let message = rule.on_deny.clone().or_else(|| denied_by(rule));
     if written.action.is_none() {
-        written.action = Some("deny");
+        written.action = Some(ActionKind::Deny.word());
         written.reason = message;
     } else {
         written.deny_if.push(Clause { on_deny: message, ..Clause::default() });
@@ -277,15 +287,15 @@ fn denied_by(rule: &Rule) -> Option<String> {
     rule.name.as_ref().map(|name| format!("Denied by the rule `{name}`."))
 }
 
-fn condition(path: &str, op: &'static str, value: Value, place: &Place) -> Condition {
+fn condition(path: &str, op: Operator, value: Value, place: &Place) -> Condition {
     Condition { path: path.to_owned(), op, value, place: place.clone() }
 }
 
 /// Conditions for something that is not null.
 fn is_there(path: &str, place: &Place) -> Vec<Condition> {
     vec![
-        condition(path, "exists", Value::Bool(true), place),
-        condition(path, "neq", Value::Null, place),
+        condition(path, Operator::Exists, Value::Bool(true), place),
+        condition(path, Operator::Neq, Value::Null, place),
     ]
 }
 

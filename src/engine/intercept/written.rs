@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::problems::Place;
+use crate::engine::policy::condition::Operator;
 
 /// The document.
 #[derive(Debug, Serialize)]
@@ -62,7 +63,8 @@ pub(crate) struct Clause {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Condition {
     pub(crate) path: String,
-    pub(crate) op: &'static str,
+    #[serde(serialize_with = "as_word")]
+    pub(crate) op: Operator,
     pub(crate) value: Value,
     #[serde(skip)]
     pub(crate) place: Place,
@@ -96,6 +98,10 @@ pub(crate) struct Limit {
     pub(crate) on_deny: Option<String>,
     #[serde(skip)]
     pub(crate) place: Place,
+}
+
+fn as_word<S: Serializer>(op: &Operator, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(op.word())
 }
 
 fn in_order<S: Serializer>(tools: &[(Name, Rule)], serializer: S) -> Result<S::Ok, S::Error> {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 
+use crate::engine::text::words::words;
+
 /// Digits after the point that an amount may have.
 pub const AMOUNT_PLACES: u8 = 9;
 
@@ -168,6 +170,8 @@ pub enum Scope {
     /// All grants of one server.
     Server,
 }
+
+words!(Scope { Grant => "grant", Session => "session", Server => "server" });
 
 /// What a counter is known by, beside the server, grant and run that its ledger serves.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

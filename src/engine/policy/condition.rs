@@ -12,6 +12,7 @@ use super::scalar::{
 use crate::engine::json::arguments::{Arguments, Found};
 use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Type, Value};
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
 pub use super::scalar::{Scalar, Truth};
@@ -24,6 +25,47 @@ pub struct Condition {
     /// What must be so there.
     pub test: Test,
 }
+
+/// What a condition asks of the value at its path (contract P7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Neq,
+    /// Less than.
+    Lt,
+    /// Less than or equal.
+    Lte,
+    /// Greater than.
+    Gt,
+    /// Greater than or equal.
+    Gte,
+    /// Equal to one of a list.
+    In,
+    /// Equal to none of a list.
+    NotIn,
+    /// Present, or absent.
+    Exists,
+    /// A text that a pattern finds something in.
+    Regex,
+    /// A text with this substring, or a list with this element.
+    Contains,
+}
+
+words!(Operator {
+    Eq => "eq",
+    Neq => "neq",
+    Lt => "lt",
+    Lte => "lte",
+    Gt => "gt",
+    Gte => "gte",
+    In => "in",
+    NotIn => "not_in",
+    Exists => "exists",
+    Regex => "regex",
+    Contains => "contains",
+});
 
 /// An operator with its value.
 #[derive(Debug, Clone)]
@@ -74,7 +116,7 @@ impl fmt::Display for Condition {
     /// `args.width gt 2048`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Condition { path, test } = self;
-        write!(f, "{path} {} ", test.operator())?;
+        write!(f, "{path} {} ", test.operator().word())?;
         match test {
             Test::Equal(scalar) | Test::NotEqual(scalar) | Test::Contains(scalar) => {
                 write!(f, "{scalar}")
@@ -190,21 +232,21 @@ impl Condition {
 const TRIAL: u64 = 20;
 
 impl Test {
-    /// The operator, as a policy writes it.
+    /// The operator.
     #[must_use]
-    pub fn operator(&self) -> &'static str {
+    pub fn operator(&self) -> Operator {
         match self {
-            Test::Equal(_) => "eq",
-            Test::NotEqual(_) => "neq",
-            Test::Less(_) => "lt",
-            Test::AtMost(_) => "lte",
-            Test::Greater(_) => "gt",
-            Test::AtLeast(_) => "gte",
-            Test::In(_) => "in",
-            Test::NotIn(_) => "not_in",
-            Test::Exists(_) => "exists",
-            Test::Regex(_) => "regex",
-            Test::Contains(_) => "contains",
+            Test::Equal(_) => Operator::Eq,
+            Test::NotEqual(_) => Operator::Neq,
+            Test::Less(_) => Operator::Lt,
+            Test::AtMost(_) => Operator::Lte,
+            Test::Greater(_) => Operator::Gt,
+            Test::AtLeast(_) => Operator::Gte,
+            Test::In(_) => Operator::In,
+            Test::NotIn(_) => Operator::NotIn,
+            Test::Exists(_) => Operator::Exists,
+            Test::Regex(_) => Operator::Regex,
+            Test::Contains(_) => Operator::Contains,
         }
     }
 

@@ -4,6 +4,7 @@ pub mod condition;
 pub mod one_of;
 pub mod path;
 pub mod pattern;
+pub mod rule_id;
 pub mod scalar;
 
 use std::collections::{HashMap, HashSet};
@@ -16,7 +17,10 @@ use self::condition::Condition;
 use self::path::ArgPath;
 use crate::engine::limits::{Amount, CounterKey};
 use crate::engine::text::name::{self, NamePattern};
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
+
+pub use self::rule_id::{BuiltIn, RuleId};
 
 /// A whole policy document (contract 3.1).
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub enum Effect {
     Deny,
 }
 
+words!(Effect { Allow => "allow", Deny => "deny" });
+
 /// Whether a denial blocks (contract P14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -56,31 +62,13 @@ pub enum Mode {
     Shadow,
 }
 
+words!(Mode { Enforce => "enforce", Shadow => "shadow" });
+
 impl Mode {
     /// What `--shadow` forces, if it is given.
     #[must_use]
     pub fn forced_by(shadow: bool) -> Option<Self> {
         shadow.then_some(Mode::Shadow)
-    }
-}
-
-/// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (contract 3.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleId {
-    /// `/tools/create_refund/deny_if/0`
-    At(Arc<str>),
-    /// `(hidden)`, `(default deny)` …
-    Named(&'static str),
-}
-
-impl RuleId {
-    /// The text that answers and records carry.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            RuleId::At(pointer) => pointer,
-            RuleId::Named(name) => name,
-        }
     }
 }
 
@@ -132,6 +120,8 @@ pub enum ActionKind {
     /// Has a human approve it.
     RequireApproval,
 }
+
+words!(ActionKind { Deny => "deny", RequireApproval => "require_approval" });
 
 /// An entry of `require`, `deny_if` or `approval_if`.
 #[derive(Debug)]

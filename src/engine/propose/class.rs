@@ -1,5 +1,7 @@
 //! What a tool may do to the world, and how bad that can be.
 
+use crate::engine::text::words::words;
+
 /// What kind of tool it is, in the order of how strictly its kind is ruled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -17,20 +19,14 @@ pub enum Class {
     Destructive,
 }
 
-impl Class {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Class::Read => "Read",
-            Class::Write => "Write",
-            Class::Execute => "Execute",
-            Class::Unknown => "Unknown",
-            Class::Financial => "Financial",
-            Class::Destructive => "Destructive",
-        }
-    }
-}
+words!(Class {
+    Read => "Read",
+    Write => "Write",
+    Execute => "Execute",
+    Unknown => "Unknown",
+    Financial => "Financial",
+    Destructive => "Destructive",
+});
 
 /// How bad it is if a call should not have been made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,18 +41,9 @@ pub enum Risk {
     Critical,
 }
 
-impl Risk {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Risk::Low => "Low",
-            Risk::Medium => "Medium",
-            Risk::High => "High",
-            Risk::Critical => "Critical",
-        }
-    }
+words!(Risk { Low => "Low", Medium => "Medium", High => "High", Critical => "Critical" });
 
+impl Risk {
     /// One step worse, if there is one.
     #[must_use]
     pub fn worse(self) -> Self {

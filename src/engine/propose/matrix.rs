@@ -2,8 +2,9 @@
 
 use super::lexicon::says_what;
 use crate::engine::decide::{is_closed, never_passes_within};
-use crate::engine::policy::{ActionKind, Mode, Policy, Rule};
+use crate::engine::policy::{ActionKind, BuiltIn, Mode, Policy, Rule};
 use crate::engine::text::name::{NamePattern, same_but_for_case, without_client_prefix};
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
 /// What becomes of the calls of one tool.
@@ -23,20 +24,14 @@ pub enum Standing {
     Hidden,
 }
 
-impl Standing {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Standing::Allow => "allow",
-            Standing::Conditional => "conditional",
-            Standing::Limited => "limited",
-            Standing::Ask => "ask",
-            Standing::Deny => "deny",
-            Standing::Hidden => "hidden",
-        }
-    }
-}
+words!(Standing {
+    Allow => "allow",
+    Conditional => "conditional",
+    Limited => "limited",
+    Ask => "ask",
+    Deny => "deny",
+    Hidden => "hidden",
+});
 
 /// A tool of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +93,7 @@ impl Row {
         Row::within(policy, tool, work).unwrap_or_else(|TooCostly| Row {
             tool: tool.to_owned(),
             standing: Standing::Deny,
-            entries: vec!["(too costly)".to_owned()],
+            entries: vec![BuiltIn::TooCostly.word().to_owned()],
         })
     }
 
@@ -106,7 +101,7 @@ impl Row {
         let matching = policy.tools.matching_within(tool, work)?;
         let hide = policy.hide.matches_within(tool, work)?.then(|| "/hide".to_owned());
         let confusable = policy.is_confusable_within(tool, &matching, work)?;
-        let confusable = confusable.then(|| "(confusable name)".to_owned());
+        let confusable = confusable.then(|| BuiltIn::ConfusableName.word().to_owned());
         let rules = matching.rules.iter().map(|rule| rule.pointer.to_string());
         let entries = hide.into_iter().chain(confusable).chain(rules).collect();
         let standing = standing_within(policy, tool, work)?;

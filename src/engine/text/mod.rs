@@ -2,3 +2,4 @@
 
 pub mod escape;
 pub mod name;
+pub(crate) mod words;
