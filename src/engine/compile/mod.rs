@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::policy_test::{Example, Expect};
-use crate::engine::decide::amount_of;
 use crate::engine::policy::condition::{Bound, Condition, Operator, Scalar, Test};
 
 use self::fields::{
@@ -28,7 +27,7 @@ use crate::engine::policy::path::ArgPath;
 use crate::engine::policy::pattern::{Allowance, Pattern, PatternError};
 use crate::engine::policy::{
     Action, ActionKind, Clause, Effect, Limit, MethodRule, Methods, Mode, Names, Policy, Rule,
-    Tools,
+    Tools, amount_of,
 };
 use crate::engine::text::name::NamePattern;
 use jiff::Timestamp;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClauseList, Denial, Event, Observer, Outcome, Permit, decide_before};
+use super::{ClauseList, Denial, Observation, Observer, Outcome, Permit, decide_observed};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
 use crate::engine::policy::condition::{Condition, Truth};
@@ -124,7 +124,7 @@ pub fn explain(
     now: Now,
 ) -> Explanation {
     let mut trace = Trace { policy, looks: Vec::new(), tried: Vec::new() };
-    let decided = decide_before(policy, call, forced, &mut Work::of_decision(), &mut trace);
+    let decided = decide_observed(policy, call, forced, &mut Work::of_decision(), &mut trace);
     trace.read_counters(ledger, now);
     let Ruled { ruling, shadowed, .. } = settle(decided, call, ledger, now);
     Explanation { ruling, shadowed, trace: trace.looks }
@@ -150,7 +150,7 @@ pub fn rule(
     ledger: &mut MemoryLedger,
     now: Now,
 ) -> Ruled {
-    settle(decide_before(policy, call, forced, work, &mut ()), call, ledger, now)
+    settle(decide_observed(policy, call, forced, work, &mut ()), call, ledger, now)
 }
 
 fn settle(
@@ -215,11 +215,11 @@ struct Trace<'p> {
 }
 
 impl Observer for Trace<'_> {
-    fn see(&mut self, event: Event<'_>) {
-        match event {
-            Event::Hide(met) => self.looks.push(Look::Hide(met)),
-            Event::Confusable(met) => self.looks.push(Look::Confusable(met)),
-            Event::Entries(rules) => {
+    fn see(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Hide(met) => self.looks.push(Look::Hide(met)),
+            Observation::Confusable(met) => self.looks.push(Look::Confusable(met)),
+            Observation::Entries(rules) => {
                 if rules.is_empty() {
                     self.looks.push(Look::Default(self.policy.default));
                     return;
@@ -227,26 +227,26 @@ impl Observer for Trace<'_> {
                 let rules = rules.iter().copied().chain(&self.policy.all_tools);
                 self.looks.extend(rules.map(|rule| Look::Entry(Arc::clone(&rule.pointer))));
             }
-            Event::Action(action) => {
+            Observation::Action(action) => {
                 self.looks.push(Look::Action(Arc::clone(&action.pointer), action.kind));
             }
-            Event::Trial(condition) => self.tried.push(ConditionLook {
+            Observation::Trial(condition) => self.tried.push(ConditionLook {
                 condition: condition.shown(),
                 sightings: Vec::new(),
                 unseen: 0,
             }),
-            Event::Sighting(condition, found, truth) => {
+            Observation::Sighting(condition, found, truth) => {
                 if let Some(look) = self.tried.last_mut() {
                     look.note(condition, found, truth);
                 }
             }
-            Event::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
+            Observation::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
                 list,
                 pointer: Arc::clone(&clause.pointer),
                 conditions: std::mem::take(&mut self.tried),
                 holds,
             })),
-            Event::Limit(limit, cost) => self.looks.push(Look::Limit(LimitLook {
+            Observation::Limit(limit, cost) => self.looks.push(Look::Limit(LimitLook {
                 pointer: Arc::clone(&limit.pointer),
                 what: Arc::clone(&limit.what),
                 counter: limit.counter.clone(),
@@ -254,7 +254,7 @@ impl Observer for Trace<'_> {
                 used: Amount::default(),
                 max: limit.max,
             })),
-            Event::Shadowed(denial) => self.looks.push(Look::Shadowed(denial.rule.clone())),
+            Observation::Shadowed(denial) => self.looks.push(Look::Shadowed(denial.rule.clone())),
         }
     }
 }

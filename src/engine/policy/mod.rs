@@ -1,6 +1,7 @@
 //! A policy as it is used. One that exists is sound: only [`crate::engine::compile`] makes it.
 
 pub mod condition;
+pub mod limit;
 pub mod one_of;
 pub mod path;
 pub mod pattern;
@@ -15,11 +16,11 @@ use smallvec::SmallVec;
 
 use self::condition::Condition;
 use self::path::ArgPath;
-use crate::engine::limits::{Amount, CounterKey};
 use crate::engine::text::name::{self, NamePattern};
 use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
+pub use self::limit::{Limit, amount_of};
 pub use self::rule_id::{BuiltIn, RuleId};
 
 /// A whole policy document (contract 3.1).
@@ -132,25 +133,6 @@ pub struct Clause {
     pub conditions: Vec<Condition>,
     /// `on_deny` or `reason`.
     pub message: Option<String>,
-}
-
-/// An entry of `limits` (contract 3.4).
-#[derive(Debug)]
-pub struct Limit {
-    /// Where it stands.
-    pub pointer: Arc<str>,
-    /// What it says, for people: `30 per minute (images)`.
-    pub what: Arc<str>,
-    /// What it counts with.
-    pub counter: CounterKey,
-    /// The most that its counter may hold.
-    pub max: Amount,
-    /// What a call costs, or what [`Limit::increment_from`] is multiplied by.
-    pub increment: Amount,
-    /// Where in the arguments the amount stands.
-    pub increment_from: Option<ArgPath>,
-    /// `on_deny`.
-    pub on_deny: Option<String>,
 }
 
 impl Policy {
