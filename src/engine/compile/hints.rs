@@ -1,6 +1,7 @@
 //! Common mistakes in a policy, and what to write in their place: what people know from other languages and other
 //! policies. All of it stands here, for `check` and `import` alike.
 
+use crate::engine::limits::{Amount, MAX_WINDOW_SECONDS, NAMED_WINDOWS};
 use crate::engine::policy::path::ArgPath;
 
 /// A mistake: its spellings, parted by blanks, as [`folded`] leaves them; and the word that was meant, or else what
@@ -9,16 +10,6 @@ pub type Mistake = (&'static str, &'static str);
 
 /// The longest text that is looked at, in bytes: whoever writes more means something else.
 const MAX_LEN: usize = 64;
-
-/// Seconds in windows that have a name, as a policy may name them.
-const NAMED: [(&str, u64); 4] =
-    [("minute", 60), ("hour", 3600), ("day", 86_400), ("week", 604_800)];
-
-/// The longest window in seconds (contract P9).
-const MAX_WINDOW: u64 = 31_622_400;
-
-/// The most that a limit can let through (contract P10).
-const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 /// `default` and the values of `methods`.
 pub const EFFECTS: &[Mistake] = &[
@@ -238,12 +229,12 @@ pub fn no_operator(text: &str, value: Option<&str>) -> Option<String> {
 }
 
 /// A stretch of time in words.
-enum Window {
+enum Duration {
     Seconds(u64),
     Session,
 }
 
-impl Window {
+impl Duration {
     /// `10m`, `1h30m`, `2 days`, `per minute`, `PT10M`, `hourly`, `seconds`.
     fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_LEN {
@@ -256,12 +247,12 @@ impl Window {
         match text {
             "chat" | "connection" | "conversation" | "ever" | "forever" | "infinite"
             | "infinity" | "lifetime" | "never" | "none" | "process" | "run" | "total" => {
-                return Some(Window::Session);
+                return Some(Duration::Session);
             }
             _ => {}
         }
         if let Some(seconds) = seconds_of(text) {
-            return Some(Window::Seconds(seconds));
+            return Some(Duration::Seconds(seconds));
         }
         let mut total = 0_u64;
         let mut rest = text.strip_prefix('p').unwrap_or(text);
@@ -275,18 +266,18 @@ impl Window {
             total = total.checked_add(seconds)?;
             rest = behind.trim_start_matches([' ', ',', '-', '_']);
         }
-        Some(Window::Seconds(total)).filter(|_| total > 0)
+        Some(Duration::Seconds(total)).filter(|_| total > 0)
     }
 
     /// As a policy writes it; `None` if it is longer than a window may be.
     fn written(&self) -> Option<String> {
         let seconds = match self {
-            Window::Session => return Some("\"session\"".to_owned()),
-            Window::Seconds(seconds) => *seconds,
+            Duration::Session => return Some("\"session\"".to_owned()),
+            Duration::Seconds(seconds) => *seconds,
         };
-        let named = NAMED.iter().find(|(_, length)| *length == seconds);
+        let named = NAMED_WINDOWS.iter().find(|(_, length)| u64::from(*length) == seconds);
         let written = named.map_or(seconds.to_string(), |(name, _)| format!("\"{name}\""));
-        Some(written).filter(|_| seconds <= MAX_WINDOW)
+        Some(written).filter(|_| seconds <= u64::from(MAX_WINDOW_SECONDS))
     }
 }
 
@@ -310,17 +301,17 @@ pub fn window(text: &str) -> Option<String> {
     if text.trim().parse::<u64>().is_ok() {
         return Some(format!("write the number of seconds without quotes: `{}`", text.trim()));
     }
-    Some(match Window::read(text)?.written() {
+    Some(match Duration::read(text)?.written() {
         Some(written) if written.starts_with('"') => written.trim_matches('"').to_owned(),
         Some(seconds) => format!("write the number of seconds: `{seconds}`"),
-        None => "the longest window has 31622400 seconds, which is 366 days".to_owned(),
+        None => format!("the longest window has {MAX_WINDOW_SECONDS} seconds, which is 366 days"),
     })
 }
 
 /// The same for Intercept, which has three windows.
 #[must_use]
 pub fn intercept_window(text: &str) -> Option<String> {
-    let written = Window::read(text)?.written()?;
+    let written = Duration::read(text)?.written()?;
     Some(match written.as_str() {
         "\"minute\"" | "\"hour\"" | "\"day\"" => written.trim_matches('"').to_owned(),
         other => beyond_intercept(other),
@@ -334,7 +325,7 @@ fn beyond_intercept(window: &str) -> String {
 }
 
 /// A rate in words: how many, and in what time.
-fn rate_in(text: &str) -> Option<(u64, Window)> {
+fn rate_in(text: &str) -> Option<(u64, Duration)> {
     if text.len() > MAX_LEN {
         return None;
     }
@@ -349,8 +340,8 @@ fn rate_in(text: &str) -> Option<(u64, Window)> {
     let count = count.trim().trim_end_matches(|c: char| c.is_alphabetic() || c == ' ');
     let count: u64 = count.replace(['_', ','], "").parse().ok()?;
     let is_count =
-        text.starts_with(|c: char| c.is_ascii_digit()) && (1..=MAX_COUNT).contains(&count);
-    Some((count, Window::read(window)?)).filter(|_| is_count)
+        text.starts_with(|c: char| c.is_ascii_digit()) && (1..=Amount::MAX_WHOLE).contains(&count);
+    Some((count, Duration::read(window)?)).filter(|_| is_count)
 }
 
 /// What to write for a rate in words, such as `10/min`.
@@ -427,8 +418,8 @@ pub fn path(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        ACTIONS, ALIGNS, EFFECTS, EXPECTS, MODES, NO_OPERATORS, OPERATORS, SCOPES, VERSIONS,
-        Window, folded, meant, number, path, rate, window,
+        ACTIONS, ALIGNS, Duration, EFFECTS, EXPECTS, MODES, NO_OPERATORS, OPERATORS, SCOPES,
+        VERSIONS, folded, meant, number, path, rate, window,
     };
     use crate::engine::compile::shape::{
         ASKING, CLAUSE, CONDITION, DOCUMENT, LIMIT, RATE_LIMIT, RULE, TEST,
@@ -474,7 +465,7 @@ mod tests {
             assert!(hint.contains(written), "{text}: {hint}");
         }
         for text in ["", "m10", "10", "10 parsecs", "0s", "99999999999999999999s", "soon"] {
-            assert!(Window::read(text).is_none(), "{text}");
+            assert!(Duration::read(text).is_none(), "{text}");
         }
     }
 

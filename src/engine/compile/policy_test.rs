@@ -1,8 +1,15 @@
-//! `tests` of a policy: calls that it must decide as written (contract P16).
+//! `tests` of a policy: calls that it must decide as written (contract P16). Here they are read and run.
 
+use jiff::Timestamp;
+
+use super::Compiler;
+use super::fields::{Fields, Node, string, word};
+use super::hints;
+use super::shape::TEST;
 use crate::engine::decide::Outcome;
 use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
 use crate::engine::json::arguments::Arguments;
+use crate::engine::json::value::{Kind, Str};
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
 use crate::engine::policy::{BuiltIn, Mode, Policy};
 use crate::engine::text::words::words;
@@ -218,4 +225,101 @@ impl Example {
         Expect::of(ruling) == self.expect
             && self.rule.as_deref().is_none_or(|rule| rule == ruling.rule.as_str())
     }
+}
+
+impl Compiler<'_> {
+    /// An entry of `tests` (contract P16).
+    pub(super) fn example(&mut self, node: &Node<'_>) -> Option<Example> {
+        let fields = Fields::open(node, TEST, &mut self.problems)?;
+        let text = |this: &mut Self, name: &str, help: &str| {
+            let node = fields.require(name, help, &mut this.problems);
+            node.and_then(|node| string(&node, &mut this.problems))
+        };
+        let name = text(self, "name", "what the test shows, for people");
+        let tool = text(self, "tool", "the tool that is called");
+        let arguments = self.optional(&fields, "arguments", |this, node| {
+            if !node.value.is_object() {
+                this.problems.wrong_type(node, "an object");
+            }
+            Some(node.value.text().to_owned())
+        });
+        let at_ms = self.optional(&fields, "at", Self::time);
+        let at_ms = at_ms.or(self.clock_ms).unwrap_or(START_MS);
+        self.clock_ms = Some(at_ms);
+        let times = self.optional(&fields, "times", Self::times).unwrap_or(1);
+        self.count_calls(node, times);
+        let help = "`allow`, `deny`, `ask` or `hide`";
+        let expect_node = fields.require("expect", help, &mut self.problems);
+        let expect_at = expect_node.as_ref().map(|node| node.value.start());
+        let expect = expect_node
+            .and_then(|node| word(&node, Expect::WORDS, hints::EXPECTS, &mut self.problems));
+        let rule = self.optional(&fields, "rule", |this, node| {
+            string(node, &mut this.problems).map(|rule| (rule, node.value.start()))
+        });
+        let (rule, rule_at) = rule.map_or((None, 0), |(rule, at)| (Some(rule), at));
+        Some(Example {
+            name: name?,
+            tool: tool?,
+            arguments: arguments.unwrap_or_else(|| "{}".to_owned()),
+            at_ms,
+            times,
+            expect: expect?,
+            rule,
+            pointer: node.pointer.clone(),
+            expect_at: expect_at?,
+            rule_at,
+        })
+    }
+
+    /// A time that is not earlier than that of the test before, in milliseconds since the epoch.
+    fn time(&mut self, node: &Node<'_>) -> Option<u64> {
+        let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
+        let time = text.parse::<Timestamp>().ok().filter(|_| is_rfc_3339(&text));
+        let Some(at_ms) = time.and_then(|time| u64::try_from(time.as_millisecond()).ok()) else {
+            self.problems.wrong_type(node, "a time from 1970 on, such as `2026-01-01T09:00:00Z`");
+            return None;
+        };
+        if self.clock_ms.is_some_and(|clock_ms| at_ms < clock_ms) {
+            let help = "tests run in file order, on one set of counters".to_owned();
+            self.problems.add(node, "this is earlier than the test before", Some(help));
+        }
+        Some(at_ms)
+    }
+
+    fn times(&mut self, node: &Node<'_>) -> Option<u32> {
+        let number = match node.value.kind() {
+            Kind::Number(number) if !number.is_negative() => number.scaled(0),
+            _ => None,
+        };
+        let times = number.and_then(|times| u32::try_from(times).ok());
+        let times = times.filter(|times| (1..=MAX_CALLS).contains(times));
+        let Some(times) = times else {
+            let expected = format!("a whole number from 1 to {}", MAX_CALLS);
+            self.problems.wrong_type(node, &expected);
+            return None;
+        };
+        Some(times)
+    }
+
+    fn count_calls(&mut self, node: &Node<'_>, times: u32) {
+        let before = self.calls;
+        self.calls = before.saturating_add(times);
+        if before <= MAX_CALLS && self.calls > MAX_CALLS {
+            let message = format!("up to here, the tests make more than {} calls", MAX_CALLS);
+            self.problems.add(node, message, None);
+        }
+    }
+}
+
+/// True if a text has the form of a time in RFC 3339: `2026-01-01T09:00:00.5+01:00`.
+fn is_rfc_3339(text: &str) -> bool {
+    let form: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let form = form.to_ascii_uppercase();
+    let Some(rest) = form.strip_prefix("0000-00-00T00:00:00") else { return false };
+    let zone = if rest.starts_with(".0") {
+        rest.trim_start_matches('.').trim_start_matches('0')
+    } else {
+        rest
+    };
+    matches!(zone, "Z" | "+00:00" | "-00:00")
 }
