@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use callgate::engine::propose::class::{Class, Risk};
-use callgate::engine::propose::classify::{ListedTool, Verdict, classify};
+use callgate::engine::propose::classify::{Verdict, classify};
+use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::wire::transcript::Reader;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
 use callgate::engine::propose::class::Class;
-use callgate::engine::propose::classify::ListedTool;
+use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::propose::matrix::{Standing, standing};
 use callgate::engine::propose::proposal::{Proposals, Unnamed};
 use proptest::collection::vec;

@@ -4,6 +4,7 @@ pub mod class;
 pub mod classify;
 pub mod extend;
 mod lexicon;
+pub mod listed_tool;
 pub mod matrix;
 pub mod proposal;
 pub mod usage;

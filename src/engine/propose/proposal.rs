@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::class::Class;
-use super::classify::{ListedTool, Verdict, classify};
+use super::classify::{Verdict, classify};
+use super::listed_tool::ListedTool;
 use crate::engine::policy::Policy;
 use crate::engine::text::escape::{is_hidden, json_string};
 use crate::engine::text::name;

@@ -157,12 +157,10 @@ impl Observed {
 
 /// Twice as much, rounded up to 1, 2, 3 or 5 times a power of ten.
 fn with_room(peak: u64) -> u64 {
-    /// What a limit may be at most.
-    const MOST: u64 = 1_000_000_000_000_000;
-    let wanted = peak.saturating_mul(2).clamp(1, MOST);
+    let wanted = peak.saturating_mul(2).clamp(1, Amount::MAX_WHOLE);
     let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(10));
     let round = powers.flat_map(|power| [1, 2, 3, 5].map(|times| power.saturating_mul(times)));
-    round.into_iter().find(|round| *round >= wanted).unwrap_or(MOST)
+    round.into_iter().find(|round| *round >= wanted).unwrap_or(Amount::MAX_WHOLE)
 }
 
 #[cfg(test)]
