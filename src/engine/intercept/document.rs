@@ -7,17 +7,16 @@
 
 use std::collections::HashSet;
 
-use super::problems::{Fields, Foreign, Found, Member, Place, Problems};
+use super::fields::{Fields, Foreign, Found, Member};
+use super::problems::{Place, Problems};
 use super::scalar::{self, Kind};
 use super::written::{Condition, Name, Value};
 use super::{path, pattern};
 use crate::engine::compile::fields::{MAX_NAME_BYTES, name_for_problem};
 use crate::engine::compile::hints;
+use crate::engine::limits::Amount;
 use crate::engine::policy::Effect;
 use crate::engine::policy::condition::Operator;
-
-/// The most that a counter can be asked for (contract P10).
-const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
 
 /// What is said of a text that is none.
 const A_PATH: &str = "a path such as `args.amount`, or `state.TOOL.COUNTER`";
@@ -317,7 +316,8 @@ fn rate_limit(rate: &Found<'_>, scope: &str, rule: &mut Rule, problems: &mut Pro
     let parts = parts.and_then(|(count, window)| {
         let window = WINDOWS.iter().find(|(name, _)| *name == window)?.1;
         let is_count = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
-        let count = count.parse().ok().filter(|count| is_count && (1..=MAX_AMOUNT).contains(count));
+        let count =
+            count.parse().ok().filter(|count| is_count && (1..=Amount::MAX_WHOLE).contains(count));
         Some((count?, window))
     });
     let Some((most, window)) = parts else {
@@ -473,7 +473,8 @@ fn whole(found: &Found<'_>, problems: &mut Problems) -> Option<u64> {
         Some(Kind::Number(text)) => Some(text),
         _ => None,
     };
-    let number = text.and_then(|text| text.parse().ok()).filter(|number| *number <= MAX_AMOUNT);
+    let number =
+        text.and_then(|text| text.parse().ok()).filter(|number| *number <= Amount::MAX_WHOLE);
     if number.is_none() {
         problems.wrong_type(found, "a whole number from 0 to 10^15", None);
     }

@@ -1,6 +1,7 @@
 //! Policies of Intercept, in YAML, as policies of callgate: text in, text out.
 
 pub mod document;
+pub mod fields;
 pub mod path;
 pub mod pattern;
 pub mod problems;

@@ -2,7 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::problems::{Found, Problems};
+use super::fields::Found;
+use super::problems::Problems;
 use super::written::Value;
 use super::yaml::{self, Node};
 use crate::engine::json::decimal::Decimal;
