@@ -11,7 +11,7 @@ use crate::cli::Format;
 use crate::command::input::recording::Recording;
 use crate::command::show::stdout;
 use crate::engine::policy::{BuiltIn, Effect, Policy};
-use crate::engine::propose::matrix::{Matrix, Row, Stray};
+use crate::engine::propose::matrix::{Matrix, MatrixRow, Stray};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery;
 use crate::engine::wire::tool_list::MAX_TOOLS;
@@ -60,10 +60,10 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
         Effect::Allow => BuiltIn::DefaultAllow.word(),
         Effect::Deny => BuiltIn::DefaultDeny.word(),
     };
-    for Row { tool, standing, entries } in &matrix.rows {
+    for MatrixRow { tool, disposition, entries } in &matrix.rows {
         let entries = if entries.is_empty() { default.to_owned() } else { entries.join(" ") };
         let (tool, entries) = (escape_line(tool), escape_line(&entries));
-        writeln!(out, "{tool:width$}  {:11}  {entries}", standing.word())?;
+        writeln!(out, "{tool:width$}  {:11}  {entries}", disposition.word())?;
     }
     if policy.all_tools.is_some() {
         writeln!(out, "\n/all_tools applies to each of them as well")?;
@@ -102,8 +102,8 @@ pub fn stray_json(Stray { name, pointer, did_you_mean, .. }: &Stray) -> Value {
 }
 
 fn matrix_json(matrix: &Matrix) -> Value {
-    let rows = matrix.rows.iter().map(|Row { tool, standing, entries }| {
-        json!({ "tool": tool, "verdict": standing.word(), "entries": entries })
+    let rows = matrix.rows.iter().map(|MatrixRow { tool, disposition, entries }| {
+        json!({ "tool": tool, "verdict": disposition.word(), "entries": entries })
     });
     let strays = matrix.strays.iter().map(stray_json);
     json!({ "tools": rows.collect::<Vec<_>>(), "not_on_server": strays.collect::<Vec<_>>() })

@@ -25,20 +25,20 @@ pub struct Problem {
 
 /// A place as people count it, both from 1; columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Line.
     pub line: usize,
     /// Column.
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
 }
 
-impl Place {
+impl Position {
     /// The place of the byte `at` in `text`.
     #[must_use]
     pub fn of(at: usize, text: &[u8]) -> Self {
@@ -47,7 +47,7 @@ impl Place {
             memchr::memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
         let line = memchr::memchr_iter(b'\n', before).count().saturating_add(1);
         let begun = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default());
-        Place { line, column: begun.chars().count().saturating_add(1) }
+        Position { line, column: begun.chars().count().saturating_add(1) }
     }
 }
 
@@ -258,7 +258,7 @@ impl<'a> Fields<'a> {
 
 /// A member whose key is a name that the policy's author chose.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct NamedEntry<'a> {
     /// The name.
     pub name: String,
     /// Where its opening quote stands, in bytes from the start of the file.
@@ -269,7 +269,7 @@ pub struct Entry<'a> {
 
 /// The entries of an object; nothing, with a problem, for any other value. `example` is what one looks like. An entry
 /// with a bad name is a problem, and its value is looked at all the same.
-pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> Vec<Entry<'a>> {
+pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> Vec<NamedEntry<'a>> {
     if !node.value.is_object() {
         let help = format!("it looks like this: `{example}`");
         problems.wrong_type_with(node, "an object", Some(help));
@@ -286,7 +286,7 @@ pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> V
             problems.add_at(name_at, node.pointer.clone(), too_long(), None);
         }
         let node = node.child(&name, member.value);
-        entries.push(Entry { name: name.into_owned(), name_at, node });
+        entries.push(NamedEntry { name: name.into_owned(), name_at, node });
     }
     entries
 }
@@ -436,11 +436,11 @@ pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
 #[must_use]
 pub fn pointer_of_key(text: &str, key_at: usize) -> String {
     /// An object at a key, or an array at an index.
-    enum Open<'t> {
+    enum Container<'t> {
         Object(Option<&'t str>),
         Array(usize),
     }
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: Vec<Container<'_>> = Vec::new();
     let mut at = 0_usize;
     while let Some(&byte) = text.as_bytes().get(at).filter(|_| at <= key_at) {
         let mut step = 1;
@@ -448,33 +448,33 @@ pub fn pointer_of_key(text: &str, key_at: usize) -> String {
             (b'"', top) => {
                 step = proved_string_len(text.as_bytes().get(at..).unwrap_or_default());
                 // A key is the first string behind `{` or `,`.
-                if let Some(Open::Object(key @ None)) = top {
+                if let Some(Container::Object(key @ None)) = top {
                     *key = text.get(at..at.saturating_add(step));
                 }
             }
-            (b'{', _) => open.push(Open::Object(None)),
-            (b'[', _) => open.push(Open::Array(0)),
+            (b'{', _) => open.push(Container::Object(None)),
+            (b'[', _) => open.push(Container::Array(0)),
             (b'}' | b']', _) => {
                 open.pop();
             }
-            (b',', Some(Open::Object(key))) => *key = None,
-            (b',', Some(Open::Array(nth))) => *nth = nth.saturating_add(1),
+            (b',', Some(Container::Object(key))) => *key = None,
+            (b',', Some(Container::Array(nth))) => *nth = nth.saturating_add(1),
             _ => {}
         }
         at = at.saturating_add(step);
     }
     let names = open.iter().map(|open| match open {
-        Open::Object(key) => key
+        Container::Object(key) => key
             .and_then(|key| Value::proved(key).as_str())
             .map_or(Cow::Borrowed(""), Str::decode_lossy),
-        Open::Array(nth) => Cow::Owned(nth.to_string()),
+        Container::Array(nth) => Cow::Owned(nth.to_string()),
     });
     names.fold(String::new(), |pointer, name| join(&pointer, &name))
 }
 
 /// A place in a document that a pointer leads to.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct PointedValue<'a> {
     /// The value.
     pub value: Value<'a>,
     /// Where its key begins (its opening quote), in bytes; where itself does, if it has none.
@@ -483,17 +483,17 @@ pub struct Target<'a> {
 
 /// What an RFC 6901 pointer leads to.
 #[must_use]
-pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<Target<'a>> {
-    let start = Target { value: root, key_at: root.start() };
+pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<PointedValue<'a>> {
+    let start = PointedValue { value: root, key_at: root.start() };
     pointer.split('/').skip(1).try_fold(start, |target, step| {
         let name = step.replace("~1", "/").replace("~0", "~");
         if let Kind::Array = target.value.kind() {
             let value = target.value.elements().nth(name.parse().ok()?)?;
-            return Some(Target { value, key_at: value.start() });
+            return Some(PointedValue { value, key_at: value.start() });
         }
         let member = target.value.members().find(|member| member.key.is(&name))?;
         let key_at = member.key.start().saturating_sub(1);
-        Some(Target { value: member.value, key_at })
+        Some(PointedValue { value: member.value, key_at })
     })
 }
 

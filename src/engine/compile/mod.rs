@@ -14,16 +14,16 @@ mod syntax;
 use std::collections::HashMap;
 
 use self::fields::{
-    Entry, Fields, Node, Problem, Problems, boolean, elements, entries, name, name_for_problem,
-    pointer_of_key, string, word,
+    Fields, NamedEntry, Node, Problem, Problems, boolean, elements, entries, name,
+    name_for_problem, pointer_of_key, string, word,
 };
 use self::policy_test::Example;
 use self::shape::{ASKING, CLAUSE, DOCUMENT, RULE};
 use self::syntax::{syntax_problem, unreadable};
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
-use crate::engine::policy::pattern::{Allowance, Pattern};
+use crate::engine::policy::pattern::{Pattern, PatternAllowance};
 use crate::engine::policy::{
-    Action, ActionKind, Effect, MethodRule, Methods, Mode, Names, Policy, Rule, Tools,
+    ActionKind, Effect, MethodRule, Methods, Mode, NameSet, Policy, Rule, RuleAction, Tools,
 };
 use crate::engine::text::name::NamePattern;
 
@@ -88,7 +88,7 @@ struct Compiler<'s> {
     /// Patterns by their text: policies repeat them.
     patterns: HashMap<String, Pattern>,
     /// What is left for them together.
-    allowance: Allowance,
+    allowance: PatternAllowance,
     /// They take more.
     has_too_many: bool,
     /// When the last test is, in milliseconds since the epoch.
@@ -105,7 +105,7 @@ impl<'s> Compiler<'s> {
             is_over: false,
             problems: Problems::default(),
             patterns: HashMap::new(),
-            allowance: Allowance::default(),
+            allowance: PatternAllowance::default(),
             has_too_many: false,
             clock_ms: None,
             calls: 0,
@@ -148,10 +148,10 @@ impl<'s> Compiler<'s> {
         Some((policy, tests))
     }
 
-    fn names(&mut self, list: &Node<'_>) -> Names {
+    fn names(&mut self, list: &Node<'_>) -> NameSet {
         let nodes = elements(list, &mut self.problems);
         let names = nodes.iter().filter_map(|node| name(node, &mut self.problems));
-        Names::new(names.map(|name| NamePattern::new(&name)))
+        NameSet::new(names.map(|name| NamePattern::new(&name)))
     }
 
     fn tools(&mut self, node: &Node<'_>) -> Tools {
@@ -166,7 +166,7 @@ impl<'s> Compiler<'s> {
     fn methods(&mut self, node: &Node<'_>) -> Methods {
         let mut rules = Vec::new();
         let example = r#"{ "sampling/createMessage": "deny" }"#;
-        for Entry { name, name_at, node } in entries(node, example, &mut self.problems) {
+        for NamedEntry { name, name_at, node } in entries(node, example, &mut self.problems) {
             let effect = word(&node, Effect::WORDS, hints::EFFECTS, &mut self.problems);
             let pattern = NamePattern::new(&name);
             let unreachable = match &pattern {
@@ -205,7 +205,7 @@ impl<'s> Compiler<'s> {
             self.optional(&fields, "reason", |this, node| string(node, &mut this.problems));
         let action = self.optional(&fields, "action", |this, node| {
             let kind = word(node, &ACTIONS, hints::ACTIONS, &mut this.problems)??;
-            Some(Action { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
+            Some(RuleAction { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
         });
         let require = self.clauses(&fields, "require", CLAUSE);
         let deny_if = self.clauses(&fields, "deny_if", CLAUSE);

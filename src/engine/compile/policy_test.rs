@@ -77,7 +77,7 @@ impl Expect {
 
 /// A test that failed.
 #[derive(Debug)]
-pub struct Failure<'e> {
+pub struct TestFailure<'e> {
     /// The test.
     pub example: &'e Example,
     /// Which of its calls, from 1.
@@ -86,7 +86,7 @@ pub struct Failure<'e> {
     pub explanation: Explanation,
 }
 
-impl Failure<'_> {
+impl TestFailure<'_> {
     /// What is wrong, for people.
     #[must_use]
     pub fn message(&self) -> String {
@@ -118,9 +118,9 @@ impl Failure<'_> {
 
 /// What came of the tests of a policy.
 #[derive(Debug)]
-pub struct Outcomes<'e> {
+pub struct TestResults<'e> {
     /// The first that failed, each explained.
-    pub failures: Vec<Failure<'e>>,
+    pub failures: Vec<TestFailure<'e>>,
     /// How many failed in all.
     pub failed: usize,
     /// The test at which they took more work than all of them may (contract P16); those behind it were not run.
@@ -141,9 +141,9 @@ pub fn run<'e>(
     policy: &Policy,
     examples: &'e [Example],
     is_stale: &dyn Fn() -> bool,
-) -> Outcomes<'e> {
+) -> TestResults<'e> {
     let mut bench = Bench { policy, ledger: MemoryLedger::default(), left: Work::of(Work::TESTS) };
-    let mut outcomes = Outcomes { failures: Vec::new(), failed: 0, too_costly: None };
+    let mut outcomes = TestResults { failures: Vec::new(), failed: 0, too_costly: None };
     for example in examples {
         match bench.run(example, is_stale) {
             Ok(None) => {}
@@ -207,12 +207,12 @@ impl Bench<'_> {
     }
 
     /// Makes the call again that is not as expected, and looks how it is decided.
-    fn explain<'e>(&mut self, example: &'e Example, call: u32) -> Option<Failure<'e>> {
+    fn explain<'e>(&mut self, example: &'e Example, call: u32) -> Option<TestFailure<'e>> {
         let arguments = Arguments::parse(&example.arguments).ok()?;
         let made = ToolCall::of(&example.tool, arguments);
         let mode = Some(Mode::Enforce);
         let explanation = explain(self.policy, &made, mode, &mut self.ledger, example.now());
-        Some(Failure { example, call, explanation })
+        Some(TestFailure { example, call, explanation })
     }
 }
 
@@ -294,7 +294,7 @@ impl Compiler<'_> {
         let times = number.and_then(|times| u32::try_from(times).ok());
         let times = times.filter(|times| (1..=MAX_CALLS).contains(times));
         let Some(times) = times else {
-            let expected = format!("a whole number from 1 to {}", MAX_CALLS);
+            let expected = format!("a whole number from 1 to {MAX_CALLS}");
             self.problems.wrong_type(node, &expected);
             return None;
         };
@@ -305,7 +305,7 @@ impl Compiler<'_> {
         let before = self.calls;
         self.calls = before.saturating_add(times);
         if before <= MAX_CALLS && self.calls > MAX_CALLS {
-            let message = format!("up to here, the tests make more than {} calls", MAX_CALLS);
+            let message = format!("up to here, the tests make more than {MAX_CALLS} calls");
             self.problems.add(node, message, None);
         }
     }

@@ -1,6 +1,6 @@
 //! Files that are no JSON: what is wrong, and what usually leads to it.
 
-use super::fields::{Place, Problem, open_bracket};
+use super::fields::{Position, Problem, open_bracket};
 use crate::engine::json::reader::{Fault, JsonError};
 
 /// A problem with the file as a whole.
@@ -28,7 +28,7 @@ pub(super) fn syntax_problem(text: &str, error: JsonError) -> Problem {
     };
     let unclosed = || {
         let (at, bracket) = open_bracket(text).filter(|_| rest.is_empty())?;
-        Some(format!("the `{bracket}` at {} is not closed", Place::of(at, text.as_bytes())))
+        Some(format!("the `{bracket}` at {} is not closed", Position::of(at, text.as_bytes())))
     };
     let message = match (error.fault, rest.chars().next()) {
         (Fault::TooDeep, _) => error.fault.to_string(),

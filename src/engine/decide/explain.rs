@@ -11,7 +11,7 @@ use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
 /// More values than this are counted and not kept, for each condition.
-const MAX_SIGHTINGS: usize = 8;
+const MAX_VALUES: usize = 8;
 
 /// How much of a value is kept, in characters.
 const MAX_VALUE_CHARS: usize = 60;
@@ -24,7 +24,7 @@ pub struct Explanation {
     /// What shadow mode would have said (contract P14).
     pub shadowed: Option<Ruling>,
     /// What was looked at, in this order.
-    pub trace: Vec<Look>,
+    pub trace: Vec<TraceEntry>,
 }
 
 /// What a call comes to, and by which rule.
@@ -42,7 +42,7 @@ pub struct Ruling {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
+pub enum TraceEntry {
     /// `hide`: true if the tool's name is in it.
     Hide(bool),
     /// True if the name can be mistaken for another one.
@@ -54,40 +54,40 @@ pub enum Look {
     /// A rule's `action`, with its pointer.
     Action(Arc<str>, ActionKind),
     /// An entry of `require`, `deny_if` or `approval_if`.
-    Clause(ClauseLook),
+    Clause(ClauseTrace),
     /// An entry of `limits`, or a `rate_limit`.
-    Limit(LimitLook),
+    Limit(LimitTrace),
     /// This rule denies the call, but in shadow mode.
     Shadowed(RuleId),
 }
 
 /// What came of an entry of `require`, `deny_if` or `approval_if`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClauseLook {
+pub struct ClauseTrace {
     /// Which list it is in.
     pub list: ClauseList,
     /// Where it stands.
     pub pointer: Arc<str>,
     /// Its conditions, as far as they were tried.
-    pub conditions: Vec<ConditionLook>,
+    pub conditions: Vec<ConditionTrace>,
     /// True if it holds; in doubt, whatever goes against the call.
     pub holds: bool,
 }
 
 /// What a condition was tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConditionLook {
+pub struct ConditionTrace {
     /// `args.width gt 2048`
     pub condition: String,
     /// What was found and what came of it. More than one for a path with `[*]`.
-    pub sightings: Vec<Sighting>,
+    pub values: Vec<TriedValue>,
     /// How many more values there were between the last two.
     pub unseen: usize,
 }
 
 /// One value that a condition was tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct TriedValue {
     /// The value as the call spells it, cut if it is long; `None` if nothing is there.
     pub value: Option<String>,
     /// Something that servers may read differently stands on the way (contract P8).
@@ -100,7 +100,7 @@ pub struct Sighting {
 
 /// How a limit stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitLook {
+pub struct LimitTrace {
     /// Where it stands.
     pub pointer: Arc<str>,
     /// `30 per minute (images)`
@@ -123,11 +123,11 @@ pub fn explain(
     ledger: &mut MemoryLedger,
     now: Now,
 ) -> Explanation {
-    let mut trace = Trace { policy, looks: Vec::new(), tried: Vec::new() };
+    let mut trace = Tracer { policy, entries: Vec::new(), tried: Vec::new() };
     let decided = decide_observed(policy, call, forced, &mut Work::of_decision(), &mut trace);
     trace.read_counters(ledger, now);
     let Ruled { ruling, shadowed, .. } = settle(decided, call, ledger, now);
-    Explanation { ruling, shadowed, trace: trace.looks }
+    Explanation { ruling, shadowed, trace: trace.entries }
 }
 
 /// What a call comes to, and what was charged for it.
@@ -207,46 +207,48 @@ impl Ruling {
 }
 
 /// Writes down what it sees.
-struct Trace<'p> {
+struct Tracer<'p> {
     policy: &'p Policy,
-    looks: Vec<Look>,
+    entries: Vec<TraceEntry>,
     /// Conditions of the clause that is being gone through.
-    tried: Vec<ConditionLook>,
+    tried: Vec<ConditionTrace>,
 }
 
-impl Observer for Trace<'_> {
+impl Observer for Tracer<'_> {
     fn see(&mut self, observation: Observation<'_>) {
         match observation {
-            Observation::Hide(met) => self.looks.push(Look::Hide(met)),
-            Observation::Confusable(met) => self.looks.push(Look::Confusable(met)),
+            Observation::Hide(met) => self.entries.push(TraceEntry::Hide(met)),
+            Observation::Confusable(met) => self.entries.push(TraceEntry::Confusable(met)),
             Observation::Entries(rules) => {
                 if rules.is_empty() {
-                    self.looks.push(Look::Default(self.policy.default));
+                    self.entries.push(TraceEntry::Default(self.policy.default));
                     return;
                 }
                 let rules = rules.iter().copied().chain(&self.policy.all_tools);
-                self.looks.extend(rules.map(|rule| Look::Entry(Arc::clone(&rule.pointer))));
+                self.entries.extend(rules.map(|rule| TraceEntry::Entry(Arc::clone(&rule.pointer))));
             }
             Observation::Action(action) => {
-                self.looks.push(Look::Action(Arc::clone(&action.pointer), action.kind));
+                self.entries.push(TraceEntry::Action(Arc::clone(&action.pointer), action.kind));
             }
-            Observation::Trial(condition) => self.tried.push(ConditionLook {
+            Observation::Trial(condition) => self.tried.push(ConditionTrace {
                 condition: condition.shown(),
-                sightings: Vec::new(),
+                values: Vec::new(),
                 unseen: 0,
             }),
-            Observation::Sighting(condition, found, truth) => {
+            Observation::Value(condition, found, truth) => {
                 if let Some(look) = self.tried.last_mut() {
                     look.note(condition, found, truth);
                 }
             }
-            Observation::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
-                list,
-                pointer: Arc::clone(&clause.pointer),
-                conditions: std::mem::take(&mut self.tried),
-                holds,
-            })),
-            Observation::Limit(limit, cost) => self.looks.push(Look::Limit(LimitLook {
+            Observation::Clause(list, clause, holds) => {
+                self.entries.push(TraceEntry::Clause(ClauseTrace {
+                    list,
+                    pointer: Arc::clone(&clause.pointer),
+                    conditions: std::mem::take(&mut self.tried),
+                    holds,
+                }));
+            }
+            Observation::Limit(limit, cost) => self.entries.push(TraceEntry::Limit(LimitTrace {
                 pointer: Arc::clone(&limit.pointer),
                 what: Arc::clone(&limit.what),
                 counter: limit.counter.clone(),
@@ -254,27 +256,29 @@ impl Observer for Trace<'_> {
                 used: Amount::default(),
                 max: limit.max,
             })),
-            Observation::Shadowed(denial) => self.looks.push(Look::Shadowed(denial.rule.clone())),
+            Observation::Shadowed(denial) => {
+                self.entries.push(TraceEntry::Shadowed(denial.rule.clone()));
+            }
         }
     }
 }
 
-impl Trace<'_> {
+impl Tracer<'_> {
     /// Adds what the counters hold before the call is charged.
     fn read_counters(&mut self, ledger: &MemoryLedger, now: Now) {
-        for look in &mut self.looks {
-            if let Look::Limit(limit) = look {
+        for look in &mut self.entries {
+            if let TraceEntry::Limit(limit) = look {
                 limit.used = ledger.used(&limit.counter, now);
             }
         }
     }
 }
 
-impl ConditionLook {
+impl ConditionTrace {
     /// The last value is always kept: it is the one that decided.
     fn note(&mut self, condition: &Condition, found: Found<'_>, truth: Truth) {
-        if self.sightings.len() >= MAX_SIGHTINGS {
-            self.sightings.pop();
+        if self.values.len() >= MAX_VALUES {
+            self.values.pop();
             self.unseen = self.unseen.saturating_add(1);
         }
         let value = match found {
@@ -283,7 +287,7 @@ impl ConditionLook {
         };
         let doubtful = matches!(found, Found::Doubtful(_));
         let why = truth.doubt().map(|doubt| condition.path.words(doubt));
-        self.sightings.push(Sighting { value, doubtful, why, truth });
+        self.values.push(TriedValue { value, doubtful, why, truth });
     }
 }
 

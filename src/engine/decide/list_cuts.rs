@@ -1,6 +1,6 @@
 //! Which tools a policy cuts from `tools/list`, and when two policies cut different ones.
 
-use crate::engine::policy::{ActionKind, Effect, Mode, Names, Policy, Rule};
+use crate::engine::policy::{ActionKind, Effect, Mode, NameSet, Policy, Rule};
 use crate::engine::work::{TooCostly, Work};
 
 /// True if a tool leaves lists (contract 3.1), or if telling that takes more work than is left.
@@ -55,7 +55,7 @@ pub fn lists_differ(one: &Policy, other: &Policy, shadow: bool) -> bool {
 /// The parts of a policy that decide what it cuts from lists.
 enum Cuts<'p> {
     Nothing,
-    Hidden(&'p Names),
+    Hidden(&'p NameSet),
     /// `hide_denied`, and no call passes.
     All,
     /// `hide_denied`: `hide`, the default, and which entries are closed. Open entries count too, because names that

@@ -11,7 +11,7 @@ use self::steps::{Halt, Judge};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, Demand, Few, Reservation, Settlement, StateUnavailable};
 use crate::engine::policy::condition::{Condition, Truth};
-use crate::engine::policy::{Action, BuiltIn, Clause, Limit, Mode, Policy, Rule, RuleId};
+use crate::engine::policy::{BuiltIn, Clause, Limit, Mode, Policy, Rule, RuleAction, RuleId};
 use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
@@ -97,11 +97,11 @@ pub enum Observation<'e> {
     /// The entries of `tools` that match, in file order. If there are none, the default decides.
     Entries(&'e [&'e Rule]),
     /// A rule has an `action`.
-    Action(&'e Action),
+    Action(&'e RuleAction),
     /// A condition is tried on the values at its path.
     Trial(&'e Condition),
     /// One value that the condition was tried on, and the result. A path with `[*]` has many.
-    Sighting(&'e Condition, Found<'e>, Truth),
+    Value(&'e Condition, Found<'e>, Truth),
     /// An entry of a list, after its conditions: true if it holds.
     Clause(ClauseList, &'e Clause, bool),
     /// A limit, and what the call costs by it, if that can be told.

@@ -191,7 +191,7 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
             for condition in &clause.conditions {
                 observer.see(Observation::Trial(condition));
                 let trial = condition.surely_holds(&call.arguments, work, |found, truth| {
-                    observer.see(Observation::Sighting(condition, found, truth));
+                    observer.see(Observation::Value(condition, found, truth));
                 })?;
                 if !trial.holds {
                     broken = Some(trial.doubt.map(|doubt| words(doubt, condition)));
@@ -292,7 +292,7 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
             for condition in &clause.conditions {
                 observer.see(Observation::Trial(condition));
                 let trial = condition.may_hold(&call.arguments, work, |found, truth| {
-                    observer.see(Observation::Sighting(condition, found, truth));
+                    observer.see(Observation::Value(condition, found, truth));
                 })?;
                 holds = trial.holds;
                 if !holds {

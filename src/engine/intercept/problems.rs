@@ -7,37 +7,42 @@ use crate::engine::compile::fields::MAX_PROBLEMS;
 
 /// Where something stands in the file, and in the document.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Place {
+pub(crate) struct YamlPlace {
     /// In bytes from the start of the file.
     pub(crate) span: Range<usize>,
     /// RFC 6901.
     pub(crate) pointer: String,
 }
 
-impl Place {
+impl YamlPlace {
     /// A place that is nowhere in the document.
     #[must_use]
     pub(crate) fn at(span: Range<usize>) -> Self {
-        Place { span, pointer: String::new() }
+        YamlPlace { span, pointer: String::new() }
     }
 
     /// The place of the member or element `name`, whose text is `span`.
     #[must_use]
     pub(crate) fn child(&self, name: &str, span: Range<usize>) -> Self {
         let name = name.replace('~', "~0").replace('/', "~1");
-        Place { span, pointer: format!("{}/{name}", self.pointer) }
+        YamlPlace { span, pointer: format!("{}/{name}", self.pointer) }
     }
 }
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Problems {
+pub(crate) struct YamlProblems {
     found: Vec<Diagnostic>,
 }
 
-impl Problems {
+impl YamlProblems {
     /// Adds one.
-    pub(crate) fn add(&mut self, place: &Place, message: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn add(
+        &mut self,
+        place: &YamlPlace,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) {
         if self.found.len() < MAX_PROBLEMS {
             self.found.push(Diagnostic {
                 severity: Severity::Error,

@@ -144,12 +144,12 @@ impl fmt::Display for Condition {
 const MAX_SHOWN: usize = 512;
 
 /// Writes up to its end and no further.
-struct Shown {
+struct ShownText {
     text: String,
     is_cut: bool,
 }
 
-impl fmt::Write for Shown {
+impl fmt::Write for ShownText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_SHOWN.saturating_sub(self.text.len());
         if text.len() <= room {
@@ -166,7 +166,7 @@ impl Condition {
     /// The condition for people, cut if it is long.
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut shown = Shown { text: String::new(), is_cut: false };
+        let mut shown = ShownText { text: String::new(), is_cut: false };
         // What fails is what is cut.
         let _ = write!(shown, "{self}");
         if shown.is_cut {

@@ -31,7 +31,7 @@ pub struct Policy {
     /// `mode` of the document.
     pub mode: Mode,
     /// `hide`.
-    pub hide: Names,
+    pub hide: NameSet,
     /// `hide_denied`.
     pub hide_denied: bool,
     /// `tools`, in file order.
@@ -81,7 +81,7 @@ pub struct Rule {
     /// The rule's own `mode`, if it has one.
     pub mode: Option<Mode>,
     /// `action`, unless it is `allow`.
-    pub action: Option<Action>,
+    pub action: Option<RuleAction>,
     /// `require`: each must hold.
     pub require: Vec<Clause>,
     /// `deny_if`: none may hold.
@@ -104,7 +104,7 @@ impl Rule {
 
 /// `action` of a rule, where it does something.
 #[derive(Debug)]
-pub struct Action {
+pub struct RuleAction {
     /// What it does.
     pub kind: ActionKind,
     /// Where it stands.
@@ -185,16 +185,16 @@ impl Policy {
 
 /// A set of names and patterns.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct NameSet {
     exact: HashSet<String, RandomState>,
     wild: Vec<NamePattern>,
     look_alikes: LookAlikes,
 }
 
-impl Names {
+impl NameSet {
     /// Collects names and patterns.
     pub fn new(names: impl IntoIterator<Item = NamePattern>) -> Self {
-        let mut set = Names::default();
+        let mut set = NameSet::default();
         for name in names {
             set.look_alikes.add(&name);
             match name {
@@ -239,7 +239,7 @@ impl Names {
 
     /// True if there are the same names and patterns in both.
     #[must_use]
-    pub fn are(&self, others: &Names) -> bool {
+    pub fn are(&self, others: &NameSet) -> bool {
         let wild = |names: &Self| {
             names.wild.iter().map(|name| name.as_str().to_owned()).collect::<HashSet<_>>()
         };

@@ -9,7 +9,7 @@ use crate::engine::work::{TooCostly, Work, steps};
 
 /// What becomes of the calls of one tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Disposition {
     /// They go out.
     Allow,
     /// Their arguments decide.
@@ -24,7 +24,7 @@ pub enum Standing {
     Hidden,
 }
 
-words!(Standing {
+words!(Disposition {
     Allow => "allow",
     Conditional => "conditional",
     Limited => "limited",
@@ -35,11 +35,11 @@ words!(Standing {
 
 /// A tool of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct MatrixRow {
     /// Its name.
     pub tool: String,
     /// What becomes of its calls.
-    pub standing: Standing,
+    pub disposition: Disposition,
     /// What names it: pointers of `/hide` and entries of `tools`, or `(confusable name)` if it looks like what they
     /// name. If there is none, the default decides.
     pub entries: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Stray {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// The server's tools, in its order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MatrixRow>,
     /// What the policy names and the server does not have.
     pub strays: Vec<Stray>,
 }
@@ -73,7 +73,7 @@ impl Matrix {
     #[must_use]
     pub fn of(policy: &Policy, tools: &[String]) -> Self {
         let mut work = Work::of(Work::TESTS);
-        let rows = tools.iter().map(|tool| Row::of(policy, tool, &mut work)).collect();
+        let rows = tools.iter().map(|tool| MatrixRow::of(policy, tool, &mut work)).collect();
         let mut strays = Vec::new();
         for (name, rule) in policy.tools.in_file_order() {
             strays.extend(Stray::of(&name, &rule.pointer, tools, &mut work));
@@ -88,11 +88,11 @@ impl Matrix {
     }
 }
 
-impl Row {
+impl MatrixRow {
     fn of(policy: &Policy, tool: &str, work: &mut Work) -> Self {
-        Row::within(policy, tool, work).unwrap_or_else(|TooCostly| Row {
+        MatrixRow::within(policy, tool, work).unwrap_or_else(|TooCostly| MatrixRow {
             tool: tool.to_owned(),
-            standing: Standing::Deny,
+            disposition: Disposition::Deny,
             entries: vec![BuiltIn::TooCostly.word().to_owned()],
         })
     }
@@ -104,8 +104,8 @@ impl Row {
         let confusable = confusable.then(|| BuiltIn::ConfusableName.word().to_owned());
         let rules = matching.rules.iter().map(|rule| rule.pointer.to_string());
         let entries = hide.into_iter().chain(confusable).chain(rules).collect();
-        let standing = standing_within(policy, tool, work)?;
-        Ok(Row { tool: tool.to_owned(), standing, entries })
+        let disposition = disposition_within(policy, tool, work)?;
+        Ok(MatrixRow { tool: tool.to_owned(), disposition, entries })
     }
 }
 
@@ -178,17 +178,21 @@ fn nearest<'t>(name: &str, tools: &'t [String], work: &mut Work) -> Option<&'t S
 
 /// What becomes of the calls of a tool.
 #[must_use]
-pub fn standing(policy: &Policy, tool: &str) -> Standing {
-    standing_within(policy, tool, &mut Work::of(Work::TESTS)).unwrap_or(Standing::Deny)
+pub fn disposition(policy: &Policy, tool: &str) -> Disposition {
+    disposition_within(policy, tool, &mut Work::of(Work::TESTS)).unwrap_or(Disposition::Deny)
 }
 
-fn standing_within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Standing, TooCostly> {
+fn disposition_within(
+    policy: &Policy,
+    tool: &str,
+    work: &mut Work,
+) -> Result<Disposition, TooCostly> {
     let enforced = policy.document_mode(None) == Mode::Enforce;
     if enforced && policy.hide.matches_within(tool, work)? {
-        return Ok(Standing::Hidden);
+        return Ok(Disposition::Hidden);
     }
     if enforced && never_passes_within(policy, tool, work)? {
-        return Ok(Standing::Deny);
+        return Ok(Disposition::Deny);
     }
     let matching = policy.tools.matching_within(tool, work)?.rules;
     let matching = matching.into_iter().chain(&policy.all_tools);
@@ -196,15 +200,15 @@ fn standing_within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Stand
         matching.filter(|rule| policy.mode_of(rule, None) == Mode::Enforce).collect();
     let any = |of: fn(&Rule) -> bool| rules.iter().any(|rule| of(rule));
     Ok(if rules.iter().any(|rule| is_closed(policy, rule)) {
-        Standing::Deny
+        Disposition::Deny
     } else if any(always_asks) {
-        Standing::Ask
+        Disposition::Ask
     } else if any(is_conditional) {
-        Standing::Conditional
+        Disposition::Conditional
     } else if any(|rule| !rule.limits.is_empty()) {
-        Standing::Limited
+        Disposition::Limited
     } else {
-        Standing::Allow
+        Disposition::Allow
     })
 }
 

@@ -36,7 +36,7 @@ impl Peak {
 
 /// What was seen of one tool.
 #[derive(Debug)]
-struct Observed {
+struct ToolUse {
     tool: String,
     calls: u64,
     sessions: u64,
@@ -50,23 +50,23 @@ struct Observed {
 
 /// A tool that was seen: the handle to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seen(usize);
+pub struct ToolId(usize);
 
 /// What was seen of all tools.
 #[derive(Debug, Default)]
-pub struct Observations {
+pub struct ToolUses {
     /// In the order of their first calls.
-    tools: Vec<Observed>,
+    tools: Vec<ToolUse>,
     places: HashMap<String, usize>,
 }
 
-impl Observations {
+impl ToolUses {
     /// Takes note that a tool was called.
-    pub fn call(&mut self, tool: &str) -> Seen {
+    pub fn call(&mut self, tool: &str) -> ToolId {
         let place = self.places.get(tool).copied().unwrap_or_else(|| {
             let place = self.tools.len();
             self.places.insert(tool.to_owned(), place);
-            self.tools.push(Observed {
+            self.tools.push(ToolUse {
                 tool: tool.to_owned(),
                 calls: 0,
                 sessions: 0,
@@ -77,17 +77,17 @@ impl Observations {
             });
             place
         });
-        self.edit(Seen(place), |observed| observed.calls = observed.calls.saturating_add(1));
-        Seen(place)
+        self.edit(ToolId(place), |observed| observed.calls = observed.calls.saturating_add(1));
+        ToolId(place)
     }
 
     /// Takes note that it was the first call in its session.
-    pub fn session(&mut self, seen: Seen) {
+    pub fn session(&mut self, seen: ToolId) {
         self.edit(seen, |observed| observed.sessions = observed.sessions.saturating_add(1));
     }
 
     /// Takes note of when it was, by the clock of limits. Times never go back.
-    pub fn time(&mut self, seen: Seen, at_ms: u64) {
+    pub fn time(&mut self, seen: ToolId, at_ms: u64) {
         self.edit(seen, |observed| {
             observed.minute.count(at_ms);
             observed.day.count(at_ms);
@@ -95,7 +95,7 @@ impl Observations {
     }
 
     /// Takes note that nobody knows when it was.
-    pub fn untimed(&mut self, seen: Seen) {
+    pub fn untimed(&mut self, seen: ToolId) {
         self.edit(seen, |observed| {
             observed.untimed = observed.untimed.saturating_add(1);
             observed.is_untimed = true;
@@ -113,20 +113,23 @@ impl Observations {
     }
 
     /// A policy's entry for each tool in the order of their first calls, with what was seen as evidence.
-    pub fn proposals(&self, judge: impl Fn(&str) -> Verdict) -> impl Iterator<Item = Proposal> {
+    pub fn proposals(
+        &self,
+        judge: impl Fn(&str) -> Classification,
+    ) -> impl Iterator<Item = Proposal> {
         self.tools.iter().map(move |observed| observed.proposal(judge(&observed.tool)))
     }
 
-    fn edit(&mut self, Seen(place): Seen, edit: impl FnOnce(&mut Observed)) {
+    fn edit(&mut self, ToolId(place): ToolId, edit: impl FnOnce(&mut ToolUse)) {
         if let Some(observed) = self.tools.get_mut(place) {
             edit(observed);
         }
     }
 }
 
-impl Observed {
-    fn proposal(&self, verdict: Verdict) -> Proposal {
-        let Observed { tool, calls, sessions, minute, day, is_untimed, untimed: _ } = self;
+impl ToolUse {
+    fn proposal(&self, verdict: Classification) -> Proposal {
+        let ToolUse { tool, calls, sessions, minute, day, is_untimed, untimed: _ } = self;
         let (minute, day) = (minute.highest, day.highest);
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::contradiction::{self, Doubt};
 use super::super::fields::name_for_problem;
-use super::{Entry, Linter, Token};
+use super::{Linter, Token, ToolEntry};
 use crate::engine::policy::condition::{Condition, Scalar, Test};
 use crate::engine::policy::path::ArgPath;
 use crate::engine::policy::{Clause, Rule};
@@ -145,7 +145,7 @@ impl Linter<'_> {
     }
 
     /// Patterns that by themselves take the work of a decision (contract 3.5), each told once.
-    pub(super) fn patterns(&mut self, entries: &[Entry<'_>]) {
+    pub(super) fn patterns(&mut self, entries: &[ToolEntry<'_>]) {
         /// A call of this size, in bytes, is nothing unusual.
         const CALL_BYTES: usize = 64 * 1024;
         let mut told = HashSet::new();

@@ -45,15 +45,15 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
     linter.hidden_names();
     linter.tested_names();
     let rules = root.member("tools").into_iter().flat_map(Value::members);
-    let entries: Vec<Entry<'_>> = policy
+    let entries: Vec<ToolEntry<'_>> = policy
         .tools
         .in_file_order()
         .into_iter()
         .zip(rules)
         .enumerate()
-        .map(|(place, ((name, rule), member))| Entry { place, name, rule, value: member.value })
+        .map(|(place, ((name, rule), member))| ToolEntry { place, name, rule, value: member.value })
         .collect();
-    let wild: Vec<&Entry<'_>> = entries.iter().filter(|entry| entry.name.is_wild()).collect();
+    let wild: Vec<&ToolEntry<'_>> = entries.iter().filter(|entry| entry.name.is_wild()).collect();
     let plain = is_plain_policylayer(root);
     for entry in &entries {
         if linter.found.len() >= MAX_PROBLEMS {
@@ -71,7 +71,7 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
 }
 
 /// An entry of `tools`.
-struct Entry<'l> {
+struct ToolEntry<'l> {
     /// Which one, from 0.
     place: usize,
     name: NamePattern,
@@ -99,7 +99,7 @@ enum Token {
     Value,
 }
 
-impl Entry<'_> {
+impl ToolEntry<'_> {
     /// True if the rule says `"action": "allow"` in so many words.
     fn says_allow(&self) -> bool {
         self.rule.action.is_none() && self.value.member("action").is_some()

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::fields::{find, name_for_problem};
-use super::{Entry, Linter, Token, kind};
+use super::{Linter, Token, ToolEntry, kind};
 use crate::engine::json::value::{Str, Value};
 use crate::engine::policy::{ActionKind, Mode, Rule};
 use crate::engine::text::name::{NamePattern, without_client_prefix};
@@ -66,8 +66,8 @@ impl Linter<'_> {
     }
 
     /// An entry of `tools` among the patterns there.
-    pub(super) fn entry(&mut self, entry: &Entry<'_>, wild: &[&Entry<'_>], plain: bool) {
-        let Entry { place, name, rule, .. } = entry;
+    pub(super) fn entry(&mut self, entry: &ToolEntry<'_>, wild: &[&ToolEntry<'_>], plain: bool) {
+        let ToolEntry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
         let text = name.as_str();
         self.prefixed(text, Token::Key, pointer.clone());
@@ -107,8 +107,8 @@ impl Linter<'_> {
     }
 
     /// True if a wider entry with the rule `wide` leaves nothing to say to another one, or is at odds with it.
-    fn leaves_nothing(&self, wide: &Rule, entry: &Entry<'_>) -> bool {
-        let Entry { rule, .. } = entry;
+    fn leaves_nothing(&self, wide: &Rule, entry: &ToolEntry<'_>) -> bool {
+        let ToolEntry { rule, .. } = entry;
         if self.policy.mode_of(wide, None) == Mode::Shadow {
             return false;
         }
@@ -121,7 +121,7 @@ impl Linter<'_> {
         }
     }
 
-    fn beside(&mut self, entry: &Entry<'_>, wide: &Entry<'_>) {
+    fn beside(&mut self, entry: &ToolEntry<'_>, wide: &ToolEntry<'_>) {
         const HELP: &str = "every entry that matches a tool applies, and the strictest wins: an exact name makes no exception from a pattern";
         let pointer = entry.rule.pointer.to_string();
         let (name, pattern) = (entry.name.as_str(), wide.name.as_str());
