@@ -1,5 +1,5 @@
 //! Reading a policy file field by field, so that every problem is found at once, each with its place (contract P1).
-//! Knows objects, fields and places; what they mean is [`crate::engine::compile`]'s business.
+//! Nothing here knows what the fields mean.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,11 +19,11 @@ pub struct Problem {
     pub pointer: String,
     /// What is wrong.
     pub message: String,
-    /// What would have been right, if that can be said.
+    /// What would be right, if that can be told.
     pub help: Option<String>,
 }
 
-/// A place as people count it, both from 1; columns in characters.
+/// A position in a text: line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Line.
@@ -39,7 +39,7 @@ impl fmt::Display for Position {
 }
 
 impl Position {
-    /// The place of the byte `at` in `text`.
+    /// The position of the byte `at` in `text`.
     #[must_use]
     pub fn of(at: usize, text: &[u8]) -> Self {
         let before = text.get(..at).unwrap_or(text);
@@ -176,7 +176,7 @@ fn describe(value: Value<'_>) -> String {
     }
 }
 
-/// User text in a message: not longer than people care to read.
+/// User text in a message, cut to a length that people read.
 #[must_use]
 pub fn name_for_problem(text: &str) -> String {
     const MAX_CHARS: usize = 60;
@@ -191,7 +191,7 @@ pub fn name_for_problem(text: &str) -> String {
 pub struct Fields<'a> {
     node: Node<'a>,
     members: Vec<Member<'a>>,
-    /// Members with a wrong name, by the one that was meant: what they hold is looked at all the same.
+    /// Members with a wrong name, by the name that was meant; their values are checked too.
     misnamed: Vec<(&'static str, Member<'a>)>,
 }
 
@@ -356,8 +356,8 @@ fn in_quotes(value: Value<'_>) -> String {
     format!("write it in quotes: `\"{}\"`", name_for_problem(value.text()))
 }
 
-/// One of some words, each with what it stands for; for any other value a problem, and what was meant, if that can be
-/// told from the mistakes that people make.
+/// One of a set of words, as the value that it stands for. Any other text is a problem; `mistakes` may tell what was
+/// meant.
 pub fn word<T: Copy>(
     node: &Node<'_>,
     words: &[(&str, T)],
@@ -367,7 +367,7 @@ pub fn word<T: Copy>(
     word_or(node, words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
 }
 
-/// The same, where a function says what was meant: a word, or what to do.
+/// [`word`] with a function that returns the word that was meant, or advice.
 pub fn word_or<T: Copy>(
     node: &Node<'_>,
     words: &[(&str, T)],
@@ -418,7 +418,7 @@ pub fn quoted_list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The known name that someone may have meant, if one is near.
+/// The known name that is nearest to what was typed, if one is near.
 #[must_use]
 pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
     const NEAR: f64 = 0.8;
@@ -472,16 +472,16 @@ pub fn pointer_of_key(text: &str, key_at: usize) -> String {
     names.fold(String::new(), |pointer, name| join(&pointer, &name))
 }
 
-/// A place in a document that a pointer leads to.
+/// A value that a pointer leads to.
 #[derive(Debug, Clone, Copy)]
 pub struct PointedValue<'a> {
     /// The value.
     pub value: Value<'a>,
-    /// Where its key begins (its opening quote), in bytes; where itself does, if it has none.
+    /// Where its key begins (its opening quote), in bytes; for an element, where the element begins.
     pub key_at: usize,
 }
 
-/// What an RFC 6901 pointer leads to.
+/// Follows an RFC 6901 pointer.
 #[must_use]
 pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<PointedValue<'a>> {
     let start = PointedValue { value: root, key_at: root.start() };

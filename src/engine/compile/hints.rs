@@ -1,5 +1,5 @@
-//! Common mistakes in a policy, and what to write in their place: what people know from other languages and other
-//! policies. All of it stands here, for `check` and `import` alike.
+//! Hints for common mistakes: spellings that people know from other languages and policies, and what to write instead.
+//! `check` and `import` share them.
 
 use crate::engine::limits::{Amount, MAX_WINDOW_SECONDS, NAMED_WINDOWS};
 use crate::engine::policy::path::ArgPath;
@@ -8,7 +8,7 @@ use crate::engine::policy::path::ArgPath;
 /// to do.
 pub type Mistake = (&'static str, &'static str);
 
-/// The longest text that is looked at, in bytes: whoever writes more means something else.
+/// The longest text that gets a hint, in bytes.
 const MAX_LEN: usize = 64;
 
 /// `default` and the values of `methods`.
@@ -50,7 +50,7 @@ pub const ACTIONS: &[Mistake] = &[
     ),
 ];
 
-/// What was meant by an `action` of Intercept's: a word of its, or what to do.
+/// The `action` of Intercept that a text was meant to be, or advice.
 #[must_use]
 pub fn intercept_action(text: &str) -> Option<String> {
     const OWN: &[Mistake] = &[
@@ -132,7 +132,7 @@ const OPERATORS: &[Mistake] = &[
     ("defined exist has? hasfield isset present", "exists"),
 ];
 
-/// Operators that callgate has not, and how it says the same.
+/// Operators that callgate does not have, and how to say the same.
 const NO_OPERATORS: &[Mistake] = &[
     (
         "!~ !=~ doesnotmatch nomatch notmatch notmatches notregex nregex",
@@ -181,8 +181,8 @@ const NO_OPERATORS: &[Mistake] = &[
     ),
 ];
 
-/// A text in small letters and without the marks between words, as spellings are compared. An operator of marks
-/// stays as it is.
+/// A text in lower case without the marks between its words, as spellings are compared. An operator of marks stays as
+/// it is.
 #[must_use]
 fn folded(text: &str) -> String {
     let text = text.trim();
@@ -192,7 +192,7 @@ fn folded(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric() || *c == '?').flat_map(char::to_lowercase).collect()
 }
 
-/// What was meant by a mistake of a table, or what to do.
+/// The word that a table gives for a mistake, or its advice.
 #[must_use]
 pub fn meant(text: &str, table: &[Mistake]) -> Option<&'static str> {
     if text.len() > MAX_LEN {
@@ -209,7 +209,7 @@ pub fn operator(text: &str) -> Option<&'static str> {
     meant(text, OPERATORS)
 }
 
-/// How callgate says what an operator of another language says of a value, if not by one of its own.
+/// How to say what an operator of another language says of a value, where callgate has no such operator.
 #[must_use]
 pub fn no_operator(text: &str, value: Option<&str>) -> Option<String> {
     if text.len() > MAX_LEN {
@@ -383,7 +383,7 @@ pub fn number(text: &str) -> Option<String> {
     Some(format!("write `\"max\": {count}, \"window\": {}`", window.written()?))
 }
 
-/// The path that was meant by a text that is none.
+/// The path that an invalid path was meant to be.
 #[must_use]
 pub fn path(text: &str) -> Option<String> {
     const ROOTS: [&str; 9] = [

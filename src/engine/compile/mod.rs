@@ -1,4 +1,4 @@
-//! A policy file → a [`Policy`], or everything that is wrong with it, each problem with its place (contract P1).
+//! Compiles a policy file to a [`Policy`], or reports every problem with its place (contract P1).
 
 mod condition;
 mod contradiction;
@@ -33,7 +33,7 @@ const ACTIONS: [(&str, Option<ActionKind>); 3] = [
     (ActionKind::RequireApproval.word(), Some(ActionKind::RequireApproval)),
 ];
 
-/// Compiles the bytes of a policy file. Its tests are read, but not run.
+/// Compiles a policy file. Reads its tests without running them.
 ///
 /// # Errors
 /// Every problem of the file, in file order.
@@ -41,7 +41,7 @@ pub fn compile(file: &[u8]) -> Result<Policy, Vec<Problem>> {
     compile_with_tests(file).map(|(policy, _)| policy)
 }
 
-/// Compiles the bytes of a policy file, and its tests with it.
+/// Compiles a policy file and its tests.
 ///
 /// # Errors
 /// Every problem of the file, in file order.
@@ -49,10 +49,10 @@ pub fn compile_with_tests(file: &[u8]) -> Result<(Policy, Vec<Example>), Vec<Pro
     compile_unless(file, &|| false)
 }
 
-/// The same, unless somebody says on the way that the file is stale: `is_stale` is asked now and then.
+/// [`compile_with_tests`] that stops early if the file is stale: it calls `is_stale` now and then.
 ///
 /// # Errors
-/// Every problem of the file, in file order; any or none if it is stale.
+/// Every problem of the file, in file order; some or none if the file is stale.
 pub fn compile_unless(
     file: &[u8],
     is_stale: &dyn Fn() -> bool,
@@ -82,22 +82,22 @@ pub fn compile_unless(
 struct Compiler<'s> {
     /// See [`compile_unless`].
     is_stale: &'s dyn Fn() -> bool,
-    /// It has said so.
+    /// It has returned true.
     is_over: bool,
     problems: Problems,
-    /// Patterns by their text: policies repeat them.
+    /// Compiled patterns by their text, as policies repeat them.
     patterns: HashMap<String, Pattern>,
-    /// What is left for them together.
+    /// The memory and work left for patterns.
     allowance: PatternAllowance,
-    /// They take more.
+    /// The patterns take more than that.
     has_too_many: bool,
-    /// When the last test is, in milliseconds since the epoch.
+    /// The time of the last test, in milliseconds since the epoch.
     clock_ms: Option<u64>,
-    /// How many calls the tests make.
+    /// The number of calls that the tests make.
     calls: u32,
 }
 
-/// `None` means that a problem has been added, or that nobody waits for the policy any more.
+/// The readers return `None` if they added a problem, or if the file is stale.
 impl<'s> Compiler<'s> {
     fn new(is_stale: &'s dyn Fn() -> bool) -> Self {
         Compiler {
@@ -194,7 +194,7 @@ impl<'s> Compiler<'s> {
         Methods::new(rules)
     }
 
-    /// `key` is the rule's name as written: a `rate_limit` counts under it.
+    /// Reads a rule. `key` is its name as written, which names the counter of a `rate_limit`.
     fn rule(&mut self, node: &Node<'_>, key: &str) -> Option<Rule> {
         let fields = Fields::open(node, RULE, &mut self.problems)?;
         fields.get("description").and_then(|node| string(&node, &mut self.problems));

@@ -16,32 +16,32 @@ use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::{TooCostly, Work, steps};
 
-/// How many calls the tests of one policy may make together.
+/// The most calls that the tests of one policy may make together.
 pub const MAX_CALLS: u32 = 10_000;
 
-/// When the first test is, unless it says so: 2026-01-01T00:00:00Z, in milliseconds since the epoch.
+/// The default time of the first test: 2026-01-01T00:00:00Z, in milliseconds since the epoch.
 pub const START_MS: u64 = 1_767_225_600_000;
 
 /// An entry of `tests`.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The tool that is called.
     pub tool: String,
     /// Its arguments, as the policy spells them: an object.
     pub arguments: String,
-    /// When, in milliseconds since the epoch.
+    /// The time of the calls, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// How often.
+    /// The number of calls.
     pub times: u32,
-    /// What each of these calls must come to.
+    /// The expected decision of each call.
     pub expect: Expect,
     /// The rule that must decide them.
     pub rule: Option<String>,
     /// Where it stands in the document: RFC 6901.
     pub pointer: String,
-    /// Where in the file `expect` has its value, in bytes.
+    /// Where the value of `expect` begins, in bytes from the start of the file.
     pub expect_at: usize,
     /// The same for `rule`.
     pub rule_at: usize,
@@ -63,7 +63,7 @@ pub enum Expect {
 words!(Expect { Allow => "allow", Deny => "deny", Ask => "ask", Hide => "hide" });
 
 impl Expect {
-    /// What a test would have to expect of this.
+    /// What a test must expect for this decision.
     #[must_use]
     pub fn of(ruling: &Ruling) -> Self {
         match ruling.outcome {
@@ -80,9 +80,9 @@ impl Expect {
 pub struct TestFailure<'e> {
     /// The test.
     pub example: &'e Example,
-    /// Which of its calls, from 1.
+    /// The number of the call, from 1.
     pub call: u32,
-    /// How the call was decided.
+    /// The decision.
     pub explanation: Explanation,
 }
 
@@ -105,7 +105,7 @@ impl TestFailure<'_> {
         format!("test `{name}` fails{which}: expected `{expected}`, found `{found}`")
     }
 
-    /// Where in the file the expectation stands that was not met, in bytes, and what of the test it is.
+    /// Where the expectation that was not met begins, in bytes from the start of the file, and its field.
     #[must_use]
     pub fn place(&self) -> (usize, &'static str) {
         if Expect::of(&self.explanation.ruling) == self.example.expect {
@@ -116,26 +116,25 @@ impl TestFailure<'_> {
     }
 }
 
-/// What came of the tests of a policy.
+/// The results of a policy's tests.
 #[derive(Debug)]
 pub struct TestResults<'e> {
-    /// The first that failed, each explained.
+    /// The first failures, explained.
     pub failures: Vec<TestFailure<'e>>,
-    /// How many failed in all.
+    /// The number of failures.
     pub failed: usize,
-    /// The test at which they took more work than all of them may (contract P16); those behind it were not run.
+    /// The test at which the work for all tests was used up (contract P16); later tests were not run.
     pub too_costly: Option<&'e Example>,
 }
 
-/// More failures than this are counted and not explained.
+/// Failures that are explained; further ones are only counted.
 const MAX_EXPLAINED: usize = 100;
 
 /// Steps for one call of a test, beside its decision.
 const CALL: u64 = 2000;
 
-/// Makes the calls of all tests, in their order, on one fresh ledger, and as if every rule were enforced. A test ends
-/// at its first call that is not as expected. `is_stale` is asked now and then; if it says so, nobody waits for the
-/// outcome, and the tests that are left are not run.
+/// Runs all tests in order, on one fresh ledger, as if every rule were enforced. A test ends at its first unexpected
+/// decision. `is_stale` is called now and then; once it returns true, the remaining tests are skipped.
 #[must_use]
 pub fn run<'e>(
     policy: &Policy,

@@ -1,4 +1,4 @@
-//! Why a call is decided as it is: the judge's own steps, written down while it takes them. Nothing here decides.
+//! Explains a decision: records the judge's steps while it takes them. Nothing here decides.
 
 use std::sync::Arc;
 
@@ -10,46 +10,46 @@ use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
-/// More values than this are counted and not kept, for each condition.
+/// Values that are kept for each condition; further ones are only counted.
 const MAX_VALUES: usize = 8;
 
-/// How much of a value is kept, in characters.
+/// Characters that are kept of a value.
 const MAX_VALUE_CHARS: usize = 60;
 
-/// What a call comes to, and why.
+/// A decision and its reasons.
 #[derive(Debug)]
 pub struct Explanation {
-    /// What is enforced.
+    /// The decision that is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (contract P14).
+    /// The decision if shadow mode were enforced (contract P14).
     pub shadowed: Option<Ruling>,
-    /// What was looked at, in this order.
+    /// What the judge looked at, in order.
     pub trace: Vec<TraceEntry>,
 }
 
-/// What a call comes to, and by which rule.
+/// The decision about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// What keeps it from going out; `None` if it goes out.
+    /// Denied or held for approval; `None` if the call goes out.
     pub outcome: Option<Outcome>,
-    /// Which rule says so.
+    /// The rule that decides.
     pub rule: RuleId,
-    /// What the agent reads, with the mark before it; nothing if the call goes out.
+    /// The message that the agent gets, with its mark; `None` if the call goes out.
     pub message: Option<String>,
-    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    /// Milliseconds until the limits have room for the call, if a limit denied it and that time ever comes.
     pub retry_after_ms: Option<u64>,
 }
 
-/// One thing that was looked at.
+/// One thing that the judge looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceEntry {
-    /// `hide`: true if the tool's name is in it.
+    /// True if `hide` names the tool.
     Hide(bool),
     /// True if the name can be mistaken for another one.
     Confusable(bool),
-    /// An entry of `tools` matches, or `all_tools` applies: its pointer.
+    /// The pointer of an entry of `tools` that matches, or of `all_tools`.
     Entry(Arc<str>),
-    /// No entry of `tools` matches: the default.
+    /// The default, because no entry of `tools` matches.
     Default(Effect),
     /// A rule's `action`, with its pointer.
     Action(Arc<str>, ActionKind),
@@ -57,14 +57,14 @@ pub enum TraceEntry {
     Clause(ClauseTrace),
     /// An entry of `limits`, or a `rate_limit`.
     Limit(LimitTrace),
-    /// This rule denies the call, but in shadow mode.
+    /// A rule in shadow mode that denies the call.
     Shadowed(RuleId),
 }
 
-/// What came of an entry of `require`, `deny_if` or `approval_if`.
+/// The result of an entry of `require`, `deny_if` or `approval_if`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClauseTrace {
-    /// Which list it is in.
+    /// The list that it is in.
     pub list: ClauseList,
     /// Where it stands.
     pub pointer: Arc<str>,
@@ -74,14 +74,14 @@ pub struct ClauseTrace {
     pub holds: bool,
 }
 
-/// What a condition was tried on.
+/// A condition and the values that it was tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionTrace {
     /// `args.width gt 2048`
     pub condition: String,
-    /// What was found and what came of it. More than one for a path with `[*]`.
+    /// The values and their results. A path with `[*]` can have many.
     pub values: Vec<TriedValue>,
-    /// How many more values there were between the last two.
+    /// The number of values left out before the last one.
     pub unseen: usize,
 }
 
@@ -90,24 +90,24 @@ pub struct ConditionTrace {
 pub struct TriedValue {
     /// The value as the call spells it, cut if it is long; `None` if nothing is there.
     pub value: Option<String>,
-    /// Something that servers may read differently stands on the way (contract P8).
+    /// True if servers may read something on the path differently (contract P8).
     pub doubtful: bool,
-    /// Why it cannot be decided, for people, if it cannot.
+    /// Why it cannot be decided, if it cannot.
     pub why: Option<String>,
-    /// What came of it.
+    /// The result.
     pub truth: Truth,
 }
 
-/// How a limit stands.
+/// The state of a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitTrace {
     /// Where it stands.
     pub pointer: Arc<str>,
     /// `30 per minute (images)`
     pub what: Arc<str>,
-    /// What it counts with.
+    /// Its counter.
     pub counter: CounterKey,
-    /// What the call costs, if that can be read from it.
+    /// What the call costs, if that can be told.
     pub cost: Option<Amount>,
     /// What its counter held before the call.
     pub used: Amount,
@@ -115,7 +115,8 @@ pub struct LimitTrace {
     pub max: Amount,
 }
 
-/// Decides a call as a session would, charges the ledger for it, and says why. A mode can be forced on every rule.
+/// Decides a call as a session does, charges the ledger for it, and explains the decision. `forced` overrides the mode of
+/// every rule.
 pub fn explain(
     policy: &Policy,
     call: &ToolCall<'_>,
@@ -130,18 +131,18 @@ pub fn explain(
     Explanation { ruling, shadowed, trace: trace.entries }
 }
 
-/// What a call comes to, and what was charged for it.
+/// A decision, and the charge for it.
 #[derive(Debug)]
 pub struct Ruled {
-    /// What is enforced.
+    /// The decision that is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (contract P14).
+    /// The decision if shadow mode were enforced (contract P14).
     pub shadowed: Option<Ruling>,
-    /// What was charged, if the call goes out.
+    /// The charge, if the call goes out.
     pub reservation: Option<Reservation>,
 }
 
-/// Decides a call as [`explain()`] does, charges the ledger for it, and does not say why.
+/// Decides a call and charges the ledger for it as [`explain()`] does, without an explanation.
 pub fn rule(
     policy: &Policy,
     call: &ToolCall<'_>,
@@ -185,7 +186,7 @@ impl Ruling {
         self.outcome.is_none()
     }
 
-    /// What the call comes to, in the word for programs.
+    /// The outcome, as programs spell it.
     #[must_use]
     pub fn word(&self) -> &'static str {
         self.outcome.map_or("allowed", Outcome::as_str)
@@ -206,11 +207,11 @@ impl Ruling {
     }
 }
 
-/// Writes down what it sees.
+/// Records what it observes.
 struct Tracer<'p> {
     policy: &'p Policy,
     entries: Vec<TraceEntry>,
-    /// Conditions of the clause that is being gone through.
+    /// The conditions of the clause so far.
     tried: Vec<ConditionTrace>,
 }
 
@@ -264,7 +265,7 @@ impl Observer for Tracer<'_> {
 }
 
 impl Tracer<'_> {
-    /// Adds what the counters hold before the call is charged.
+    /// Fills in what the counters hold before the call is charged.
     fn read_counters(&mut self, ledger: &MemoryLedger, now: Now) {
         for look in &mut self.entries {
             if let TraceEntry::Limit(limit) = look {
@@ -275,7 +276,7 @@ impl Tracer<'_> {
 }
 
 impl ConditionTrace {
-    /// The last value is always kept: it is the one that decided.
+    /// Keeps the last value in any case, because it decided.
     fn note(&mut self, condition: &Condition, found: Found<'_>, truth: Truth) {
         if self.values.len() >= MAX_VALUES {
             self.values.pop();

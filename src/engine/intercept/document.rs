@@ -1,4 +1,4 @@
-//! A policy of Intercept as it is written, and what is wrong with it.
+//! Reads a policy of Intercept, and reports what is wrong with it.
 //!
 //! Sources: POLICY.md and the packages `internal/config`, `internal/engine`, `internal/proxy` and `internal/state` of
 //! Intercept; for `require_approval`, its pull request 3. Where the page is silent the program counts:
@@ -18,7 +18,7 @@ use crate::engine::limits::Amount;
 use crate::engine::policy::Effect;
 use crate::engine::policy::condition::Operator;
 
-/// What is said of a text that is none.
+/// What a path looks like, for messages.
 const A_PATH: &str = "a path such as `args.amount`, or `state.TOOL.COUNTER`";
 
 const DOCUMENT: [&str; 5] = ["version", "description", "default", "hide", "tools"];

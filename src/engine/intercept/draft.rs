@@ -1,4 +1,4 @@
-//! A policy as it is written: its fields in the order of people, each with the place that it comes from.
+//! The policy that the translation writes: fields in the usual order, each with the place that it comes from.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::problems::Place;
 use crate::engine::policy::condition::Operator;
 
-/// The document.
+/// The document to write.
 #[derive(Debug, Serialize)]
 pub(crate) struct DraftPolicy {
     pub(crate) version: &'static str,
@@ -30,7 +30,7 @@ pub(crate) struct Name {
     pub(crate) place: YamlPlace,
 }
 
-/// What goes for a tool.
+/// The rule for a tool.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct DraftRule {
     #[serde(skip_serializing_if = "Option::is_none")]

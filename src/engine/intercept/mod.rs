@@ -1,4 +1,4 @@
-//! Policies of Intercept, in YAML, as policies of callgate: text in, text out.
+//! Translates policies of Intercept, in YAML, to policies of callgate.
 
 pub mod document;
 pub mod draft;

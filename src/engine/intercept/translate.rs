@@ -1,4 +1,4 @@
-//! A policy of Intercept → the policy that decides alike, or what cannot be said exactly.
+//! Translates a policy of Intercept to one that decides alike, or reports what has no exact translation.
 //!
 //! All rules of a tool must let a call pass, those of `*` too. So the conditions of each become an entry of `require`,
 //! and what it counts a limit; nothing depends on their order but which message an agent sees.
@@ -22,7 +22,7 @@ use crate::engine::policy::{ActionKind, Effect};
 /// How many entries one rule that asks may make.
 const MAX_ENTRIES: usize = 16;
 
-/// What callgate does in another way than Intercept: it judges more strictly, but for [`Note::Servers`].
+/// A difference between callgate and Intercept: callgate is stricter, except for [`Note::Servers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
     /// contract P8
@@ -49,7 +49,7 @@ impl fmt::Display for Note {
     }
 }
 
-/// Translates a policy. The result is only meant if no problem has been added.
+/// Translates a policy. The result is valid only if no problem was added.
 pub(crate) fn translate(
     policy: Intercept,
     problems: &mut YamlProblems,

@@ -1,5 +1,5 @@
-//! YAML text → a tree whose values know their places. What two readers of YAML could take differently is a problem,
-//! and no file makes the tree larger or deeper than a policy can be.
+//! Reads YAML into a tree whose values know their places. What two readers of YAML could take differently is a problem,
+//! and the tree is never larger or deeper than a policy can be.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

@@ -18,7 +18,7 @@ impl Amount {
     pub const MAX_WHOLE: u64 = 1_000_000_000_000_000;
     pub(super) const MAX_NANOS: u128 = Self::MAX_WHOLE as u128 * Self::UNIT;
 
-    /// What a call costs if its limit does not say: 1.
+    /// The default cost of a call: 1.
     pub const ONE: Amount = Amount { nanos: Self::UNIT };
 
     /// The amount of `nanos` × 10^-9, if it is in range.
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_show_no_needless_zeros() {
+    fn amounts_have_no_trailing_zeros() {
         assert_eq!(amount(1_000_000_000).to_string(), "1");
         assert_eq!(amount(5_000_000).to_string(), "0.005");
         assert_eq!(amount(0).to_string(), "0");

@@ -1,22 +1,22 @@
-//! The clock that limits go by.
+//! The clock of limits.
 
 use super::window::{MAX_WINDOW_SECONDS, MILLIS};
 
-/// The time of a decision. The engine is given it and never asks.
+/// The time of a decision, which the engine is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
     /// Wall clock, milliseconds since the epoch; it may jump either way.
     pub wall_ms: u64,
-    /// Milliseconds on a clock that never goes back, from any beginning: in a live session that of the machine's
-    /// start, which all processes share.
+    /// Milliseconds on a clock that never goes back. Its origin is arbitrary; in a live session it is the machine's start,
+    /// so all processes share it.
     pub monotonic_ms: u64,
 }
 
-/// The end of the year 9999, in milliseconds since the epoch. A clock that shows this or more is not believed.
+/// The end of the year 9999, in milliseconds since the epoch. A clock that shows this or a later time is ignored.
 pub const LATEST_MS: u64 = 253_402_300_799_999;
 
 /// The longest step forward of the wall clock that counts as time passed: the length of the longest window (contract P9).
-/// A longer one is a wrong clock; time goes on by the steady clock then, and no window is cut short.
+/// A longer step is a wrong clock: time then follows the monotonic clock, and no window is cut short.
 const LONGEST_STEP_MS: u64 = MAX_WINDOW_SECONDS as u64 * MILLIS;
 
 /// Time as limits count it: the later of the wall clock and the last time seen plus the monotonic time
@@ -28,7 +28,7 @@ pub struct LimitClock {
 }
 
 impl LimitClock {
-    /// A clock that goes on from the time that another one of the same machine has seen.
+    /// A clock that continues from the time that another clock of this machine has seen.
     #[must_use]
     pub fn after(seen: Now) -> Self {
         LimitClock { last: Some(seen) }
@@ -38,7 +38,7 @@ impl LimitClock {
     pub fn observe(&mut self, now: Now) -> u64 {
         let Some(last) = self.last else {
             if now.wall_ms >= LATEST_MS {
-                // Without a time of day any beginning will do, until there is one.
+                // Without a time of day any origin will do until there is one.
                 return now.monotonic_ms;
             }
             self.last = Some(now);
@@ -60,7 +60,7 @@ mod tests {
 
     /// contract P13
     #[test]
-    fn time_never_goes_back_and_never_stands_still() {
+    fn time_never_goes_back_or_stands_still() {
         let mut clock = LimitClock::default();
         let mut at = |wall_ms, monotonic_ms| clock.observe(Now { wall_ms, monotonic_ms });
         assert_eq!(at(10_000, 0), 10_000);
@@ -72,7 +72,7 @@ mod tests {
 
     /// contract P13, S2: a clock that is far off neither frees quota nor stops time; one that is set right counts.
     #[test]
-    fn a_clock_that_is_far_off_is_not_believed() {
+    fn a_clock_that_is_far_off_is_ignored() {
         let year = 366 * 86_400_000;
         let start = 1_767_225_600_000;
         let mut clock = LimitClock::default();

@@ -19,7 +19,7 @@ pub enum Scope {
 
 words!(Scope { Grant => "grant", Session => "session", Server => "server" });
 
-/// What a counter is known by, beside the server, grant and run that its ledger serves.
+/// The identity of a counter within the server, grant and run of its ledger (contract P11).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterKey {
     /// Who shares it.
@@ -37,18 +37,18 @@ pub struct Counter {
     /// The slot of the latest charge; `slots[newest % SLOTS]` is its place.
     newest: u64,
     slots: [u128; SLOTS],
-    /// The sum of them all.
+    /// The sum of all slots.
     total: u128,
 }
 
 impl Counter {
-    /// A counter that nothing was charged to.
+    /// An empty counter.
     #[must_use]
     pub fn new(window: Window) -> Self {
         Counter { window, newest: 0, slots: [0; SLOTS], total: 0 }
     }
 
-    /// A counter as a ledger has kept it: what was charged, by slot, oldest first.
+    /// Restores a counter from the charges that a ledger kept: by slot, oldest first.
     #[must_use]
     pub fn restore(window: Window, charged: impl IntoIterator<Item = (u64, u128)>) -> Self {
         let mut counter = Counter::new(window);
@@ -58,7 +58,7 @@ impl Counter {
         counter
     }
 
-    /// What was charged, by slot, oldest first: what [`Counter::restore`] takes.
+    /// The charges by slot, oldest first, as [`Counter::restore`] takes them.
     pub fn charged(&self) -> impl Iterator<Item = (u64, u128)> {
         self.filled().filter(|&(_, nanos)| nanos > 0)
     }
@@ -75,7 +75,7 @@ impl Counter {
         self.total.saturating_sub(gone.sum())
     }
 
-    /// When the counter has come down to `ceiling` by itself, if it ever does.
+    /// The time at which the counter falls to `ceiling` without further charges, if it ever does.
     #[must_use]
     pub fn down_to_ms(&self, ceiling: u128, at_ms: u64) -> Option<u64> {
         let mut used = self.used(at_ms);
@@ -96,13 +96,13 @@ impl Counter {
         None
     }
 
-    /// When the counter next comes down by itself, if anything is charged that ever leaves it.
+    /// The time at which the next charge leaves the counter, if one ever does.
     #[must_use]
     pub fn frees_at_ms(&self, at_ms: u64) -> Option<u64> {
         self.down_to_ms(self.used(at_ms).checked_sub(1)?, at_ms)
     }
 
-    /// Charges the slot of `at_ms`, and says which that is.
+    /// Charges the slot of `at_ms` and returns its number.
     pub fn charge(&mut self, cost: Amount, at_ms: u64) -> u64 {
         let slot = self.window.slot(at_ms).max(self.newest);
         self.add(cost.nanos, slot);
@@ -117,7 +117,7 @@ impl Counter {
         self.total = self.total.saturating_add(nanos);
     }
 
-    /// Takes a charge back from its slot, if that slot still counts.
+    /// Removes a charge from its slot, if that slot still counts.
     pub fn refund(&mut self, cost: Amount, slot: u64) {
         if (self.oldest_that_counts(self.newest)..=self.newest).contains(&slot) {
             let place = self.place(slot);
@@ -126,7 +126,7 @@ impl Counter {
         }
     }
 
-    /// Makes `slot` the newest, and forgets those that do not count any more then.
+    /// Makes `slot` the newest and clears the slots that no longer count.
     fn advance_to(&mut self, slot: u64) {
         let passed = slot.saturating_sub(self.newest);
         if passed > self.window.lasts() {

@@ -22,26 +22,26 @@ pub struct Demand {
     pub enforced: bool,
 }
 
-/// What a ledger says to a list of demands.
+/// A ledger's answer to a list of demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
     /// All enforced demands are charged.
     Charged {
-        /// What to hand to [`Ledger::release`] if the call never goes out.
+        /// The charges, for [`Ledger::release`] if the call never goes out.
         reservation: Reservation,
-        /// Demands in shadow mode that had no room, by their place in the list.
+        /// The demands in shadow mode that had no room, as indices.
         missed: Vec<usize>,
     },
     /// Nothing is charged.
     Exhausted {
-        /// The first enforced demand without room, by its place in the list.
+        /// The index of the first enforced demand without room.
         demand: usize,
         /// Milliseconds until every enforced demand would have room; `None` if that time never comes.
         retry_after_ms: Option<u64>,
     },
 }
 
-/// What was charged, and to which slots.
+/// Charges, with the slots that hold them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[must_use = "a reservation is kept until the call is out, or released"]
 pub struct Reservation {
@@ -49,7 +49,7 @@ pub struct Reservation {
     pub charges: Few<Charge>,
 }
 
-/// What one counter was charged.
+/// The charge to one counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Charge {
     /// The counter.
@@ -63,7 +63,7 @@ pub struct Charge {
 /// The counters cannot be read or written: the call is denied (contract S2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateUnavailable {
-    /// Why, for people and the log; the agent is not told.
+    /// Why, for stderr and the log; the agent is not told.
     pub reason: String,
 }
 
@@ -75,14 +75,15 @@ pub trait Ledger {
     /// The store did not answer; nothing is charged.
     fn reserve(&mut self, demands: &[Demand], now: Now) -> Result<Settlement, StateUnavailable>;
 
-    /// Gives a reservation back, to the slots it was taken from.
+    /// Removes the charges of a reservation from their slots.
     fn release(&mut self, reservation: Reservation);
 }
 
-/// Decides a list of demands over counters that a ledger has at hand, and charges them.
+/// Charges a list of demands to the counters that a ledger holds, all enforced ones or none.
 ///
-/// `places[n]` is where demand `n`'s counter stands in `counters`, and `at_ms` tells the time of the counter at a place:
-/// counters may have seen different times. A counter that is named more than once is charged once, by the largest cost (contract P11); in that, an enforced demand outweighs any in shadow mode.
+/// `places[n]` is the index in `counters` of the counter of demand `n`, and `at_ms` returns the time of the counter at an
+/// index, as counters may have seen different times. A counter that several demands name is charged once, by the largest
+/// cost (contract P11); enforced demands take precedence over those in shadow mode.
 pub fn settle(
     demands: &[Demand],
     places: &[usize],
@@ -133,7 +134,7 @@ pub fn settle(
     Settlement::Charged { reservation, missed }
 }
 
-/// A demand beside what its counter would be charged.
+/// A demand, and what its counter would be charged.
 struct View<'a> {
     demand: &'a Demand,
     place: usize,
@@ -149,7 +150,7 @@ pub fn charge_of(place: usize, demands: &[Demand], places: &[usize]) -> Amount {
     enforced.or_else(|| of_counter().map(|d| d.cost).max()).unwrap_or_default()
 }
 
-/// Counters of this run only.
+/// A ledger in memory, for one run.
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     clock: LimitClock,
@@ -175,7 +176,7 @@ impl Ledger for MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// Begins another run under the same grant: what was counted for one run alone is forgotten (contract P11).
+    /// Begins another run under the same grant: clears the counters of scope `session` (contract P11).
     pub fn begin_run(&mut self) {
         for (key, &place) in &self.places {
             if key.scope == Scope::Session
@@ -186,7 +187,7 @@ impl MemoryLedger {
         }
     }
 
-    /// What a counter holds at this time; the most that an amount can be, if it holds more.
+    /// What a counter holds at this time, at most the largest amount.
     #[must_use]
     pub fn used(&self, key: &CounterKey, now: Now) -> Amount {
         let mut clock = self.clock;
@@ -195,7 +196,7 @@ impl MemoryLedger {
         Amount { nanos: nanos.min(Amount::MAX_NANOS) }
     }
 
-    /// Takes a counter over as another ledger has kept it.
+    /// Takes over a counter from another ledger.
     pub fn adopt(&mut self, key: &CounterKey, counter: Counter) {
         let place = self.place(key);
         if let Some(own) = self.counters.get_mut(place) {

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-/// How many slots of a window count: 60, and the one that is leaving.
+/// The number of slots that count: those of a window, and the one that is leaving.
 pub(super) const SLOTS: usize = 61;
 
 /// Slots in a window.
@@ -19,12 +19,12 @@ pub(super) const SLOTS_PER_WINDOW: u64 = 60;
 
 pub(super) const MILLIS: u64 = 1000;
 
-/// Over what time a limit counts (contract P9).
+/// The time over which a limit counts (contract P9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Window {
     /// Any stretch of this many seconds, 1 to 31,622,400.
     Sliding(u32),
-    /// The UTC minute, hour, day or week (from Monday) of this many seconds that time is in.
+    /// The current UTC minute, hour, day or week (from Monday), of this many seconds.
     Calendar(u32),
     /// From start to end of one run.
     Session,
@@ -68,7 +68,7 @@ impl Window {
         }
     }
 
-    /// When a slot begins, in milliseconds since the epoch; the opposite of [`Window::slot`].
+    /// The start of a slot, in milliseconds since the epoch: the inverse of [`Window::slot`].
     #[must_use]
     pub fn slot_start_ms(self, slot: u64) -> u64 {
         match self {
@@ -82,7 +82,7 @@ impl Window {
         }
     }
 
-    /// How many slots after its own a charge still counts.
+    /// The number of slots after its own in which a charge still counts.
     #[must_use]
     pub fn lasts(self) -> u64 {
         match self {

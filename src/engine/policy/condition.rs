@@ -1,4 +1,5 @@
-//! Conditions over a call's arguments (contract P5–P8). What an operator cannot compare is a verdict, never a pass.
+//! Conditions over a call's arguments (contract P5–P8). A value that an operator cannot compare goes
+//! against the call.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
@@ -22,7 +23,7 @@ pub use super::scalar::{Scalar, Truth};
 pub struct Condition {
     /// Where to look.
     pub path: ArgPath,
-    /// What must be so there.
+    /// The test for the values there.
     pub test: Test,
 }
 
@@ -103,12 +104,12 @@ pub enum Bound {
     String(String),
 }
 
-/// What came of trying a condition.
+/// The result of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trial {
     /// True if it holds; in doubt, whatever goes against the call.
     pub holds: bool,
-    /// Why that could not be decided, if it could not.
+    /// Why it could not be decided, if it could not.
     pub doubt: Option<Undecidable>,
 }
 
@@ -140,10 +141,10 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The longest text that a condition is given for people, in bytes.
+/// The longest text of a condition in messages, in bytes.
 const MAX_SHOWN: usize = 512;
 
-/// Writes up to its end and no further.
+/// A text of at most [`MAX_SHOWN`] bytes.
 struct ShownText {
     text: String,
     is_cut: bool,
@@ -163,11 +164,11 @@ impl fmt::Write for ShownText {
 }
 
 impl Condition {
-    /// The condition for people, cut if it is long.
+    /// The condition for messages, cut if it is long.
     #[must_use]
     pub fn shown(&self) -> String {
         let mut shown = ShownText { text: String::new(), is_cut: false };
-        // What fails is what is cut.
+        // An error means that the text was cut.
         let _ = write!(shown, "{self}");
         if shown.is_cut {
             shown.text.push('…');
@@ -175,11 +176,11 @@ impl Condition {
         shown.text
     }
 
-    /// In `require`: holds if the condition certainly does, for every match of the path. `witness` is shown what was
-    /// found, as far as it was looked at.
+    /// In `require`: true if the condition certainly holds for every match of the path. `witness` sees each value that is
+    /// tried.
     ///
     /// # Errors
-    /// Less work is left than this takes.
+    /// The work does not suffice.
     pub fn surely_holds(
         &self,
         arguments: &Arguments<'_>,
@@ -190,10 +191,10 @@ impl Condition {
         Ok(Trial { holds: broken.is_none(), doubt: broken.and_then(Truth::doubt) })
     }
 
-    /// In `deny_if` and `approval_if`: holds unless the condition certainly fails, for every match of the path.
+    /// In `deny_if` and `approval_if`: true unless the condition certainly fails for every match of the path.
     ///
     /// # Errors
-    /// Less work is left than this takes.
+    /// The work does not suffice.
     pub fn may_hold(
         &self,
         arguments: &Arguments<'_>,
@@ -204,7 +205,7 @@ impl Condition {
         Ok(Trial { holds: met.is_some(), doubt: met.and_then(Truth::doubt) })
     }
 
-    /// What the condition comes to for the first match of the path that is `wanted`.
+    /// The result for the first match of the path that is `wanted`.
     #[inline]
     fn first(
         &self,
@@ -228,7 +229,7 @@ impl Condition {
     }
 }
 
-/// Steps for trying a condition, whatever is there.
+/// Steps for trying a condition on any value.
 const TRIAL: u64 = 20;
 
 impl Test {

@@ -10,12 +10,12 @@ use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Member, Str, Type, Value};
 use crate::engine::work::{TooCostly, Work};
 
-/// Why the values at a path are looked at no further.
+/// Why a visit of the values at a path ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// The one that was looked for has been found.
+    /// The visitor found what it wanted.
     Met,
-    /// The work that is left does not suffice.
+    /// The work does not suffice.
     TooCostly,
 }
 
@@ -25,7 +25,7 @@ impl From<TooCostly> for Stop {
     }
 }
 
-/// Who is shown what stands at a path, and may take work of what is left.
+/// Sees each value at a path, and may take work from the budget.
 type Visit<'v, 'a> = dyn FnMut(Found<'a>, &mut Work) -> Result<(), Stop> + 'v;
 
 /// A path that has been parsed.
@@ -44,15 +44,15 @@ enum Segment {
     Each,
 }
 
-/// What several paths name at one place of the arguments.
+/// The rests of several paths from one place in the arguments on.
 #[derive(Debug, Clone, Default)]
 pub struct Named<'p> {
-    /// The steps from there on.
+    /// The segments from there on.
     paths: Vec<&'p [Segment]>,
 }
 
 impl<'p> Named<'p> {
-    /// What is named in the arguments themselves.
+    /// The paths from the arguments on.
     pub fn of(paths: impl Iterator<Item = &'p ArgPath>) -> Self {
         let paths = paths.map(|path| path.steps.as_slice()).filter(|steps| !steps.is_empty());
         Named { paths: paths.collect() }
@@ -64,13 +64,13 @@ impl<'p> Named<'p> {
         self.paths.is_empty()
     }
 
-    /// How many paths lead on from here.
+    /// The number of paths that lead on.
     #[must_use]
     pub fn count(&self) -> usize {
         self.paths.len()
     }
 
-    /// The names of the members that are named, to be looked up for each of many members.
+    /// The members that the paths name, as a set.
     #[must_use]
     pub fn names(&self) -> NamedKeys<'p> {
         let names = self.paths.iter().filter_map(|path| match path.first() {
@@ -82,7 +82,7 @@ impl<'p> Named<'p> {
         NamedKeys { names, longest }
     }
 
-    /// What is named in the member `key`.
+    /// The paths that lead into the member `key`.
     #[must_use]
     pub fn below(&self, key: Str<'_>) -> Self {
         self.behind(|step| match step {
@@ -92,7 +92,7 @@ impl<'p> Named<'p> {
         })
     }
 
-    /// What is named in elements of an array.
+    /// The paths that lead into elements of an array.
     #[must_use]
     pub fn each(&self) -> Self {
         self.behind(|step| matches!(step, Segment::Each | Segment::Index(_)))
@@ -105,7 +105,7 @@ impl<'p> Named<'p> {
     }
 }
 
-/// The names that several paths name in one object. A look takes the same time however many there are.
+/// The members that several paths name in one object. The time of a look-up does not depend on their number.
 #[derive(Debug)]
 pub struct NamedKeys<'p> {
     names: HashSet<&'p str>,
@@ -114,7 +114,7 @@ pub struct NamedKeys<'p> {
 }
 
 impl NamedKeys<'_> {
-    /// True if no name is named.
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

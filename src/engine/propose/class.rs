@@ -1,8 +1,8 @@
-//! What a tool may do to the world, and how bad that can be.
+//! Classes of tools, and their risks.
 
 use crate::engine::text::words::words;
 
-/// What kind of tool it is, in the order of how strictly its kind is ruled.
+/// The class of a tool, from the most to the least harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// It looks something up, or works something out.
@@ -28,10 +28,10 @@ words!(Class {
     Destructive => "Destructive",
 });
 
-/// How bad it is if a call should not have been made.
+/// The damage that a wrong call can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
-    /// Hardly at all.
+    /// Hardly any.
     Low,
     /// It can be mended.
     Medium,

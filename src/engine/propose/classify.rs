@@ -1,5 +1,5 @@
-//! What kind of tool a server lists: judged by its name first, and by what else the server says of it only as far as
-//! that makes the verdict stricter, or the name says nothing. A server's words are its own; nothing here is proof.
+//! Classifies a tool: first by its name, and by its description, arguments and hints only where they make the class
+//! stricter or the name says nothing. All of these are the server's own words and prove nothing.
 //!
 //! ```text
 //! name ─► a verb in it ──────────────────────────────► class, risk
@@ -27,12 +27,12 @@ const LOOKUP_WITHIN: usize = 6;
 /// So much of a word of the server's is quoted.
 const MAX_SHOWN: usize = 24;
 
-/// What a tool was judged to be.
+/// The class of a tool, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Classification {
-    /// What kind of tool it is.
+    /// The class.
     pub class: Class,
-    /// How bad a wrong call can be.
+    /// The damage that a wrong call can do.
     pub risk: Risk,
     /// What decided, in a sentence without its full stop.
     pub reason: String,
@@ -88,7 +88,7 @@ impl<'t> Argument<'t> {
     }
 }
 
-/// Judges a tool.
+/// Classifies a tool.
 #[must_use]
 pub fn classify(tool: &ListedTool) -> Classification {
     let name = lexicon::name_words(&tool.name);
@@ -288,7 +288,7 @@ fn verb_of(word: &str) -> Option<(String, Meaning)> {
         .or_else(|| of(stem("ies", "y")?))
 }
 
-/// A verdict in the making.
+/// A classification in the making.
 struct Assessment {
     class: Class,
     risk: Risk,

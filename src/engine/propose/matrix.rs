@@ -1,4 +1,4 @@
-//! How a policy stands to the tools of a server, before any call is made.
+//! What a policy does with the tools of a server, before any call is made.
 
 use super::lexicon::says_what;
 use crate::engine::decide::{is_closed, never_passes_within};
@@ -40,12 +40,12 @@ pub struct MatrixRow {
     pub tool: String,
     /// What becomes of its calls.
     pub disposition: Disposition,
-    /// What names it: pointers of `/hide` and entries of `tools`, or `(confusable name)` if it looks like what they
-    /// name. If there is none, the default decides.
+    /// What matches it: the pointers of `/hide` and of entries of `tools`, or `(confusable name)`. If there are none, the
+    /// default decides.
     pub entries: Vec<String>,
 }
 
-/// A name or pattern of the policy that means no tool of the server.
+/// A name or pattern of the policy that matches no tool of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
     /// As the policy writes it.
@@ -58,12 +58,12 @@ pub struct Stray {
     pub is_prefixed: bool,
 }
 
-/// A policy beside a server.
+/// A policy compared with a server's tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// The server's tools, in its order.
     pub rows: Vec<MatrixRow>,
-    /// What the policy names and the server does not have.
+    /// What the policy names and the server lacks.
     pub strays: Vec<Stray>,
 }
 

@@ -1,4 +1,4 @@
-//! What a policy might say of a server's tools: their classes, proposals, and a policy beside them.
+//! Proposes policies: classifies a server's tools, proposes rules for them, and compares a policy with them.
 
 pub mod class;
 pub mod classify;

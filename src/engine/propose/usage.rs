@@ -1,4 +1,4 @@
-//! What was seen of tools in recorded sessions, in memory that grows with the number of tools and not of calls.
+//! The use of tools in recorded sessions. Memory grows with the number of tools, not of calls.
 
 use std::collections::HashMap;
 
@@ -7,15 +7,15 @@ use super::classify::Verdict;
 use super::proposal::{Cap, Proposal, Treatment};
 use crate::engine::limits::{Amount, Counter, Window};
 
-/// No limit is tighter than this many calls a minute: it would hinder more than it protects.
+/// The tightest limit for a minute: a tighter one would hinder more than it protects.
 const LEAST_A_MINUTE: u64 = 10;
-/// Nor than this many a day.
+/// The tightest limit for a day.
 const LEAST_A_DAY: u64 = 100;
 
 const MINUTE: u32 = 60;
 const DAY: u32 = 86_400;
 
-/// The most that a window has held, as limits count.
+/// The most calls in a window, as limits count them.
 #[derive(Debug)]
 struct Peak {
     counter: Counter,
@@ -34,7 +34,7 @@ impl Peak {
     }
 }
 
-/// What was seen of one tool.
+/// The use of one tool.
 #[derive(Debug)]
 struct ToolUse {
     tool: String,
@@ -48,11 +48,11 @@ struct ToolUse {
     is_untimed: bool,
 }
 
-/// A tool that was seen: the handle to it.
+/// The handle of a tool that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolId(usize);
 
-/// What was seen of all tools.
+/// The use of all tools.
 #[derive(Debug, Default)]
 pub struct ToolUses {
     /// In the order of their first calls.
@@ -81,12 +81,12 @@ impl ToolUses {
         ToolId(place)
     }
 
-    /// Takes note that it was the first call in its session.
+    /// Takes note that the call was the first in its session.
     pub fn session(&mut self, seen: ToolId) {
         self.edit(seen, |observed| observed.sessions = observed.sessions.saturating_add(1));
     }
 
-    /// Takes note of when it was, by the clock of limits. Times never go back.
+    /// Takes note of the time of the call, by the clock of limits. Times never go back.
     pub fn time(&mut self, seen: ToolId, at_ms: u64) {
         self.edit(seen, |observed| {
             observed.minute.count(at_ms);
@@ -94,7 +94,7 @@ impl ToolUses {
         });
     }
 
-    /// Takes note that nobody knows when it was.
+    /// Takes note that the time of the call is unknown.
     pub fn untimed(&mut self, seen: ToolId) {
         self.edit(seen, |observed| {
             observed.untimed = observed.untimed.saturating_add(1);

@@ -1,4 +1,4 @@
-//! Text from elsewhere on its way to people and programs: the one definition of what is safe to show (contract C1).
+//! Escapes text that is not callgate's own: the one definition of what is safe to show (contract C1).
 //!
 //! Whatever callgate prints that it did not write itself goes through here: [`escape_line`] for people, who then see
 //! one line without a hidden character, and [`escape_json`] for programs, who read the same value.
@@ -12,7 +12,7 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 /// The longest name in a message, in bytes (contract W2).
 const MAX_NAME_BYTES: usize = 128;
 
-/// Marks what was cut.
+/// The mark for what was cut.
 const CUT: char = '…';
 
 /// True for a character that a terminal could obey or a person not see: controls, line separators, marks that turn

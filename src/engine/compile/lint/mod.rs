@@ -1,4 +1,4 @@
-//! What is legal in a policy and likely not meant.
+//! Lints: what is valid in a policy and probably not meant.
 
 mod conditions;
 mod names;
@@ -15,23 +15,23 @@ use crate::engine::policy::{ActionKind, Effect, Policy, Rule};
 use crate::engine::text::name::NamePattern;
 use crate::engine::work::Work;
 
-/// Something that is likely not meant.
+/// Something that is probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// What kind it is, for programs.
+    /// The kind of warning, for programs.
     pub code: &'static str,
     /// What and where.
     pub problem: Problem,
 }
 
-/// How much work goes into comparing names with patterns and conditions with each other, in small steps. What is
-/// beyond is not warned of: a check has to end.
+/// Steps for comparing names with patterns and conditions with each other. Once they are used up, no further warnings
+/// are found.
 const BUDGET: usize = 4_000_000;
 
 /// Fields of a rule that do nothing beside `"action": "deny"`.
 const DEAD_BESIDE_DENY: [&str; 5] = ["require", "deny_if", "approval_if", "limits", "rate_limit"];
 
-/// Looks for what is likely not meant in a file that has been compiled to `policy`; in file order.
+/// Finds what is probably not meant in a file that has been compiled to `policy`, in file order.
 #[must_use]
 pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
     let mut scratch = Scratch::default();
@@ -87,7 +87,7 @@ struct Linter<'l> {
     hidden: Vec<NamePattern>,
     /// What is left of [`BUDGET`].
     budget: usize,
-    /// The same for trying values on conditions.
+    /// What is left for trying values on conditions.
     work: Work,
     found: Vec<Warning>,
 }
@@ -100,7 +100,7 @@ enum Token {
 }
 
 impl ToolEntry<'_> {
-    /// True if the rule says `"action": "allow"` in so many words.
+    /// True if the rule spells out `"action": "allow"`.
     fn says_allow(&self) -> bool {
         self.rule.action.is_none() && self.value.member("action").is_some()
     }
@@ -127,7 +127,7 @@ impl Linter<'_> {
         self.found.push(Warning { code, problem: Problem { at, pointer, message, help } });
     }
 
-    /// True if there is still time for so much work.
+    /// Takes work from the budget; false if it is used up.
     fn affords(&mut self, work: usize) -> bool {
         let left = self.budget.checked_sub(work);
         self.budget = left.unwrap_or_default();
