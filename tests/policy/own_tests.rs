@@ -1,7 +1,7 @@
 //! Tests inside a policy (contract P16): those that should pass do, and those that should fail do so where they should.
 
 use callgate::engine::compile::compile_with_tests;
-use callgate::engine::compile::fields::Place;
+use callgate::engine::compile::fields::Position;
 use callgate::engine::compile::policy_test::{self, TestFailure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +63,7 @@ fn run(own: &OwnTests) -> Result<(), String> {
 
 fn told(failure: &TestFailure<'_>, text: &str) -> String {
     let (at, field) = failure.place();
-    let line = Place::of(at, text.as_bytes()).line;
+    let line = Position::of(at, text.as_bytes()).line;
     let spelt = text[at..].lines().next().unwrap_or_default();
     let pointer = format!("{}/{field}", failure.example.pointer);
     let value: Value = serde_json::from_str(text).expect("a document");

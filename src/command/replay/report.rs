@@ -8,7 +8,8 @@ use crate::cli::Format;
 use crate::command::show::stdout;
 use crate::engine::policy::BuiltIn;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
-use crate::engine::text::escape::{cut, escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::text::shorten::cut;
 use crate::engine::wire::transcript;
 
 use crate::engine::session::offline::Ruling;

@@ -10,17 +10,15 @@ use serde::Serialize;
 use super::explanation;
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{Position, token_at};
-use crate::engine::compile::policy_test::Failure;
+use crate::engine::compile::policy_test::TestFailure;
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
+use crate::engine::text::shorten::MARK;
 
 /// What the frame around a line of the file takes of a terminal's columns.
 const FRAME_COLUMNS: usize = 12;
 
 /// No line is shown in less.
 const LEAST_COLUMNS: usize = 30;
-
-/// Marks what was cut off a line.
-const CUT: char = '…';
 
 impl From<&TestFailure<'_>> for Diagnostic {
     fn from(failure: &TestFailure<'_>) -> Self {
@@ -152,7 +150,7 @@ impl<'f> SourceFile<'f> {
         let mut line = String::new();
         let head = fitting_tail(before, room_before);
         if head.len() < before.len() {
-            line.push(CUT);
+            line.push(MARK);
         }
         head.chars().for_each(|c| push_visible(&mut line, c));
         let start = line.len();
@@ -166,7 +164,7 @@ impl<'f> SourceFile<'f> {
             }
         }
         if tail.len() < behind.len() {
-            line.push(CUT);
+            line.push(MARK);
         }
         (line, start..end)
     }

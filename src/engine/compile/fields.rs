@@ -9,6 +9,7 @@ use super::hints::{self, Mistake};
 use super::shape::Shape;
 use crate::engine::json::value::{Kind, Member, Str, Value, proved_string_len};
 use crate::engine::text::name::same_but_for_case;
+use crate::engine::text::shorten::excerpt;
 
 /// Something that is wrong with a policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,10 +181,7 @@ fn describe(value: Value<'_>) -> String {
 #[must_use]
 pub fn name_for_problem(text: &str) -> String {
     const MAX_CHARS: usize = 60;
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+    excerpt(text, MAX_CHARS)
 }
 
 /// An object of the file, whose fields are all known or reported.

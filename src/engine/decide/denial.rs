@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::policy::{BuiltIn, RuleId};
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]

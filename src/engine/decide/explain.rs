@@ -7,6 +7,7 @@ use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
 use crate::engine::policy::condition::{Condition, Truth};
 use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
+use crate::engine::text::shorten::excerpt;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
@@ -283,18 +284,11 @@ impl ConditionTrace {
             self.unseen = self.unseen.saturating_add(1);
         }
         let value = match found {
-            Found::Value(value) => Some(excerpt(value.text())),
+            Found::Value(value) => Some(excerpt(value.text(), MAX_VALUE_CHARS)),
             Found::Absent | Found::Doubtful(_) => None,
         };
         let doubtful = matches!(found, Found::Doubtful(_));
         let why = truth.doubt().map(|doubt| condition.path.words(doubt));
         self.values.push(TriedValue { value, doubtful, why, truth });
-    }
-}
-
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE_CHARS) {
-        Some((end, _)) => [text.get(..end).unwrap_or_default(), "…"].concat(),
-        None => text.to_owned(),
     }
 }

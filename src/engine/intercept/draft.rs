@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::problems::Place;
+use super::problems::YamlPlace;
 use crate::engine::policy::condition::Operator;
 
 /// The document to write.

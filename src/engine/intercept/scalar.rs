@@ -2,9 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use super::draft::Value;
-use super::fields::Found;
-use super::problems::Problems;
+use super::draft::DraftValue;
+use super::fields::PlacedNode;
+use super::problems::YamlProblems;
 use super::yaml::{self, YamlNode};
 use crate::engine::json::decimal::Decimal;
 

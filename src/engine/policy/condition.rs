@@ -13,6 +13,7 @@ use super::scalar::{
 use crate::engine::json::arguments::{Arguments, Found};
 use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Type, Value};
+use crate::engine::text::shorten::MARK;
 use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
@@ -171,7 +172,7 @@ impl Condition {
         // An error means that the text was cut.
         let _ = write!(shown, "{self}");
         if shown.is_cut {
-            shown.text.push('…');
+            shown.text.push(MARK);
         }
         shown.text
     }

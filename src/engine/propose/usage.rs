@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::class::Class;
-use super::classify::Verdict;
+use super::classify::Classification;
 use super::proposal::{Cap, Proposal, Treatment};
 use crate::engine::limits::{Amount, Counter, Window};
 
