@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
-use callgate::engine::decide::decide_before;
+use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::Now;
 use callgate::engine::policy::path::ArgPath;
@@ -179,12 +179,12 @@ fn names_and_patterns_share_the_budget() {
     let call = ToolCall::of(&name, Arguments::none());
     let mut work = Work::of_decision();
     let before = cpu_time();
-    let denial = decide_before(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
+    let denial = decide_observed(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
     assert!(cpu_time().checked_sub(before).unwrap() < BOUND);
     assert_eq!(denial.rule.as_str(), "(too costly)");
     let short = ToolCall::of("_word7_x", Arguments::none());
     let denial =
-        decide_before(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
+        decide_observed(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
     assert_eq!(denial.expect_err("a denial").rule.as_str(), "(hidden)");
     // A server's list is cut within one allowance, and in doubt wholly.
     let mut session = Session::new(Arc::new(policy), Settings::default());

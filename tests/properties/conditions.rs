@@ -9,7 +9,7 @@ use callgate::engine::json::reader::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::policy::condition::{Bound, Condition, Scalar, Test};
 use callgate::engine::policy::one_of::OneOf;
 use callgate::engine::policy::path::ArgPath;
-use callgate::engine::policy::pattern::{Allowance, Pattern};
+use callgate::engine::policy::pattern::{Pattern, PatternAllowance};
 use callgate::engine::work::Work;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -89,7 +89,9 @@ impl Op {
             "in" => Test::In(OneOf::new(self.values.iter().copied().map(scalar).collect())),
             "not_in" => Test::NotIn(OneOf::new(self.values.iter().copied().map(scalar).collect())),
             "exists" => Test::Exists(self.values[0] == "true"),
-            _ => Test::Regex(Pattern::new("^a", &mut Allowance::default()).expect("a pattern")),
+            _ => Test::Regex(
+                Pattern::new("^a", &mut PatternAllowance::default()).expect("a pattern"),
+            ),
         }
     }
 

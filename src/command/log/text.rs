@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::command::show::stdout;
-use crate::engine::text::escape::{cut, escape_line};
+use crate::engine::text::escape::escape_line;
+use crate::engine::text::shorten::cut;
 use crate::shell::audit::entry::{Entry, EntryTotals};
 
 use super::merge::Shown;

@@ -6,14 +6,16 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::command::show::stdout;
+use crate::engine::policy::BuiltIn;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
-use crate::engine::text::escape::{cut, escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::text::shorten::cut;
 use crate::engine::wire::transcript;
 
 use crate::engine::session::offline::Ruling;
 
 /// The rule that refuses a line (contract 3.5).
-const FRAME: &str = "(frame)";
+const FRAME: &str = BuiltIn::Frame.word();
 /// What it came to then.
 const REFUSED: &str = "refused";
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::engine::decide::ClauseList;
 use crate::engine::decide::explain::{
-    ClauseLook, ConditionLook, Explanation, LimitLook, Look, Ruling, Sighting,
+    ClauseTrace, ConditionTrace, Explanation, LimitTrace, Ruling, TraceEntry, TriedValue,
 };
 use crate::engine::policy::condition::Truth;
 use crate::engine::policy::{ActionKind, Effect};
@@ -16,85 +16,80 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     let mut looks = explanation.trace.iter().peekable();
     while let Some(look) = looks.next() {
-        let goes_on = looks.next_if(|next| matches!(next, Look::Shadowed(_))).is_some();
+        let goes_on = looks.next_if(|next| matches!(next, TraceEntry::Shadowed(_))).is_some();
         let verdict = match verdict_of(look, &explanation.ruling) {
             Some(_) if goes_on => ": no more than noted, in shadow mode",
-            Some(Verdict::Denies) => ": the call is denied",
-            Some(Verdict::Asks) => ": a human must approve the call",
+            Some(Against::Denies) => ": the call is denied",
+            Some(Against::Asks) => ": a human must approve the call",
             None => "",
         };
         match look {
-            Look::Hide(true) => lines.push(format!("/hide: names the tool{verdict}")),
-            Look::Confusable(true) => {
+            TraceEntry::Hide(true) => lines.push(format!("/hide: names the tool{verdict}")),
+            TraceEntry::Confusable(true) => {
                 lines.push(format!("the tool's name can be mistaken for another one{verdict}"));
             }
-            Look::Hide(false) | Look::Confusable(false) | Look::Shadowed(_) => {}
-            Look::Entry(pointer) if &**pointer == "/all_tools" => {
+            TraceEntry::Hide(false) | TraceEntry::Confusable(false) | TraceEntry::Shadowed(_) => {}
+            TraceEntry::Entry(pointer) if &**pointer == "/all_tools" => {
                 lines.push(format!("{pointer}: applies to every tool"));
             }
-            Look::Entry(pointer) => lines.push(format!("{pointer}: matches the tool")),
-            Look::Default(effect) => {
-                let effect = if *effect == Effect::Allow { "allow" } else { "deny" };
+            TraceEntry::Entry(pointer) => lines.push(format!("{pointer}: matches the tool")),
+            TraceEntry::Default(effect) => {
+                let effect = effect.word();
                 lines.push(format!("/default: no entry matches, so `{effect}` holds{verdict}"));
             }
-            Look::Action(pointer, kind) => {
-                lines.push(format!("{pointer}: `{}`{verdict}", action_word(*kind)));
+            TraceEntry::Action(pointer, kind) => {
+                lines.push(format!("{pointer}: `{}`{verdict}", kind.word()));
             }
-            Look::Clause(clause) => {
+            TraceEntry::Clause(clause) => {
                 let holds = if clause.holds { "holds" } else { "does not hold" };
                 let why = if clause.conditions.is_empty() { ", without conditions" } else { "" };
                 lines.push(format!("{}: {holds}{why}{verdict}", clause.pointer));
                 lines.extend(clause.conditions.iter().flat_map(condition_lines));
             }
-            Look::Limit(limit) => lines.push(format!("{}{verdict}", limit_line(limit))),
+            TraceEntry::Limit(limit) => lines.push(format!("{}{verdict}", limit_line(limit))),
         }
     }
     lines.iter().map(|line| escape_line(line).into_owned()).collect()
 }
 
 /// What a look can say against a call.
-enum Verdict {
+enum Against {
     Denies,
     Asks,
 }
 
-fn verdict_of(look: &Look, ruling: &Ruling) -> Option<Verdict> {
+fn verdict_of(look: &TraceEntry, ruling: &Ruling) -> Option<Against> {
     match look {
-        Look::Hide(against) | Look::Confusable(against) => against.then_some(Verdict::Denies),
-        Look::Default(effect) => (*effect == Effect::Deny).then_some(Verdict::Denies),
-        Look::Action(_, ActionKind::Deny) => Some(Verdict::Denies),
-        Look::Action(_, ActionKind::RequireApproval) => Some(Verdict::Asks),
-        Look::Clause(clause) => match clause.list {
-            ClauseList::Require => (!clause.holds).then_some(Verdict::Denies),
-            ClauseList::DenyIf => clause.holds.then_some(Verdict::Denies),
-            ClauseList::ApprovalIf => clause.holds.then_some(Verdict::Asks),
+        TraceEntry::Hide(against) | TraceEntry::Confusable(against) => {
+            against.then_some(Against::Denies)
+        }
+        TraceEntry::Default(effect) => (*effect == Effect::Deny).then_some(Against::Denies),
+        TraceEntry::Action(_, ActionKind::Deny) => Some(Against::Denies),
+        TraceEntry::Action(_, ActionKind::RequireApproval) => Some(Against::Asks),
+        TraceEntry::Clause(clause) => match clause.list {
+            ClauseList::Require => (!clause.holds).then_some(Against::Denies),
+            ClauseList::DenyIf => clause.holds.then_some(Against::Denies),
+            ClauseList::ApprovalIf => clause.holds.then_some(Against::Asks),
         },
-        Look::Limit(limit) => (*limit.pointer == *ruling.rule.as_str()).then_some(Verdict::Denies),
-        Look::Entry(_) | Look::Shadowed(_) => None,
+        TraceEntry::Limit(limit) => {
+            (*limit.pointer == *ruling.rule.as_str()).then_some(Against::Denies)
+        }
+        TraceEntry::Entry(_) | TraceEntry::Shadowed(_) => None,
     }
 }
 
-fn action_word(kind: ActionKind) -> &'static str {
-    match kind {
-        ActionKind::Deny => "deny",
-        ActionKind::RequireApproval => "require_approval",
-    }
-}
-
-fn limit_line(limit: &LimitLook) -> String {
-    let LimitLook { pointer, what, cost, used, .. } = limit;
+fn limit_line(limit: &LimitTrace) -> String {
+    let LimitTrace { pointer, what, cost, used, .. } = limit;
     match cost {
         Some(cost) => format!("{pointer}: {what}: {used} used, the call costs {cost}"),
         None => format!("{pointer}: {what}: the call's amount cannot be counted"),
     }
 }
 
-fn condition_lines(look: &ConditionLook) -> Vec<String> {
-    let ConditionLook { condition, sightings, unseen } = look;
-    let mut lines: Vec<String> = sightings
-        .iter()
-        .map(|sighting| format!("  {condition}: {}", sighting_line(sighting)))
-        .collect();
+fn condition_lines(look: &ConditionTrace) -> Vec<String> {
+    let ConditionTrace { condition, values, unseen } = look;
+    let mut lines: Vec<String> =
+        values.iter().map(|sighting| format!("  {condition}: {}", value_line(sighting))).collect();
     if *unseen > 0 {
         let last = lines.len().saturating_sub(1);
         lines.insert(last, format!("  {condition}: {unseen} more values"));
@@ -102,8 +97,8 @@ fn condition_lines(look: &ConditionLook) -> Vec<String> {
     lines
 }
 
-fn sighting_line(sighting: &Sighting) -> String {
-    let Sighting { value, doubtful, why, truth } = sighting;
+fn value_line(sighting: &TriedValue) -> String {
+    let TriedValue { value, doubtful, why, truth } = sighting;
     let found = match value {
         Some(value) => format!("found `{value}`, "),
         None if *doubtful => String::new(),
@@ -137,20 +132,19 @@ pub fn json(explanation: &Explanation) -> Vec<Value> {
     explanation.trace.iter().map(look_json).collect()
 }
 
-fn look_json(look: &Look) -> Value {
+fn look_json(look: &TraceEntry) -> Value {
     match look {
-        Look::Hide(met) => json!({ "look": "hide", "holds": met }),
-        Look::Confusable(met) => json!({ "look": "confusable", "holds": met }),
-        Look::Entry(pointer) => json!({ "look": "entry", "at": &**pointer }),
-        Look::Default(effect) => {
-            let effect = if *effect == Effect::Allow { "allow" } else { "deny" };
-            json!({ "look": "default", "at": "/default", "effect": effect })
+        TraceEntry::Hide(met) => json!({ "look": "hide", "holds": met }),
+        TraceEntry::Confusable(met) => json!({ "look": "confusable", "holds": met }),
+        TraceEntry::Entry(pointer) => json!({ "look": "entry", "at": &**pointer }),
+        TraceEntry::Default(effect) => {
+            json!({ "look": "default", "at": "/default", "effect": effect.word() })
         }
-        Look::Action(pointer, kind) => {
-            json!({ "look": "action", "at": &**pointer, "action": action_word(*kind) })
+        TraceEntry::Action(pointer, kind) => {
+            json!({ "look": "action", "at": &**pointer, "action": kind.word() })
         }
-        Look::Clause(clause) => clause_json(clause),
-        Look::Limit(limit) => json!({
+        TraceEntry::Clause(clause) => clause_json(clause),
+        TraceEntry::Limit(limit) => json!({
             "look": "limit",
             "at": &*limit.pointer,
             "counter": &*limit.counter.name,
@@ -158,18 +152,13 @@ fn look_json(look: &Look) -> Value {
             "cost": limit.cost.map(|cost| cost.to_string()),
             "max": limit.max.to_string(),
         }),
-        Look::Shadowed(rule) => json!({ "look": "shadowed", "at": rule.as_str() }),
+        TraceEntry::Shadowed(rule) => json!({ "look": "shadowed", "at": rule.as_str() }),
     }
 }
 
-fn clause_json(clause: &ClauseLook) -> Value {
-    let list = match clause.list {
-        ClauseList::Require => "require",
-        ClauseList::DenyIf => "deny_if",
-        ClauseList::ApprovalIf => "approval_if",
-    };
+fn clause_json(clause: &ClauseTrace) -> Value {
     let conditions = clause.conditions.iter().map(|look| {
-        let sightings = look.sightings.iter().map(|sighting| {
+        let values = look.values.iter().map(|sighting| {
             let came_to = match sighting.truth {
                 Truth::Holds => "holds",
                 Truth::Fails => "fails",
@@ -184,12 +173,12 @@ fn clause_json(clause: &ClauseLook) -> Value {
         });
         json!({
             "condition": look.condition,
-            "values": sightings.collect::<Vec<_>>(),
+            "values": values.collect::<Vec<_>>(),
             "more_values": look.unseen,
         })
     });
     json!({
-        "look": list,
+        "look": clause.list.word(),
         "at": &*clause.pointer,
         "holds": clause.holds,
         "conditions": conditions.collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::engine::policy::BuiltIn;
 use crate::shell::audit::entry::Entry;
 use crate::shell::audit::reader::Line;
 use crate::shell::audit::tail::{Newest, Trail};
@@ -79,7 +80,7 @@ impl Denial {
         let (what, rule, message) = match entry.event.as_str() {
             "call" => (various("tool", &entry.tool), rule, entry.message.clone()),
             "method_denied" => (various("method", &entry.method), rule, String::new()),
-            _ => (String::new(), "(frame)".into(), various("reason", &entry.reason)),
+            _ => (String::new(), BuiltIn::Frame.word().into(), various("reason", &entry.reason)),
         };
         Denial { time: entry.time, seq: entry.seq, event: entry.event, what, rule, message, count }
     }

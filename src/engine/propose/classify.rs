@@ -1,5 +1,5 @@
-//! What kind of tool a server lists: judged by its name first, and by what else the server says of it only as far as
-//! that makes the verdict stricter, or the name says nothing. A server's words are its own; nothing here is proof.
+//! Classifies a tool: first by its name, and by its description, arguments and hints only where they make the class
+//! stricter or the name says nothing. All of these are the server's own words and prove nothing.
 //!
 //! ```text
 //! name ─► a verb in it ──────────────────────────────► class, risk
@@ -13,16 +13,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use super::class::{Class, Risk};
 use super::lexicon::{
     self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, ENDS,
-    FILLERS, KEEPS, Kind, LIGHT, LOOKUPS, MAX_LOOKED_AT, MONEY, Meaning, OUTPUT_ARGUMENTS,
-    PAYMENT_ARGUMENTS, RUNS, UNPAID, WHOLES, is_one_of,
+    FILLERS, KEEPS, LIGHT, LOOKUPS, MONEY, Meaning, OUTPUT_ARGUMENTS, PAYMENT_ARGUMENTS, RUNS,
+    UNPAID, WHOLES, WordKind, is_one_of,
 };
-use crate::engine::wire::tool_list::{member, members, name_of, text};
+use super::listed_tool::ListedTool;
 
 /// So many words behind "Run" are looked at for what is run.
 const LOOKUP_WITHIN: usize = 6;
@@ -30,106 +27,12 @@ const LOOKUP_WITHIN: usize = 6;
 /// So much of a word of the server's is quoted.
 const MAX_SHOWN: usize = 24;
 
-/// A tool as a server lists it: what of that says something.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ListedTool {
-    /// Its name.
-    pub name: String,
-    /// `title`, or the one among the hints.
-    pub title: String,
-    /// `description`.
-    pub description: String,
-    /// `annotations.readOnlyHint`.
-    pub read_only: Option<bool>,
-    /// `annotations.destructiveHint`.
-    pub destructive: Option<bool>,
-    /// `annotations.openWorldHint`.
-    pub open_world: Option<bool>,
-    /// The names of its arguments.
-    pub arguments: Vec<String>,
-}
-
-impl ListedTool {
-    /// Reads an element of `tools/list`. `None` if it has no name.
-    #[must_use]
-    pub fn read(tool: &Value) -> Option<Self> {
-        Self::of(&tool.to_string())
-    }
-
-    /// Reads the text of one, and keeps no more of it than is looked at.
-    #[must_use]
-    pub fn of(tool: &str) -> Option<Self> {
-        let name = name_of(tool)?.into_owned();
-        let mut listed = ListedTool { name, ..ListedTool::default() };
-        let mut title_of_hints = None;
-        members(tool, |key, value| match key {
-            "title" => listed.title = beginning(value),
-            "description" => listed.description = beginning(value),
-            "annotations" => title_of_hints = listed.hints(value.get()),
-            "inputSchema" => listed.arguments = argument_names(value.get()),
-            _ => {}
-        })?;
-        if listed.title.is_empty() {
-            listed.title = title_of_hints.unwrap_or_default();
-        }
-        Some(listed)
-    }
-
-    /// Takes its hints over; returns the title among them.
-    fn hints(&mut self, hints: &str) -> Option<String> {
-        let mut title = None;
-        members(hints, |key, value| {
-            let hint = serde_json::from_str::<bool>(value.get()).ok();
-            match key {
-                "readOnlyHint" => self.read_only = hint,
-                "destructiveHint" => self.destructive = hint,
-                "openWorldHint" => self.open_world = hint,
-                "title" => title = Some(beginning(value)),
-                _ => {}
-            }
-        })?;
-        title
-    }
-
-    /// A tool of which nothing is known but its name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        ListedTool { name: name.to_owned(), ..ListedTool::default() }
-    }
-}
-
-/// The beginning of a text; nothing of anything else.
-fn beginning(value: &RawValue) -> String {
-    let whole = text(value).unwrap_or_default();
-    whole.get(..whole.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default().to_owned()
-}
-
-/// The names of the arguments in an input schema, in the order of the alphabet.
-fn argument_names(schema: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let Some(properties) = member(schema, "properties") else { return names };
-    let shorten = |names: &mut Vec<String>| {
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(MAX_LOOKED_AT);
-    };
-    members(properties.get(), |name, _| {
-        names.push(name.to_owned());
-        // Sorted now and then, so that a million of them take no more room than a few.
-        if names.len() >= 2 * MAX_LOOKED_AT {
-            shorten(&mut names);
-        }
-    });
-    shorten(&mut names);
-    names
-}
-
-/// What a tool was judged to be.
+/// The class of a tool, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What kind of tool it is.
+pub struct Classification {
+    /// The class.
     pub class: Class,
-    /// How bad a wrong call can be.
+    /// The damage that a wrong call can do.
     pub risk: Risk,
     /// What decided, in a sentence without its full stop.
     pub reason: String,
@@ -185,9 +88,9 @@ impl<'t> Argument<'t> {
     }
 }
 
-/// Judges a tool.
+/// Classifies a tool.
 #[must_use]
-pub fn classify(tool: &ListedTool) -> Verdict {
+pub fn classify(tool: &ListedTool) -> Classification {
     let name = lexicon::name_words(&tool.name);
     let name: Vec<&str> = name.iter().map(String::as_str).collect();
     let arguments: Vec<Argument<'_>> =
@@ -195,18 +98,18 @@ pub fn classify(tool: &ListedTool) -> Verdict {
     let said = in_text(&tool.description, &name).or_else(|| in_text(&tool.title, &name));
     let told = in_name(&name);
     let verbs = told.words();
-    let mut judge = Judge::new(told, said, &tool.description);
-    judge.arguments(&arguments);
-    judge
+    let mut assessment = Assessment::new(told, said, &tool.description);
+    assessment.arguments(&arguments);
+    assessment
         .things(&verbs, name.iter().copied().filter(|word| !verbs.iter().any(|verb| verb == word)));
-    judge.hints(tool);
-    judge.worst(&name, &arguments, tool);
-    judge.secrets(&name, &arguments, tool);
-    Verdict { class: judge.class, risk: judge.risk, reason: judge.reason }
+    assessment.hints(tool);
+    assessment.worst(&name, &arguments, tool);
+    assessment.secrets(&name, &arguments, tool);
+    Classification { class: assessment.class, risk: assessment.risk, reason: assessment.reason }
 }
 
 /// What the words of a name say.
-enum Told<'w> {
+enum NameMeaning<'w> {
     /// What the tool does.
     Clearly(Evidence<'w>),
     /// What it may do, or be about.
@@ -216,21 +119,21 @@ enum Told<'w> {
     Nothing,
 }
 
-impl Told<'_> {
+impl NameMeaning<'_> {
     /// The words that tell it.
     fn words(&self) -> Vec<String> {
         match self {
-            Told::Clearly(Evidence { words, .. })
-            | Told::Perhaps(Evidence { words, .. })
-            | Told::Inside(Evidence { words, .. }) => {
+            NameMeaning::Clearly(Evidence { words, .. })
+            | NameMeaning::Perhaps(Evidence { words, .. })
+            | NameMeaning::Inside(Evidence { words, .. }) => {
                 words.iter().map(|word| word.clone().into_owned()).collect()
             }
-            Told::Nothing => Vec::new(),
+            NameMeaning::Nothing => Vec::new(),
         }
     }
 }
 
-fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
+fn in_name<'w>(name: &[&'w str]) -> NameMeaning<'w> {
     let last = name.len().saturating_sub(1);
     let mut verbs: Vec<(usize, Evidence<'_>)> = Vec::new();
     let mut others = Vec::new();
@@ -243,50 +146,53 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
             let evidence = evidence(word, meaning, name);
             let is_last = place == last && evidence.class >= Class::Execute && *word != "trash";
             match meaning.kind {
-                Kind::Verb if is_read && !is_joined && !is_last && lexicon::may_be_thing(word) => {}
-                Kind::Verb => verbs.push((place, evidence)),
-                Kind::Either | Kind::First if is_joined => verbs.push((place, evidence)),
-                Kind::Either => others.push((place, evidence)),
-                Kind::First if place == 0 || evidence.words.len() > 1 => {
+                WordKind::Verb
+                    if is_read && !is_joined && !is_last && lexicon::may_be_thing(word) => {}
+                WordKind::Verb => verbs.push((place, evidence)),
+                WordKind::Either | WordKind::First if is_joined => verbs.push((place, evidence)),
+                WordKind::Either => others.push((place, evidence)),
+                WordKind::First if place == 0 || evidence.words.len() > 1 => {
                     others.push((place, evidence));
                 }
-                Kind::Noun if place == last => others.push((place, evidence)),
-                Kind::First | Kind::Noun => {}
+                WordKind::Noun if place == last => others.push((place, evidence)),
+                WordKind::First | WordKind::Noun => {}
             }
         }
     }
     if let Some((place, verb)) = strictest(verbs) {
         // At the end it may be a thing: a `todo_list`.
         return match verb.class {
-            Class::Read if place == last => Told::Perhaps(verb),
-            _ => Told::Clearly(verb),
+            Class::Read if place == last => NameMeaning::Perhaps(verb),
+            _ => NameMeaning::Clearly(verb),
         };
     }
     if name.iter().any(|word| lexicon::is_foreign(word)) {
-        return Told::Nothing;
+        return NameMeaning::Nothing;
     }
     let gives = |word: &&str| {
         lexicon::meanings(word)
-            .any(|meaning| meaning.kind == Kind::Noun && meaning.class == Class::Read)
+            .any(|meaning| meaning.kind == WordKind::Noun && meaning.class == Class::Read)
     };
     let of_place = |place| others.iter().find(|(other, _)| *other == place);
     if let Some((_, given)) = name.last().filter(|word| gives(word)).and_then(|_| of_place(last)) {
-        return Told::Perhaps(given.clone());
+        return NameMeaning::Perhaps(given.clone());
     }
     // Two of them, the last of which does more than look: nobody knows which is the verb.
     let is_stricter =
         |other: &Evidence<'_>| others.first().is_some_and(|(_, first)| other.class > first.class);
     if let Some((_, end)) = of_place(last).filter(|(_, end)| is_stricter(end)) {
-        return Told::Perhaps(end.clone());
+        return NameMeaning::Perhaps(end.clone());
     }
     match others.into_iter().next() {
-        Some((0, verb)) if last > 0 => Told::Clearly(verb),
-        Some((place, verb)) if place < last => Told::Inside(verb),
-        Some((_, verb)) => Told::Perhaps(verb),
+        Some((0, verb)) if last > 0 => NameMeaning::Clearly(verb),
+        Some((place, verb)) if place < last => NameMeaning::Inside(verb),
+        Some((_, verb)) => NameMeaning::Perhaps(verb),
         None => name
             .iter()
             .find_map(|word| lexicon::glued(word))
-            .map_or(Told::Nothing, |(verb, meaning)| Told::Perhaps(evidence(verb, meaning, name))),
+            .map_or(NameMeaning::Nothing, |(verb, meaning)| {
+                NameMeaning::Perhaps(evidence(verb, meaning, name))
+            }),
     }
 }
 
@@ -297,7 +203,7 @@ fn evidence<'w>(word: &'w str, meaning: Meaning, beside: &[&'w str]) -> Evidence
         return Evidence { class, risk, words, is_sure: false };
     }
     let Meaning { kind, class, risk } = meaning;
-    Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == Kind::Verb }
+    Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == WordKind::Verb }
 }
 
 /// The first of those that are ruled most strictly.
@@ -330,7 +236,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
             continue;
         }
         let verb = if is_joined { verb_of(word) } else { None };
-        let verb = verb.filter(|(_, verb)| is_head || verb.kind == Kind::Verb);
+        let verb = verb.filter(|(_, verb)| is_head || verb.kind == WordKind::Verb);
         is_joined = piece.ends_with(',');
         is_head &= verb.is_some();
         match verb {
@@ -372,7 +278,7 @@ fn shown(piece: &str) -> String {
 /// What a word means that stands where a verb does, in whatever person; and its stem.
 fn verb_of(word: &str) -> Option<(String, Meaning)> {
     let of = |word: String| {
-        let meaning = lexicon::meanings(&word).find(|meaning| meaning.kind != Kind::Noun)?;
+        let meaning = lexicon::meanings(&word).find(|meaning| meaning.kind != WordKind::Noun)?;
         Some((word, meaning))
     };
     let stem = |end: &str, new: &str| Some([word.strip_suffix(end)?, new].concat());
@@ -382,8 +288,8 @@ fn verb_of(word: &str) -> Option<(String, Meaning)> {
         .or_else(|| of(stem("ies", "y")?))
 }
 
-/// A verdict in the making.
-struct Judge {
+/// A classification in the making.
+struct Assessment {
     class: Class,
     risk: Risk,
     reason: String,
@@ -393,17 +299,17 @@ struct Judge {
     is_blank: bool,
 }
 
-impl Judge {
+impl Assessment {
     /// `said` is what `text` says.
-    fn new(name: Told<'_>, said: Option<Evidence<'_>>, text: &str) -> Self {
-        let by_name = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
+    fn new(name: NameMeaning<'_>, said: Option<Evidence<'_>>, text: &str) -> Self {
+        let by_name = |Evidence { class, risk, words, .. }: Evidence<'_>| Assessment {
             class,
             risk,
             reason: format!("its name says {}", quoted(&words)),
             is_open: false,
             is_blank: false,
         };
-        let by_text = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
+        let by_text = |Evidence { class, risk, words, .. }: Evidence<'_>| Assessment {
             class,
             risk,
             reason: format!("its description says {}", quoted(&words)),
@@ -415,33 +321,35 @@ impl Judge {
         };
         match (name, said) {
             // Whatever it is called, it says itself that it pays or destroys.
-            (Told::Clearly(name), Some(said))
+            (NameMeaning::Clearly(name), Some(said))
                 if name.class == Class::Read && said.class >= Class::Financial =>
             {
                 let Evidence { class, risk, words, .. } = said;
-                let mut judge = by_name(name);
+                let mut assessment = by_name(name);
                 let why = format_args!("its description says {}", quoted(&words));
-                judge.becomes(class, risk, why);
-                judge
+                assessment.becomes(class, risk, why);
+                assessment
             }
-            (Told::Inside(name), Some(said)) if said.is_reader() && name.is_in(text) => {
+            (NameMeaning::Inside(name), Some(said)) if said.is_reader() && name.is_in(text) => {
                 by_text(said)
             }
-            (Told::Perhaps(name), Some(said)) if name.is_reader() && said.is_light() => {
-                let mut judge = Judge { is_open: true, ..by_name(name) };
-                judge.worse(format_args!("its description says {}", quoted(&said.words)));
-                judge
+            (NameMeaning::Perhaps(name), Some(said)) if name.is_reader() && said.is_light() => {
+                let mut assessment = Assessment { is_open: true, ..by_name(name) };
+                assessment.worse(format_args!("its description says {}", quoted(&said.words)));
+                assessment
             }
-            (Told::Clearly(name) | Told::Inside(name), Some(said)) if is_stricter(&said, &name) => {
-                let mut judge = by_name(name);
-                judge.worse(format_args!("its description says {}", quoted(&said.words)));
-                judge
+            (NameMeaning::Clearly(name) | NameMeaning::Inside(name), Some(said))
+                if is_stricter(&said, &name) =>
+            {
+                let mut assessment = by_name(name);
+                assessment.worse(format_args!("its description says {}", quoted(&said.words)));
+                assessment
             }
-            (Told::Clearly(name) | Told::Inside(name), _) => by_name(name),
-            (Told::Perhaps(name), Some(said)) if is_stricter(&said, &name) => by_text(said),
-            (Told::Perhaps(name), _) => Judge { is_open: true, ..by_name(name) },
-            (Told::Nothing, Some(said)) => by_text(said),
-            (Told::Nothing, None) => Judge {
+            (NameMeaning::Clearly(name) | NameMeaning::Inside(name), _) => by_name(name),
+            (NameMeaning::Perhaps(name), Some(said)) if is_stricter(&said, &name) => by_text(said),
+            (NameMeaning::Perhaps(name), _) => Assessment { is_open: true, ..by_name(name) },
+            (NameMeaning::Nothing, Some(said)) => by_text(said),
+            (NameMeaning::Nothing, None) => Assessment {
                 class: Class::Unknown,
                 risk: Risk::Medium,
                 reason: "nothing says what it does, so it may do anything".to_owned(),

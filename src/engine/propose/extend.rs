@@ -1,7 +1,7 @@
 //! New entries in the text of a policy that a person wrote: inserted where its lists end, laid out as it is, and not
 //! a byte of what is there touched.
 
-use super::proposal::{Layout, Proposal, Treatment, string};
+use super::proposal::{JsonLayout, Proposal, Treatment, string};
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::Value;
 
@@ -15,9 +15,10 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
         proposals.iter().partition(|proposal| proposal.treatment == Treatment::Hide);
     let mut insertions = Vec::new();
     let mut members = Vec::new();
-    let name = |proposal: &&Proposal, _: &Layout<'_>, _: &str| string(&proposal.tool);
-    let rule =
-        |proposal: &&Proposal, layout: &Layout<'_>, indent: &str| proposal.entry(layout, indent);
+    let name = |proposal: &&Proposal, _: &JsonLayout<'_>, _: &str| string(&proposal.tool);
+    let rule = |proposal: &&Proposal, layout: &JsonLayout<'_>, indent: &str| {
+        proposal.entry(layout, indent)
+    };
     for (key, brackets, items, write) in [
         ("hide", ["[", "]"], hidden, &name as Write<'_>),
         ("tools", ["{", "}"], ruled, &rule as Write<'_>),
@@ -32,7 +33,7 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     }
     if !members.is_empty() {
         let write =
-            |(key, brackets, items, write): &Member<'_>, layout: &Layout<'_>, indent: &str| {
+            |(key, brackets, items, write): &NewList<'_>, layout: &JsonLayout<'_>, indent: &str| {
                 let inner = [indent, layout.unit].concat();
                 let items = items.iter().map(|item| write(item, layout, &inner));
                 format!("{}: {}", string(key), layout.list(items, *brackets, indent))
@@ -52,10 +53,10 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
 }
 
 /// How an item is written.
-type Write<'w> = &'w dyn Fn(&&Proposal, &Layout<'_>, &str) -> String;
+type Write<'w> = &'w dyn Fn(&&Proposal, &JsonLayout<'_>, &str) -> String;
 
 /// A list that is not there yet, its brackets and what it holds.
-type Member<'m> = (&'m str, [&'m str; 2], Vec<&'m Proposal>, Write<'m>);
+type NewList<'m> = (&'m str, [&'m str; 2], Vec<&'m Proposal>, Write<'m>);
 
 /// A file, and how it is laid out.
 struct File<'f> {
@@ -98,7 +99,7 @@ impl<'f> File<'f> {
         &self,
         list: Value<'_>,
         items: &[T],
-        write: &dyn Fn(&T, &Layout<'_>, &str) -> String,
+        write: &dyn Fn(&T, &JsonLayout<'_>, &str) -> String,
     ) -> (usize, String) {
         let (last_key, last_end) = last_item(list);
         let inside = list.start().saturating_add(1);
@@ -113,12 +114,12 @@ impl<'f> File<'f> {
             }
         };
         let Some(indent) = own else {
-            let layout = Layout { newline: None, unit: self.unit };
+            let layout = JsonLayout { newline: None, unit: self.unit };
             let items: Vec<String> = items.iter().map(|item| write(item, &layout, "")).collect();
             let before = if last_end.is_some() { ", " } else { "" };
             return (last_end.unwrap_or(inside), [before, &items.join(", ")].concat());
         };
-        let layout = Layout { newline: Some(self.newline), unit: self.unit };
+        let layout = JsonLayout { newline: Some(self.newline), unit: self.unit };
         let mut inserted = String::new();
         for (nth, item) in items.iter().enumerate() {
             let comma = if nth > 0 || last_end.is_some() { "," } else { "" };

@@ -4,15 +4,15 @@ use super::class::{Class, Risk};
 use crate::engine::text::name;
 
 use Class::{Destructive, Execute, Financial, Read, Write};
-use Kind::{Either, First, Noun, Verb};
 use Risk::{Critical, High, Low, Medium};
+use WordKind::{Either, First, Noun, Verb};
 
 /// So much of a name, a description or a list of arguments is looked at, in bytes or arguments.
 pub(in crate::engine) const MAX_LOOKED_AT: usize = 1024;
 
 /// How a word is used in names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Kind {
+pub(in crate::engine) enum WordKind {
     /// It says what the tool does, wherever it stands: `delete`.
     Verb,
     /// It may as well be the thing that something is done to: `run_tests`, but `get_run`.
@@ -27,7 +27,7 @@ pub(in crate::engine) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct Meaning {
     /// How it is used.
-    pub(in crate::engine) kind: Kind,
+    pub(in crate::engine) kind: WordKind,
     /// What it does.
     pub(in crate::engine) class: Class,
     /// How bad that can be.
@@ -35,7 +35,7 @@ pub(in crate::engine) struct Meaning {
 }
 
 /// Words by what they mean.
-const WORDS: &[(Kind, Class, Risk, &str)] = &[
+const WORDS: &[(WordKind, Class, Risk, &str)] = &[
     (
         Verb,
         Read,
@@ -410,7 +410,7 @@ const FOREIGN: &str = "abrir actualizar afficher aggiorna aggiornare agregar ajo
 /// True if a verb is among the words of a name.
 #[must_use]
 pub(in crate::engine) fn says_what(name: &str) -> bool {
-    let is_verb = |word: &String| meanings(word).any(|meaning| meaning.kind == Kind::Verb);
+    let is_verb = |word: &String| meanings(word).any(|meaning| meaning.kind == WordKind::Verb);
     name_words(name).iter().any(is_verb)
 }
 
@@ -524,7 +524,7 @@ pub(in crate::engine) fn glued(word: &str) -> Option<(&'static str, Meaning)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, PAIRS, THINGS, WORDS, meanings, name_words};
+    use super::{PAIRS, THINGS, WORDS, WordKind, meanings, name_words};
 
     #[test]
     fn a_word_has_one_meaning_in_each_use() {
@@ -532,7 +532,7 @@ mod tests {
             for word in words.split_ascii_whitespace() {
                 let alike = meanings(word).filter(|meaning| meaning.kind == kind);
                 assert_eq!(alike.count(), 1, "{word}");
-                let is_verb = meanings(word).any(|meaning| meaning.kind == Kind::Verb);
+                let is_verb = meanings(word).any(|meaning| meaning.kind == WordKind::Verb);
                 assert!(!is_verb || meanings(word).count() == 1, "{word} is more than a verb");
                 assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
             }

@@ -4,7 +4,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::class::Class;
-use super::classify::{ListedTool, Verdict, classify};
+use super::classify::{Classification, classify};
+use super::listed_tool::ListedTool;
 use crate::engine::policy::Policy;
 use crate::engine::text::escape::{is_hidden, json_string};
 use crate::engine::text::name;
@@ -48,7 +49,7 @@ pub struct Proposal {
     /// Its name.
     pub tool: String,
     /// What it was judged to be.
-    pub verdict: Verdict,
+    pub verdict: Classification,
     /// What is to be done with its calls.
     pub treatment: Treatment,
     /// What was seen of it: the rule's `description`.
@@ -132,10 +133,10 @@ impl Proposals {
     #[must_use]
     pub fn for_list(tools: &[ListedTool], policy: Option<&Policy>) -> Self {
         let mut order = Vec::new();
-        let mut judged: HashMap<&str, Verdict> = HashMap::new();
+        let mut judged: HashMap<&str, Classification> = HashMap::new();
         for tool in tools {
             let verdict = classify(tool);
-            let strict = |verdict: &Verdict| (verdict.class, verdict.risk);
+            let strict = |verdict: &Classification| (verdict.class, verdict.risk);
             let before = judged.get(tool.name.as_str()).map(strict);
             if before.is_none() {
                 order.push(tool.name.as_str());
@@ -188,7 +189,7 @@ impl Proposals {
     /// A whole policy, as text: what is not proposed is denied.
     #[must_use]
     pub fn document(&self, description: &str) -> String {
-        let layout = Layout::default();
+        let layout = JsonLayout::default();
         let mut hidden = Vec::new();
         let mut ruled = Vec::new();
         for proposal in &self.entries {
@@ -219,7 +220,7 @@ impl Proposals {
 impl Proposal {
     /// The entry of `tools`: the key with its rule. `indent` is what stands before the key.
     #[must_use]
-    pub fn entry(&self, layout: &Layout<'_>, indent: &str) -> String {
+    pub fn entry(&self, layout: &JsonLayout<'_>, indent: &str) -> String {
         let mut fields = Vec::new();
         if let Some(evidence) = &self.evidence {
             fields.push(format!("\"description\": {}", string(evidence)));
@@ -254,20 +255,20 @@ impl Cap {
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout<'l> {
+pub struct JsonLayout<'l> {
     /// What ends a line; none, if all stands in one.
     pub newline: Option<&'l str>,
     /// What a line is further in than the bracket around it.
     pub unit: &'l str,
 }
 
-impl Default for Layout<'_> {
+impl Default for JsonLayout<'_> {
     fn default() -> Self {
-        Layout { newline: Some("\n"), unit: "  " }
+        JsonLayout { newline: Some("\n"), unit: "  " }
     }
 }
 
-impl Layout<'_> {
+impl JsonLayout<'_> {
     /// Items between brackets; `indent` is what the line of the opening one begins with.
     #[must_use]
     pub fn list(

@@ -23,7 +23,7 @@ use crate::engine::json::reader::{KeyRule, Reader, Scratch};
 use crate::engine::json::value::Value;
 use crate::engine::limits::{Now, Settlement, StateUnavailable};
 use crate::engine::policy::{MethodRule, Mode, Policy, Rule};
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 use crate::engine::wire::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
 use crate::engine::wire::in_flight::{Awaited, InFlight, ProgressKey, Settled};
 use crate::engine::wire::line::{LongLine, Side};
