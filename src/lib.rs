@@ -21,18 +21,19 @@
 //!
 //! ```text
 //! src/engine/
-//!   session    ► decide, wire, policy, limits, json, text, work, interrupt   one run, as a value
-//!   compile    ► decide, wire, policy, limits, json, text, work      a policy file becomes a policy
-//!   intercept  ► compile, policy, limits, json                       Intercept's YAML becomes a policy file
-//!   propose    ► decide, wire, policy, limits, json, text, work      what a policy might say of a server's tools
-//!   decide     ► wire, policy, limits, json, text, work              the judge of one call
-//!   wire       ► json, text, interrupt                               frames, ids, MCP's words, what callgate writes
-//!   policy     ► limits, json, text, work                            rules, conditions, paths
-//!   json       ► text, work, interrupt                               strict reader, exact decimals, arguments
-//!   text       ► work                                                names, and what is safe to show
-//!   limits     ► text                                                amounts, windows, counters
-//!   work       ►                                                     how much work a decision may take
-//!   interrupt  ►                                                     a flag that ends the reading of a long line
+//!   session    ► decide, wire, policy, limits, json, text, outcome, work, interrupt   one run, as a value
+//!   compile    ► decide, wire, policy, limits, json, text, outcome, work   a policy file becomes a policy
+//!   intercept  ► compile, policy, limits, json                             Intercept's YAML becomes a policy file
+//!   propose    ► decide, wire, policy, limits, json, text, work            what a policy might say of a server's tools
+//!   decide     ► wire, policy, limits, json, text, outcome, work           the judge of one call
+//!   wire       ► json, text, outcome, interrupt                            frames, ids, MCP's words, what callgate writes
+//!   policy     ► limits, json, text, work                                  rules, conditions, paths
+//!   json       ► text, work, interrupt                                     strict reader, exact decimals, arguments
+//!   text       ► work                                                      names, and what is safe to show
+//!   limits     ► text                                                      amounts, windows, counters
+//!   outcome    ► text                                                      allowed, denied, or to be approved
+//!   work       ►                                                           how much work a decision may take
+//!   interrupt  ►                                                           a flag that ends the reading of a long line
 //! ```
 //!
 //! ```text

@@ -12,6 +12,7 @@ pub mod session;
 
 pub mod decide;
 pub mod limits;
+pub mod outcome;
 pub mod policy;
 
 pub mod interrupt;

@@ -28,7 +28,7 @@ fn by_replay(policy: &Path, session: &Path) -> Vec<(u64, String, String)> {
     let calls = rows.filter(|row| row["tool"].is_string());
     let word = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
     calls
-        .map(|row| (row["line"].as_u64().unwrap(), word(&row, "verdict"), word(&row, "rule")))
+        .map(|row| (row["line"].as_u64().unwrap(), word(&row, "outcome"), word(&row, "rule")))
         .collect()
 }
 
@@ -58,7 +58,7 @@ fn explanations_and_replays_of_a_scanned_policy_agree() {
             let now = Now { wall_ms: at, monotonic_ms: at };
             let ruling = explain(&policy, &call, None, &mut ledger, now).ruling;
             assert_eq!(
-                (ruling.word(), ruling.rule.as_str()),
+                (ruling.outcome.word(), ruling.rule.as_str()),
                 (verdict.as_str(), rule.as_str()),
                 "{}",
                 session.display()

@@ -37,7 +37,7 @@ fn replayed(options: &[&str], policy: &Path, recording: &Path) -> (Vec<Value>, V
 fn by_replay(policy: &Path, recording: &Path) -> Vec<Outcome> {
     let (rows, ..) = replayed(&[], policy, recording);
     let outcome = |row: &Value| {
-        let verdict = row["verdict"].as_str().unwrap();
+        let verdict = row["outcome"].as_str().unwrap();
         let rule = row["rule"].as_str().filter(|_| verdict != "allowed");
         (row["id"].clone(), verdict.to_owned(), rule.map(str::to_owned))
     };
@@ -198,7 +198,7 @@ fn exactly_the_calls_that_an_edit_changes_are_shown() {
     let changed: Vec<u64> = rows.iter().map(|row| row["id"].as_u64().unwrap()).collect();
     assert_eq!(changed, (51..=100).filter(|n| n % 7 != 0).collect::<Vec<_>>());
     assert!(
-        rows.iter().all(|row| row["verdict"] == "denied" && row["before"]["verdict"] == "allowed")
+        rows.iter().all(|row| row["outcome"] == "denied" && row["before"]["outcome"] == "allowed")
     );
     assert_eq!((totals["calls"].as_u64(), totals["changed"].as_u64()), (Some(200), Some(43)));
     assert_eq!(code, Some(1));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callgate::engine::compile::compile;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::outcome::Outcome;
 use callgate::engine::session::audit_record::{CallRecord, Record};
 use callgate::engine::session::{Action, Recording, Session, Settings, Step};
 use callgate::engine::wire::line::Side;
@@ -84,10 +85,10 @@ fn check(call: &Call, step: Step) -> Result<(), String> {
     };
     let CallRecord { verdict, shadowed, .. } = *record;
     let outcome = match (verdict.outcome, verdict.rule.as_str()) {
-        ("allowed", _) => Expect::Allow,
-        ("approval_required", _) => Expect::Ask,
-        (_, "(hidden)") => Expect::Hide,
-        _ => Expect::Deny,
+        (Outcome::Allowed, _) => Expect::Allow,
+        (Outcome::ApprovalRequired, _) => Expect::Ask,
+        (Outcome::Denied, "(hidden)") => Expect::Hide,
+        (Outcome::Denied, _) => Expect::Deny,
     };
     let allowed = matches!(step.action, Action::Forward);
     expect("verdict", &call.expect, &outcome)?;

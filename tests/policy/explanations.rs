@@ -6,6 +6,7 @@ use callgate::engine::compile::compile;
 use callgate::engine::decide::explain::{TraceEntry, explain};
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::outcome::Outcome;
 use callgate::engine::policy::Mode;
 use callgate::engine::session::audit_record::Record;
 use callgate::engine::session::{Action, Recording, Session, Settings};
@@ -48,12 +49,12 @@ fn compare(case: &Case) -> Result<usize, String> {
             let forced = Mode::forced_by(case.shadow);
             let explanation = explain(&policy, &call, forced, &mut of_explanation, now);
             let ruling = &explanation.ruling;
-            let said = (ruling.word(), ruling.rule.as_str());
+            let said = (ruling.outcome, ruling.rule.as_str());
             if said != (done.0, done.1.as_str()) {
                 return Err(format!("explained as {said:?}, done as {done:?}"));
             }
             let traced = explanation.trace.iter().any(|look| says(look, ruling.rule.as_str()));
-            if !ruling.is_allowed() && !traced {
+            if !ruling.outcome.is_allowed() && !traced {
                 return Err(format!("{} is not in {:?}", ruling.rule.as_str(), explanation.trace));
             }
         }
@@ -71,7 +72,7 @@ fn play(
     ledger: &mut MemoryLedger,
     line: &str,
     now: Now,
-) -> Result<(&'static str, String), String> {
+) -> Result<(Outcome, String), String> {
     let mut step = session.handle(Side::Client, line.as_bytes(), now);
     if let Action::Reserve(pending) = step.action {
         let settled = ledger.reserve(pending.demands(), now);

@@ -3,10 +3,10 @@
 
 use callgate::command::import::import_bytes;
 use callgate::engine::compile::compile;
-use callgate::engine::decide::Outcome;
 use callgate::engine::decide::explain::explain;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
+use callgate::engine::outcome::Outcome;
 use callgate::engine::wire::mcp::ToolCall;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -154,9 +154,9 @@ proptest! {
             let now = Now { wall_ms: at * 1000, monotonic_ms: at * 1000 };
             let ruling = explain(&compiled, &call, None, &mut ledger, now).ruling;
             let found = match ruling.outcome {
-                None => Verdict::Allow,
-                Some(Outcome::ApprovalRequired) => Verdict::Ask,
-                Some(Outcome::Denied) => Verdict::Deny,
+                Outcome::Allowed => Verdict::Allow,
+                Outcome::ApprovalRequired => Verdict::Ask,
+                Outcome::Denied => Verdict::Deny,
             };
             let shown = format!("{tool} {spelt} at {at} under {text}, imported as {imported}, by {}", ruling.rule.as_str());
             if found == Verdict::Allow {

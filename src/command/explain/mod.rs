@@ -42,7 +42,7 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         Format::Text => show(out, tool, &explanation),
         Format::Json => show_json(out, tool, &explanation),
     })?;
-    Ok(ExitCode::from(if explanation.ruling.is_allowed() { 0 } else { NO }))
+    Ok(ExitCode::from(if explanation.ruling.outcome.is_allowed() { 0 } else { NO }))
 }
 
 /// The tools of a recorded session, or of the server that was typed.
@@ -140,7 +140,7 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
         out,
         "`{}`: {} by {}",
         escape_line(tool),
-        ruling.word(),
+        ruling.outcome,
         escape_line(ruling.rule.as_str())
     )?;
     if let Some(message) = &ruling.message {
@@ -148,7 +148,7 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
     }
     if let Some(shadowed) = shadowed {
         let rule = escape_line(shadowed.rule.as_str());
-        writeln!(out, "in shadow mode: {} by {rule}", shadowed.word())?;
+        writeln!(out, "in shadow mode: {} by {rule}", shadowed.outcome)?;
     }
     writeln!(out)?;
     for line in explanation::lines(explanation) {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::command::show::stdout;
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::BuiltIn;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
 use crate::engine::text::escape::{escape_json, escape_line};
@@ -16,7 +17,7 @@ use crate::engine::session::offline::Ruling;
 
 /// The rule that refuses a line (contract 3.5).
 const FRAME: &str = BuiltIn::Frame.word();
-/// What it came to then.
+/// The word for a line that was refused, which therefore has no outcome.
 const REFUSED: &str = "refused";
 
 /// One line of the recording with what was decided of it.
@@ -79,10 +80,10 @@ impl Report {
         let changed = self.compares && row.before.map(outcome) != Some(outcome(row.ruling));
         let one = |counter: &mut u64| *counter = counter.saturating_add(1);
         match outcome(row.ruling) {
-            Verdict::ALLOWED => one(&mut self.allowed),
-            REFUSED => one(&mut self.refused),
-            "denied" => one(&mut self.denied),
-            _ => one(&mut self.approval),
+            Some(Outcome::Allowed) => one(&mut self.allowed),
+            Some(Outcome::Denied) => one(&mut self.denied),
+            Some(Outcome::ApprovalRequired) => one(&mut self.approval),
+            None => one(&mut self.refused),
         }
         if shadowed(row.ruling).is_some() {
             one(&mut self.shadowed);
@@ -115,9 +116,9 @@ impl Report {
             Ruling::Call(call) => (call.tool.as_str(), call.verdict.rule.as_str()),
             Ruling::Refused(_) => ("-", FRAME),
         };
-        let verdict = word(outcome(row.ruling));
+        let decided = word(outcome(row.ruling));
         let tool = cut(&escape_line(tool), 24);
-        let line = format!("{when:<12}  {verdict:<8}  {tool:<24}  {}", escape_line(rule));
+        let line = format!("{when:<12}  {decided:<8}  {tool:<24}  {}", escape_line(rule));
         writeln!(out, "{}", cut(&line, self.columns))?;
         let mut note = |text: &str| {
             writeln!(out, "{}", cut(&format!("{:14}{}", "", escape_line(text)), self.columns))
@@ -136,7 +137,7 @@ impl Report {
         if let Some(shadowed) = shadowed(row.ruling) {
             note(&format!(
                 "in shadow mode: {} by {}: {}",
-                word(shadowed.outcome),
+                word(Some(shadowed.outcome)),
                 shadowed.rule,
                 shadowed.message
             ))?;
@@ -207,22 +208,22 @@ fn json_line(row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn verdict_json(ruling: &Ruling) -> serde_json::Value {
-    let mut verdict =
-        json!({ "verdict": outcome(ruling), "rule": rule_of(ruling), "message": message(ruling) });
+    let mut verdict = json!({ "outcome": outcome(ruling).map(Outcome::word), "rule": rule_of(ruling), "message": message(ruling) });
     if let (Some(shadowed), Some(object)) = (shadowed(ruling), verdict.as_object_mut()) {
         let Verdict { outcome, rule, message, .. } = shadowed;
         object.insert(
             "shadowed".to_owned(),
-            json!({ "verdict": outcome, "rule": rule, "message": message }),
+            json!({ "outcome": outcome.word(), "rule": rule, "message": message }),
         );
     }
     verdict
 }
 
-fn outcome(ruling: &Ruling) -> &'static str {
+/// The result of the decision; none of a line that was refused.
+fn outcome(ruling: &Ruling) -> Option<Outcome> {
     match ruling {
-        Ruling::Call(call) => call.verdict.outcome,
-        Ruling::Refused(_) => REFUSED,
+        Ruling::Call(call) => Some(call.verdict.outcome),
+        Ruling::Refused(_) => None,
     }
 }
 
@@ -249,6 +250,10 @@ fn shadowed(ruling: &Ruling) -> Option<&Verdict> {
 }
 
 /// An outcome in a narrow column.
-fn word(outcome: &'static str) -> &'static str {
-    if outcome == "approval_required" { "approval" } else { outcome }
+fn word(outcome: Option<Outcome>) -> &'static str {
+    match outcome {
+        Some(Outcome::ApprovalRequired) => "approval",
+        Some(outcome @ (Outcome::Allowed | Outcome::Denied)) => outcome.word(),
+        None => REFUSED,
+    }
 }

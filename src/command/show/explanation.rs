@@ -116,7 +116,7 @@ fn value_line(sighting: &TriedValue) -> String {
 /// A ruling for programs.
 #[must_use]
 pub fn ruling_json(ruling: &Ruling) -> Value {
-    let mut json = json!({ "outcome": ruling.word(), "rule": ruling.rule.as_str() });
+    let mut json = json!({ "outcome": ruling.outcome.word(), "rule": ruling.rule.as_str() });
     if let (Some(json), Some(message)) = (json.as_object_mut(), &ruling.message) {
         json.insert("message".to_owned(), message.as_str().into());
         if let Some(ms) = ruling.retry_after_ms {

@@ -6,11 +6,11 @@ use super::Compiler;
 use super::fields::{Fields, Node, string, word};
 use super::hints;
 use super::shape::TEST;
-use crate::engine::decide::Outcome;
 use crate::engine::decide::explain::{Explanation, Ruled, Ruling, explain, rule};
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::value::{Kind, Str};
 use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::{BuiltIn, Mode, Policy};
 use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
@@ -67,10 +67,10 @@ impl Expect {
     #[must_use]
     pub fn of(ruling: &Ruling) -> Self {
         match ruling.outcome {
-            None => Expect::Allow,
-            Some(Outcome::ApprovalRequired) => Expect::Ask,
-            Some(Outcome::Denied) if ruling.rule == BuiltIn::Hidden => Expect::Hide,
-            Some(Outcome::Denied) => Expect::Deny,
+            Outcome::Allowed => Expect::Allow,
+            Outcome::ApprovalRequired => Expect::Ask,
+            Outcome::Denied if ruling.rule == BuiltIn::Hidden => Expect::Hide,
+            Outcome::Denied => Expect::Deny,
         }
     }
 }

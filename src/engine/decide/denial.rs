@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::{BuiltIn, RuleId};
 use crate::engine::text::shorten::short_name;
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// Denied, or held for approval.
-    pub outcome: Outcome,
     /// The rule that denies.
     pub rule: RuleId,
     /// The policy's own message, if it has one.
@@ -18,15 +17,6 @@ pub struct Denial {
     pub cause: Cause,
     /// Why a value could not be decided, if that is the reason (contract W2).
     pub doubt: Option<Box<str>>,
-}
-
-/// What a call comes to when it is not let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// No.
-    Denied,
-    /// Not without a human.
-    ApprovalRequired,
 }
 
 /// The kind of rule that denies.
@@ -66,11 +56,38 @@ pub struct LimitReached {
 }
 
 impl Denial {
+    /// The result of the decision: [`Outcome::ApprovalRequired`] if a human could still let the call out, else
+    /// [`Outcome::Denied`].
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self.cause {
+            Cause::Approval => Outcome::ApprovalRequired,
+            Cause::Hidden
+            | Cause::Confusable
+            | Cause::NotListed
+            | Cause::Rule
+            | Cause::Amount(_)
+            | Cause::Limit(_)
+            | Cause::TooCostly
+            | Cause::StateUnavailable(_)
+            | Cause::AuditUnavailable(_) => Outcome::Denied,
+        }
+    }
+
+    /// The message with the mark before it, as the agent reads it (contract W2).
+    #[must_use]
+    pub fn marked_message(&self, tool: &str) -> String {
+        let mark = match self.cause {
+            Cause::Approval => "[APPROVAL REQUIRED] ",
+            _ => "[POLICY DENIED] ",
+        };
+        [mark, &self.message(tool)].concat()
+    }
+
     /// The denial of a call whose counters cannot be reached (contract S2).
     #[must_use]
     pub fn state_unavailable(reason: String) -> Self {
         Denial {
-            outcome: Outcome::Denied,
             rule: BuiltIn::StateUnavailable.into(),
             words: None,
             cause: Cause::StateUnavailable(reason),
@@ -82,7 +99,6 @@ impl Denial {
     #[must_use]
     pub fn too_costly() -> Self {
         Denial {
-            outcome: Outcome::Denied,
             rule: BuiltIn::TooCostly.into(),
             words: None,
             cause: Cause::TooCostly,
@@ -132,7 +148,6 @@ impl Denial {
     #[must_use]
     pub fn audit_unavailable(reason: String) -> Self {
         Denial {
-            outcome: Outcome::Denied,
             rule: BuiltIn::AuditUnavailable.into(),
             words: None,
             cause: Cause::AuditUnavailable(reason),
@@ -155,26 +170,6 @@ impl Denial {
         match &self.cause {
             Cause::Limit(limit) => limit.retry_after_ms,
             _ => None,
-        }
-    }
-}
-
-impl Outcome {
-    /// The mark before a message (contract W2).
-    #[must_use]
-    pub fn mark(self) -> &'static str {
-        match self {
-            Outcome::Denied => "[POLICY DENIED]",
-            Outcome::ApprovalRequired => "[APPROVAL REQUIRED]",
-        }
-    }
-
-    /// The word for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Denied => "denied",
-            Outcome::ApprovalRequired => "approval_required",
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ClauseList, Denial, Observation, Observer, Outcome, Permit, decide_observed};
+use super::{ClauseList, Denial, Observation, Observer, Permit, decide_observed};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::condition::{Condition, Truth};
 use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
 use crate::engine::text::shorten::excerpt;
@@ -31,8 +32,8 @@ pub struct Explanation {
 /// The decision about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
-    /// Denied or held for approval; `None` if the call goes out.
-    pub outcome: Option<Outcome>,
+    /// The result of the decision.
+    pub outcome: Outcome,
     /// The rule that decides.
     pub rule: RuleId,
     /// The message that the agent gets, with its mark; `None` if the call goes out.
@@ -181,28 +182,16 @@ fn settle(
 }
 
 impl Ruling {
-    /// True if the call goes out.
-    #[must_use]
-    pub fn is_allowed(&self) -> bool {
-        self.outcome.is_none()
-    }
-
-    /// The outcome, as programs spell it.
-    #[must_use]
-    pub fn word(&self) -> &'static str {
-        self.outcome.map_or("allowed", Outcome::as_str)
-    }
-
     fn allowed(permit: &Permit) -> Self {
         let rule = permit.rule.clone();
-        Ruling { outcome: None, rule, message: None, retry_after_ms: None }
+        Ruling { outcome: Outcome::Allowed, rule, message: None, retry_after_ms: None }
     }
 
     fn of(denial: &Denial, tool: &str) -> Self {
         Ruling {
-            outcome: Some(denial.outcome),
+            outcome: denial.outcome(),
             rule: denial.rule.clone(),
-            message: Some([denial.outcome.mark(), " ", &denial.message(tool)].concat()),
+            message: Some(denial.marked_message(tool)),
             retry_after_ms: denial.retry_after_ms(),
         }
     }

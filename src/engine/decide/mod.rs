@@ -16,7 +16,7 @@ use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
-pub use self::denial::{Cause, Denial, LimitReached, Outcome};
+pub use self::denial::{Cause, Denial, LimitReached};
 pub use self::list_cuts::{is_closed, is_cut, lists_differ, never_passes, never_passes_within};
 
 /// A call that no step denies, and the terms on which it goes out.
@@ -48,7 +48,6 @@ impl Permit {
         let costs_too_much =
             self.demands.get(demand).is_some_and(|demand| demand.cost > demand.max);
         Denial {
-            outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&limit.pointer)),
             words: limit.on_deny.clone(),
             cause: Cause::Limit(LimitReached { what, retry_after_ms, costs_too_much }),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::denial::{Cause, Denial, Outcome};
+use super::denial::{Cause, Denial};
 use super::{ClauseList, Observation, Observer, Permit};
 use crate::engine::json::undecidable::Undecidable;
 use crate::engine::limits::Demand;
@@ -174,7 +174,6 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
         };
         self.observer.see(Observation::Action(action));
         let denial = Denial {
-            outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&action.pointer)),
             words: action.reason.clone(),
             cause: Cause::Rule,
@@ -227,7 +226,6 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
                     let from = limit.increment_from.as_ref();
                     let doubt = doubt.zip(from).map(|(doubt, path)| path.words(doubt));
                     let denial = Denial {
-                        outcome: Outcome::Denied,
                         rule: RuleId::At(Arc::clone(&limit.pointer)),
                         words: limit.on_deny.clone(),
                         cause: from
@@ -262,13 +260,8 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
                 None => return Ok(None),
             }
         };
-        let denial = Denial {
-            outcome: Outcome::ApprovalRequired,
-            rule: RuleId::At(Arc::clone(pointer)),
-            words,
-            cause: Cause::Approval,
-            doubt,
-        };
+        let denial =
+            Denial { rule: RuleId::At(Arc::clone(pointer)), words, cause: Cause::Approval, doubt };
         match self.policy.mode_of(rule, self.forced) {
             Mode::Enforce => Ok(Some(denial)),
             Mode::Shadow => {
@@ -317,7 +310,6 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
         doubt: Option<Box<str>>,
     ) -> Result<(), Halt> {
         let denial = Denial {
-            outcome: Outcome::Denied,
             rule: RuleId::At(Arc::clone(&clause.pointer)),
             words: clause.message.clone(),
             cause: Cause::Rule,
@@ -330,7 +322,7 @@ impl<'p, O: Observer> Judge<'p, '_, '_, O> {
     fn deny_built_in(&mut self, rule: BuiltIn, cause: Cause) -> Result<(), Halt> {
         let mode = self.policy.document_mode(self.forced);
         let rule = rule.into();
-        self.end(mode, Denial { outcome: Outcome::Denied, rule, words: None, cause, doubt: None })
+        self.end(mode, Denial { rule, words: None, cause, doubt: None })
     }
 
     /// Ends the decision, or in shadow mode notes what would have ended it.

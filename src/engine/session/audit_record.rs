@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::engine::outcome::Outcome;
 use crate::engine::wire::line::Side;
 
 /// One event.
@@ -114,25 +115,14 @@ impl AnswerOutcome {
 /// What a call came to, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// `allowed`, `denied` or `approval_required`.
-    pub outcome: &'static str,
+    /// The result of the decision.
+    pub outcome: Outcome,
     /// The rule.
     pub rule: String,
     /// What the agent is told; empty if it is allowed.
     pub message: String,
     /// What stands behind it and is not for the agent: why the state is unavailable.
     pub cause: Option<String>,
-}
-
-impl Verdict {
-    /// The outcome of a call that goes out.
-    pub const ALLOWED: &'static str = "allowed";
-
-    /// True if the call goes out.
-    #[must_use]
-    pub fn is_allowed(&self) -> bool {
-        self.outcome == Self::ALLOWED
-    }
 }
 
 impl fmt::Display for Record {

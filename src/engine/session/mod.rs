@@ -22,6 +22,7 @@ use crate::engine::interrupt::Interrupt;
 use crate::engine::json::reader::{KeyRule, Reader, Scratch};
 use crate::engine::json::value::Value;
 use crate::engine::limits::{Now, Settlement, StateUnavailable};
+use crate::engine::outcome::Outcome;
 use crate::engine::policy::{MethodRule, Mode, Policy, Rule};
 use crate::engine::text::shorten::short_name;
 use crate::engine::wire::frame::{self, Frame, FrameKind, Refusal, RefusalAnswer, RequestId};
@@ -427,7 +428,7 @@ impl Session {
             self.in_flight.expect_progress(call.id, key);
         }
         let verdict = || Verdict {
-            outcome: Verdict::ALLOWED,
+            outcome: Outcome::Allowed,
             rule: permit.rule.as_str().to_owned(),
             message: String::new(),
             cause: None,
@@ -673,6 +674,6 @@ fn awaited_of(method: &str, params: Option<Value<'_>>) -> Awaited {
 
 fn method_denied(id: &str, method: &str, rule: &str) -> Vec<u8> {
     let message = format!("[POLICY DENIED] Method `{}` is denied by policy.", short_name(method));
-    let facts = DecisionFacts { outcome: "denied", rule, retry_after_ms: None };
+    let facts = DecisionFacts { outcome: Outcome::Denied, rule, retry_after_ms: None };
     message::denial_error(id, message::FORBIDDEN, &message, &facts)
 }

@@ -99,9 +99,9 @@ pub(in crate::engine) struct Call<'a> {
 impl Call<'_> {
     /// The answer in the server's place (contract W2).
     pub(in crate::engine) fn answer(&self, denial: &Denial) -> Vec<u8> {
-        let text = [denial.outcome.mark(), " ", &denial.message(self.tool)].concat();
+        let text = denial.marked_message(self.tool);
         let facts = DecisionFacts {
-            outcome: denial.outcome.as_str(),
+            outcome: denial.outcome(),
             rule: denial.rule.as_str(),
             retry_after_ms: denial.retry_after_ms(),
         };
@@ -116,7 +116,7 @@ impl Call<'_> {
 
     pub(in crate::engine) fn verdict(&self, denial: &Denial) -> Verdict {
         Verdict {
-            outcome: denial.outcome.as_str(),
+            outcome: denial.outcome(),
             rule: denial.rule.as_str().to_owned(),
             message: denial.message(self.tool),
             cause: denial.reason().map(str::to_owned),

@@ -1,6 +1,7 @@
 //! Messages that callgate writes itself: denials and errors (contract W2–W4). Each is one line with its line feed.
 
 use super::frame::{Refusal, RefusalAnswer};
+use crate::engine::outcome::Outcome;
 use crate::engine::text::escape::push_json_string;
 
 /// JSON-RPC error code of a denial where a tool result cannot be the answer.
@@ -11,8 +12,8 @@ pub const TOO_MANY: i32 = 429;
 /// Facts of a decision for programs; stands under `callgate/decision`.
 #[derive(Debug, Clone)]
 pub struct DecisionFacts<'a> {
-    /// `denied` or `approval_required`.
-    pub outcome: &'static str,
+    /// The result of the decision.
+    pub outcome: Outcome,
     /// The rule that made the decision.
     pub rule: &'a str,
     /// For a limit: milliseconds until the call would have room.
@@ -85,7 +86,7 @@ impl Line {
     }
 
     fn facts(self, facts: &DecisionFacts<'_>) -> Self {
-        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome);
+        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome.word());
         let line = line.raw(r#"","rule":"#).json(facts.rule);
         let line = match facts.retry_after_ms {
             Some(ms) => line.raw(r#","retry_after_ms":"#).raw(&ms.to_string()),

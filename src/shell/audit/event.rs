@@ -185,7 +185,7 @@ impl Totals {
         let mut counted = match record {
             Record::Call(call) => {
                 self.calls = self.calls.saturating_add(1);
-                let went_out = call.verdict.is_allowed();
+                let went_out = call.verdict.outcome.is_allowed();
                 if went_out { [&mut self.allowed] } else { [&mut self.denied] }
             }
             Record::Answer { .. } => [&mut self.answers],
@@ -228,14 +228,14 @@ impl<'a> Event<'a> {
     fn of_call(call: &'a CallRecord) -> Self {
         let Verdict { outcome, rule, message, cause } = &call.verdict;
         let shadowed = |verdict: &'a Verdict| Shadowed {
-            decision: verdict.outcome,
+            decision: verdict.outcome.word(),
             rule: cut(&verdict.rule),
             message: cut(&verdict.message),
         };
         Event::Call {
             id: Id::of(&call.id),
             tool: cut(&call.tool),
-            decision: outcome,
+            decision: outcome.word(),
             rule: cut(rule),
             message: cut(message),
             cause: cause.as_deref().map(cut),

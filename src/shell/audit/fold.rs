@@ -93,11 +93,15 @@ impl<'r> Likeness<'r> {
             Side::Server => "server",
         };
         let (kind, who, enforced, why, what) = match record {
-            Record::Call(call) if call.verdict.is_allowed() => return None,
+            Record::Call(call) if call.verdict.outcome.is_allowed() => return None,
             Record::Answer { .. } => return None,
-            Record::Call(call) => {
-                ("call", call.verdict.outcome, true, call.verdict.rule.as_str(), call.tool.as_str())
-            }
+            Record::Call(call) => (
+                "call",
+                call.verdict.outcome.word(),
+                true,
+                call.verdict.rule.as_str(),
+                call.tool.as_str(),
+            ),
             Record::Method { from, method, rule, enforced, .. } => {
                 ("method_denied", side(from), *enforced, rule.as_str(), method.as_str())
             }
@@ -201,10 +205,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{COARSE, FINE, Fate, Folded, Folds};
+    use crate::engine::outcome::Outcome;
     use crate::engine::session::audit_record::{ArgumentsRecord, CallRecord, Record, Verdict};
     use crate::engine::wire::line::Side;
 
-    fn call(tool: &str, rule: &str, outcome: &'static str) -> Record {
+    fn call(tool: &str, rule: &str, outcome: Outcome) -> Record {
         let (message, cause) = (String::new(), None);
         Record::Call(Box::new(CallRecord {
             id: "1".into(),
@@ -223,16 +228,16 @@ mod tests {
         let mut folds = Folds::default();
         let begun = Instant::now();
         let second = Duration::from_secs(1);
-        let denied = call("t", "/r", "denied");
+        let denied = call("t", "/r", Outcome::Denied);
         for _ in 0..3 {
-            assert_eq!(folds.admit(&call("t", "/r", Verdict::ALLOWED), begun, 0), Fate::Whole);
+            assert_eq!(folds.admit(&call("t", "/r", Outcome::Allowed), begun, 0), Fate::Whole);
         }
         assert_eq!(folds.admit(&denied, begun, 0), Fate::Whole);
         assert_eq!(folds.due(), None);
         for count in 1..=5 {
             assert_eq!(folds.admit(&denied, begun, count), Fate::Counted { place: 0, count });
         }
-        assert_eq!(folds.admit(&call("u", "/r", "denied"), begun, 0), Fate::Whole);
+        assert_eq!(folds.admit(&call("u", "/r", Outcome::Denied), begun, 0), Fate::Whole);
         assert_eq!(folds.due(), Some(begun + second));
         assert_eq!(folds.take(begun, false), []);
         folds.sample(0).unwrap().push_str(r#""event":"call""#);
@@ -253,8 +258,8 @@ mod tests {
         let mut whole = 0;
         for nth in 0..10_000_u64 {
             let record = match nth % 3 {
-                0 => call(&format!("tool{nth}"), &format!("/r{nth}"), "denied"),
-                1 => call(&format!("tool{nth}"), "(default deny)", "denied"),
+                0 => call(&format!("tool{nth}"), &format!("/r{nth}"), Outcome::Denied),
+                1 => call(&format!("tool{nth}"), "(default deny)", Outcome::Denied),
                 _ => Record::FrameRefused {
                     from: Side::Client,
                     id: None,

@@ -170,7 +170,7 @@ impl Audit {
         wall_ms: u64,
     ) -> Poll<anyhow::Result<()>> {
         self.seen_ms = wall_ms;
-        if !matches!(record, Record::Call(call) if call.verdict.is_allowed()) {
+        if !matches!(record, Record::Call(call) if call.verdict.outcome.is_allowed()) {
             if self.note(record, wall_ms)
                 && !self.failing
                 && let Err(AppendError::Failed(error)) = self.append(None)
@@ -203,7 +203,7 @@ impl Audit {
         self.seen_ms = wall_ms;
         self.totals.count(record);
         let is_other = match record {
-            Record::Call(call) => !call.verdict.is_allowed(),
+            Record::Call(call) => !call.verdict.outcome.is_allowed(),
             Record::Answer { .. } => false,
             _ => true,
         };
