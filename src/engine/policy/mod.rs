@@ -92,11 +92,39 @@ pub struct Rule {
     pub limits: Vec<Arc<Limit>>,
 }
 
+/// A list of conditions in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClauseList {
+    /// Each entry must hold, or the call is denied.
+    Require,
+    /// The call is denied if an entry holds.
+    DenyIf,
+    /// A human must approve the call if an entry holds.
+    ApprovalIf,
+}
+
+words!(ClauseList { Require => "require", DenyIf => "deny_if", ApprovalIf => "approval_if" });
+
 impl Rule {
+    /// Its lists of conditions.
+    #[must_use]
+    pub fn lists(&self) -> [(ClauseList, &[Clause]); 3] {
+        let Rule { require, deny_if, approval_if, .. } = self;
+        [
+            (ClauseList::Require, require),
+            (ClauseList::DenyIf, deny_if),
+            (ClauseList::ApprovalIf, approval_if),
+        ]
+    }
+
+    /// The entries of its lists of conditions.
+    pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.lists().into_iter().flat_map(|(_, clauses)| clauses)
+    }
+
     /// The paths that its conditions and limits look at.
     pub fn paths(&self) -> impl Iterator<Item = &ArgPath> {
-        let clauses = [&self.require, &self.deny_if, &self.approval_if].into_iter().flatten();
-        let conditions = clauses.flat_map(|clause| &clause.conditions);
+        let conditions = self.clauses().flat_map(|clause| &clause.conditions);
         let amounts = self.limits.iter().filter_map(|limit| limit.increment_from.as_ref());
         conditions.map(|condition| &condition.path).chain(amounts)
     }
@@ -487,7 +515,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn the_most_exact_entry_decides_about_a_method() {
+    fn the_most_exact_method_entry_decides() {
         let rules = [
             ("*", Effect::Deny),
             ("resources/*", Effect::Allow),
@@ -510,7 +538,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn no_pattern_reaches_what_a_session_needs() {
+    fn patterns_match_no_method_that_a_session_needs() {
         let all = [("*", Effect::Deny)];
         for method in
             Methods::UNTOUCHABLE.into_iter().chain(["ping", "tools/list", "notifications/x"])

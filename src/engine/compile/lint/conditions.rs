@@ -4,21 +4,25 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::contradiction::{self, Doubt};
 use super::super::fields::name_for_problem;
-use super::{Linter, Token, ToolEntry};
+use super::{Linter, Token, ToolEntry, WarningKind};
 use crate::engine::policy::condition::{Condition, Scalar, Test};
 use crate::engine::policy::path::ArgPath;
-use crate::engine::policy::{Clause, Rule};
+use crate::engine::policy::{Clause, ClauseList, Rule};
 use crate::engine::text::name::NamePattern;
 use crate::engine::work::Work;
 
 impl Linter<'_> {
-    /// Conditions that cannot hold, by themselves or beside those before them.
-    pub(super) fn conditions(&mut self, list: &str, clause: &Clause, doubt: Doubt) {
-        // What cannot be decided counts as holding in the last two (contract P8).
+    /// Warns of conditions that cannot hold, alone or together with an earlier one.
+    pub(super) fn conditions(&mut self, list: ClauseList, clause: &Clause, doubt: Doubt) {
+        // In the last two, what cannot be decided counts as holding (contract P8).
         let (never, so) = match list {
-            "require" => ("can never hold", "so every call is denied"),
-            "deny_if" => ("holds in doubt only", "so no clear call is denied by this entry"),
-            _ => ("holds in doubt only", "so no clear call is held by this entry"),
+            ClauseList::Require => ("can never hold", "so every call is denied"),
+            ClauseList::DenyIf => {
+                ("holds in doubt only", "so no clear call is denied by this entry")
+            }
+            ClauseList::ApprovalIf => {
+                ("holds in doubt only", "so no clear call is held by this entry")
+            }
         };
         for (nth, condition) in clause.conditions.iter().enumerate() {
             let pointer = format!("{}/conditions/{nth}", clause.pointer);
@@ -36,13 +40,19 @@ impl Linter<'_> {
                     ),
                 };
                 let help = "name an argument: `args.width`, or `args[*]` for each of them";
-                self.warn("never_holds", Token::Value, format!("{pointer}/path"), message, help);
+                self.warn(
+                    WarningKind::NeverHolds,
+                    Token::Value,
+                    format!("{pointer}/path"),
+                    message,
+                    help,
+                );
                 continue;
             }
             if let Some(why) = contradiction::alone(&condition.test) {
                 let message = format!("this condition {never}, {so}: {why}");
                 self.warn(
-                    "never_holds",
+                    WarningKind::NeverHolds,
                     Token::Value,
                     format!("{pointer}/value"),
                     message,
@@ -62,18 +72,24 @@ impl Linter<'_> {
             if let Some(earlier) = earlier {
                 let message = format!("this {never} beside `{}`, {so}", short(earlier));
                 let help = "all conditions of one entry must hold; entries of `deny_if` stand side by side";
-                self.warn("never_holds", Token::Value, format!("{pointer}/value"), message, help);
+                self.warn(
+                    WarningKind::NeverHolds,
+                    Token::Value,
+                    format!("{pointer}/value"),
+                    message,
+                    help,
+                );
             }
         }
     }
 
-    /// An entry of `require`.
+    /// Warns of entries of `require` that require nothing, or the wrong thing.
     pub(super) fn required(&mut self, clause: &Clause) {
         if clause.conditions.is_empty() {
             let message = "no conditions: this always holds, and requires nothing".to_owned();
             let help = "name a condition, or leave the entry out";
             self.warn(
-                "empty_require",
+                WarningKind::EmptyRequire,
                 Token::Value,
                 format!("{}/conditions", clause.pointer),
                 message,
@@ -89,7 +105,7 @@ impl Linter<'_> {
                     name_for_problem(&scalar.to_string())
                 );
                 let help = "`deny_if` denies the calls that contain it";
-                self.warn("requires_the_forbidden", Token::Value, pointer, message, help);
+                self.warn(WarningKind::RequiresTheForbidden, Token::Value, pointer, message, help);
             }
             let Test::Regex(regex) = &condition.test else { continue };
             let Some(missing) = contradiction::missing_anchor(regex.as_str()) else { continue };
@@ -97,11 +113,12 @@ impl Linter<'_> {
             let message =
                 format!("this pattern is not held to the whole text: it has no {missing}");
             let help = "`^` and `$` hold it to the whole text; `(?s:.*)` stands for anything before or behind";
-            self.warn("unanchored_regex", Token::Value, pointer, message, help);
+            self.warn(WarningKind::UnanchoredRegex, Token::Value, pointer, message, help);
         }
     }
 
-    /// `told` are the paths that this rule has been warned of, or says itself that they may be absent.
+    /// Warns of denials that a call escapes by leaving the argument out. `told` are the paths that have had this warning,
+    /// or that the rule says may be absent.
     pub(super) fn absent_passes(
         &mut self,
         rule: &Rule,
@@ -113,7 +130,7 @@ impl Linter<'_> {
             let path = &condition.path;
             let absent_fails =
                 !matches!(condition.test, Test::Exists(_) | Test::NotEqual(_) | Test::NotIn(_));
-            // Those beside it, and in `require`, have to be looked through.
+            // This searches the conditions of the entry and of `require`.
             let others = clause.conditions.len().saturating_add(rule.require.len());
             if !self.affords(others) {
                 return;
@@ -140,25 +157,22 @@ impl Linter<'_> {
             );
             told.insert(text);
             let pointer = format!("{}/conditions/{nth}/path", clause.pointer);
-            self.warn("absent_passes", Token::Value, pointer, message, &help);
+            self.warn(WarningKind::AbsentPasses, Token::Value, pointer, message, &help);
         }
     }
 
-    /// Patterns that by themselves take the work of a decision (contract 3.5), each told once.
+    /// Warns once of each pattern that uses up the work of a decision by itself (contract 3.5).
     pub(super) fn patterns(&mut self, entries: &[ToolEntry<'_>]) {
-        /// A call of this size, in bytes, is nothing unusual.
+        /// The size of a large but usual call, in bytes.
         const CALL_BYTES: usize = 64 * 1024;
         let mut told = HashSet::new();
         let common: Vec<&Rule> = self.policy.all_tools.iter().collect();
         let alone = std::iter::once(common.clone());
         let rules = entries.iter().map(|entry| [vec![entry.rule], common.clone()].concat());
         for rules in alone.chain(rules) {
-            // At one path there is one text; a call is as long as all of them together.
+            // Each path has one text, and the call is as long as all of them together.
             let mut by_path: HashMap<&ArgPath, u64> = HashMap::new();
-            for clause in rules
-                .iter()
-                .flat_map(|rule| rule.require.iter().chain(&rule.deny_if).chain(&rule.approval_if))
-            {
+            for clause in rules.iter().flat_map(|rule| rule.clauses()) {
                 for (nth, condition) in clause.conditions.iter().enumerate() {
                     if !self.affords(1) {
                         return;
@@ -176,13 +190,13 @@ impl Linter<'_> {
                         "a call of 64 KiB would be denied as too costly by the patterns up to here"
                             .to_owned();
                     let help = "repetitions of repetitions such as `[01]*1[01]{40}` make many places to look at for each byte; `[a-z]` is smaller than `\\w`";
-                    self.warn("costly_pattern", Token::Value, pointer, message, help);
+                    self.warn(WarningKind::CostlyPattern, Token::Value, pointer, message, help);
                 }
             }
         }
     }
 
-    /// True if no call passes without something at the path of `condition`.
+    /// True if every call that passes has a value at the path of `condition`.
     fn is_required(&self, rule: &Rule, name: Option<&NamePattern>, condition: &Condition) -> bool {
         let requires = |rule: &Rule| {
             let mut required = rule.require.iter().flat_map(|clause| &clause.conditions);

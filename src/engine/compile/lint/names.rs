@@ -1,15 +1,15 @@
-//! Warnings about names and patterns: those that mean nothing, and entries that others leave nothing to decide.
+//! Warnings about names and patterns: those that match nothing, and entries that never decide.
 
 use std::collections::HashSet;
 
 use super::super::fields::{find, name_for_problem};
-use super::{Linter, Token, ToolEntry, kind};
+use super::{Linter, Token, ToolEntry, WarningKind, kind};
 use crate::engine::json::value::{Str, Value};
 use crate::engine::policy::{ActionKind, Mode, Rule};
 use crate::engine::text::name::{NamePattern, without_client_prefix};
 
 impl Linter<'_> {
-    /// Names in `hide` that another one there covers.
+    /// Warns of names in `hide` that another name there covers.
     pub(super) fn hidden_names(&mut self) {
         let list = find(self.root, "/hide").map(|target| target.value);
         let elements = list.into_iter().flat_map(Value::elements);
@@ -24,7 +24,13 @@ impl Linter<'_> {
             if !seen.insert(name.as_str()) {
                 let message = "this stands in the list already".to_owned();
                 let pointer = format!("/hide/{place}");
-                self.warn("pointless_entry", Token::Value, pointer, message, "leave it out");
+                self.warn(
+                    WarningKind::PointlessEntry,
+                    Token::Value,
+                    pointer,
+                    message,
+                    "leave it out",
+                );
                 continue;
             }
             if !self.affords(wild.len()) {
@@ -37,12 +43,18 @@ impl Linter<'_> {
             if let Some((_, wide)) = cover {
                 let message = format!("`{}` hides this already", wide.as_str());
                 let pointer = format!("/hide/{place}");
-                self.warn("pointless_entry", Token::Value, pointer, message, "leave it out");
+                self.warn(
+                    WarningKind::PointlessEntry,
+                    Token::Value,
+                    pointer,
+                    message,
+                    "leave it out",
+                );
             }
         }
     }
 
-    /// Tools that `tests` name.
+    /// Looks at the tools that `tests` name.
     pub(super) fn tested_names(&mut self) {
         let list = find(self.root, "/tests").map(|target| target.value);
         for (place, test) in list.into_iter().flat_map(Value::elements).enumerate() {
@@ -51,7 +63,7 @@ impl Linter<'_> {
         }
     }
 
-    /// A name as a client shows it, which no server has.
+    /// Warns of a name with the prefix of a client, which no server has.
     fn prefixed(&mut self, name: &str, token: Token, pointer: String) {
         let Some(own) = without_client_prefix(name) else { return };
         let message = format!(
@@ -62,10 +74,10 @@ impl Linter<'_> {
             "write `{}`: some clients put `mcp__SERVER__` before the names of tools",
             name_for_problem(own)
         );
-        self.warn("client_prefix", token, pointer, message, &help);
+        self.warn(WarningKind::ClientPrefix, token, pointer, message, &help);
     }
 
-    /// An entry of `tools` among the patterns there.
+    /// Compares an entry of `tools` with the patterns there.
     pub(super) fn entry(&mut self, entry: &ToolEntry<'_>, wild: &[&ToolEntry<'_>], plain: bool) {
         let ToolEntry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
@@ -85,7 +97,7 @@ impl Linter<'_> {
         if is_hidden {
             let message = format!("`{text}` is hidden, so this rule never decides");
             let help = "leave it out, here or in `hide`";
-            self.warn("hidden_and_ruled", Token::Key, pointer, message, help);
+            self.warn(WarningKind::HiddenAndRuled, Token::Key, pointer, message, help);
             return;
         }
         if plain && name.is_wild() {
@@ -93,7 +105,7 @@ impl Linter<'_> {
                 format!("`{text}` is a pattern here, and PolicyLayer would read it literally");
             let help =
                 "a `description` or `$schema` in the document says that it is written for callgate";
-            self.warn("literal_wildcard", Token::Key, pointer, message, help);
+            self.warn(WarningKind::LiteralWildcard, Token::Key, pointer, message, help);
         }
         let wider = wild.iter().find(|wide| {
             wide.place != *place
@@ -106,7 +118,7 @@ impl Linter<'_> {
         }
     }
 
-    /// True if a wider entry with the rule `wide` leaves nothing to say to another one, or is at odds with it.
+    /// True if a wider entry with the rule `wide` makes this one pointless, or contradicts it.
     fn leaves_nothing(&self, wide: &Rule, entry: &ToolEntry<'_>) -> bool {
         let ToolEntry { rule, .. } = entry;
         if self.policy.mode_of(wide, None) == Mode::Shadow {
@@ -134,7 +146,7 @@ impl Linter<'_> {
             };
             let message = format!("this is at odds with `{pattern}`, which {does}");
             let at = format!("{pointer}/action");
-            self.warn("conflicting_actions", Token::Value, at, message, HELP);
+            self.warn(WarningKind::ConflictingActions, Token::Value, at, message, HELP);
             return;
         }
         let (message, help) = if over == Some(ActionKind::Deny) {
@@ -146,7 +158,7 @@ impl Linter<'_> {
                 format!("`{pattern}` goes for `{name}` as well, so this entry changes nothing");
             (message, HELP)
         };
-        self.warn("pointless_entry", Token::Key, pointer, message, help);
+        self.warn(WarningKind::PointlessEntry, Token::Key, pointer, message, help);
     }
 }
 
@@ -154,7 +166,7 @@ fn reason(rule: &Rule) -> Option<&String> {
     rule.action.as_ref()?.reason.as_ref()
 }
 
-/// True if a rule does nothing but permit.
+/// True if a rule only permits.
 fn is_bare(rule: &Rule) -> bool {
     let Rule { pointer: _, mode: _, action, require, deny_if, approval_if, limits } = rule;
     action.is_none()
