@@ -13,7 +13,7 @@
 //! src/
 //!   main       ► cli, command, shell
 //!   command    ► cli, manual, shell, engine
-//!   cli        ► manual, shell, engine       what is typed, as types
+//!   cli        ► manual, engine              what is typed, as types
 //!   manual     ►                             the manual's pages, as text
 //!   shell      ► engine                      descriptors, processes, clocks, stores
 //!   engine     ►                             bytes and the time in, values out
@@ -38,16 +38,18 @@
 //!
 //! ```text
 //! src/shell/
-//!   relay      ► audit, counters, exit, os, registry, signals, stderr, upstream, wakeup, watch      the loop
+//!   relay      ► audit, counters, exit, grace, os, registry, signals, stderr, upstream, wakeup, watch      the loop
 //!   upstream   ► exit, os, wakeup                                    the server: one child
 //!   signals    ► wakeup                                              signals that end or suspend a session
 //!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
 //!   watch      ► file                                                the policy file, while a session runs
 //!   registry   ► audit, os                                           which sessions run
-//!   audit      ► os                                                  the audit log and its chain
-//!   counters   ► file, os, stderr                                    counters in memory, SQLite or Redis
-//!   stderr     ► os                                                  lines for people
-//!   file, exit, os ►                                                 files read whole; how a server ended; the platform
+//!   state_dir  ► audit, counters, digest, file                       where state and logs are kept
+//!   audit      ► digest, os                                          the audit log and its chain
+//!   counters   ► digest, file, grace, os, stderr                     counters in memory, SQLite or Redis
+//!   stderr     ► os                                                  messages on stderr
+//!   file, exit, digest, grace, os ►                                  files read whole; how a server ended; SHA-256; how
+//!                                                                    long a stop may take; the platform
 //! ```
 //!
 //! ```text
@@ -61,6 +63,7 @@
 //!   status     ► input, log, show                                    sessions, counters, recent denials
 //!   log        ► input, show                                         read and verify the audit log
 //!   help, schema, completions ► show
+//!   error      ►                                                     why a command ends otherwise than with success
 //!   input      ► show                                                policy files, recordings, a server's command and name
 //!   show       ►                                                     stdout, tables, diagnostics, JSON
 //! ```
@@ -68,16 +71,16 @@
 //! # The way of a frame
 //!
 //! ```text
-//! pipe → LineBuffer → frame → Session::handle → Step → record → act
-//!                                │         ▲
-//!                                └ Reserve ┘ the ledger settles the call's limits, all or none
+//! pipe → LineBuffer → frame → Session::handle → Turn::Do(Step) → record → act
+//!                                │                  ▲
+//!                                └── Turn::Settle ──┘ the ledger settles the call's limits, all or none
 //! ```
 //!
 //! 1. [`engine::wire::line::LineBuffer`] takes bytes and hands out whole lines. A line over the cap goes by unread.
 //! 2. [`engine::wire::frame`] proves in one pass that a line is strict JSON without doubtful keys, and finds its
 //!    envelope. What the client sends and two parsers could read differently is refused here.
-//! 3. [`engine::session::Session::handle`] says what to do: forward the line, answer it, replace it, or have the ledger
-//!    settle the limits first and come back ([`engine::session::Session::resume`]).
+//! 3. [`engine::session::Session::handle`] says what to do ([`engine::session::Turn`]): forward the line, answer it,
+//!    replace it, or have the ledger settle the limits first and come back ([`engine::session::Session::resume`]).
 //! 4. [`engine::decide::decide`] judges one call. It takes the steps that [`engine::decide::steps::STEPS`] lists (contract
 //!    3.5), within a budget of [`engine::work`]; every decision names its rule.
 //! 5. [`shell::relay`] carries the [`engine::session::Step`] out: first the record, then the effect. A line that is
@@ -99,13 +102,13 @@
 //! # What is kept
 //!
 //! ```text
-//!   Step::Reserve ──► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
+//!   Turn::Settle ───► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
+//!   Step ► record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
 //!                                                          ├──► audit::tail ──► log, status
 //!                                                          └──► audit::verify ──► log verify
 //! ```
 //!
-//! [`shell::relay::effects`] holds both for the loop. [`engine::limits::settle`] says what a reservation means:
+//! [`shell::relay::effects`] does both for the loop. [`engine::limits::settle`] says what a reservation means:
 //! [`shell::counters::sqlite`] reads its counters from rows and writes them back in one transaction, and the script of
 //! [`shell::counters::redis`] does the same at the server and is tested against it. A call's record is written before
 //! the call goes out; what may come later is noted, and leaves with the next one. While a store or a log is locked, the
@@ -126,18 +129,21 @@
 //! use std::sync::Arc;
 //!
 //! use callgate::engine::compile::compile;
-//! use callgate::engine::limits::Now;
-//! use callgate::engine::session::{Action, Session, Settings};
+//! use callgate::engine::limits::{MemoryLedger, Now};
+//! use callgate::engine::session::{Session, SessionOptions, Step};
 //! use callgate::engine::wire::line::Side;
 //!
 //! let policy = compile(br#"{"version":"1","default":"deny","tools":{"search":{}}}"#).expect("a valid policy");
-//! let mut session = Session::new(Arc::new(policy), Settings::default());
-//! let mut call = |line: &str| session.handle(Side::Client, line.as_bytes(), Now::default()).action;
+//! let (mut session, mut ledger) =
+//!     (Session::new(Arc::new(policy), SessionOptions::default()), MemoryLedger::default());
+//! let mut call = |line: &str| {
+//!     session.handle_with(&mut ledger, Side::Client, line.as_bytes(), Now::default())
+//! };
 //!
 //! let search = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}"#;
-//! assert!(matches!(call(search), Action::Forward));
+//! assert!(call(search).is_forward());
 //! let delete = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete"}}"#;
-//! assert!(matches!(call(delete), Action::Answer(_)));
+//! assert!(matches!(call(delete), Step::Answer(_)));
 //! ```
 //!
 //! # What always holds

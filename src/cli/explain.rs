@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::parse::parse_seconds;
-use super::state::{State, parse_state};
+use super::state::{TypedState, parse_state};
 
 /// Options of `callgate explain`.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub struct ExplainArgs {
 
     /// Where the counters are: a directory, or `redis://…` [default: as for `wrap`]
     #[arg(long, value_name = "STATE", value_parser = parse_state)]
-    pub state: Option<State>,
+    pub state: Option<TypedState>,
 
     /// Decide as `wrap --shadow` does
     #[arg(long)]

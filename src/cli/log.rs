@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::shell::audit::head::Hash;
-
 use super::parse::{Since, parse_hash, parse_limit, parse_since};
 use super::{Format, StateArgs, place};
 
@@ -84,7 +82,7 @@ pub struct VerifyArgs {
 
     /// A hash noted earlier: the line that has it must still be in the log
     #[arg(long, value_name = "HASH", value_parser = parse_hash)]
-    pub head: Option<Hash>,
+    pub head: Option<String>,
 }
 
 /// Which logs are meant, and how they are printed.

@@ -6,8 +6,6 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-use crate::shell::audit::head::Hash;
-
 /// Frames are indexed with 32 bits.
 const LARGEST_FRAME: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -95,7 +93,9 @@ pub(super) fn parse_limit(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "neither a number of lines nor `all`".to_owned())
 }
 
-/// The hash of a line.
-pub(super) fn parse_hash(text: &str) -> Result<Hash, String> {
-    Hash::parse(text.trim()).ok_or_else(|| "a hash has 64 hexadecimal digits".to_owned())
+/// The hash of a line: SHA-256 in hexadecimal.
+pub(super) fn parse_hash(text: &str) -> Result<String, String> {
+    let hash = text.trim();
+    let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hash.then(|| hash.to_owned()).ok_or_else(|| "a hash has 64 hexadecimal digits".to_owned())
 }

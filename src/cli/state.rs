@@ -20,12 +20,12 @@ pub struct StateArgs {
         default_value = "",
         hide_default_value = true
     )]
-    pub state: State,
+    pub state: TypedState,
 }
 
-/// Values of `--state`.
+/// A value of `--state`, as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
+pub enum TypedState {
     /// The platform's directory for state (contract C5).
     Default,
     /// This directory.
@@ -36,23 +36,25 @@ pub enum State {
     Redis(String),
 }
 
-impl State {
+impl TypedState {
     /// The place that the environment names, or the default one.
     ///
     /// # Errors
     /// The variable holds no path and no URL (contract C3).
     pub fn of_environment() -> Result<Self, String> {
-        let Some(value) = std::env::var_os("CALLGATE_STATE") else { return Ok(State::Default) };
+        let Some(value) = std::env::var_os("CALLGATE_STATE") else {
+            return Ok(TypedState::Default);
+        };
         let read = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(parse_state);
         read.map_err(|why| format!("failed to read `CALLGATE_STATE`: {why}"))
     }
 
     fn of(text: &str) -> Self {
         match text {
-            "" => State::Default,
-            "memory" => State::Memory,
-            _ if is_url(text) => State::Redis(text.to_owned()),
-            path => State::Directory(PathBuf::from(path)),
+            "" => TypedState::Default,
+            "memory" => TypedState::Memory,
+            _ if is_url(text) => TypedState::Redis(text.to_owned()),
+            path => TypedState::Directory(PathBuf::from(path)),
         }
     }
 }
@@ -68,11 +70,11 @@ fn is_url(text: &str) -> bool {
 }
 
 /// A path that no shell has expanded is refused; what is wrong with a URL is said by who opens it.
-pub(super) fn parse_state(text: &str) -> Result<State, String> {
-    match State::of(text) {
-        State::Directory(path) => match unexpanded(path.as_os_str()) {
+pub(super) fn parse_state(text: &str) -> Result<TypedState, String> {
+    match TypedState::of(text) {
+        TypedState::Directory(path) => match unexpanded(path.as_os_str()) {
             Some(why) => Err(why),
-            None => Ok(State::Directory(path)),
+            None => Ok(TypedState::Directory(path)),
         },
         other => Ok(other),
     }
@@ -80,7 +82,7 @@ pub(super) fn parse_state(text: &str) -> Result<State, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use super::TypedState;
 
     #[test]
     fn no_url_is_taken_for_a_directory() {
@@ -92,10 +94,10 @@ mod tests {
             "http://:hush@h",
             "redis:hush",
         ] {
-            assert_eq!(State::of(url), State::Redis(url.to_owned()), "{url}");
+            assert_eq!(TypedState::of(url), TypedState::Redis(url.to_owned()), "{url}");
         }
         for path in ["/var/lib/x", "redis", "a:b", "./redis://h", "c:/x", "://", "é://h"] {
-            assert_eq!(State::of(path), State::Directory(path.into()), "{path}");
+            assert_eq!(TypedState::of(path), TypedState::Directory(path.into()), "{path}");
         }
     }
 }

@@ -2,15 +2,14 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use serde::Serialize;
 
+use super::Error;
 use super::input::policy_file;
 use super::show::diagnostics::{JsonDiagnostic, SourceFile};
 use super::show::stdout;
-use super::{Failure, NO, NOT_DONE};
 use crate::cli::{CheckArgs, Format};
 use crate::engine::compile::diagnostic::Severity;
 use crate::engine::compile::review::Findings;
@@ -22,8 +21,8 @@ use crate::shell::stderr::prose;
 ///
 /// # Errors
 /// Nothing could be printed. A file that cannot be read is told on stderr, and the others are checked.
-pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
-    let mut exit_code = 0;
+pub fn check(args: &CheckArgs) -> Result<(), Error> {
+    let mut done = Ok(());
     stdout::result(|out| {
         for path in &args.files {
             let content = match file::read(policy_file::POLICY, path) {
@@ -32,7 +31,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
                     out.flush()?;
                     // Nobody reads stderr: the exit code has to say it.
                     let _ = writeln!(std::io::stderr(), "error: {}", prose(&error));
-                    exit_code = exit_code.max(NOT_DONE);
+                    done = Err(Error::Incomplete);
                     continue;
                 }
             };
@@ -44,7 +43,9 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
             let findings = Findings::of(&content);
             let is_bad = findings.count(Severity::Error) > 0
                 || args.deny_warnings && findings.count(Severity::Warning) > 0;
-            exit_code = exit_code.max(if is_bad { NO } else { 0 });
+            if is_bad && done.is_ok() {
+                done = Err(Error::AnswerIsNo);
+            }
             match args.format {
                 Format::Text => show(out, path, &content, &findings)?,
                 Format::Json => show_json(out, path, &content, &findings)?,
@@ -52,7 +53,7 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    Ok(ExitCode::from(exit_code))
+    done
 }
 
 fn show(

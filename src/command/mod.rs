@@ -1,4 +1,6 @@
-//! One file a verb. Each turns what was typed into values, and runs them.
+//! One file or folder for each verb. A verb turns what was typed into values, and runs them.
+
+mod error;
 
 pub mod input;
 pub mod show;
@@ -15,23 +17,26 @@ pub mod schema;
 pub mod status;
 pub mod wrap;
 
-/// The exit code for an answer that is no (contract C2).
-pub const NO: u8 = 1;
+use crate::cli::Command;
 
-/// The exit code for what could not be done (contract C2).
-pub const NOT_DONE: u8 = 2;
+pub use self::error::Error;
 
-/// Why a command did not do what it was asked to.
-#[derive(Debug)]
-pub struct Failure {
-    /// For people, with its causes.
-    pub error: anyhow::Error,
-    /// For scripts.
-    pub exit_code: u8,
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Failure { error, exit_code: NOT_DONE }
+/// Does what was typed.
+///
+/// # Errors
+/// Whatever it ends with but success.
+pub fn run(command: &Command) -> Result<(), Error> {
+    match command {
+        Command::Wrap(args) => wrap::wrap(args),
+        Command::Scan(args) => scan::scan(args),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => explain::explain(args),
+        Command::Log(args) => log::log(args),
+        Command::Status(args) => status::status(args),
+        Command::Replay(args) => replay::replay(args),
+        Command::Import(args) => import::import(args),
+        Command::Schema(_) => schema::schema(),
+        Command::Completions(args) => completions::completions(args),
+        Command::Help(args) => help::help(args),
     }
 }

@@ -18,7 +18,7 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
 /// What a file system says of a file: two versions differ in it, unless they are of one tick of its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -26,7 +26,7 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp of the file that `path` leads to; `None` if there is none.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
@@ -47,9 +47,9 @@ impl Stamp {
     }
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for FileStamp {
     fn from(metadata: &Metadata) -> Self {
-        Stamp {
+        FileStamp {
             device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),

@@ -1,4 +1,4 @@
-//! The signals that end a session (contract W9) or suspend it, and those that must not.
+//! Signals that end a session (contract W9), suspend it, or must do neither.
 
 use std::io;
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use std::sync::atomic::AtomicBool;
 use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 
-use super::wakeup::{News, NewsSender};
+use super::wakeup::{WakeupEvent, WakeupSender};
 
 /// The signals that end a session.
 const ENDS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-/// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
-/// `nohup`, or by a script in its background.
+/// Makes an event of each signal from here on. A signal that is ignored stays so: callgate was started by `nohup`, or in
+/// the background of a script.
 ///
 /// # Errors
 /// The operating system refuses.
-pub fn take_over(news: &NewsSender) -> io::Result<()> {
+pub fn take_over(wakeups: &WakeupSender) -> io::Result<()> {
     let ignored = ignored();
     for signal in ENDS {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
-        tell(signal, ignored, news, move || News::Signalled(number))?;
+        forward(signal, ignored, wakeups, move || WakeupEvent::Signalled(number))?;
     }
-    // Ctrl-Z waits until no lock is held that others need; it is obeyed by SIGSTOP then.
-    tell(Signal::TSTP, ignored, news, || News::Suspended)?;
-    // A file that may not grow any more is an error of its write, not the end of us.
+    // Ctrl-Z waits until callgate holds no lock that others need; then callgate stops itself by SIGSTOP.
+    forward(Signal::TSTP, ignored, wakeups, || WakeupEvent::Suspended)?;
+    // A file that may not grow any more fails its write; it does not end callgate.
     let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     Ok(())
 }
 
-/// From here on, a signal that ends the session raises this flag at once, even while the loop is busy with a long line.
+/// Has each signal that ends the session raise this flag at once, even while the loop is busy with a long line.
 ///
 /// # Errors
 /// The operating system refuses.
@@ -47,24 +47,24 @@ fn is_among(ignored: u64, signal: Signal) -> bool {
     ignored >> number.saturating_sub(1) & 1 == 1
 }
 
-/// Makes news of a signal, each time it comes, unless it is one of the ignored.
-fn tell(
+/// Makes an event of a signal each time it comes, unless it is among the `ignored`.
+fn forward(
     signal: Signal,
     ignored: u64,
-    news: &NewsSender,
-    what: impl Fn() -> News + Send + 'static,
+    wakeups: &WakeupSender,
+    what: impl Fn() -> WakeupEvent + Send + 'static,
 ) -> io::Result<()> {
     if !is_among(ignored, signal) {
         let kind = SignalKind::from_raw(signal.as_raw());
-        let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
+        let (mut signals, wakeups) = (tokio::signal::unix::signal(kind)?, wakeups.clone());
         tokio::spawn(async move {
-            while signals.recv().await.is_some() && news.send(what()).is_ok() {}
+            while signals.recv().await.is_some() && wakeups.send(what()).is_ok() {}
         });
     }
     Ok(())
 }
 
-/// The signals that are ignored, one bit each, from 1 on. Where `/proc` does not tell, none is.
+/// The signals that are ignored, one bit each, from signal 1 on; none where there is no `/proc`.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

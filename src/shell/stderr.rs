@@ -1,5 +1,5 @@
-//! Lines for people on stderr, while the session runs. Nobody waits for stderr: what it does not take at once
-//! is dropped and counted (contract W6).
+//! Messages on stderr while a session runs. A session never waits for stderr: lines that it does not take at once are
+//! dropped and counted (contract W6).
 
 use std::fmt;
 use std::io;
@@ -10,57 +10,57 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::os::descriptor::Descriptor;
 use crate::engine::text::escape::{escape_bytes, escape_line};
 
-/// The longest notice in bytes; a pipe that is ready takes as much at once.
+/// The longest message, in bytes; a pipe that is ready takes as much at once.
 const MAX_BYTES: usize = 4096;
 
-/// How much is said.
+/// How many messages the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// `-q`: errors only.
     Quiet,
-    /// What a person would want to know.
+    /// Errors, and what a person has to know.
     Normal,
     /// `-v`: every decision.
     Verbose,
 }
 
-/// The way to stderr.
+/// Writes messages to stderr.
 #[derive(Debug)]
 pub struct Notices {
     verbosity: Verbosity,
-    /// Set where stderr can be opened anew, so that writing never waits even if others write, too.
+    /// Set if stderr could be opened anew: writing never waits then, even if other processes write as well.
     own: Option<Descriptor>,
     dropped: u64,
 }
 
 impl Notices {
-    /// Opens the way.
+    /// Opens stderr.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         Notices { verbosity, own: Descriptor::notices(io::stderr().as_fd()), dropped: 0 }
     }
 
-    /// True if records are shown.
+    /// True if every decision is shown.
     #[must_use]
     pub fn shows_records(&self) -> bool {
         self.verbosity == Verbosity::Verbose
     }
 
-    /// Says `text`, if `from` is not above what is wanted.
+    /// Writes `text`, if the user wants messages of this verbosity.
     pub fn say(&mut self, from: Verbosity, text: &str) {
         if from <= self.verbosity {
             self.write_line("callgate: ", text.as_bytes());
         }
     }
 
-    /// Tells an error in full, however little is wanted.
+    /// Writes an error in full, whatever the verbosity.
     pub fn complain(&mut self, error: &anyhow::Error) {
         for line in prose(error).lines() {
             self.write_line("callgate: ", line.as_bytes());
         }
     }
 
-    /// Shows the beginning of a line that the server wrote and that is not relayed, and why.
+    /// Shows the beginning of a line of the server that is not relayed, and why it is not.
     pub fn show_server_line(&mut self, reason: &str, head: &[u8]) {
         if self.verbosity >= Verbosity::Normal {
             let reason = escape_bytes(reason.as_bytes(), MAX_BYTES / 2);
@@ -75,7 +75,7 @@ impl Notices {
         self.write_text(line.trim_end().to_owned());
     }
 
-    /// Writes a line; or counts it, if stderr does not take it at once.
+    /// Writes a line, or counts it if stderr does not take it at once.
     fn write_text(&mut self, mut line: String) {
         line.push('\n');
         if self.dropped > 0 {
@@ -100,29 +100,29 @@ impl Notices {
     }
 }
 
-/// An error that takes several lines to tell: what came of it, and what was found, with the place.
+/// An error of several lines: a summary, and below it what was found and where.
 #[derive(Debug)]
-pub struct Report {
-    /// In one line.
+pub struct LongError {
+    /// One line.
     pub summary: String,
-    /// The lines below. Whoever puts them together escapes what is quoted in them, so that none is forged.
+    /// The lines below. The caller escapes what is quoted in them, so that none is forged.
     pub below: String,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LongError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.summary, self.below)
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for LongError {}
 
-/// An error and its causes, for people (contract C3): in one line, but for what stands below a [`Report`]. The operating
-/// system's own number helps nobody.
+/// An error and its causes as a message (contract C3): one line, and the lines of a [`LongError`]. It leaves out the
+/// operating system's error number, which says no more than its text.
 #[must_use]
 pub fn prose(error: &anyhow::Error) -> String {
     let mut causes = error.chain().map(|cause| {
-        if let Some(Report { summary, below }) = cause.downcast_ref() {
+        if let Some(LongError { summary, below }) = cause.downcast_ref() {
             let below: Vec<_> = below.split('\n').map(escape_line).collect();
             return format!("{}\n{}", escape_line(summary), below.join("\n"));
         }
@@ -148,7 +148,7 @@ mod tests {
 
     use anyhow::{Context as _, anyhow};
 
-    use super::{Report, prose};
+    use super::{LongError, prose};
 
     /// contract C1: only callgate itself begins a line.
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(prose(&error), r"failed to read `x\u{a}y`: a\u{1b}b\u{a}error: c");
         let removed = io::Error::from_raw_os_error(2);
         assert_eq!(prose(&anyhow!(removed)), "No such file or directory");
-        let report = Report { summary: "p\u{2028}q\nr".into(), below: "1\u{ad}\n2".into() };
+        let report = LongError { summary: "p\u{2028}q\nr".into(), below: "1\u{ad}\n2".into() };
         let error = anyhow::Error::new(report).context("failed");
         assert_eq!(prose(&error), "failed: p\\u{2028}q\\u{a}r\n1\\u{ad}\n2");
     }

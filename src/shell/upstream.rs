@@ -1,4 +1,4 @@
-//! The server: one child in a session of its own, and how it is stopped.
+//! The server: one child process in a session of its own.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -6,27 +6,17 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::process::Command;
 
 use super::exit::Exit;
 use super::os::descriptor::Descriptor;
-use super::wakeup::{News, NewsSender};
+use super::wakeup::{WakeupEvent, WakeupSender};
 
-/// What the server's pipes hold, in bytes: it can write the next large answer while the one before it is read and
-/// passed on.
+/// The size of the server's pipes, in bytes: the server can write the next large answer while the one before it is read
+/// and passed on.
 const PIPE_BYTES: usize = 256 * 1024;
-
-/// How long a server has to end by itself once its stdin is closed; then comes SIGTERM (contract W9).
-pub const PATIENCE: Duration = Duration::from_millis(1200);
-/// From SIGTERM to SIGKILL.
-pub const MERCY: Duration = Duration::from_millis(400);
-/// What a server that has exited may still have in its pipe, or a client still take.
-pub const AFTERMATH: Duration = Duration::from_millis(200);
-/// How often it is looked whether anybody is left of the server's group.
-pub const GLANCE: Duration = Duration::from_millis(10);
 
 /// A server that was started.
 #[derive(Debug)]
@@ -35,15 +25,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from; its stderr is
-    /// ours. It gets our environment without `CALLGATE_*`, no other descriptors, and no terminal to ask at (contract
-    /// W10). On Linux it is killed with us (contract W9). Its exit becomes news.
+    /// Starts `command`. Returns the server, its stdin to write to and its stdout to read from. The server inherits
+    /// stderr and the environment without `CALLGATE_*`, no other descriptors, and no terminal (contract W10). On Linux
+    /// it is killed with callgate (contract W9). Its exit becomes an event.
     ///
     /// # Errors
-    /// As the operating system says; see [`start_failure_code`].
+    /// As the operating system says.
     pub fn spawn(
         command: &[OsString],
-        news: NewsSender,
+        wakeups: WakeupSender,
     ) -> io::Result<(Self, Descriptor, Descriptor)> {
         let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let mut builder = Command::new(program);
@@ -58,20 +48,20 @@ impl Upstream {
         let stdin = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?.into_owned_fd()?;
         for pipe in [&stdin, &stdout] {
-            // Not to be had for somebody with very many pipes, and only faster.
+            // A user with very many pipes is refused; then the pipes are slower.
             let _ = rustix::pipe::fcntl_setpipe_size(pipe, PIPE_BYTES);
         }
         let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         tokio::spawn(async move {
-            // A child that cannot be waited for is as good as killed.
+            // A child that cannot be waited for counts as killed.
             let code = child.wait().await.map_or(128 + 9, exit_code);
             // Nobody listens: the session is over.
-            let _ = news.send(News::ServerExited(Exit { code }));
+            let _ = wakeups.send(WakeupEvent::ServerExited(Exit { code }));
         });
         Ok((Upstream { group }, Descriptor::unshared(stdin)?, Descriptor::unshared(stdout)?))
     }
 
-    /// True as long as anybody is left in the server's process group.
+    /// True while a process is left in the server's process group.
     #[must_use]
     pub fn has_group(&self) -> bool {
         self.group.is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
@@ -80,24 +70,24 @@ impl Upstream {
     /// Signals the server's whole process group. Launchers such as npx leave the real server in it.
     pub fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // Nobody is left in it: just as well.
+            // The signal fails if no process is left in the group.
             let _ = rustix::process::kill_process_group(group, signal);
         }
     }
 }
 
-/// Our stderr, for the server. A terminal is opened once more, for writing only: a process outside the terminal's
-/// session is not stopped when it reads there, and would get what a person types for somebody else (contract W10).
+/// callgate's stderr, for the server. A terminal is opened anew, for writing only: a process outside the terminal's
+/// session is not stopped when it reads there, and would get what a person types for another program (contract W10).
 fn stderr() -> Stdio {
     let stderr = io::stderr();
     let terminal = stderr.is_terminal().then(|| Descriptor::for_writing_only(stderr.as_fd()));
     terminal.flatten().map_or_else(Stdio::inherit, Stdio::from)
 }
 
-/// Has the child, before it becomes the server, begin a session of its own, which has no terminal; give up every
-/// descriptor but its standard streams (on Linux), unblock all signals, and ask to be killed (on Linux) when the thread
-/// that starts it ends: that is the main thread, which lives as long as callgate. The session's one process group has
-/// the child's process id.
+/// Prepares the child before it becomes the server: it begins a session of its own, which has no terminal, unblocks all
+/// signals, and on Linux closes every descriptor but its standard streams and asks to be killed when the thread that
+/// starts it ends. That is the main thread, which lives as long as callgate. The session's one process group has the
+/// child's process id.
 #[expect(unsafe_code, reason = "what runs between fork and exec is the caller's promise")]
 fn isolate(command: &mut Command) {
     let parent = rustix::process::getpid();
@@ -106,7 +96,7 @@ fn isolate(command: &mut Command) {
         #[cfg(target_os = "linux")]
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if rustix::process::getppid() != Some(parent) {
-            // We died before it could ask.
+            // callgate died before the child could ask.
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let mut mask = MaybeUninit::uninit();
@@ -118,20 +108,14 @@ fn isolate(command: &mut Command) {
         #[cfg(target_os = "linux")]
         {
             let cloexec = libc::CLOSE_RANGE_CLOEXEC.cast_signed();
-            // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then what we
-            // inherited is passed on.
+            // SAFETY: takes three numbers and touches no memory. Kernels before 5.11 do not know it: then the server
+            // inherits what callgate inherited.
             let _ = unsafe { libc::close_range(3, libc::c_uint::MAX, cloexec) };
         }
         Ok(())
     };
     // SAFETY: `prepare` makes system calls only; it takes no lock and allocates nothing.
     unsafe { command.pre_exec(prepare) };
-}
-
-/// The shell's codes for a command that could not be started (contract C2).
-#[must_use]
-pub fn start_failure_code(error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
 fn exit_code(status: ExitStatus) -> u8 {

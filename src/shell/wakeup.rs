@@ -1,31 +1,31 @@
-//! What happens seldom: signals, the server's exit, another policy. All of it comes through one channel, so that a
-//! loop which is busy with lines has one thing to look at beside them.
+//! What can wake the loop beside lines: signals, the server's exit, a changed policy. All of it comes through one
+//! channel, so that a loop which is busy with lines has one thing to look at beside them.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::exit::Exit;
-use super::watch::{Finding, LoadedPolicy};
+use super::watch::{LoadedPolicy, WatchReport};
 
-/// Something that happens seldom.
+/// Something that wakes the loop.
 #[derive(Debug)]
-pub enum News {
+pub enum WakeupEvent {
     /// callgate is told to stop, by the signal with this number.
     Signalled(u8),
+    /// callgate is told to suspend itself, as Ctrl-Z asks.
+    Suspended,
     /// The server has exited.
     ServerExited(Exit),
-    /// The policy's file was looked at.
-    PolicySeen(Box<Finding<LoadedPolicy>>),
-    /// callgate is to stop for a while, as Ctrl-Z asks.
-    Suspended,
+    /// The watch has looked at the policy file.
+    PolicyChecked(Box<WatchReport<LoadedPolicy>>),
 }
 
-/// Where news come from.
-pub type NewsSender = UnboundedSender<News>;
-/// Where they come out, in their order.
-pub type NewsReceiver = UnboundedReceiver<News>;
+/// Where events go in.
+pub type WakeupSender = UnboundedSender<WakeupEvent>;
+/// Where they come out, in order.
+pub type WakeupReceiver = UnboundedReceiver<WakeupEvent>;
 
-/// The channel.
+/// A channel for one session.
 #[must_use]
-pub fn channel() -> (NewsSender, NewsReceiver) {
+pub fn channel() -> (WakeupSender, WakeupReceiver) {
     unbounded_channel()
 }

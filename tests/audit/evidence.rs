@@ -2,7 +2,7 @@
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
-use callgate::shell::audit::chain::hash;
+use callgate::shell::digest::Hash;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs::{self, Permissions};
@@ -85,7 +85,7 @@ fn the_name_of_a_server_breaks_no_chain() {
     let home = temp_dir();
     let dir = fs::canonicalize(home.path()).unwrap();
     let log = dir.join("log.jsonl");
-    let mark = &hash(log.as_os_str().as_encoded_bytes())[..16];
+    let mark = &Hash::of(log.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned();
     let names = ["log", "log.chain", "log@refused", &format!("log-{mark}"), &format!("log@{mark}")];
     let first = sharing(&dir, "state", &[]);
     first.serves(1);
@@ -151,7 +151,7 @@ fn no_flood_pushes_out_a_call_that_went_out() {
     let of_client = |event: &Value| event["from"] == "client";
     assert_eq!(count(&events, "frame_refused", of_client), 1000);
     assert_eq!(count(&events, "frame_refused", |event| !of_client(event)), 20_000);
-    let denied = |event: &Value| event["decision"] == "denied" && event["tool"] == "other";
+    let denied = |event: &Value| event["outcome"] == "denied" && event["tool"] == "other";
     assert_eq!(count(&events, "call", denied), 1000);
     assert_eq!(count(&events, "call", |event| event["id"] == "mine"), 1, "it was pushed out");
     assert_eq!(count(&events, "answer", |_| true), 2);
@@ -197,10 +197,10 @@ fn what_was_denied_has_a_budget_of_its_own() {
     assert!(bytes < 64 * 1024, "{bytes} bytes");
     for server in [&[][..], &["--server", "srv"]] {
         let events = shown(gate.dir(), server);
-        assert_eq!(count(&events, "call", |event| event["decision"] == "allowed"), 2);
+        assert_eq!(count(&events, "call", |event| event["outcome"] == "allowed"), 2);
         let last = |event: &Value| event["event"] == "session_end";
         assert_eq!(events.iter().find(|event| last(event)).unwrap()["totals"]["denied"], 38);
-        assert!(count(&events, "call", |event| event["decision"] == "denied") > 2, "{events:?}");
+        assert!(count(&events, "call", |event| event["outcome"] == "denied") > 2, "{events:?}");
     }
     let end = run(gate.dir(), &["log", "verify", "--format", "json"]);
     let reports: Value = serde_json::from_str(&end.stdout).unwrap();
@@ -224,7 +224,7 @@ fn made_up_arguments_keep_the_real_ones_out_of_no_record() {
         gate.ask(json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params}));
         let events = shown(gate.dir(), &[]);
         let event = events.iter().find(|event| event["id"] == id).unwrap();
-        assert_eq!(event["decision"], decision);
+        assert_eq!(event["outcome"], decision);
         let is_named = tool == "pay";
         assert_eq!(event["keys"][0] == "amount" && event["keys"][1] == "to", is_named, "{event}");
         assert_eq!(event["arguments"]["amount"] == 5000, is_named, "{event}");
@@ -267,6 +267,46 @@ fn what_cannot_be_one_log_is_refused_at_the_start() {
     }
 }
 
+/// contract S4: a chain is never broken by callgate itself, by the head of another log neither. Its own head, set back or
+/// ahead of what a power loss left, is none of another.
+#[test]
+fn the_head_of_another_log_is_refused_at_the_start() {
+    let home = temp_dir();
+    let dir = home.path();
+    fs::write(dir.join("policy.json"), ALLOW_ALL).unwrap();
+    for (log, calls) in [("a", 1..3), ("b", 1..9)] {
+        let wrap = Wrap::allow_all().keeping_in(dir.join("state"));
+        let file = dir.join(format!("{log}.jsonl")).display().to_string();
+        let mut gate = wrap.option(["--audit", &file]).serve(&json!(["echo"]));
+        calls.for_each(|id| gate.serves(id));
+        assert_eq!(gate.end().code, Some(0));
+    }
+    let files =
+        ["a", "b"].map(|log| (dir.join(format!("{log}.jsonl")), dir.join(format!("{log}.head"))));
+    let heads = files.each_ref().map(|(_, head)| fs::read(head).unwrap());
+    let start = |log: &str| {
+        let file = format!("{log}.jsonl");
+        let words =
+            ["wrap", "--policy", "policy.json", "--state", "state", "--audit", &file, "--", "cat"];
+        run(dir, &words)
+    };
+    // That of the longer log looks like the shorter one's with its end cut off, and is for `verify` to find.
+    fs::write(&files[1].1, &heads[0]).unwrap();
+    let before = fs::read(&files[1].0).unwrap();
+    let end = start("b");
+    assert_eq!(end.code, Some(2), "{end:?}");
+    assert!(end.stderr.contains("is not the head of"), "{end:?}");
+    assert_eq!(fs::read(&files[1].0).unwrap(), before, "something was written");
+    fs::write(&files[1].1, &heads[1]).unwrap();
+    for log in ["a", "b"] {
+        assert_eq!(start(log).code, Some(0));
+        is_intact(dir, &[&format!("{log}.jsonl"), "--state", "state"]);
+    }
+    // A head of its own that was set back is taken up.
+    fs::write(&files[1].1, &heads[1]).unwrap();
+    assert_eq!(start("b").code, Some(0));
+}
+
 /// contract S4: whoever sets log and head back together is found out by what the state directory keeps.
 #[test]
 fn the_state_directory_knows_of_lines_that_are_gone() {
@@ -299,7 +339,7 @@ fn a_log_elsewhere_goes_on_from_where_it_was() {
     gate.serves(1);
     gate.end();
     let log = dir.join("log.jsonl");
-    let mark = &hash(log.as_os_str().as_encoded_bytes())[..16];
+    let mark = &Hash::of(log.as_os_str().as_encoded_bytes()).as_str()[..16].to_owned();
     let audit = dir.join("state/audit");
     let old = audit.join(format!("log-{mark}.head"));
     fs::rename(dir.join("log.head"), &old).unwrap();

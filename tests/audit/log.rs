@@ -55,6 +55,46 @@ fn following_survives_rotation_and_ends_with_its_reader() {
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), "ended with 0\n"), "{end:?}");
 }
 
+/// contract S3, C1: the log of refusals that comes to be while its log is followed is followed as well.
+#[test]
+fn following_sees_the_log_of_refusals_come() {
+    for named in [&["callgate/audit/srv.jsonl"][..], &["--server", "srv"], &[]] {
+        let wrap = Wrap::new(r#"{"version":"1","default":"deny","tools":{"t":{}}}"#);
+        let gate =
+            wrap.option(["--server", "srv", "--audit-keep", "64KiB"]).serve(&json!(["echo"]));
+        gate.serves(1);
+        let mut command = callgate(gate.dir());
+        command.current_dir(gate.dir());
+        command.args(["log", "--follow", "--denied", "--format", "json"]).args(named);
+        let follower = Process::spawn(&mut command);
+        let refused = gate.dir().join("callgate/audit/srv@refused.jsonl");
+        let arguments: serde_json::Map<String, Value> =
+            (0..64).map(|nth| (format!("{nth:02}{}", "k".repeat(62)), json!(1))).collect();
+        let mut sent = 1;
+        let mut call_of_another_tool = || {
+            sent += 1;
+            let params = json!({"name": format!("tool{sent}"), "arguments": arguments});
+            gate.ask(
+                json!({"jsonrpc": "2.0", "id": sent, "method": "tools/call", "params": params}),
+            );
+            sent
+        };
+        // The first is on record before the second log is there: the follower has begun.
+        let first = call_of_another_tool();
+        let next = || serde_json::from_slice::<Value>(&follower.line().unwrap()).unwrap();
+        assert_eq!(next()["id"], first);
+        assert!(!refused.exists());
+        while !refused.exists() {
+            assert!(call_of_another_tool() < 200, "no second log");
+        }
+        let text = std::fs::read_to_string(&refused).unwrap();
+        let begins: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        let is_there =
+            |event: &Value| event["seq"] == begins["seq"] && event["prev"] == begins["prev"];
+        assert!((0..200).any(|_| is_there(&next())), "{named:?}");
+    }
+}
+
 /// A file with far more in it than may be kept in memory: the newest lines are found, and the junk is named.
 #[test]
 fn a_line_without_end_does_no_harm() {

@@ -9,6 +9,7 @@ mod records;
 
 mod crashes;
 mod mutations;
+mod older;
 mod writers;
 
 use std::fs;

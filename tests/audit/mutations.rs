@@ -4,8 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use callgate::shell::audit::head::Hash;
 use callgate::shell::audit::verify::verify;
+use callgate::shell::digest::Hash;
 use proptest::prelude::{ProptestConfig, any};
 use proptest::proptest;
 

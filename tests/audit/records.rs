@@ -80,6 +80,7 @@ fn a_session_is_on_record() {
     gate.ask(r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"evil","arguments":{"k":"s3cret"}}}"#);
     gate.ask(r#"{"jsonrpc":"2.0","id":3,"method":"resources/list"}"#);
     gate.ask("nonsense");
+    gate.send(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":77}}"#);
     assert_eq!(gate.end().code, Some(0));
     let log = log_in(gate.dir());
     let events = events(&log);
@@ -100,7 +101,7 @@ fn a_session_is_on_record() {
     let expected = [
         ("id", json!("a")),
         ("tool", json!("t")),
-        ("decision", json!("allowed")),
+        ("outcome", json!("allowed")),
         ("rule", json!("/tools/t")),
         ("keys", json!(["a", "z"])),
     ];
@@ -108,16 +109,15 @@ fn a_session_is_on_record() {
         assert_eq!(call[name], value, "{call}");
     }
     let denied = &of_kind(&log, "call")[1];
-    assert_eq!(
-        (&denied["decision"], &denied["rule"]),
-        (&json!("denied"), &json!("(default deny)"))
-    );
-    assert_eq!(of_kind(&log, "answer")[0]["outcome"], "result");
+    assert_eq!((&denied["outcome"], &denied["rule"]), (&json!("denied"), &json!("(default deny)")));
+    assert_eq!(of_kind(&log, "answer")[0]["end"], "result");
     assert_eq!(of_kind(&log, "method_denied")[0]["rule"], "/methods/resources~1*");
     assert_eq!(of_kind(&log, "frame_refused")[0]["from"], "client");
     let end = events.last().unwrap();
     assert_eq!((&end["event"], &end["exit_code"]), (&json!("session_end"), &json!(0)));
     assert_eq!((&end["totals"]["calls"], &end["totals"]["denied"]), (&json!(2), &json!(1)));
+    assert_eq!(of_kind(&log, "frame_dropped")[0]["from"], "client");
+    assert_eq!(end["totals"]["frames_dropped"], 1);
     assert!(!fs::read_to_string(&log).unwrap().contains("s3cret"), "a value is on record");
     is_intact(gate.dir());
 }

@@ -185,7 +185,7 @@ fn counters_and_denials_are_told() {
     });
     let said = status(gate.dir());
     let alice = account(&said, &json!("alice"));
-    let counts = json!({ "calls": 4, "denied": 3, "shadowed": 0, "refused": 0 });
+    let counts = json!({ "calls": 4, "denied": 3, "shadowed": 0, "refused": 0, "dropped": 0 });
     assert_eq!((&alice["last_hour"], &alice["last_day"]), (&counts, &counts));
     let rules = json!([
         { "rule": "/tools/t/limits/0", "denials": 2 }, { "rule": "(default deny)", "denials": 1 }

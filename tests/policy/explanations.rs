@@ -5,11 +5,11 @@ use std::sync::Arc;
 use callgate::engine::compile::compile;
 use callgate::engine::decide::explain::{TraceEntry, explain};
 use callgate::engine::json::arguments::Arguments;
-use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::outcome::Outcome;
 use callgate::engine::policy::Mode;
 use callgate::engine::session::audit_record::Record;
-use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::session::{RecordDetail, Session, SessionOptions};
 use callgate::engine::wire::line::Side;
 use callgate::engine::wire::mcp::ToolCall;
 use jiff::Timestamp;
@@ -29,9 +29,9 @@ fn an_explanation_says_what_a_session_does() {
 /// Plays a case twice, and returns how many calls were compared.
 fn compare(case: &Case) -> Result<usize, String> {
     let policy = Arc::new(compile(case.policy.get().as_bytes()).map_err(|e| format!("{e:?}"))?);
-    let settings =
-        Settings { shadow: case.shadow, recording: Recording::Names, ..Settings::default() };
-    let mut session = Session::new(Arc::clone(&policy), settings);
+    let (shadow, records) = (case.shadow, RecordDetail::Names);
+    let options = SessionOptions { shadow, records, ..SessionOptions::default() };
+    let mut session = Session::new(Arc::clone(&policy), options);
     let (mut of_session, mut of_explanation) = (MemoryLedger::default(), MemoryLedger::default());
     let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let mut ids = 0;
@@ -73,15 +73,8 @@ fn play(
     line: &str,
     now: Now,
 ) -> Result<(Outcome, String), String> {
-    let mut step = session.handle(Side::Client, line.as_bytes(), now);
-    if let Action::Reserve(pending) = step.action {
-        let settled = ledger.reserve(pending.demands(), now);
-        step = session.resume(line.as_bytes(), *pending, settled, now);
-    }
-    if let (Action::Answer(_), Some(reservation)) = (&step.action, step.reservation) {
-        ledger.release(reservation);
-    }
-    match step.record {
+    let step = session.handle_with(ledger, Side::Client, line.as_bytes(), now);
+    match step.into_records().into_iter().next() {
         Some(Record::Call(call)) => Ok((call.verdict.outcome, call.verdict.rule)),
         other => Err(format!("{line}: {other:?}")),
     }

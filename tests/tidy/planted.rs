@@ -36,6 +36,10 @@ const PLANTS: &[Plant] = &[
     ("the engine knows", |tree| {
         tree.append("src/engine/wire/line.rs", "\nfn f() { Instant::now(); }\n");
     }),
+    ("cli knows", |tree| tree.append("src/cli/check.rs", "\nuse anyhow::Context;\n")),
+    ("cli knows", |tree| {
+        tree.append("src/cli/check.rs", "\nuse crate::engine::policy::Policy;\n");
+    }),
     ("unsafe code", |tree| tree.append("src/shell/watch.rs", "\nunsafe fn f() {}\n")),
     ("unsafe code", |tree| tree.append("tests/main.rs", "\nunsafe fn f() {}\n")),
     ("names are imported", |tree| tree.append("src/cli/mod.rs", "\nuse std::fmt::*;\n")),

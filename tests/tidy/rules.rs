@@ -17,10 +17,11 @@ pub(crate) struct Rule {
 }
 
 /// All rules.
-pub(crate) const RULES: [Rule; 14] = [
+pub(crate) const RULES: [Rule; 15] = [
     Rule { name: "imports are those drawn in lib.rs", complaints: undrawn_imports },
     Rule { name: "no file imports itself by way of others", complaints: circles },
     Rule { name: "the engine knows nothing of the world", complaints: world_in_engine },
+    Rule { name: "cli knows what is typed, and nothing else", complaints: world_in_cli },
     Rule { name: "unsafe code stands in two files", complaints: unsafe_code },
     Rule { name: "names are imported one by one", complaints: star_imports },
     Rule { name: "tests run, and do not wait for time to pass", complaints: lazy_tests },
@@ -133,6 +134,39 @@ fn unsafe_code(tree: &Tree) -> Vec<String> {
     tree.complain("", |path, line| {
         let is_unsafe = has_word(line, "unsafe") || line.contains("allow(unsafe_code");
         (is_unsafe && !UNSAFE.contains(&path)).then(|| line.trim().to_owned())
+    })
+}
+
+/// What `cli` imports: the standard library, the reader of command lines, times, the engine's words, and the manual's
+/// topics.
+const KNOWN_TO_CLI: [&str; 9] = [
+    "std::",
+    "clap::",
+    "clap_complete::",
+    "jiff::",
+    "super::",
+    "self::",
+    "crate::cli::",
+    "crate::engine::text::",
+    "crate::manual",
+];
+
+fn world_in_cli(tree: &Tree) -> Vec<String> {
+    tree.complain("src/cli/", |_, line| {
+        let import = line.trim_start().trim_start_matches("pub ").strip_prefix("use ");
+        let is_own = |import: &str| {
+            // `mod.rs` names its own files.
+            let first = import.split("::").next().unwrap_or_default();
+            tree.sources_in("src/cli/").any(|(path, _)| *path == *format!("src/cli/{first}.rs"))
+        };
+        let import = match import {
+            Some(import) => {
+                let is_known = KNOWN_TO_CLI.iter().any(|known| import.starts_with(known));
+                (!is_known && !is_own(import)).then_some(import)
+            }
+            None => line.contains("crate::shell").then_some(line.trim()),
+        };
+        import.map(str::to_owned)
     })
 }
 

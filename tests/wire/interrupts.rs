@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use callgate::engine::compile::compile;
 use callgate::engine::interrupt::Interrupt;
 use callgate::engine::limits::Now;
-use callgate::engine::session::{Action, Session, Settings};
+use callgate::engine::session::{Answer, Diversion, Session, SessionOptions, Step, Turn};
 use callgate::engine::wire::line::Side;
 
 /// The shortest line that is interrupted, in bytes.
@@ -34,7 +34,7 @@ fn line((begin, again, end): Shape, length: usize) -> String {
 
 fn session() -> Session {
     let policy = compile(br#"{"version":"1","default":"allow"}"#).unwrap();
-    Session::new(Arc::new(policy), Settings::default())
+    Session::new(Arc::new(policy), SessionOptions::default())
 }
 
 fn raise(session: &Session) {
@@ -43,10 +43,9 @@ fn raise(session: &Session) {
 
 /// What the session does with a line, and whether it says that callgate stops.
 fn outcome(session: &mut Session, side: Side, line: &str) -> (String, bool) {
-    let action = session.handle(side, line.as_bytes(), Now::default()).action;
-    let (bytes, reason) = match action {
-        Action::Answer(bytes) => (bytes, String::new()),
-        Action::Divert { reason, answers } => (answers, reason.into_owned()),
+    let (bytes, reason) = match session.handle(side, line.as_bytes(), Now::default()) {
+        Turn::Do(Step::Answer(Answer { bytes, .. })) => (bytes, String::new()),
+        Turn::Do(Step::Divert(Diversion { reason, answers, .. })) => (answers, reason.into_owned()),
         other => return (format!("{other:?}"), false),
     };
     let text = String::from_utf8(bytes).unwrap() + &reason;

@@ -5,15 +5,15 @@ pub mod matrix;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::input::{policy_file, server_command, state_dir};
+use super::Error;
+use super::input::state::state_of;
+use super::input::{policy_file, server_command};
 use super::show::{explanation, stdout};
-use super::{Failure, NO};
-use crate::cli::{ExplainArgs, Format, State};
+use crate::cli::{ExplainArgs, Format, TypedState};
 use crate::engine::decide::explain::{self, Explanation};
 use crate::engine::decide::narrate;
 use crate::engine::json::arguments::Arguments;
@@ -29,12 +29,12 @@ use crate::shell::os::clock::moment;
 ///
 /// # Errors
 /// The policy or the arguments cannot be read.
-pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+pub fn explain(args: &ExplainArgs) -> Result<(), Error> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load_untested(&args.policy, &content)?;
     if let Some(session) = &args.matrix {
         matrix::print(&policy, &tool_names(session.as_deref(), args)?, args.format)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
     let tool = args.tool.as_deref().unwrap_or_default();
     let (mut ledger, now) = ledger(args)?;
@@ -43,11 +43,11 @@ pub fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         Format::Text => show(out, tool, &explanation),
         Format::Json => show_json(out, tool, &explanation),
     })?;
-    Ok(ExitCode::from(if explanation.ruling.outcome.is_allowed() { 0 } else { NO }))
+    Error::unless(explanation.ruling.outcome.is_allowed())
 }
 
 /// The tools of a recorded session, or of the server that was typed.
-fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>, Failure> {
+fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>, Error> {
     match (session, args.command.as_slice()) {
         (Some(session), []) => Ok(matrix::tools_in(session)?),
         (None, []) => {
@@ -77,10 +77,10 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
     }
     let state = match &args.state {
         Some(state) => state.clone(),
-        None => State::of_environment().map_err(anyhow::Error::msg)?,
+        None => TypedState::of_environment().map_err(anyhow::Error::msg)?,
     };
     let mut now = moment();
-    let rows = state_dir::counters(&state, now)?;
+    let rows = state_of(&state)?.counters(now)?;
     let servers: BTreeSet<String> = rows.iter().map(|row| row.server.clone()).collect();
     let server = server_of(args.server.as_deref(), &servers)?;
     for row in rows.into_iter().filter(|row| Some(&row.server) == server.as_ref()) {

@@ -8,7 +8,6 @@ pub mod table;
 pub mod terminal;
 
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 
@@ -17,7 +16,7 @@ use crate::manual::{self, GROUPS, Page};
 
 use self::document::Document;
 use self::layout::Layout;
-use super::Failure;
+use super::Error;
 use super::show::stdout;
 
 /// The topic of the page on the command line itself: callgate(1).
@@ -33,14 +32,14 @@ const ALIKE: f64 = 0.75;
 ///
 /// # Errors
 /// There is no such topic, or stdout cannot be written.
-pub fn help(args: &HelpArgs) -> Result<ExitCode, Failure> {
+pub fn help(args: &HelpArgs) -> Result<(), Error> {
     let page = args.topic.as_deref().map(find).transpose()?;
     let text = match (args.format, page) {
         (PageFormat::Text, page) => {
             let columns = stdout::columns().min(MAX_COLUMNS);
             let layout = Layout { columns, is_coloured: stdout::in_colour() };
             pager::show(&shown(page, layout))?;
-            return Ok(ExitCode::SUCCESS);
+            return Ok(());
         }
         (PageFormat::Markdown, Some(page)) => page.text.to_owned(),
         (PageFormat::Markdown, None) => contents(),
@@ -50,7 +49,7 @@ pub fn help(args: &HelpArgs) -> Result<ExitCode, Failure> {
         }
     };
     stdout::result(|out| Ok(out.write_all(text.as_bytes())?))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// A page, or the list of pages, as text of this layout.

@@ -4,15 +4,14 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::Error;
 use super::input::policy_file::{self, POLICY};
 use super::show::diagnostics::{JsonDiagnostic, SourceFile};
 use super::show::{json_layout, stdout};
-use super::{Failure, NO};
 use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
 use crate::engine::compile::diagnostic::Diagnostic;
@@ -40,7 +39,7 @@ pub struct Imported {
 ///
 /// # Errors
 /// The policy cannot be read, is not valid, or says what cannot be said exactly; or the result cannot be written.
-pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
+pub fn import(args: &ImportArgs) -> Result<(), Error> {
     let content = file::read("Intercept policy", &args.file)?;
     let imported = import_bytes(&content);
     let new_file = args.output.as_deref().filter(|path| *path != Path::new("-"));
@@ -51,12 +50,11 @@ pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
         let is_done = imported.is_ok();
         let source = SourceFile::new(&args.file, &content);
         stdout::result(|out| show_json(out, &source, &imported, new_file.is_none()))?;
-        return Ok(ExitCode::from(if is_done { 0 } else { NO }));
+        return Error::unless(is_done);
     }
     let Imported { policy, notes } = imported.map_err(|problems| {
         let summary = format!("failed to import `{}`", args.file.display());
-        let error = policy_file::report(&summary, &args.file, &content, &problems);
-        Failure { error, exit_code: NO }
+        Error::No(policy_file::report(&summary, &args.file, &content, &problems))
     })?;
     if new_file.is_none() {
         stdout::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
@@ -65,7 +63,7 @@ pub fn import(args: &ImportArgs) -> Result<ExitCode, Failure> {
         // Nobody reads stderr: the policy is there all the same.
         let _ = writeln!(std::io::stderr(), "note: {}", escape_line(&note.to_string()));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The result for programs.

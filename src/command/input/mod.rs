@@ -4,4 +4,4 @@ pub mod policy_file;
 pub mod recording;
 pub mod server_command;
 pub mod server_name;
-pub mod state_dir;
+pub mod state;

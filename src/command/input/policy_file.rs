@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use super::state_dir;
 use crate::command::show::diagnostics::SourceFile;
 use crate::engine::compile::compile_with_tests;
 use crate::engine::compile::diagnostic::Diagnostic;
 use crate::engine::compile::fields::MAX_PROBLEMS;
 use crate::engine::compile::review::{Findings, errors};
 use crate::engine::policy::Policy;
-use crate::shell::audit::chain;
-use crate::shell::stderr::Report;
+use crate::shell::digest::Hash;
+use crate::shell::state_dir;
+use crate::shell::stderr::LongError;
 use crate::shell::watch::LoadedPolicy;
 
 /// What the file is called in errors.
@@ -39,7 +39,7 @@ pub fn load_unless(
     let Findings { policy, diagnostics, .. } = Findings::errors_of(content, is_stale);
     match policy {
         Some(policy) if diagnostics.is_empty() => {
-            Ok(LoadedPolicy { policy, sha256: chain::hash(content) })
+            Ok(LoadedPolicy { policy, sha256: Hash::of(content).to_string() })
         }
         _ => Err(not_valid(path, content, &diagnostics)),
     }
@@ -80,5 +80,5 @@ pub(in crate::command) fn report(
     let source = SourceFile::new(path, file);
     let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
     let below = shown.collect::<Vec<_>>().join("\n\n");
-    Report { summary: format!("{summary}: {how_many}"), below }.into()
+    LongError { summary: format!("{summary}: {how_many}"), below }.into()
 }

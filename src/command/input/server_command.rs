@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
-use crate::command::Failure;
+use crate::command::Error;
 use crate::engine::wire::discovery::Listed;
 use crate::shell::relay::probe::{self, ProbeError, TimeLimits};
-use crate::shell::upstream::start_failure_code;
 
 /// The server's program. Its arguments may hold secrets, and are shown nowhere.
 #[must_use]
@@ -19,10 +18,11 @@ pub fn program(command: &[OsString]) -> String {
 
 /// A server that could not be started (contract C2).
 #[must_use]
-pub fn not_started(command: &[OsString], error: io::Error) -> Failure {
-    let exit_code = start_failure_code(&error);
+pub fn not_started(command: &[OsString], error: io::Error) -> Error {
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
     let what = format!("failed to start server `{}`", program(command));
-    Failure { error: anyhow::Error::new(error).context(what), exit_code }
+    let error = anyhow::Error::new(error).context(what);
+    if is_missing { Error::ServerNotFound(error) } else { Error::ServerNotExecutable(error) }
 }
 
 /// How long a server may take for all of its list (contract S5).
@@ -32,15 +32,14 @@ const LONGEST: Duration = Duration::from_mins(10);
 ///
 /// # Errors
 /// The server cannot be started, does not answer, or callgate is told to stop meanwhile.
-pub fn tools(command: &[OsString], patience: Duration) -> Result<Listed, Failure> {
+pub fn tools(command: &[OsString], patience: Duration) -> Result<Listed, Error> {
     let what = || format!("failed to list the tools of server `{}`", program(command));
     let limits = TimeLimits { each: patience, all: LONGEST };
     probe::tools(command, limits).map_err(|error| match error {
         ProbeError::NotStarted(error) => not_started(command, error),
-        ProbeError::Signalled(number) => Failure {
-            error: anyhow!("stopped by signal {number}").context(what()),
-            exit_code: 128_u8.saturating_add(number),
-        },
+        ProbeError::Signalled(number) => {
+            Error::Interrupted(number, anyhow!("stopped by signal {number}").context(what()))
+        }
         ProbeError::Unanswered(error) => error.context(what()).into(),
     })
 }

@@ -39,7 +39,8 @@ impl Shown {
     fn of(found: &Found<'_>, before: &str) -> Self {
         let Found { path, line } = found;
         let entry = read(line);
-        let own = entry.as_ref().map(|entry| entry.time.as_str()).filter(|time| !time.is_empty());
+        let own =
+            entry.as_ref().map(|entry| entry.common.time.as_str()).filter(|time| !time.is_empty());
         Shown {
             path: path.to_path_buf(),
             at: line.at,
@@ -190,8 +191,10 @@ impl Search {
             else {
                 return Ok(());
             };
-            let own =
-                entry.as_ref().map(|entry| entry.time.clone()).filter(|time| !time.is_empty());
+            let own = entry
+                .as_ref()
+                .map(|entry| entry.common.time.clone())
+                .filter(|time| !time.is_empty());
             if own.as_deref().zip(stop).is_some_and(|(time, stop)| time < stop) {
                 return Ok(());
             }

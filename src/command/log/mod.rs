@@ -6,7 +6,6 @@ mod verify;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
@@ -21,9 +20,10 @@ use crate::shell::stderr::prose;
 
 use self::merge::{Merge, Shown};
 use self::text::Table;
-use super::Failure;
-use super::input::state_dir;
+use super::Error;
+use super::input::state::state_of;
 use super::show::stdout;
+use crate::shell::state_dir;
 
 /// How many lines are shown if nobody says how many, nor since when.
 const LIMIT: u64 = 50;
@@ -34,7 +34,7 @@ const TICK: i64 = 100;
 ///
 /// # Errors
 /// A log cannot be read.
-pub fn log(args: &LogArgs) -> Result<ExitCode, Failure> {
+pub fn log(args: &LogArgs) -> Result<(), Error> {
     match &args.verb {
         Some(LogVerb::Verify(args)) => verify::verify(args),
         None => show(&args.query),
@@ -103,12 +103,12 @@ impl Query {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
-        let is_server = entry.server.is_empty() || is(&self.server, &entry.server);
+        let is_server = entry.common.server.is_empty() || is(&self.server, &entry.common.server);
         is_server
-            && is(&self.grant, &entry.grant)
+            && is(&self.grant, &entry.common.grant)
             && self.tool.as_ref().is_none_or(|tool| entry.may_be_of(|name| tool.matches(name)))
             && (!self.denied || entry.is_denial())
-            && self.since.as_ref().is_none_or(|since| *since <= entry.time)
+            && self.since.as_ref().is_none_or(|since| *since <= entry.common.time)
     }
 }
 
@@ -129,12 +129,13 @@ fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-fn missing(log: &Path) -> anyhow::Error {
+/// The error that there is no such log.
+pub(super) fn missing(log: &Path) -> anyhow::Error {
     anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
 }
 
-fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
-    let directory = state_dir::directory(&args.logs.state.state)?;
+fn show(args: &QueryArgs) -> Result<(), Error> {
+    let directory = state_of(&args.logs.state.state)?.directory()?;
     let logs = shown(args, &directory)?;
     if logs.is_empty() {
         let place = state_dir::audit_directory(&directory);
@@ -166,7 +167,7 @@ fn show(args: &QueryArgs) -> Result<ExitCode, Failure> {
             merge.add(new?);
         }
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// The line as it is stored. What cannot be read is put into a line of JSON.

@@ -5,21 +5,25 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::command::show::stdout;
+use crate::engine::outcome::Outcome;
 use crate::engine::text::escape::escape_line;
 use crate::engine::text::shorten::cut;
-use crate::shell::audit::entry::{Entry, EntryTotals};
+use crate::engine::text::words::Worded;
+use crate::shell::audit::entry::{Entry, unknown_members};
+use crate::shell::audit::event::{AuditEvent, CallDecided, SessionStarted, Totals};
+use crate::shell::audit::words::Word;
 
 use super::merge::Shown;
 
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
-/// How wide the columns are.
+/// Widths of the columns.
 const TIME: usize = 19;
 /// Where the time of day stands in a time.
 const TIME_OF_DAY: std::ops::Range<usize> = 11..19;
 const EVENT: usize = 9;
 const WHAT: usize = 14;
-const DECISION: usize = 8;
+const OUTCOME: usize = 8;
 /// What is longer is cut.
 const LONGEST_SERVER: usize = 12;
 const SHORTEST_SERVER: usize = 6;
@@ -38,7 +42,7 @@ pub(super) struct Table {
 struct Row {
     event: &'static str,
     what: String,
-    decision: String,
+    result: String,
     rest: String,
 }
 
@@ -56,28 +60,34 @@ impl Table {
 
     /// Prints a row. What does not fit into its last column goes on below.
     pub(super) fn row(&self, out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
-        let unreadable = Entry::default();
-        let entry = shown.entry.as_ref().unwrap_or(&unreadable);
-        let mut row = if shown.entry.is_some() { Row::of(entry) } else { Row::unreadable(shown) };
-        if entry.count() > 1 {
-            row.rest = show(&folded(entry)) + &row.rest;
-            if entry.is_various("tool") || entry.is_various("method") {
-                "(various)".clone_into(&mut row.what);
+        let mut row = match &shown.entry {
+            Some(entry) => Row::of(entry, &shown.bytes),
+            None => Row::unreadable(shown),
+        };
+        let (mut time, mut server, mut is_denial) = (String::new(), String::new(), false);
+        if let Some(entry) = &shown.entry {
+            if entry.count() > 1 {
+                row.rest = show(&folded(entry)) + &row.rest;
+                if entry.is_various("tool") || entry.is_various("method") {
+                    "(various)".clone_into(&mut row.what);
+                }
             }
+            let common = &entry.common;
+            time = common.time.get(..TIME).unwrap_or(&common.time).replacen('T', " ", 1);
+            server = cut(&show(&common.server), self.server);
+            is_denial = entry.is_denial();
         }
-        let time = entry.time.get(..TIME).unwrap_or(&entry.time).replacen('T', " ", 1);
-        let server = cut(&show(&entry.server), self.server);
-        let Row { event, what, decision, rest } = row;
+        let Row { event, what, result, rest } = row;
         let mut line = format!("{time:TIME$} {server:0$} {event:EVENT$} ", self.server);
         let indent = TIME.saturating_add(1);
         let mut hidden = 0_usize;
-        if !what.is_empty() || !decision.is_empty() {
+        if !what.is_empty() || !result.is_empty() {
             let _ = write!(line, "{what:WHAT$} ");
-            if entry.is_denial() && self.in_colour {
-                let _ = write!(line, "{RED}{decision:DECISION$}{PLAIN} ");
+            if is_denial && self.in_colour {
+                let _ = write!(line, "{RED}{result:OUTCOME$}{PLAIN} ");
                 hidden = RED.len().saturating_add(PLAIN.len());
             } else {
-                let _ = write!(line, "{decision:DECISION$} ");
+                let _ = write!(line, "{result:OUTCOME$} ");
             }
         }
         let used = line.chars().count().saturating_sub(hidden);
@@ -96,82 +106,83 @@ impl Table {
 }
 
 impl Row {
-    fn of(entry: &Entry) -> Self {
-        let sender = || format!("from {}", show(&entry.from));
-        let decided = |decision: &str| match decision {
-            "approval_required" => "approval".to_owned(),
-            other => show(other),
-        };
+    fn of(entry: &Entry, line: &[u8]) -> Self {
         let row = |event, what, rest: &str| Row { event, what, rest: show(rest), ..Row::default() };
-        let id = || entry.id.as_ref().map(|id| show(id.get())).unwrap_or_default();
-        match entry.event.as_str() {
-            "call" => Row {
-                event: "call",
-                what: show(&entry.tool),
-                decision: decided(&entry.decision),
-                rest: show(&verdict(entry)),
+        let mut row = match &entry.event {
+            None => row("event", String::new(), &entry.common.event),
+            Some(AuditEvent::Call(call)) => {
+                let result = match call.outcome {
+                    Word::Known(Outcome::ApprovalRequired) => "approval".to_owned(),
+                    _ => show(call.outcome.as_str()),
+                };
+                Row { result, ..row("call", show(&call.tool), &decision(call)) }
+            }
+            Some(AuditEvent::Answer(answer)) => {
+                let id = answer.id.as_ref().map_or("", |id| id.get());
+                let took = format!("{} ms", answer.latency_ms);
+                let result = show(answer.end.as_str());
+                Row { result, ..row("answer", format!("id {}", show(id)), &took) }
+            }
+            Some(AuditEvent::FrameRefused(frame)) => {
+                let of = frame.id.as_ref().map(|id| format!("id {}: ", id.get()));
+                let rest = of.unwrap_or_default() + &frame.reason;
+                Row { result: "refused".to_owned(), ..row("line", sender(&frame.from), &rest) }
+            }
+            Some(AuditEvent::FrameDropped(frame)) => Row {
+                result: "dropped".to_owned(),
+                ..row("line", sender(&frame.from), &frame.reason)
             },
-            "answer" => Row {
-                decision: show(&entry.outcome),
-                ..row("answer", format!("id {}", id()), &format!("{} ms", entry.latency_ms))
-            },
-            "frame_refused" => {
-                let of = entry.id.as_ref().map(|id| format!("id {}: ", id.get()));
-                let rest = of.unwrap_or_default() + &entry.reason;
-                Row { decision: "refused".to_owned(), ..row("line", sender(), &rest) }
+            Some(AuditEvent::MethodDenied(method)) => {
+                let result = if method.shadow { "shadow" } else { "denied" }.to_owned();
+                let rest = format!("{}: from {}", method.rule, method.from);
+                Row { result, ..row("method", show(&method.method), &rest) }
             }
-            "frame_dropped" => {
-                Row { decision: "dropped".to_owned(), ..row("line", sender(), &entry.reason) }
-            }
-            "method_denied" => {
-                let how = if entry.is_denial() { "denied" } else { "shadow" };
-                let rest = format!("{}: from {}", entry.rule, entry.from);
-                Row { decision: how.to_owned(), ..row("method", show(&entry.method), &rest) }
-            }
-            "session_start" => {
-                let Entry { grant, pid, version, command, policy, .. } = entry;
-                let shadow = entry.shadow.as_ref().is_some_and(|shadow| shadow.get() == "true");
-                let mode = if shadow { ", in shadow mode" } else { "" };
+            Some(AuditEvent::SessionStart(start)) => {
+                let SessionStarted { pid, version, command, policy, shadow, .. } = start;
+                let grant = &entry.common.grant;
+                let mode = if *shadow { ", in shadow mode" } else { "" };
                 let rest = format!(
                     "grant `{grant}`, policy `{policy}`, command `{command}`, process {pid}, callgate {version}{mode}"
                 );
                 row("start", String::new(), &rest)
             }
-            "session_end" => {
-                let EntryTotals { calls, denied } = entry.totals.unwrap_or_default();
-                let rest = format!(
-                    "exit code {}, {}, {denied} denied",
-                    entry.exit_code,
-                    many(calls, "call")
-                );
+            Some(AuditEvent::SessionEnd(end)) => {
+                let Totals { calls, denied, .. } = end.totals;
+                let calls = many(calls, "call");
+                let rest = format!("exit code {}, {calls}, {denied} denied", end.exit_code);
                 row("end", String::new(), &rest)
             }
-            "policy_loaded" => row("policy", String::new(), &format!("`{}` loaded", entry.policy)),
-            "policy_rejected" => {
-                let rest = format!("`{}` rejected: {}", entry.policy, entry.error);
+            Some(AuditEvent::PolicyLoaded(loaded)) => {
+                row("policy", String::new(), &format!("`{}` loaded", loaded.policy))
+            }
+            Some(AuditEvent::PolicyRejected(rejected)) => {
+                let rest = format!("`{}` rejected: {}", rejected.policy, rejected.error);
                 row("policy", String::new(), &rest)
             }
-            "tools_changed" => {
-                row("tools", String::new(), &format!("the list was changed by the {}", entry.by))
+            Some(AuditEvent::ToolsChanged(changed)) => {
+                row("tools", String::new(), &format!("the list was changed by the {}", changed.by))
             }
-            "counter_reset" => {
+            Some(AuditEvent::CounterReset(reset)) => {
                 let rest =
-                    format!("counter `{}` reset: {} of that name", entry.counter, entry.counters);
+                    format!("counter `{}` reset: {} of that name", reset.counter, reset.counters);
                 row("reset", String::new(), &rest)
             }
-            "records_lost" => {
-                row("lost", String::new(), &format!("{} lines could not be written", entry.lines))
+            Some(AuditEvent::RecordsLost(lost)) => {
+                row("lost", String::new(), &format!("{} lines could not be written", lost.lines))
             }
-            "recovered" => {
+            Some(AuditEvent::Recovered(recovered)) => {
                 let rest = format!(
                     "a process was killed while it wrote: {} taken up, {} torn",
-                    many(entry.lines, "line"),
-                    many(entry.torn_bytes, "byte")
+                    many(recovered.lines, "line"),
+                    many(recovered.torn_bytes, "byte")
                 );
                 row("recovered", String::new(), &rest)
             }
-            other => row("event", String::new(), other),
+        };
+        for (name, value) in unknown_members(line) {
+            row.rest.push_str(&show(&format!("; {name} {}", value.get())));
         }
+        row
     }
 
     fn unreadable(shown: &Shown) -> Self {
@@ -184,16 +195,21 @@ impl Row {
     }
 }
 
+/// Who sent a line.
+fn sender<T: Worded>(from: &Word<T>) -> String {
+    show(&format!("from {from}"))
+}
+
 /// Rule and message of a call, and what shadow mode let pass.
-fn verdict(entry: &Entry) -> String {
-    let mut text = entry.rule.clone();
-    for (mark, more) in [(": ", &entry.message), (": ", &entry.cause)] {
+fn decision(call: &CallDecided<'_>) -> String {
+    let mut text = call.rule.to_string();
+    for more in [Some(&call.message), call.cause.as_ref()].into_iter().flatten() {
         if !more.is_empty() {
-            text.extend([mark, more]);
+            text.extend([": ", more]);
         }
     }
-    if let Some(shadowed) = entry.shadowed() {
-        let _ = write!(text, "; in shadow mode: {} by {}", shadowed.decision, shadowed.rule);
+    if let Some(shadowed) = &call.shadow {
+        let _ = write!(text, "; in shadow mode: {} by {}", shadowed.outcome, shadowed.rule);
         if !shadowed.message.is_empty() {
             let _ = write!(text, ": {}", shadowed.message);
         }
@@ -207,8 +223,8 @@ fn show(text: &str) -> String {
 
 /// What stands before the rest of a line that stands for several events.
 fn folded(entry: &Entry) -> String {
-    let since = entry.since.get(TIME_OF_DAY).unwrap_or(&entry.since);
-    let various = match entry.various.as_slice() {
+    let since = entry.common.since.get(TIME_OF_DAY).unwrap_or(&entry.common.since);
+    let various = match entry.common.various.as_slice() {
         [] => String::new(),
         fields => format!(" (each with a {} of its own)", fields.join(" and ")),
     };

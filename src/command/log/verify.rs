@@ -2,29 +2,31 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::anyhow;
 
 use crate::cli::{Format, VerifyArgs};
-use crate::command::Failure;
-use crate::command::input::state_dir;
+use crate::command::Error;
+use crate::command::input::state::state_of;
 use crate::command::show::stdout;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::audit::verify::{Finding, Report, verify_beside};
+use crate::shell::state_dir;
 
 use super::text::many;
 use super::{logs, missing};
 use crate::shell::audit::files;
+use crate::shell::digest::Hash;
 
 /// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
-pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let directory = state_dir::directory(&args.logs.state.state)?;
+pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
+    let directory = state_of(&args.logs.state.state)?.directory()?;
     let logs = logs(&args.logs, &directory)?;
     if logs.is_empty() {
         let place = state_dir::audit_directory(&directory);
         return Err(anyhow!("there is no audit log in `{}`", place.display()).into());
     }
+    let noted = args.head.as_deref().and_then(Hash::parse);
     let mut reports = Vec::new();
     for log in logs {
         let head = head_of(&directory, &log);
@@ -32,7 +34,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
             return Err(missing(&log).into());
         }
         let witness = state_dir::audit_witness(&directory, &log);
-        reports.push(verify_beside(&log, &head, witness.as_deref(), args.head)?);
+        reports.push(verify_beside(&log, &head, witness.as_deref(), noted)?);
     }
     let are_intact = reports.iter().all(Report::is_intact);
     // A line that was noted belongs to one of the logs.
@@ -48,7 +50,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    Ok(ExitCode::from(u8::from(!(are_intact && is_found))))
+    Error::unless(are_intact && is_found)
 }
 
 /// The head of a log: beside it; or where callgate 0.1 has kept it.

@@ -4,7 +4,6 @@ mod report;
 
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -13,16 +12,13 @@ use crate::cli::{FailOn, ReplayArgs};
 use crate::engine::policy::Policy;
 use crate::shell::file;
 
-use super::Failure;
+use super::Error;
 use super::input::policy_file::{self, POLICY};
 use super::input::recording::Recording;
 use super::show::stdout;
 
-use crate::engine::session::offline::{Judge, Ruling};
+use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use report::{Report, Row};
-
-/// The exit code for "no" (contract C2).
-const NO: u8 = 1;
 
 /// How much is held back of what is printed, in bytes.
 const MAX_HELD: usize = 1024 * 1024;
@@ -31,20 +27,20 @@ const MAX_HELD: usize = 1024 * 1024;
 ///
 /// # Errors
 /// A policy or the recording cannot be read, no line of the recording is a message, or stdout cannot be written.
-pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
+pub fn replay(args: &ReplayArgs) -> Result<(), Error> {
     if args.fail_on == Some(FailOn::Change) && args.against.is_none() {
         return Err(
             anyhow!("`--fail-on change` needs a policy to compare with: `--against FILE`").into()
         );
     }
-    let judge = Judge::new(load(&args.policy)?, args.shadow);
+    let session = OfflineSession::new(load(&args.policy)?, args.shadow);
     let other = args.against.as_deref().map(load).transpose()?;
-    let other = other.map(|policy| Judge::new(policy, args.shadow));
+    let other = other.map(|policy| OfflineSession::new(policy, args.shadow));
     let mut recording = Recording::open(&args.session)?;
     let mut report = Report::new(args.format, other.is_some());
     stdout::result(|out| {
         let mut held = Held { rows: Vec::new(), out };
-        let decided = decide_all(&mut recording, judge, other, &mut report, &mut held);
+        let decided = decide_all(&mut recording, session, other, &mut report, &mut held);
         if recording.has_frame() || decided.is_err() {
             held.let_go()?;
         }
@@ -57,7 +53,7 @@ pub fn replay(args: &ReplayArgs) -> Result<ExitCode, Failure> {
         Some(FailOn::Change) => report.changes() > 0,
         None => false,
     };
-    Ok(if is_no { ExitCode::from(NO) } else { ExitCode::SUCCESS })
+    Error::unless(!is_no)
 }
 
 fn load(path: &Path) -> anyhow::Result<Arc<Policy>> {
@@ -90,17 +86,17 @@ impl Held<'_> {
 /// Goes through a recording line by line.
 fn decide_all(
     recording: &mut Recording,
-    mut judge: Judge,
-    mut other: Option<Judge>,
+    mut session: OfflineSession,
+    mut other: Option<OfflineSession>,
     report: &mut Report,
     held: &mut Held<'_>,
 ) -> anyhow::Result<()> {
     while let Some((number, entry)) = recording.next_entry()? {
-        let ruling = judge.hear(&entry);
-        let before = other.as_mut().map(|other| other.hear(&entry));
+        let ruling = session.decide(&entry);
+        let before = other.as_mut().map(|other| other.decide(&entry));
         let (Some(ruling), before) = (ruling, before.flatten()) else { continue };
         let row = Row { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() };
-        if matches!(ruling, Ruling::Call(_)) {
+        if matches!(ruling, OfflineDecision::Call(_)) {
             held.let_go()?;
             report.row(&row, held.out)?;
         } else {

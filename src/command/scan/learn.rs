@@ -15,7 +15,7 @@ use crate::engine::propose::classify::{Classification, classify};
 use crate::engine::propose::listed_tool::ListedTool;
 use crate::engine::propose::proposal::Proposals;
 use crate::engine::propose::usage::{ToolId, ToolUses};
-use crate::engine::session::offline::{Judge, Ruling};
+use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use crate::engine::wire::discovery::listed_in;
 use crate::engine::wire::line::Side;
 
@@ -39,7 +39,7 @@ pub(super) fn learn(
     for path in paths {
         let mut source = Source {
             recording: Recording::open(path)?,
-            judge: Judge::new(Arc::clone(&policy), false),
+            session: OfflineSession::new(Arc::clone(&policy), false),
             clock: LimitClock::default(),
             run: 0,
             seen: HashSet::new(),
@@ -125,7 +125,7 @@ struct Call {
 /// A recording that is being gone through.
 struct Source {
     recording: Recording,
-    judge: Judge,
+    session: OfflineSession,
     clock: LimitClock,
     /// The run at hand.
     run: u64,
@@ -140,16 +140,16 @@ impl Source {
             if entry.from == Side::Server {
                 learned.list(&entry.line);
             }
-            let Some(Ruling::Call(call)) = self.judge.hear(&entry) else { continue };
-            if self.judge.runs() != self.run {
-                self.run = self.judge.runs();
+            let Some(OfflineDecision::Call(call)) = self.session.decide(&entry) else { continue };
+            if self.session.runs() != self.run {
+                self.run = self.session.runs();
                 self.seen.clear();
             }
             let tool = learned.observations.call(&call.tool);
             if self.seen.insert(tool) {
                 learned.observations.session(tool);
             }
-            let Some(now) = self.judge.charged_at() else { continue };
+            let Some(now) = self.session.charged_at() else { continue };
             if entry.at_ms.is_none() {
                 learned.observations.untimed(tool);
                 continue;

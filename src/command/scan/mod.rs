@@ -4,14 +4,13 @@ mod learn;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 
+use super::Error;
 use super::input::policy_file::{self, POLICY};
 use super::input::server_command;
 use super::show::stdout;
-use super::{Failure, NO};
 use crate::cli::{Format, ScanArgs};
 use crate::engine::policy::Policy;
 use crate::engine::propose::extend::extend;
@@ -31,7 +30,7 @@ const OF_LIST: &str = "Proposed by `callgate scan` from what the server says of 
 ///
 /// # Errors
 /// The server cannot be asked, a file not be read or written, or the policy to update is not valid.
-pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
+pub fn scan(args: &ScanArgs) -> Result<(), Error> {
     let target = Target::of(args)?;
     let old = args.update.as_deref().map(Old::read).transpose()?;
     let known = old.as_ref().map(|old| &old.policy);
@@ -64,7 +63,7 @@ pub fn scan(args: &ScanArgs) -> Result<ExitCode, Failure> {
             stdout::result(|out| report.json(out, &target, is_new, &text))?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Names of the policy that the server does not have.
@@ -82,27 +81,23 @@ struct Old {
 
 impl Old {
     /// Reads a policy; one that is not valid is the answer "no", as `check` gives it.
-    fn read(path: &Path) -> Result<Self, Failure> {
+    fn read(path: &Path) -> Result<Self, Error> {
         let content = file::read(POLICY, path)?;
-        let policy = policy_file::load(path, &content)
-            .map_err(|error| Failure { error, exit_code: NO })?
-            .policy;
+        let policy = policy_file::load(path, &content).map_err(Error::No)?.policy;
         // What has been compiled is UTF-8.
         let text = String::from_utf8(content).map_err(anyhow::Error::new)?;
         Ok(Old { path: path.to_owned(), text, policy })
     }
 
     /// The policy with what is new. It is sound, and its own tests still pass.
-    fn extended(&self, proposals: &Proposals) -> Result<String, Failure> {
+    fn extended(&self, proposals: &Proposals) -> Result<String, Error> {
         let what = || {
             let path = self.path.display();
             format!("failed to update policy `{path}`: it would not be valid with the new tools")
         };
         let text = extend(&self.text, &proposals.entries)
             .ok_or_else(|| anyhow!("it cannot be read again").context(what()))?;
-        policy_file::load(&self.path, text.as_bytes())
-            .with_context(what)
-            .map_err(|error| Failure { error, exit_code: NO })?;
+        policy_file::load(&self.path, text.as_bytes()).with_context(what).map_err(Error::No)?;
         Ok(text)
     }
 }

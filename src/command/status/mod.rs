@@ -6,13 +6,11 @@ mod tally;
 mod text;
 mod watch;
 
-use std::process::ExitCode;
-
 use crate::cli::{Format, StatusArgs, StatusVerb, ViewArgs};
 use crate::engine::text::escape::escape_json;
 
+use super::Error;
 use super::show::stdout;
-use super::{Failure, NOT_DONE};
 
 use self::overview::{Overview, Sight};
 
@@ -21,7 +19,7 @@ use self::overview::{Overview, Sight};
 /// # Errors
 /// No state directory is known, or stdout cannot be written. What of the state cannot be read is a part of what is
 /// shown; the exit code tells of it.
-pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
+pub fn status(args: &StatusArgs) -> Result<(), Error> {
     match &args.verb {
         Some(StatusVerb::Reset(args)) => reset::reset(args),
         None if args.view.watch => watch::watch(&args.view),
@@ -29,7 +27,7 @@ pub fn status(args: &StatusArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn show(args: &ViewArgs) -> Result<ExitCode, Failure> {
+fn show(args: &ViewArgs) -> Result<(), Error> {
     let overview = Sight::new(&args.whose)?.look();
     stdout::result(|out| match args.whose.format {
         Format::Json => Ok(writeln!(out, "{}", json(&overview)?)?),
@@ -39,7 +37,7 @@ fn show(args: &ViewArgs) -> Result<ExitCode, Failure> {
             lines.iter().try_for_each(|line| Ok(writeln!(out, "{}", line.show(in_colour, None))?))
         }
     })?;
-    Ok(ExitCode::from(if overview.problems.is_empty() { 0 } else { NOT_DONE }))
+    if overview.problems.is_empty() { Ok(()) } else { Err(Error::Incomplete) }
 }
 
 fn json(overview: &Overview) -> anyhow::Result<String> {

@@ -8,13 +8,14 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::cli::WhoseArgs;
-use crate::command::input::state_dir;
-use crate::command::log::real;
+use crate::command::input::state::state_of;
+use crate::command::log::{missing, real};
 use crate::engine::limits::{Amount, NAMED_WINDOWS, Now, Scope, Window};
 use crate::shell::audit::files;
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::{moment, rfc3339};
 use crate::shell::registry::{self, Running};
+use crate::shell::state_dir::{self, State};
 use crate::shell::stderr::prose;
 
 use super::tally::{Counts, RecentDenial, Tally};
@@ -154,16 +155,22 @@ fn exact<S: Serializer>(amount: &Amount, to: S) -> Result<S::Ok, S::Error> {
 /// Looks at the state, once or again and again.
 pub(super) struct Sight<'a> {
     args: &'a WhoseArgs,
+    state: State,
     directory: PathBuf,
     tally: Tally,
 }
 
 impl<'a> Sight<'a> {
     /// # Errors
-    /// No state directory is known.
+    /// No state directory is known, or a log that was named is not there.
     pub(super) fn new(args: &'a WhoseArgs) -> anyhow::Result<Self> {
-        let directory = state_dir::directory(&args.state.state)?;
-        Ok(Sight { args, directory, tally: Tally::default() })
+        let state = state_of(&args.state.state)?;
+        let directory = state.directory()?;
+        if let Some(log) = args.audit.iter().map(|log| real(log)).find(|log| !files::has_files(log))
+        {
+            return Err(missing(&log));
+        }
+        Ok(Sight { args, state, directory, tally: Tally::default() })
     }
 
     /// Looks.
@@ -182,7 +189,7 @@ impl<'a> Sight<'a> {
             }
         };
         self.read_logs(&running, now, &mut problems);
-        match state_dir::counters(&self.args.state.state, now) {
+        match self.state.counters(now) {
             Ok(rows) => {
                 let (damaged, rows): (Vec<_>, Vec<_>) =
                     rows.into_iter().partition(|row| row.is_damaged);
@@ -216,7 +223,7 @@ impl<'a> Sight<'a> {
         grants.retain(|grant| self.is_wanted(grant));
         Overview {
             time: rfc3339(now.wall_ms),
-            state: state_dir::shown(&self.args.state.state, &self.directory),
+            state: self.state.shown(&self.directory),
             directory: self.directory.to_string_lossy().into_owned(),
             grants,
             problems,

@@ -2,26 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use serde_json::json;
 
-use crate::cli::{Format, ResetArgs, State};
-use crate::command::Failure;
-use crate::command::input::state_dir;
+use crate::cli::{Format, ResetArgs};
+use crate::command::Error;
+use crate::command::input::state::state_of;
 use crate::command::log::real;
 use crate::command::show::stdout;
 use crate::engine::limits::Scope;
 use crate::engine::text::escape::{escape_json, escape_line};
-use crate::shell::audit::event::{Event, Identity};
+use crate::shell::audit::event::{AuditEvent, CounterReset, Identity};
 use crate::shell::counters::{CounterRow, redis, sqlite};
 use crate::shell::os::clock::moment;
 use crate::shell::registry::{self, Running};
+use crate::shell::state_dir::{self, State};
 
 /// How long a log may be held by others.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOG_WAIT: Duration = Duration::from_secs(1);
 /// How near a name has to be to be offered in the place of one that is not there.
 const NEAR: f64 = 0.8;
 
@@ -29,23 +29,23 @@ const NEAR: f64 = 0.8;
 ///
 /// # Errors
 /// There is no such counter, or state or log cannot be written.
-pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
-    let state = &args.whose.state.state;
-    if *state == State::Memory {
+pub(super) fn reset(args: &ResetArgs) -> Result<(), Error> {
+    let state = state_of(&args.whose.state.state)?;
+    if state == State::Memory {
         let why = "counters in memory are known to their session alone: start it anew";
         return Err(anyhow!("failed to reset counter `{}`: {why}", args.counter).into());
     }
-    let directory = state_dir::directory(state)?;
-    let rows = state_dir::counters(state, moment())?;
+    let directory = state.directory()?;
+    let rows = state.counters(moment())?;
     let (meant, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_meant(args, row));
     if meant.is_empty() {
-        return Err(unknown(args, &others, &state_dir::shown(state, &directory)).into());
+        return Err(unknown(args, &others, &state.shown(&directory)).into());
     }
     tell_logs(args, &directory, &meant)?;
     let Whose { server, grant } = Whose::of(args);
-    match state {
+    match &state {
         State::Redis(url) => redis::reset(url, server, grant, &args.counter)?,
-        State::Default | State::Directory(_) | State::Memory => {
+        State::Directory(_) | State::Memory => {
             sqlite::reset(&directory, server, grant, &args.counter)?
         }
     };
@@ -59,7 +59,7 @@ pub(super) fn reset(args: &ResetArgs) -> Result<ExitCode, Failure> {
         }
         Ok(())
     })?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Whose counters are meant; of all, if it is not said.
@@ -111,7 +111,8 @@ fn tell_logs(args: &ResetArgs, directory: &Path, meant: &[CounterRow]) -> anyhow
         let identity =
             Identity { server: server.to_owned(), grant: grant.to_owned(), session: run.clone() };
         for log in logs(args, directory, &running, server) {
-            let event = Event::CounterReset { counter: &args.counter, counters };
+            let counter = args.counter.as_str().into();
+            let event = AuditEvent::CounterReset(CounterReset { counter, counters });
             tell_log(directory, &log, &identity, &event).with_context(|| {
                 format!("failed to write audit log `{}`; no counter was reset", log.display())
             })?;
@@ -142,7 +143,7 @@ fn tell_log(
     directory: &Path,
     log: &Path,
     identity: &Identity,
-    event: &Event<'_>,
+    event: &AuditEvent<'_>,
 ) -> anyhow::Result<()> {
     // How much is kept is for the server's own session to say.
     let mut audit = state_dir::open_audit(directory, log, u64::MAX, identity)?;
@@ -153,7 +154,7 @@ fn tell_log(
         if !audit.is_waiting() {
             return Ok(());
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > LOG_WAIT {
             return Err(anyhow!("another process has held it for a second"));
         }
         std::thread::sleep(Duration::from_millis(1));

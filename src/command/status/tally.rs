@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::engine::policy::BuiltIn;
-use crate::shell::audit::entry::Entry;
+use crate::engine::wire::line::Side;
+use crate::shell::audit::entry::{Common, Entry};
+use crate::shell::audit::event::AuditEvent;
 use crate::shell::audit::reader::Line;
 use crate::shell::audit::tail::{Newest, Trail};
 use crate::shell::os::clock::rfc3339;
@@ -36,6 +38,8 @@ pub(super) struct Counts {
     pub(super) shadowed: u64,
     /// Messages that were refused and are no calls.
     pub(super) refused: u64,
+    /// Messages that were dropped because nothing waited for them.
+    pub(super) dropped: u64,
 }
 
 impl Counts {
@@ -45,6 +49,7 @@ impl Counts {
             (&mut self.denied, more.denied),
             (&mut self.shadowed, more.shadowed),
             (&mut self.refused, more.refused),
+            (&mut self.dropped, more.dropped),
         ] {
             *count = count.saturating_add(more);
         }
@@ -76,21 +81,22 @@ impl RecentDenial {
         let various = |field: &str, of_one: &str| {
             if entry.is_various(field) { VARIOUS } else { of_one }.to_owned()
         };
-        let rule = various("rule", &entry.rule);
-        let (what, rule, message) = match entry.event.as_str() {
-            "call" => (various("tool", &entry.tool), rule, entry.message.clone()),
-            "method_denied" => (various("method", &entry.method), rule, String::new()),
-            _ => (String::new(), BuiltIn::Frame.word().into(), various("reason", &entry.reason)),
+        let (what, rule, message) = match &entry.event {
+            Some(AuditEvent::Call(call)) => (
+                various("tool", &call.tool),
+                various("rule", &call.rule),
+                call.message.clone().into_owned(),
+            ),
+            Some(AuditEvent::MethodDenied(method)) => {
+                (various("method", &method.method), various("rule", &method.rule), String::new())
+            }
+            Some(AuditEvent::FrameRefused(frame)) => {
+                (String::new(), BuiltIn::Frame.word().to_owned(), various("reason", &frame.reason))
+            }
+            _ => (String::new(), String::new(), String::new()),
         };
-        RecentDenial {
-            time: entry.time,
-            seq: entry.seq,
-            event: entry.event,
-            what,
-            rule,
-            message,
-            count,
-        }
+        let Common { time, seq, event, .. } = entry.common;
+        RecentDenial { time, seq, event, what, rule, message, count }
     }
 }
 
@@ -143,8 +149,11 @@ impl Activity {
 
     fn take(&mut self, at_ms: u64, now_ms: u64, entry: Entry) {
         let is_denial = is_denial(&entry);
-        let is_call = entry.event == "call";
-        let shadowed = is_call && !is_denial && entry.shadow.is_some();
+        let (is_call, shadowed) = match &entry.event {
+            Some(AuditEvent::Call(call)) => (true, !is_denial && call.shadow.is_some()),
+            _ => (false, false),
+        };
+        let is_drop = matches!(entry.event, Some(AuditEvent::FrameDropped(_)));
         let folded = entry.count();
         let counted = |is_one: bool| if is_one { folded } else { 0 };
         let counts = Counts {
@@ -152,6 +161,7 @@ impl Activity {
             denied: counted(is_call && is_denial),
             shadowed: counted(shadowed),
             refused: counted(!is_call && is_denial),
+            dropped: counted(is_drop),
         };
         let minute = minute(at_ms);
         if at_ms > now_ms.saturating_sub(HOUR_MS) {
@@ -261,16 +271,20 @@ impl Tally {
             return Taken::Counted(0);
         }
         let entry = Entry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended);
-        let timed = entry.and_then(|entry| Some((milliseconds(&entry.time)?, entry)));
+        let timed = entry.and_then(|entry| Some((milliseconds(&entry.common.time)?, entry)));
         let Some((at_ms, entry)) = timed else { return Taken::Broken };
-        let seq = entry.seq;
+        let seq = entry.common.seq;
         let oldest = now_ms.saturating_sub(DAY_MS);
         if at_ms <= oldest {
             let is_past = at_ms < oldest.saturating_sub(DISORDER_MS);
             return if is_past { Taken::Old } else { Taken::Counted(seq) };
         }
-        if seq > known && (entry.event == "call" || is_denial(&entry)) {
-            let whose = (entry.server.clone(), entry.grant.clone());
+        let is_counted = match entry.event {
+            Some(AuditEvent::Call(_) | AuditEvent::FrameDropped(_)) => true,
+            _ => is_denial(&entry),
+        };
+        if seq > known && is_counted {
+            let whose = (entry.common.server.clone(), entry.common.grant.clone());
             self.activities.entry(whose).or_default().take(at_ms, now_ms, entry);
         }
         Taken::Counted(seq)
@@ -304,7 +318,10 @@ fn is_answer(beginning: &[u8]) -> bool {
 
 /// What a server logs to its stdout is not relayed, but was not denied to anybody.
 fn is_denial(entry: &Entry) -> bool {
-    let is_noise = entry.event == "frame_refused" && entry.from == "server";
+    let is_noise = match &entry.event {
+        Some(AuditEvent::FrameRefused(frame)) => frame.from.is(Side::Server),
+        _ => false,
+    };
     entry.is_denial() && !is_noise
 }
 

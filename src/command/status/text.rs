@@ -200,13 +200,16 @@ fn show_denial(lines: &mut Vec<Line>, denial: &RecentDenial, columns: usize) {
 }
 
 fn tell(counts: Counts) -> String {
-    let Counts { calls, denied, shadowed, refused } = counts;
+    let Counts { calls, denied, shadowed, refused, dropped } = counts;
     let mut text = format!("{}, {denied} denied", many(calls, "call"));
     if shadowed > 0 {
         let _ = write!(text, ", {shadowed} let pass in shadow mode");
     }
     if refused > 0 {
         let _ = write!(text, ", {} refused", many(refused, "message"));
+    }
+    if dropped > 0 {
+        let _ = write!(text, ", {} dropped", many(dropped, "message"));
     }
     text
 }

@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::io::{IsTerminal as _, Write};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,10 +12,10 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
-use crate::command::Failure;
+use crate::command::Error;
 use crate::command::show::stdout;
 use crate::shell::signals;
-use crate::shell::wakeup::{self, News, NewsReceiver};
+use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
 
 use super::overview::{Overview, Sight};
 use super::{json, text};
@@ -50,13 +49,13 @@ enum Woken {
 ///
 /// # Errors
 /// No state directory is known, or stdout cannot be written.
-pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
+pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    let (news, mut heard) = wakeup::channel();
+    let (wakeups, mut events) = wakeup::channel();
     {
         let _entered = runtime.enter();
-        signals::take_over(&news).context("failed to take signals over")?;
+        signals::take_over(&wakeups).context("failed to take signals over")?;
     }
     let mut sight = Sight::new(&args.whose)?;
     let format = args.whose.format;
@@ -68,7 +67,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
             let begun = Instant::now();
             out.show(&sight.look(), format)?;
             let rest = PERIOD.max(begun.elapsed().saturating_mul(REST));
-            match wait(&runtime, &mut heard, rest) {
+            match wait(&runtime, &mut events, rest) {
                 Woken::Rested => {}
                 Woken::Suspended => {
                     out.close()?;
@@ -84,21 +83,22 @@ pub(super) fn watch(args: &ViewArgs) -> Result<ExitCode, Failure> {
     })?;
     // Ctrl-C is how a person ends it.
     let interrupt = u8::try_from(Signal::INT.as_raw()).ok();
-    Ok(match ended_by {
-        Some(number) if ended_by != interrupt => ExitCode::from(128_u8.saturating_add(number)),
-        _ => ExitCode::SUCCESS,
-    })
+    match ended_by {
+        Some(number) if ended_by != interrupt => Err(Error::Signalled(number)),
+        _ => Ok(()),
+    }
 }
 
-fn wait(runtime: &Runtime, heard: &mut NewsReceiver, rest: Duration) -> Woken {
+fn wait(runtime: &Runtime, events: &mut WakeupReceiver, rest: Duration) -> Woken {
     let begun = Instant::now();
     while begun.elapsed() < rest {
         let tick = TICK.min(rest.saturating_sub(begun.elapsed()));
-        let next = async { timeout(tick, poll_fn(|cx| heard.poll_recv(cx))).await };
+        let next = async { timeout(tick, poll_fn(|cx| events.poll_recv(cx))).await };
         match runtime.block_on(next) {
-            Ok(Some(News::Signalled(number))) => return Woken::Signalled(number),
-            Ok(Some(News::Suspended)) => return Woken::Suspended,
-            Ok(Some(News::ServerExited(_) | News::PolicySeen(_)) | None) | Err(_) => {}
+            Ok(Some(WakeupEvent::Signalled(number))) => return Woken::Signalled(number),
+            Ok(Some(WakeupEvent::Suspended)) => return Woken::Suspended,
+            Ok(Some(WakeupEvent::ServerExited(_) | WakeupEvent::PolicyChecked(_)) | None)
+            | Err(_) => {}
         }
         if !stdout::is_read() {
             return Woken::Unread;

@@ -1,52 +1,57 @@
 //! `callgate wrap`: run a server behind a policy.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::{State, WrapArgs};
+use crate::cli::WrapArgs;
 use crate::engine::limits::MemoryLedger;
-use crate::engine::session::{self, Recording, Session};
+use crate::engine::session::{RecordDetail, Session, SessionOptions};
 use crate::shell::audit::Audit;
-use crate::shell::audit::event::{Event, Identity};
+use crate::shell::audit::event::{AuditEvent, Identity, SessionStarted};
 use crate::shell::counters::Counters;
 use crate::shell::counters::redis::RedisLedger;
 use crate::shell::counters::sqlite::SqliteLedger;
 use crate::shell::file;
 use crate::shell::os::clock::{moment, rfc3339};
 use crate::shell::registry::{Running, new_run};
-use crate::shell::relay::effects::Books;
+use crate::shell::relay::effects::Effects;
 use crate::shell::relay::recorder::Recorder;
-use crate::shell::relay::{self, Relay};
+use crate::shell::relay::{Relay, RelayOptions};
 use crate::shell::signals;
 use crate::shell::stderr::{Notices, Verbosity};
 use crate::shell::upstream::Upstream;
-use crate::shell::wakeup::{self, News};
+use crate::shell::wakeup::{self, WakeupEvent};
 use crate::shell::watch::LoadedPolicy;
 use crate::shell::watch::Watch;
 
 mod naming;
 
+use super::Error;
 use super::input::policy_file;
 use super::input::server_command;
-use super::input::state_dir;
-use super::{Failure, NOT_DONE};
+use super::input::state::state_of;
+use crate::shell::state_dir::{self, State};
 
-/// Runs the server; returns what callgate is to end with.
+/// Runs the server, and ends as the session ended.
 ///
 /// # Errors
-/// The policy is not valid, or the server cannot be started; nothing was run then.
-pub fn wrap(args: &WrapArgs) -> Result<ExitCode, Failure> {
+/// The policy is not valid, or the server cannot be started, and nothing was run; or the session ended with another exit
+/// code than 0.
+pub fn wrap(args: &WrapArgs) -> Result<(), Error> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load(&args.policy, &content)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    let ended = runtime.block_on(async { Ok(start(args, content, policy)?.run().await) });
+    let ended =
+        runtime.block_on(async { Ok::<u8, Error>(start(args, content, policy)?.run().await) });
     // A name that is still being looked up keeps nobody here.
     runtime.shutdown_background();
-    ended
+    match ended? {
+        0 => Ok(()),
+        code => Err(Error::SessionEnded(code)),
+    }
 }
 
 /// Starts the server, and everything around it.
@@ -54,7 +59,7 @@ fn start(
     args: &WrapArgs,
     content: Vec<u8>,
     LoadedPolicy { policy, sha256 }: LoadedPolicy,
-) -> Result<Relay, Failure> {
+) -> Result<Relay, Error> {
     let mut notices = Notices::new(match (args.quiet, args.verbose) {
         (true, _) => Verbosity::Quiet,
         (_, true) => Verbosity::Verbose,
@@ -62,17 +67,18 @@ fn start(
     });
     let server_name = naming::name(args)?;
     let identity = Identity { server: server_name, grant: args.grant.clone(), session: new_run() };
-    let directory = state_directory(args)?;
+    let state = state_of(&args.state.state)?;
+    let directory = state_directory(args, &state)?;
     let audit = directory.as_deref().map(|directory| open_audit(args, directory, &identity));
     let audit = audit.transpose()?.flatten();
-    let ledger = open_ledger(args, directory.as_deref(), &identity)?;
+    let ledger = open_ledger(&state, directory.as_deref(), &identity)?;
     let log = directory.as_deref().filter(|_| audit.is_some());
     let log = log.map(|directory| audit_log(args, directory, &identity.server));
     let recorder = open_recorder(args, log.as_deref())?;
-    let (news, heard) = wakeup::channel();
+    let (wakeups, events) = wakeup::channel();
     // Before there is a server that a signal could leave behind.
-    signals::take_over(&news).context("failed to take signals over")?;
-    let server = Upstream::spawn(&args.command, news.clone())
+    signals::take_over(&wakeups).context("failed to take signals over")?;
+    let server = Upstream::spawn(&args.command, wakeups.clone())
         .map_err(|error| server_command::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
     let Identity { server: name, grant, .. } = &identity;
@@ -86,47 +92,46 @@ fn start(
     {
         notices.say(Verbosity::Normal, &danger);
     }
-    if let Some(hint) = naming::hint(args, &identity.server) {
+    if let Some(hint) = naming::hint(args, &state, &identity.server) {
         notices.say(Verbosity::Normal, &hint);
     }
-    let session = session::Settings {
+    let options = SessionOptions {
         shadow: args.shadow,
-        recording: match &audit {
-            Some(_) if args.audit_args => Recording::Values,
-            Some(_) => Recording::Names,
-            None if notices.shows_records() => Recording::Names,
-            None => Recording::Nothing,
+        records: match &audit {
+            Some(_) if args.audit_args => RecordDetail::Values,
+            Some(_) => RecordDetail::Names,
+            None if notices.shows_records() => RecordDetail::Names,
+            None => RecordDetail::Nothing,
         },
         lockstep: args.lockstep,
     };
-    let session = Session::new(Arc::new(policy), session);
+    let session = Session::new(Arc::new(policy), options);
     signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
-    let mut books = Books::new(ledger, audit, notices);
-    books.recorder = recorder;
-    books.note_start(&Event::SessionStart {
+    let mut effects = Effects::new(ledger, audit, recorder, notices);
+    effects.note_start(&AuditEvent::SessionStart(SessionStarted {
         pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION"),
-        command: server_command::program(&args.command),
-        policy: policy_path.to_string(),
-        sha256,
+        version: env!("CARGO_PKG_VERSION").into(),
+        command: server_command::program(&args.command).into(),
+        policy: policy_path.to_string().into(),
+        sha256: sha256.into(),
         shadow: args.shadow,
-    });
+    }));
     if let Some(directory) = &directory {
-        books.register(directory, running(args, directory, &identity));
+        effects.register(directory, running(args, &state, directory, &identity));
     }
     let path = args.policy.clone();
-    let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
+    let tell = move |report| wakeups.send(WakeupEvent::PolicyChecked(Box::new(report))).is_ok();
     let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load_unless, tell)
         .context("failed to watch the policy")?;
-    let settings =
-        relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
-    Relay::new(session, books, settings, watch, heard, server)
+    let options =
+        RelayOptions { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
+    Relay::new(session, effects, options, watch, events, server)
         .context("failed to open stdin and stdout")
-        .map_err(|error| Failure { error, exit_code: NOT_DONE })
+        .map_err(Error::NotDone)
 }
 
 /// What others are told of the session.
-fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
+fn running(args: &WrapArgs, state: &State, directory: &Path, identity: &Identity) -> Running {
     let Identity { server, grant, session } = identity.clone();
     let now = rfc3339(moment().wall_ms);
     let absolute = |path: &Path| {
@@ -140,7 +145,7 @@ fn running(args: &WrapArgs, directory: &Path, identity: &Identity) -> Running {
         policy_loaded: now,
         policy_rejected: None,
         shadow: args.shadow,
-        state: state_dir::shown(&args.state.state, directory),
+        state: state.shown(directory),
         audit: (!args.no_audit).then(|| absolute(&audit_log(args, directory, &server))),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         run: session,
@@ -154,10 +159,10 @@ fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
 }
 
 /// The state directory, if the session keeps anything there.
-fn state_directory(args: &WrapArgs) -> anyhow::Result<Option<PathBuf>> {
-    let counters_elsewhere = matches!(args.state.state, State::Memory | State::Redis(_));
+fn state_directory(args: &WrapArgs, state: &State) -> anyhow::Result<Option<PathBuf>> {
+    let counters_elsewhere = matches!(state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
-    needed.then(|| state_dir::directory(&args.state.state)).transpose()
+    needed.then(|| state.directory()).transpose()
 }
 
 /// Opens the recording. The other files of the session may still be empty, and are none.
@@ -175,12 +180,12 @@ fn open_recorder(args: &WrapArgs, log: Option<&Path>) -> anyhow::Result<Option<R
 }
 
 fn open_ledger(
-    args: &WrapArgs,
+    state: &State,
     directory: Option<&Path>,
     Identity { server, grant, session }: &Identity,
 ) -> anyhow::Result<Box<dyn Counters>> {
-    Ok(match (&args.state.state, directory) {
-        (State::Default | State::Directory(_), Some(directory)) => {
+    Ok(match (state, directory) {
+        (State::Directory(_), Some(directory)) => {
             Box::new(SqliteLedger::new(directory, server, grant, session))
         }
         (State::Redis(url), _) => Box::new(RedisLedger::new(url, server, grant, session)?),

@@ -2,10 +2,10 @@
 
 use anyhow::anyhow;
 
-use crate::cli::{State, WrapArgs};
+use crate::cli::{TypedState, WrapArgs};
 use crate::command::input::server_name::{ServerName, older_name, server_name, working_directory};
-use crate::command::input::state_dir;
 use crate::shell::counters::sqlite;
+use crate::shell::state_dir::State;
 
 /// The name that was typed, or the one of the command.
 ///
@@ -16,7 +16,7 @@ pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
         return Ok(name.clone());
     }
     let ServerName { name, is_local } = server_name(&args.command, &working_directory());
-    if is_local && matches!(args.state.state, State::Redis(_)) {
+    if is_local && matches!(args.state.state, TypedState::Redis(_)) {
         let what = format!(
             "it would come from a path, as `{name}`, which is another on each machine; say `--server NAME`"
         );
@@ -27,15 +27,15 @@ pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
 
 /// What is said if counters lie under the name that an older callgate gave the server, and none under its own: how to
 /// go on with them.
-pub(super) fn hint(args: &WrapArgs, name: &str) -> Option<String> {
-    if args.server.is_some() || !matches!(args.state.state, State::Default | State::Directory(_)) {
+pub(super) fn hint(args: &WrapArgs, state: &State, name: &str) -> Option<String> {
+    if args.server.is_some() || !matches!(state, State::Directory(_)) {
         return None;
     }
     let older = older_name(&args.command);
     if older == name {
         return None;
     }
-    let directory = state_dir::directory(&args.state.state).ok()?;
+    let directory = state.directory().ok()?;
     let [has_older, has_own] = sqlite::has_counters(&directory, [&older, name]);
     (has_older && !has_own).then(|| {
         format!("counters of an older callgate lie under the name `{older}`, and this server is now `{name}`: `--server {older}` goes on with them")

@@ -27,8 +27,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
-use super::head::{HEAD_BYTES, Hash, Head, HeadTrouble, Link, Recovered, is_torn, write_beginning};
-use super::reader::{Backward, Forward, first_link};
+use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, is_torn, write_beginning};
+use super::reader::{Forward, first_link, head_fits, newest_line};
 
 /// A file is rotated when it has grown to so many bytes.
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
@@ -38,6 +38,8 @@ const FILES_KEPT: u64 = 4;
 const OTHER_SHARE: u64 = 2;
 /// How long it is trusted that files are still those at their paths, if nobody else has written since.
 const TRUST: Duration = Duration::from_millis(10);
+/// How long the start waits for others to release the log.
+const START_PATIENCE: Duration = Duration::from_secs(1);
 /// How often a writer confirms how much it wants to be kept …
 const CONFIRM: Duration = Duration::from_mins(10);
 /// … and how long that counts, in seconds, if it does not: it was killed, or has ended.
@@ -93,6 +95,8 @@ pub struct Chain {
     /// When the open files were last seen to be those at their paths.
     checked: Option<Instant>,
     buffer: Vec<u8>,
+    /// The head was seen to belong to the log.
+    fits: bool,
     trouble: Option<anyhow::Error>,
 }
 
@@ -125,6 +129,7 @@ impl Chain {
             known: Vec::new(),
             checked: None,
             buffer: Vec::new(),
+            fits: false,
             trouble: None,
         };
         chain.open_current(true).with_context(|| failed("open", path))?;
@@ -134,7 +139,52 @@ impl Chain {
                 bail!("`{}` has another name as well (a hard link)", path.display());
             }
         }
+        chain.check_head_at_start()?;
         Ok(chain)
+    }
+
+    /// Makes sure that the head belongs to the log. If others hold the lock for long, the first lines that are appended
+    /// do it.
+    fn check_head_at_start(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            let checked = self.lock().and_then(|()| {
+                let checked = self.check_head();
+                self.unlock();
+                checked.map_err(AppendError::Failed)
+            });
+            match checked {
+                Err(AppendError::Busy) if begun.elapsed() < START_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(AppendError::Failed(error)) => return Err(error),
+                Ok(()) | Err(AppendError::Busy) => return Ok(()),
+            }
+        }
+    }
+
+    /// Refuses the head of another log: lines that are bound to it would break the chain. Holds the lock.
+    fn check_head(&mut self) -> anyhow::Result<()> {
+        if self.fits {
+            return Ok(());
+        }
+        let mut bytes = [0; HEAD_BYTES];
+        let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
+        // One that is missing or damaged is made anew.
+        if let Ok(head) = Head::parse(bytes.get(..count).unwrap_or_default())
+            && self.path.exists()
+            && !head_fits(&head, &self.path)?
+        {
+            let (head, log) = (self.head_path.display(), self.path.display());
+            bail!("`{head}` is not the head of `{log}`: it notes a line that is not there");
+        }
+        self.fits = true;
+        Ok(())
+    }
+
+    fn unlock(&self) {
+        // An open file cannot fail to be unlocked.
+        let _ = flock(&self.head.file, FlockOperation::Unlock);
     }
 
     /// Keeps a copy of the head at `witness`, for whoever asks later whether log and head were changed together
@@ -176,9 +226,8 @@ impl Chain {
     ) -> Result<(), AppendError> {
         self.lock()?;
         left_out.clear();
-        let appended = self.append_locked(drafts, left_out);
-        // An open file cannot fail to be unlocked.
-        let _ = flock(&self.head.file, FlockOperation::Unlock);
+        let appended = self.check_head().and_then(|()| self.append_locked(drafts, left_out));
+        self.unlock();
         if appended.is_err() {
             // What is known of the files may be what failed.
             self.known.clear();
@@ -540,25 +589,6 @@ fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut R
     let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
     // An empty line is something as well.
     *count = count.saturating_add(bytes.len().max(1) as u64);
-}
-
-/// The hash of some bytes, in hexadecimal.
-#[must_use]
-pub fn hash(bytes: &[u8]) -> String {
-    Hash::of(bytes).to_string()
-}
-
-/// The link and the hash of the newest line of a file, and where it ends.
-fn newest_line(path: &Path) -> anyhow::Result<Option<(Link, Hash, u64)>> {
-    let Opened { file, .. } = Opened::read(path)?;
-    let named = || failed("read", path);
-    let mut lines = Backward::new(file.metadata().with_context(named)?.len());
-    while let Some(line) = lines.previous(&file).with_context(named)? {
-        if let Some(link) = Link::of(line.bytes).filter(|_| line.is_ended && line.is_whole()) {
-            return Ok(Some((link, Hash::of(line.bytes), line.end())));
-        }
-    }
-    Ok(None)
 }
 
 /// A link is not followed: it could lead to any file of ours, which would be written to.

@@ -1,17 +1,30 @@
-//! The lines of an audit log as they are read again: every field that an event may have (contract S3).
+//! The lines of an audit log as they are read again (contract S3): those of older versions, and what is known of those of
+//! newer ones.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A line of a log. What an event lacks is empty.
+use super::event::{AuditEvent, EventKind};
+use crate::engine::outcome::Outcome;
+
+/// A line of a log, as it is read.
+#[derive(Debug)]
+pub struct Entry {
+    /// What every line has.
+    pub common: Common,
+    /// The event; none if a newer version wrote one that this version does not know.
+    pub event: Option<AuditEvent<'static>>,
+}
+
+/// What every line of a log has. A field that a line lacks is empty.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Entry {
+pub struct Common {
     /// The number of the line.
     pub seq: u64,
-    /// When it happened, as RFC 3339 in UTC with milliseconds; so it can be compared as a text.
+    /// When it happened: RFC 3339 in UTC with milliseconds, which compares as text.
     pub time: String,
-    /// What happened.
+    /// The word for the event.
     pub event: String,
     /// The server's name.
     pub server: String,
@@ -19,86 +32,38 @@ pub struct Entry {
     pub grant: String,
     /// The run.
     pub session: String,
-    /// The client's id of a call, as JSON.
-    pub id: Option<Box<RawValue>>,
-    /// The tool.
-    pub tool: String,
-    /// `allowed`, `denied` or `approval_required`.
-    pub decision: String,
-    /// The rule that made a decision.
-    pub rule: String,
-    /// What the agent was told.
-    pub message: String,
-    /// What stands behind that.
-    pub cause: String,
-    /// What shadow mode let pass: of a call the verdict, else true or false.
-    pub shadow: Option<Box<RawValue>>,
-    /// How a call ended.
-    pub outcome: String,
-    /// How long it took.
-    pub latency_ms: u64,
-    /// Who sent a line.
-    pub from: String,
-    /// What is wrong with it.
-    pub reason: String,
-    /// A method.
-    pub method: String,
-    /// Who has changed the list of tools.
-    pub by: String,
-    /// The policy's file.
-    pub policy: String,
-    /// What is wrong with it.
-    pub error: String,
-    /// A counter.
-    pub counter: String,
-    /// How many of that name.
-    pub counters: u64,
     /// How many events this line stands for; 0 is one.
     pub count: u64,
     /// When the first of them happened, if it stands for several.
     pub since: String,
     /// The fields in which they differ.
     pub various: Vec<String>,
-    /// How many lines.
-    pub lines: u64,
-    /// How many bytes of lines were torn.
-    pub torn_bytes: u64,
-    /// callgate's process.
-    pub pid: u32,
-    /// callgate's version.
-    pub version: String,
-    /// The server's program.
-    pub command: String,
-    /// What callgate ended with.
-    pub exit_code: u8,
-    /// What happened in a session.
-    pub totals: Option<EntryTotals>,
 }
 
-/// What happened in a session.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub struct EntryTotals {
-    /// Calls that were decided.
-    pub calls: u64,
-    /// Calls that did not go out.
-    pub denied: u64,
-}
+/// The members of [`Common`], and the one that binds a line to the one before.
+const COMMON: [&str; 10] =
+    ["seq", "prev", "time", "event", "server", "grant", "session", "count", "since", "various"];
 
 impl Entry {
     /// Reads a line; none if it is no line of a log.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok().filter(|entry: &Entry| !entry.event.is_empty())
+        let common: Common = serde_json::from_slice(line).ok()?;
+        let event = match EventKind::from_word(&common.event) {
+            Some(kind) => Some(AuditEvent::read(kind, line).ok()?),
+            None if common.event.is_empty() => return None,
+            None => None,
+        };
+        Some(Entry { common, event })
     }
 
     /// True if something was refused: a call, a method, or a line.
     #[must_use]
     pub fn is_denial(&self) -> bool {
-        match self.event.as_str() {
-            "call" => self.decision != "allowed",
-            "method_denied" => self.shadow.as_ref().is_none_or(|shadow| shadow.get() != "true"),
-            "frame_refused" => true,
+        match &self.event {
+            Some(AuditEvent::Call(call)) => !call.outcome.is(Outcome::Allowed),
+            Some(AuditEvent::MethodDenied(method)) => !method.shadow,
+            Some(AuditEvent::FrameRefused(_)) => true,
             _ => false,
         }
     }
@@ -106,36 +71,112 @@ impl Entry {
     /// How many events this line stands for (contract S3).
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.count.max(1)
+        self.common.count.max(1)
     }
 
     /// True if the events that this line stands for differ in this field.
     #[must_use]
     pub fn is_various(&self, field: &str) -> bool {
-        self.various.iter().any(|various| various == field)
+        self.common.various.iter().any(|various| various == field)
     }
 
     /// True if the line tells of a tool that is `wanted`, or may do so.
     #[must_use]
     pub fn may_be_of(&self, wanted: impl Fn(&str) -> bool) -> bool {
-        wanted(&self.tool) || self.event == "call" && self.is_various("tool")
-    }
-
-    /// What shadow mode let pass, if this is a call and it did.
-    #[must_use]
-    pub fn shadowed(&self) -> Option<Shadowed> {
-        serde_json::from_str(self.shadow.as_ref()?.get()).ok()
+        match &self.event {
+            Some(AuditEvent::Call(call)) => wanted(&call.tool) || self.is_various("tool"),
+            _ => false,
+        }
     }
 }
 
-/// What shadow mode let pass.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Shadowed {
-    /// `denied` or `approval_required`.
-    pub decision: String,
-    /// The rule.
-    pub rule: String,
-    /// What the agent would have been told.
-    pub message: String,
+/// The members of a line that this version does not know, as they are spelt, in their order: those of an event of a newer
+/// version, and fields that it added to one.
+#[must_use]
+pub fn unknown_members(line: &[u8]) -> Vec<(String, Box<RawValue>)> {
+    let Some(entry) = Entry::of(line) else { return Vec::new() };
+    let known = entry.event.as_ref().map(AuditEvent::members).unwrap_or_default();
+    let known = members_of(["{", &known, "}"].concat().as_bytes());
+    // The names that fields had before, and what an event leaves out if it is zero.
+    let before = ["decision", "outcome", "more_keys", "lines", "torn_bytes", "message"];
+    let is_known = |name: &str| {
+        COMMON.contains(&name)
+            || known.iter().any(|(known, _)| known == name)
+            || entry.event.is_some() && before.contains(&name)
+    };
+    members_of(line).into_iter().filter(|(name, _)| !is_known(name)).collect()
+}
+
+/// The members of a JSON object, in their order.
+fn members_of(object: &[u8]) -> Vec<(String, Box<RawValue>)> {
+    struct Members;
+    impl<'de> serde::de::Visitor<'de> for Members {
+        type Value = Vec<(String, Box<RawValue>)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_slice(object);
+    serde::Deserializer::deserialize_map(&mut reader, Members).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, unknown_members};
+    use crate::shell::audit::event::{AuditEvent, EventKind, RecordsLost};
+    use crate::shell::audit::head::Recovered;
+
+    #[test]
+    fn every_kind_of_event_is_read_as_it_is_written() {
+        for (word, kind) in EventKind::WORDS {
+            let line = format!(r#"{{"event":"{word}","lines":1,"torn_bytes":0}}"#);
+            let entry = Entry::of(line.as_bytes()).expect("a line");
+            let event = entry.event.expect("a known event");
+            assert_eq!(event.kind(), *kind);
+            assert!(event.members().starts_with(&format!(r#""event":"{word}","#)), "{event:?}");
+        }
+        let event = AuditEvent::RecordsLost(RecordsLost { lines: 3 });
+        assert_eq!(event.members(), r#""event":"records_lost","lines":3"#);
+    }
+
+    #[test]
+    fn what_a_writer_recovered_is_an_event() {
+        let recovered = Recovered { lines: 2, ..Recovered::default() };
+        let line = recovered.body().expect("something to tell");
+        let entry = Entry::of(line.as_bytes()).expect("a line");
+        assert!(
+            matches!(entry.event, Some(AuditEvent::Recovered(read)) if read == recovered),
+            "{line}"
+        );
+    }
+
+    /// What a newer version writes is no junk, and what it adds can be shown.
+    #[test]
+    fn what_a_newer_version_adds_is_found() {
+        let line = br#"{"seq":1,"event":"call","tool":"t","outcome":"paused","x":{"b":1, "a":2},"server":"s"}"#;
+        let entry = Entry::of(line).expect("a line");
+        assert!(entry.is_denial());
+        let shown = |line| {
+            let members = unknown_members(line).into_iter();
+            members.map(|(name, value)| format!("{name}={}", value.get())).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(line), [r#"x={"b":1, "a":2}"#]);
+        assert_eq!(shown(br#"{"seq":1,"event":"answer","outcome":"result"}"#), [""; 0]);
+        let line = br#"{"seq":1,"event":"approval_asked","id":7,"channel":"desktop","server":"s"}"#;
+        assert_eq!(shown(line), ["id=7", r#"channel="desktop""#]);
+        assert!(Entry::of(br#"{"event":"call","tool":7}"#).is_none());
+        assert!(Entry::of(br#"{"seq":1}"#).is_none());
+    }
 }

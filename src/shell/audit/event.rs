@@ -1,17 +1,23 @@
-//! The lines of an audit log as JSON (contract S3). What they are called and contain is documented in the manual
-//! (`src/manual/audit-log.md`).
+//! The lines of an audit log as JSON (contract S3): each event is a type, which is used for writing and for reading. The
+//! manual documents the fields (`src/manual/audit-log.md`).
 
-use serde::Serialize;
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
-use crate::engine::session::audit_record::{CallRecord, Record, Verdict};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::head::Recovered;
+use super::words::{ChangedBy, Word};
+use crate::engine::outcome::Outcome;
+use crate::engine::session::audit_record::{CallEnd, CallRecord, Record, Verdict};
+use crate::engine::text::words::words;
 use crate::engine::wire::line::Side;
 
 /// The longest string from elsewhere, in bytes.
 const MAX_BYTES: usize = 256;
 
 /// The identity of a session, which every line carries.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Identity {
     /// The server's name.
     pub server: String,
@@ -21,151 +27,258 @@ pub struct Identity {
     pub session: String,
 }
 
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// [`SessionStarted`].
+    SessionStart,
+    /// [`CallDecided`].
+    Call,
+    /// [`CallEnded`].
+    Answer,
+    /// [`FrameRefused`].
+    FrameRefused,
+    /// [`FrameDropped`].
+    FrameDropped,
+    /// [`MethodDenied`].
+    MethodDenied,
+    /// [`ToolsChanged`].
+    ToolsChanged,
+    /// [`PolicyLoaded`].
+    PolicyLoaded,
+    /// [`PolicyRejected`].
+    PolicyRejected,
+    /// [`CounterReset`].
+    CounterReset,
+    /// [`RecordsLost`].
+    RecordsLost,
+    /// [`SessionEnded`].
+    SessionEnd,
+    /// [`Recovered`].
+    Recovered,
+}
+
+words!(EventKind {
+    SessionStart => "session_start",
+    Call => "call",
+    Answer => "answer",
+    FrameRefused => "frame_refused",
+    FrameDropped => "frame_dropped",
+    MethodDenied => "method_denied",
+    ToolsChanged => "tools_changed",
+    PolicyLoaded => "policy_loaded",
+    PolicyRejected => "policy_rejected",
+    CounterReset => "counter_reset",
+    RecordsLost => "records_lost",
+    SessionEnd => "session_end",
+    Recovered => "recovered",
+});
+
 /// One event, as it stands in the log.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event<'a> {
+#[derive(Debug)]
+pub enum AuditEvent<'a> {
     /// The server was started.
-    SessionStart {
-        /// callgate's process.
-        pid: u32,
-        /// callgate's version.
-        version: &'a str,
-        /// The server's program; its arguments may hold secrets.
-        command: String,
-        /// The policy's file.
-        policy: String,
-        /// SHA-256 of that file.
-        sha256: String,
-        /// True under `--shadow`.
-        shadow: bool,
-    },
+    SessionStart(SessionStarted<'a>),
     /// A call was decided.
-    Call {
-        /// The client's id.
-        id: Id<'a>,
-        /// The tool.
-        tool: String,
-        /// `allowed`, `denied` or `approval_required`.
-        decision: &'a str,
-        /// The rule that made the decision.
-        rule: String,
-        /// What the agent is told.
-        #[serde(skip_serializing_if = "String::is_empty")]
-        message: String,
-        /// What stands behind that and is not for the agent.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cause: Option<String>,
-        /// What shadow mode has let pass.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        shadow: Option<Shadowed<'a>>,
-        /// The names of the arguments: those that the policy's rules name, then the others, both sorted.
-        keys: &'a [String],
-        /// How many more there are.
-        #[serde(skip_serializing_if = "is_zero")]
-        more_keys: u64,
-        /// Their values, if wished for.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        arguments: Option<&'a RawValue>,
-    },
-    /// A call that went out has come to its end.
-    Answer {
-        /// The client's id.
-        id: Id<'a>,
-        /// `result`, `error`, `unreadable`, `withheld` or `unanswered`.
-        outcome: &'a str,
-        /// Milliseconds since it went out.
-        latency_ms: u64,
-    },
+    Call(CallDecided<'a>),
+    /// A call that went out has ended.
+    Answer(CallEnded<'a>),
     /// A line was refused, or not relayed.
-    FrameRefused {
-        /// `client` or `server`.
-        from: &'a str,
-        /// The id that it bears.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        id: Option<Id<'a>>,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A line was dropped that nobody waits for.
-    FrameDropped {
-        /// `client` or `server`.
-        from: &'a str,
-        /// Why nobody waits for it.
-        reason: &'a str,
-    },
+    FrameRefused(FrameRefused<'a>),
+    /// A line was dropped because nothing waits for it.
+    FrameDropped(FrameDropped<'a>),
     /// A method was denied.
-    MethodDenied {
-        /// `client` or `server`.
-        from: &'a str,
-        /// The method.
-        method: String,
-        /// The rule that denies it.
-        rule: String,
-        /// True if shadow mode let it pass.
-        shadow: bool,
-    },
+    MethodDenied(MethodDenied<'a>),
     /// The client is told that its list of tools has changed.
-    ToolsChanged {
-        /// `policy` or `server`.
-        by: &'a str,
-    },
+    ToolsChanged(ToolsChanged),
     /// Another policy is in force.
-    PolicyLoaded {
-        /// Its file.
-        policy: String,
-        /// SHA-256 of the file.
-        sha256: String,
-    },
-    /// The policy's file has changed, and was not taken.
-    PolicyRejected {
-        /// Its file.
-        policy: String,
-        /// What is wrong with it.
-        error: String,
-    },
-    /// Somebody gave the quota of a counter back.
-    CounterReset {
-        /// The counter.
-        counter: &'a str,
-        /// How many of that name were set to zero.
-        counters: u64,
-    },
-    /// Lines are missing, since the log could not be written for a while. No call that went out is among them, unless
-    /// it did in shadow mode.
-    RecordsLost {
-        /// How many.
-        lines: u64,
-    },
-    /// The session is over.
-    SessionEnd {
-        /// What callgate ends with.
-        exit_code: u8,
-        /// What has happened in it.
-        totals: Totals,
-    },
+    PolicyLoaded(PolicyLoaded<'a>),
+    /// A changed policy was rejected.
+    PolicyRejected(PolicyRejected<'a>),
+    /// A counter was reset.
+    CounterReset(CounterReset<'a>),
+    /// Events could not be written.
+    RecordsLost(RecordsLost),
+    /// The session has ended.
+    SessionEnd(SessionEnded),
+    /// A writer found the files otherwise than the head says.
+    Recovered(Recovered),
 }
 
-/// An id as the client spelt it; one that is long is cut, and so becomes a string.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Id<'a> {
-    /// JSON.
-    Whole(&'a RawValue),
-    /// The beginning of its spelling.
-    Cut(String),
+/// The server was started.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionStarted<'a> {
+    /// callgate's process.
+    pub pid: u32,
+    /// callgate's version.
+    pub version: Cow<'a, str>,
+    /// The server's program; its arguments may hold secrets.
+    pub command: Cow<'a, str>,
+    /// The policy's file.
+    pub policy: Cow<'a, str>,
+    /// SHA-256 of that file.
+    pub sha256: Cow<'a, str>,
+    /// True under `--shadow`.
+    pub shadow: bool,
 }
 
-/// What shadow mode has let pass.
-#[derive(Debug, Serialize)]
+/// A call was decided.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallDecided<'a> {
+    /// The client's id as it is spelt; the beginning of a long one, as a string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Cow<'a, RawValue>>,
+    /// The tool.
+    pub tool: Cow<'a, str>,
+    /// The result of the decision. Older logs call it `decision`.
+    #[serde(alias = "decision")]
+    pub outcome: Word<Outcome>,
+    /// The rule that made the decision.
+    pub rule: Cow<'a, str>,
+    /// What the agent is told.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub message: Cow<'a, str>,
+    /// Why, as far as the agent is not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cow<'a, str>>,
+    /// What shadow mode did not enforce.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadowed<'a>>,
+    /// The names of the arguments: those that the policy's rules name, then the others, both sorted.
+    pub keys: Cow<'a, [String]>,
+    /// How many more there are.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_keys: u64,
+    /// Their values, under `--audit-args`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Cow<'a, RawValue>>,
+}
+
+/// What shadow mode did not enforce.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Shadowed<'a> {
-    decision: &'a str,
-    rule: String,
-    message: String,
+    /// The result that the decision would have had. Older logs call it `decision`.
+    #[serde(alias = "decision")]
+    pub outcome: Word<Outcome>,
+    /// The rule.
+    pub rule: Cow<'a, str>,
+    /// What the agent would have been told.
+    pub message: Cow<'a, str>,
 }
 
-/// How often things have happened in a session.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+/// A call that went out has ended.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CallEnded<'a> {
+    /// The client's id as it is spelt; the beginning of a long one, as a string.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Cow<'a, RawValue>>,
+    /// How it ended. Older logs call it `outcome`.
+    #[serde(alias = "outcome")]
+    pub end: Word<CallEnd>,
+    /// Milliseconds since it went out.
+    pub latency_ms: u64,
+}
+
+/// A line was refused, or not relayed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FrameRefused<'a> {
+    /// Who sent it.
+    pub from: Word<Side>,
+    /// The id that it bears.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Cow<'a, RawValue>>,
+    /// What is wrong with it.
+    pub reason: Cow<'a, str>,
+}
+
+/// A line was dropped because nothing waits for it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FrameDropped<'a> {
+    /// Who sent it.
+    pub from: Word<Side>,
+    /// Why nothing waits for it.
+    pub reason: Cow<'a, str>,
+}
+
+/// A method was denied.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MethodDenied<'a> {
+    /// Who sent it.
+    pub from: Word<Side>,
+    /// The method.
+    pub method: Cow<'a, str>,
+    /// The rule that denies it.
+    pub rule: Cow<'a, str>,
+    /// True if shadow mode let it pass.
+    pub shadow: bool,
+}
+
+/// The client is told that its list of tools has changed.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ToolsChanged {
+    /// What changed it.
+    pub by: Word<ChangedBy>,
+}
+
+/// Another policy is in force.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyLoaded<'a> {
+    /// Its file.
+    pub policy: Cow<'a, str>,
+    /// SHA-256 of the file.
+    pub sha256: Cow<'a, str>,
+}
+
+/// A changed policy was rejected.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PolicyRejected<'a> {
+    /// Its file.
+    pub policy: Cow<'a, str>,
+    /// What is wrong with it.
+    pub error: Cow<'a, str>,
+}
+
+/// A counter was reset.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CounterReset<'a> {
+    /// The counter.
+    pub counter: Cow<'a, str>,
+    /// How many of that name were set to zero.
+    pub counters: u64,
+}
+
+/// Events could not be written for a while. No call that went out is among them, except in shadow mode.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RecordsLost {
+    /// How many.
+    pub lines: u64,
+}
+
+/// The session has ended.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionEnded {
+    /// callgate's exit code.
+    pub exit_code: u8,
+    /// What happened in the session.
+    pub totals: Totals,
+}
+
+/// How often each thing happened in a session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Totals {
     /// Calls that were decided.
     pub calls: u64,
@@ -173,98 +286,187 @@ pub struct Totals {
     pub allowed: u64,
     /// Calls that did not.
     pub denied: u64,
-    /// Calls that came to an end.
+    /// Calls that went out and have ended.
     pub answers: u64,
     /// Lines that were refused or not relayed.
     pub frames_refused: u64,
+    /// Lines that were dropped because nothing waits for them.
+    pub frames_dropped: u64,
 }
 
 impl Totals {
     /// Counts one record.
     pub fn count(&mut self, record: &Record) {
-        let mut counted = match record {
-            Record::Call(call) => {
-                self.calls = self.calls.saturating_add(1);
-                let went_out = call.verdict.outcome.is_allowed();
-                if went_out { [&mut self.allowed] } else { [&mut self.denied] }
-            }
-            Record::Answer { .. } => [&mut self.answers],
-            Record::FrameRefused { .. } => [&mut self.frames_refused],
-            Record::Method { .. } | Record::ToolsChanged { .. } | Record::Dropped { .. } => return,
+        let counted = match record {
+            Record::Call(call) => return self.count_call(call),
+            Record::Answer { .. } => &mut self.answers,
+            Record::FrameRefused { .. } => &mut self.frames_refused,
+            Record::Dropped { .. } => &mut self.frames_dropped,
+            Record::Method { .. } | Record::ToolsChanged { .. } => return,
         };
-        for count in &mut counted {
-            **count = count.saturating_add(1);
-        }
+        *counted = counted.saturating_add(1);
+    }
+
+    /// Counts one call.
+    pub fn count_call(&mut self, call: &CallRecord) {
+        self.calls = self.calls.saturating_add(1);
+        let went_out = call.verdict.outcome.is_allowed();
+        let counted = if went_out { &mut self.allowed } else { &mut self.denied };
+        *counted = counted.saturating_add(1);
     }
 }
 
-impl<'a> Event<'a> {
-    /// What is logged of a record.
+impl<'a> AuditEvent<'a> {
+    /// The event that a record becomes.
     #[must_use]
     pub fn of(record: &'a Record) -> Self {
         match record {
-            Record::Call(call) => Event::of_call(call),
-            Record::Answer { id, outcome, latency_ms } => {
-                Event::Answer { id: Id::of(id), outcome: outcome.as_str(), latency_ms: *latency_ms }
+            Record::Call(call) => AuditEvent::of_call(call),
+            Record::Answer { id, end, latency_ms } => AuditEvent::Answer(CallEnded {
+                id: Some(shown_id(id)),
+                end: (*end).into(),
+                latency_ms: *latency_ms,
+            }),
+            Record::FrameRefused { from, id, reason } => AuditEvent::FrameRefused(FrameRefused {
+                from: (*from).into(),
+                id: id.as_deref().map(shown_id),
+                reason: cut_text(reason),
+            }),
+            Record::Method { from, method, rule, enforced } => {
+                AuditEvent::MethodDenied(MethodDenied {
+                    from: (*from).into(),
+                    method: cut_text(method),
+                    rule: cut_text(rule),
+                    shadow: !enforced,
+                })
             }
-            Record::FrameRefused { from, id, reason } => Event::FrameRefused {
-                from: name(*from),
-                id: id.as_deref().map(Id::of),
-                reason: cut(reason),
-            },
-            Record::Method { from, method, rule, enforced } => Event::MethodDenied {
-                from: name(*from),
-                method: cut(method),
-                rule: cut(rule),
-                shadow: !enforced,
-            },
             Record::ToolsChanged { by_policy } => {
-                Event::ToolsChanged { by: if *by_policy { "policy" } else { "server" } }
+                let by = if *by_policy { ChangedBy::Policy } else { ChangedBy::Server };
+                AuditEvent::ToolsChanged(ToolsChanged { by: by.into() })
             }
-            Record::Dropped { from, reason } => Event::FrameDropped { from: name(*from), reason },
+            Record::Dropped { from, reason } => {
+                let reason = Cow::Borrowed(*reason);
+                AuditEvent::FrameDropped(FrameDropped { from: (*from).into(), reason })
+            }
         }
     }
 
-    fn of_call(call: &'a CallRecord) -> Self {
-        let Verdict { outcome, rule, message, cause } = &call.verdict;
-        let shadowed = |verdict: &'a Verdict| Shadowed {
-            decision: verdict.outcome.word(),
-            rule: cut(&verdict.rule),
-            message: cut(&verdict.message),
-        };
-        Event::Call {
-            id: Id::of(&call.id),
-            tool: cut(&call.tool),
-            decision: outcome.word(),
-            rule: cut(rule),
-            message: cut(message),
-            cause: cause.as_deref().map(cut),
-            shadow: call.shadowed.as_ref().map(shadowed),
-            keys: &call.arguments.keys,
-            more_keys: call.arguments.more_keys,
-            arguments: call.arguments.values.as_deref().and_then(json),
+    /// The event of a decided call.
+    pub(super) fn of_call(call: &'a CallRecord) -> Self {
+        AuditEvent::Call(CallDecided::of(call))
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            AuditEvent::SessionStart(_) => EventKind::SessionStart,
+            AuditEvent::Call(_) => EventKind::Call,
+            AuditEvent::Answer(_) => EventKind::Answer,
+            AuditEvent::FrameRefused(_) => EventKind::FrameRefused,
+            AuditEvent::FrameDropped(_) => EventKind::FrameDropped,
+            AuditEvent::MethodDenied(_) => EventKind::MethodDenied,
+            AuditEvent::ToolsChanged(_) => EventKind::ToolsChanged,
+            AuditEvent::PolicyLoaded(_) => EventKind::PolicyLoaded,
+            AuditEvent::PolicyRejected(_) => EventKind::PolicyRejected,
+            AuditEvent::CounterReset(_) => EventKind::CounterReset,
+            AuditEvent::RecordsLost(_) => EventKind::RecordsLost,
+            AuditEvent::SessionEnd(_) => EventKind::SessionEnd,
+            AuditEvent::Recovered(_) => EventKind::Recovered,
         }
     }
-}
 
-impl Event<'_> {
-    /// The same event without what a call brought along.
+    /// The same event without what the call brought along.
     #[must_use]
     pub fn without_arguments(mut self) -> Self {
-        if let Event::Call { keys, more_keys, arguments, .. } = &mut self {
+        if let AuditEvent::Call(CallDecided { keys, more_keys, arguments, .. }) = &mut self {
             *more_keys = more_keys.saturating_add(keys.len() as u64);
-            *keys = &[];
+            *keys = Cow::Borrowed(&[]);
             *arguments = None;
         }
         self
     }
+
+    /// The members of its line, as JSON without braces: `event`, then its own fields.
+    #[must_use]
+    pub fn members(&self) -> String {
+        let mut json = [r#""event":""#, self.kind().word(), "\""].concat().into_bytes();
+        let comma = json.len();
+        let written = match self {
+            AuditEvent::SessionStart(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::Call(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::Answer(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::FrameRefused(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::FrameDropped(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::MethodDenied(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::ToolsChanged(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::PolicyLoaded(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::PolicyRejected(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::CounterReset(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::RecordsLost(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::SessionEnd(event) => serde_json::to_writer(&mut json, event),
+            AuditEvent::Recovered(event) => serde_json::to_writer(&mut json, event),
+        };
+        // An event has no way to fail to be JSON, and none is empty: its first brace becomes a comma.
+        if written.is_ok()
+            && let Some(brace) = json.get_mut(comma)
+        {
+            *brace = b',';
+            json.pop();
+        }
+        String::from_utf8(json).unwrap_or_default()
+    }
+
+    /// Reads the fields of an event of this kind.
+    pub(super) fn read(kind: EventKind, line: &[u8]) -> serde_json::Result<Self> {
+        Ok(match kind {
+            EventKind::SessionStart => AuditEvent::SessionStart(serde_json::from_slice(line)?),
+            EventKind::Call => AuditEvent::Call(serde_json::from_slice(line)?),
+            EventKind::Answer => AuditEvent::Answer(serde_json::from_slice(line)?),
+            EventKind::FrameRefused => AuditEvent::FrameRefused(serde_json::from_slice(line)?),
+            EventKind::FrameDropped => AuditEvent::FrameDropped(serde_json::from_slice(line)?),
+            EventKind::MethodDenied => AuditEvent::MethodDenied(serde_json::from_slice(line)?),
+            EventKind::ToolsChanged => AuditEvent::ToolsChanged(serde_json::from_slice(line)?),
+            EventKind::PolicyLoaded => AuditEvent::PolicyLoaded(serde_json::from_slice(line)?),
+            EventKind::PolicyRejected => AuditEvent::PolicyRejected(serde_json::from_slice(line)?),
+            EventKind::CounterReset => AuditEvent::CounterReset(serde_json::from_slice(line)?),
+            EventKind::RecordsLost => AuditEvent::RecordsLost(serde_json::from_slice(line)?),
+            EventKind::SessionEnd => AuditEvent::SessionEnd(serde_json::from_slice(line)?),
+            EventKind::Recovered => AuditEvent::Recovered(serde_json::from_slice(line)?),
+        })
+    }
 }
 
-impl<'a> Id<'a> {
-    fn of(spelt: &'a str) -> Self {
-        let whole = Some(spelt).filter(|spelt| spelt.len() <= MAX_BYTES).and_then(json);
-        whole.map_or_else(|| Id::Cut(cut(spelt)), Id::Whole)
+impl<'a> CallDecided<'a> {
+    fn of(call: &'a CallRecord) -> Self {
+        let Verdict { outcome, rule, message, cause } = &call.verdict;
+        let shadowed = |verdict: &'a Verdict| Shadowed {
+            outcome: verdict.outcome.into(),
+            rule: cut_text(&verdict.rule),
+            message: cut_text(&verdict.message),
+        };
+        CallDecided {
+            id: Some(shown_id(&call.id)),
+            tool: cut_text(&call.tool),
+            outcome: (*outcome).into(),
+            rule: cut_text(rule),
+            message: cut_text(message),
+            cause: cause.as_deref().map(cut_text),
+            shadow: call.shadowed.as_ref().map(shadowed),
+            keys: Cow::Borrowed(&call.arguments.keys),
+            more_keys: call.arguments.more_keys,
+            arguments: call.arguments.values.as_deref().and_then(json).map(Cow::Borrowed),
+        }
     }
+}
+
+/// An id as it is spelt; the beginning of a long one, as a string.
+fn shown_id(spelt: &str) -> Cow<'_, RawValue> {
+    let whole = Some(spelt).filter(|spelt| spelt.len() <= MAX_BYTES).and_then(json);
+    whole.map_or_else(
+        || Cow::Owned(to_raw_value(&cut_text(spelt)).unwrap_or_default()),
+        Cow::Borrowed,
+    )
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -276,19 +478,12 @@ fn json(text: &str) -> Option<&RawValue> {
     serde_json::from_str(text).ok()
 }
 
-fn name(side: Side) -> &'static str {
-    match side {
-        Side::Client => "client",
-        Side::Server => "server",
-    }
-}
-
 /// A text of at most 256 bytes, which ends with `…` if more was there.
 #[must_use]
-pub fn cut(text: &str) -> String {
+pub fn cut_text(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_BYTES {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let end = text.floor_char_boundary(MAX_BYTES.saturating_sub('…'.len_utf8()));
-    [text.get(..end).unwrap_or_default(), "…"].concat()
+    Cow::Owned([text.get(..end).unwrap_or_default(), "…"].concat())
 }

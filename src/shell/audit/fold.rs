@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
+use super::event::EventKind;
 use crate::engine::session::audit_record::Record;
 use crate::engine::wire::line::Side;
 use crate::shell::os::clock::rfc3339;
@@ -66,7 +67,7 @@ pub(super) struct Folded {
 /// What two records have to share to be alike.
 #[derive(Hash, Clone, Copy)]
 struct Likeness<'r> {
-    kind: &'static str,
+    kind: EventKind,
     /// Who sent it, or what was decided.
     who: &'r str,
     enforced: bool,
@@ -77,41 +78,38 @@ struct Likeness<'r> {
 }
 
 /// The fields of an event in which those that share less than all of it differ.
-const DIFFERING: [(&str, [&[&str]; 3]); 5] = [
-    ("call", [&[], &["tool"], &["rule", "tool"]]),
-    ("method_denied", [&[], &["method"], &["rule", "method"]]),
-    ("frame_refused", [&[], &[], &["reason"]]),
-    ("frame_dropped", [&[], &[], &["reason"]]),
-    ("tools_changed", [&[], &[], &[]]),
+const DIFFERING: [(EventKind, [&[&str]; 3]); 5] = [
+    (EventKind::Call, [&[], &["tool"], &["rule", "tool"]]),
+    (EventKind::MethodDenied, [&[], &["method"], &["rule", "method"]]),
+    (EventKind::FrameRefused, [&[], &[], &["reason"]]),
+    (EventKind::FrameDropped, [&[], &[], &["reason"]]),
+    (EventKind::ToolsChanged, [&[], &[], &[]]),
 ];
 
 impl<'r> Likeness<'r> {
     /// None for a record that is never folded: a call that went out, and what came of it.
     fn of(record: &'r Record) -> Option<Self> {
-        let side = |side: &Side| match side {
-            Side::Client => "client",
-            Side::Server => "server",
-        };
+        let side = |side: &Side| side.word();
         let (kind, who, enforced, why, what) = match record {
             Record::Call(call) if call.verdict.outcome.is_allowed() => return None,
             Record::Answer { .. } => return None,
             Record::Call(call) => (
-                "call",
+                EventKind::Call,
                 call.verdict.outcome.word(),
                 true,
                 call.verdict.rule.as_str(),
                 call.tool.as_str(),
             ),
             Record::Method { from, method, rule, enforced, .. } => {
-                ("method_denied", side(from), *enforced, rule.as_str(), method.as_str())
+                (EventKind::MethodDenied, side(from), *enforced, rule.as_str(), method.as_str())
             }
             Record::FrameRefused { from, reason, .. } => {
-                ("frame_refused", side(from), true, reason.as_str(), "")
+                (EventKind::FrameRefused, side(from), true, reason.as_str(), "")
             }
             Record::Dropped { from, reason, .. } => {
-                ("frame_dropped", side(from), true, *reason, "")
+                (EventKind::FrameDropped, side(from), true, *reason, "")
             }
-            Record::ToolsChanged { by_policy } => ("tools_changed", "", *by_policy, "", ""),
+            Record::ToolsChanged { by_policy } => (EventKind::ToolsChanged, "", *by_policy, "", ""),
         };
         Some(Likeness { kind, who, enforced, why, what })
     }

@@ -1,81 +1,15 @@
 //! What binds the lines of an audit log into a chain (contract S4), and the head that says where it has come to.
 
-use std::fmt;
-
 use anyhow::Context as _;
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, de};
-use sha2::{Digest as _, Sha256};
+use serde::{Deserialize, Serialize};
+
+use crate::shell::digest::Hash;
 
 /// The length of a head as it is kept: one line, padded.
 pub const HEAD_BYTES: usize = 512;
 /// What a line begins with, behind its link, that tells of what was found behind the head. No other line does.
 const RECOVERED: &[u8] = br#""event":"recovered","#;
-
-/// SHA-256, in 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Hash([u8; 64]);
-
-impl Hash {
-    /// What comes before the first line of all.
-    pub const NONE: Hash = Hash([b'0'; 64]);
-
-    /// The hash of a line, given without its line feed.
-    #[must_use]
-    pub fn of(line: &[u8]) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-        let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(Sha256::digest(line)) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        Hash(digits)
-    }
-
-    /// Reads 64 hexadecimal digits.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let digits: [u8; 64] = text.as_bytes().try_into().ok()?;
-        let lower = digits.map(|digit| digit.to_ascii_lowercase());
-        lower.iter().all(u8::is_ascii_hexdigit).then_some(Hash(lower))
-    }
-
-    /// The digits.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Digits;
-        impl de::Visitor<'_> for Digits {
-            type Value = Hash;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("64 hexadecimal digits")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Hash, E> {
-                Hash::parse(text).ok_or_else(|| E::custom("64 hexadecimal digits are needed"))
-            }
-        }
-        deserializer.deserialize_str(Digits)
-    }
-}
 
 /// Where a chain has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -129,12 +63,12 @@ impl Head {
         // It is written with every call: no formatting.
         push(out, r#"{"seq":"#, *seq);
         out.extend_from_slice(br#","hash":""#);
-        out.extend_from_slice(&hash.0);
+        out.extend_from_slice(hash.as_str().as_bytes());
         push(out, r#"","length":"#, *length);
         push(out, r#","file_from":"#, *file_from);
         push(out, r#","kept_from":"#, *kept_from);
         out.extend_from_slice(br#","kept_prev":""#);
-        out.extend_from_slice(&kept_prev.0);
+        out.extend_from_slice(kept_prev.as_str().as_bytes());
         push(out, r#"","other":"#, *other);
         push(out, r#","keep":"#, *keep);
         push(out, r#","keep_at":"#, *keep_at);
@@ -202,7 +136,7 @@ impl Link {
 pub(super) fn write_beginning(seq: u64, hash: &Hash, out: &mut Vec<u8>) {
     push(out, r#"{"seq":"#, seq.saturating_add(1));
     out.extend_from_slice(br#","prev":""#);
-    out.extend_from_slice(&hash.0);
+    out.extend_from_slice(hash.as_str().as_bytes());
     out.extend_from_slice(b"\",");
 }
 

@@ -22,6 +22,7 @@ mod fold;
 pub mod reader;
 mod snapshot;
 pub mod verify;
+pub mod words;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -31,11 +32,11 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use jiff::Timestamp;
 
-use crate::engine::session::audit_record::Record;
+use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::text::escape::escape_json;
 
 use self::chain::{AppendError, Chain, Draft};
-use self::event::{Event, Identity, Totals};
+use self::event::{AuditEvent, Identity, RecordsLost, SessionEnded, Totals};
 use self::fold::{Fate, Folds};
 use super::os::retry::Retry;
 
@@ -49,8 +50,6 @@ const MAX_OTHER_BYTES: usize = 64 * 1024;
 const ENOUGH_BYTES: usize = 32 * 1024;
 /// A record that stands for several has no arguments if it is longer.
 const SHORT_BYTES: usize = 2048;
-/// How long the last lines of a session may take.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// When what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The part of what is kept that the log of refusals may take up: one in so many bytes.
@@ -158,28 +157,19 @@ impl Audit {
         })
     }
 
-    /// Writes a record, behind everything that was noted before. To be asked again, with the same record, until it is
-    /// ready. A call that does not go out is never waited for.
+    /// Writes the record of a call that goes out, behind everything that was noted before. Poll it with the same record
+    /// until it is ready.
     ///
     /// # Errors
     /// Why it cannot be written.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        record: &Record,
+        call: &CallRecord,
         wall_ms: u64,
     ) -> Poll<anyhow::Result<()>> {
         self.seen_ms = wall_ms;
-        if !matches!(record, Record::Call(call) if call.verdict.outcome.is_allowed()) {
-            if self.note(record, wall_ms)
-                && !self.failing
-                && let Err(AppendError::Failed(error)) = self.append(None)
-            {
-                self.trouble = Some(error);
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let body = self.event_body(&Event::of(record), wall_ms);
+        let body = self.event_body(&AuditEvent::of_call(call), wall_ms);
         let written = match self.append(Some(&body)) {
             Err(AppendError::Busy)
                 if self.retry.poll(cx, Some(self.chain.lock_inode())).is_pending() =>
@@ -189,12 +179,22 @@ impl Audit {
             Err(AppendError::Busy) => Err(anyhow!("another process has held the log for a second")),
             Err(AppendError::Failed(error)) => Err(error),
             Ok(()) => {
-                self.totals.count(record);
+                self.totals.count_call(call);
                 Ok(())
             }
         };
         self.retry.end();
         Poll::Ready(written)
+    }
+
+    /// Notes a record and writes it at once, unless the log is busy or cannot be written.
+    pub fn note_now(&mut self, record: &Record, wall_ms: u64) {
+        if self.note(record, wall_ms)
+            && !self.failing
+            && let Err(AppendError::Failed(error)) = self.append(None)
+        {
+            self.trouble = Some(error);
+        }
     }
 
     /// Notes a record that nothing waits for. True if it is to be written as it is, and not counted with others that
@@ -209,7 +209,7 @@ impl Audit {
         };
         let (place, count) = match self.folds.admit(record, Instant::now(), wall_ms) {
             Fate::Whole => {
-                let body = self.event_body(&Event::of(record), wall_ms);
+                let body = self.event_body(&AuditEvent::of(record), wall_ms);
                 self.note_line(Noted { body, is_other, count: 1 });
                 return true;
             }
@@ -217,10 +217,9 @@ impl Audit {
         };
         if let Some(sample) = self.folds.sample(place) {
             match count {
-                1 => members(&as_json(&Event::of(record))).clone_into(sample),
+                1 => *sample = AuditEvent::of(record).members(),
                 2 if sample.len() > SHORT_BYTES => {
-                    let event = Event::of(record).without_arguments();
-                    members(&as_json(&event)).clone_into(sample);
+                    *sample = AuditEvent::of(record).without_arguments().members();
                 }
                 _ => {}
             }
@@ -229,7 +228,7 @@ impl Audit {
     }
 
     /// Notes an event.
-    pub fn note_event(&mut self, event: &Event<'_>, wall_ms: u64) {
+    pub fn note_event(&mut self, event: &AuditEvent<'_>, wall_ms: u64) {
         self.seen_ms = wall_ms;
         let body = self.event_body(event, wall_ms);
         self.note_line(Noted { body, is_other: true, count: 1 });
@@ -315,19 +314,19 @@ impl Audit {
         self.chain.due().is_some_and(|due| due <= Instant::now())
     }
 
-    /// Writes the last line of the session.
+    /// Writes the last line of the session. Other processes may keep it waiting for `at_most` so long.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn close(&mut self, exit_code: u8, wall_ms: u64) -> anyhow::Result<()> {
+    pub fn close(&mut self, exit_code: u8, wall_ms: u64, at_most: Duration) -> anyhow::Result<()> {
         self.note_folded(true);
         let totals = self.totals;
-        self.note_event(&Event::SessionEnd { exit_code, totals }, wall_ms);
+        self.note_event(&AuditEvent::SessionEnd(SessionEnded { exit_code, totals }), wall_ms);
         let begun = Instant::now();
         loop {
             match self.append(None) {
                 Ok(()) if self.refused.waiting.is_empty() => return Ok(()),
-                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < LAST_WORDS => {
+                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < at_most => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(()) | Err(AppendError::Busy) => {
@@ -394,12 +393,12 @@ impl Audit {
     fn tell_lost(&mut self) {
         let lines = std::mem::take(&mut self.lost);
         if lines > 0 {
-            self.note_event(&Event::RecordsLost { lines }, self.seen_ms);
+            self.note_event(&AuditEvent::RecordsLost(RecordsLost { lines }), self.seen_ms);
         }
     }
 
-    fn event_body(&self, event: &Event<'_>, wall_ms: u64) -> String {
-        self.body(members(&as_json(event)), wall_ms)
+    fn event_body(&self, event: &AuditEvent<'_>, wall_ms: u64) -> String {
+        self.body(&event.members(), wall_ms)
     }
 
     /// A line without what binds it to the chain.
@@ -412,14 +411,4 @@ impl Audit {
             Cow::Owned(escaped) => escaped,
         }
     }
-}
-
-/// An event has no way to fail to be JSON.
-fn as_json(event: &Event<'_>) -> String {
-    serde_json::to_string(event).unwrap_or_default()
-}
-
-/// A JSON object without the braces.
-fn members(object: &str) -> &str {
-    object.get(1..object.len().saturating_sub(1)).unwrap_or_default()
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::files::{Opened, failed};
-use super::head::Link;
+use super::files::{Opened, failed, rotated_path};
+use super::head::{Head, Link};
+use crate::shell::digest::Hash;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -239,6 +240,57 @@ pub fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
         }
     }
     Ok(None)
+}
+
+/// The link and the hash of the newest line of a file, and where it ends.
+pub(super) fn newest_line(path: &Path) -> anyhow::Result<Option<(Link, Hash, u64)>> {
+    let Opened { file, .. } = Opened::read(path)?;
+    let named = || failed("read", path);
+    let mut lines = Backward::new(file.metadata().with_context(named)?.len());
+    while let Some(line) = lines.previous(&file).with_context(named)? {
+        if let Some(link) = Link::of(line.bytes).filter(|_| line.is_ended && line.is_whole()) {
+            return Ok(Some((link, Hash::of(line.bytes), line.end())));
+        }
+    }
+    Ok(None)
+}
+
+/// True if lines may be bound to `head`: the log at `path` holds the line that it notes, or ends before it, or goes on
+/// behind it. A file that is damaged is no proof of anything, and left to `verify`.
+///
+/// # Errors
+/// The file cannot be read.
+pub(super) fn head_fits(head: &Head, path: &Path) -> anyhow::Result<bool> {
+    let named = || failed("read", path);
+    let Opened { file, .. } = Opened::read(path)?;
+    let length = file.metadata().with_context(named)?.len();
+    let Some(first) = first_link(path)? else { return Ok(true) };
+    if Some(first.seq) == head.seq.checked_add(1) && first.prev == head.hash {
+        return Ok(true);
+    }
+    if length >= head.length
+        && let Some(line) = Backward::new(head.length).previous(&file).with_context(named)?
+        && Hash::of(line.bytes) == head.hash
+    {
+        return Ok(true);
+    }
+    let mut lines = Forward::new(0, length);
+    let mut last: Option<(u64, Hash)> = None;
+    while let Some(line) = lines.next(&file).with_context(named)? {
+        let link = Link::of(line.bytes).filter(|_| line.is_whole());
+        let follows = |link: &Link| {
+            last.is_none_or(|(seq, hash)| Some(link.seq) == seq.checked_add(1) && link.prev == hash)
+        };
+        let Some(link) = link.filter(follows) else { return Ok(true) };
+        let hash = Hash::of(line.bytes);
+        if (link.seq, hash) == (head.seq, head.hash) {
+            return Ok(true);
+        }
+        last = Some((link.seq, hash));
+    }
+    // The end was cut off, or the file that the head tells of was rotated just now.
+    let is_cut = length < head.length && first.seq == head.file_from;
+    Ok(is_cut || rotated_path(path, head.file_from).exists())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::files::{Opened, failed, rotated_files};
 use super::head::Head;
 
 /// How long another process may hold the lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// What is wrong with a head that was made, and never written.
 pub(super) const EMPTY: &str = "is empty";
@@ -86,7 +86,7 @@ fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
         match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) if opened.is_at(head) => return Ok(Some(opened)),
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < PATIENCE => {
+            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Err(Errno::WOULDBLOCK | Errno::INTR) => {

@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 
 use super::files::{Opened, failed, rotated_path};
-use super::head::{Hash, Head, Link, Recovered, is_torn, write_beginning};
+use super::head::{Head, Link, Recovered, is_torn, write_beginning};
 use super::reader::{Forward, Line, first_link};
 use super::snapshot::{EMPTY, Snapshot};
+use crate::shell::digest::Hash;
 
 /// What was found out about a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

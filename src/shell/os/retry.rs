@@ -10,14 +10,14 @@ use tokio::time::Sleep;
 use super::stopped;
 
 /// How long it is tried in all (contract S2).
-const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often it is looked who holds the lock.
 const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(16);
 /// Whoever has waited so long tries more often than those who come anew, so that nobody waits for ever.
-const IMPATIENCE: Duration = Duration::from_millis(200);
+const OFTEN_AFTER: Duration = Duration::from_millis(200);
 
 /// The pauses between attempts at one thing.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Retry {
     ) -> Poll<()> {
         let now = Instant::now();
         let waited = now.saturating_duration_since(*self.begun.get_or_insert(now));
-        if waited >= PATIENCE {
+        if waited >= LONGEST_WAIT {
             *self = Retry::default();
             return Poll::Ready(());
         }
@@ -50,7 +50,7 @@ impl Retry {
         }
         loop {
             let sleep = self.sleep.get_or_insert_with(|| {
-                let longest = if waited < IMPATIENCE { LONGEST } else { SHORTEST };
+                let longest = if waited < OFTEN_AFTER { LONGEST } else { SHORTEST };
                 self.pause = self.pause.saturating_mul(2).clamp(SHORTEST, longest);
                 Box::pin(tokio::time::sleep(self.pause))
             });

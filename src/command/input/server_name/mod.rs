@@ -19,7 +19,7 @@ mod words;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::shell::audit::chain;
+use crate::shell::digest::Hash;
 
 pub use older::older_name;
 
@@ -70,7 +70,7 @@ fn name(subject: &Subject) -> String {
     let Some(identity) = identity else {
         return if safe.is_empty() { "server".to_owned() } else { safe };
     };
-    let digest = chain::hash(identity.as_bytes());
+    let digest = Hash::of(identity.as_bytes()).to_string();
     let room = MAX_BYTES.saturating_sub(DIGITS).saturating_sub(1);
     let readable = safe.get(..safe.len().min(room)).unwrap_or_default();
     format!("{readable}-{}", digest.get(..DIGITS).unwrap_or_default())

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::engine::limits::{CounterKey, Scope, Window};
+use crate::shell::digest::Hash;
 
 /// What all keys begin with.
 pub(super) const PREFIX: &str = "callgate:";
@@ -60,9 +59,8 @@ fn part(name: &str) -> String {
     if escaped.len() > MAX_PART {
         escaped.truncate(MAX_PART / 2);
         escaped.push('~');
-        for byte in Sha256::digest(name).iter().take(MAX_PART / 4) {
-            let _ = write!(escaped, "{byte:02x}");
-        }
+        let hash = Hash::of(name.as_bytes());
+        escaped.push_str(hash.as_str().get(..MAX_PART / 2).unwrap_or(hash.as_str()));
     }
     escaped
 }

@@ -29,7 +29,7 @@ use self::connection::{Link, Words};
 use self::continuity::Seen;
 use self::endpoint::Place;
 use self::keys::Names;
-use self::request::{Answer, Asked, release};
+use self::request::{Asked, ScriptReply, release};
 use super::{CounterRow, Counters};
 use crate::shell::os::clock::moment;
 use crate::shell::stderr::prose;
@@ -43,7 +43,7 @@ pub struct RedisLedger {
     seen: Seen,
     /// How many reservations were asked for.
     asked: u64,
-    awaited: Option<Awaited>,
+    awaited: Option<PendingReply>,
     /// Ready when everything is given back.
     idle: Option<oneshot::Receiver<()>>,
     /// True once the counters of this run were told to go.
@@ -54,7 +54,7 @@ pub struct RedisLedger {
 
 /// A reservation that is on its way.
 #[derive(Debug)]
-struct Awaited {
+struct PendingReply {
     asked: Asked,
     demands: Vec<Demand>,
     answer: oneshot::Receiver<anyhow::Result<Words>>,
@@ -97,34 +97,34 @@ impl RedisLedger {
         self.link.insert(up.unwrap_or_else(|| Link::start(self.place.clone())))
     }
 
-    fn ask(&mut self, demands: &[Demand], now: Now) -> Awaited {
+    fn ask(&mut self, demands: &[Demand], now: Now) -> PendingReply {
         self.asked = self.asked.saturating_add(1);
         self.is_ended = false;
         let id = format!("{}.{}", self.names.run, self.asked);
         let asked = Asked::new(demands);
         let run = asked.run(&self.names, id, demands, &self.seen, now, self.pretended_ms);
-        Awaited { asked, demands: demands.to_vec(), answer: self.link().ask(run) }
+        PendingReply { asked, demands: demands.to_vec(), answer: self.link().ask(run) }
     }
 
     fn poll_awaited(
         &mut self,
         cx: &mut Context<'_>,
-        mut awaited: Awaited,
+        mut awaited: PendingReply,
         now: Now,
     ) -> Poll<anyhow::Result<Settlement>> {
         let Poll::Ready(words) = Pin::new(&mut awaited.answer).poll(cx) else {
             self.awaited = Some(awaited);
             return Poll::Pending;
         };
-        let Awaited { asked, demands, .. } = awaited;
+        let PendingReply { asked, demands, .. } = awaited;
         let in_use = || format!("failed to use state `{}`", self.place);
         let words = match words {
             Ok(words) => words?,
             Err(_) => return Poll::Ready(Err(anyhow!("nobody answers").context(in_use()))),
         };
         Poll::Ready(match asked.read(&demands, words, &mut self.seen, now) {
-            Ok(Answer::Settled(settlement)) => Ok(settlement),
-            Ok(Answer::Lost) => Err(anyhow!(
+            Ok(ScriptReply::Settled(settlement)) => Ok(settlement),
+            Ok(ScriptReply::Lost) => Err(anyhow!(
                 "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
                  for want of `maxmemory-policy noeviction`?); they begin anew"
             )
@@ -196,7 +196,7 @@ impl Counters for RedisLedger {
 /// The URL is wrong, or they cannot be read.
 pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
     let place = Place::parse(url)?;
-    inspect::Session::open(&place)
+    inspect::Inspection::open(&place)
         .and_then(|mut session| session.rows())
         .with_context(|| format!("failed to read state `{place}`"))
 }
@@ -212,7 +212,7 @@ pub fn reset(
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
     let place = Place::parse(url)?;
-    inspect::Session::open(&place)
+    inspect::Inspection::open(&place)
         .and_then(|mut session| session.reset(server, grant, counter))
         .with_context(|| format!("failed to write state `{place}`"))
 }

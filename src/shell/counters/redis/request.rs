@@ -24,7 +24,7 @@ pub(super) struct Asked {
 
 /// The answer to a reservation.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum ScriptReply {
     Settled(Settlement),
     /// Counters that were there are gone; nothing is charged.
     Lost,
@@ -91,7 +91,7 @@ impl Asked {
         words: Words,
         seen: &mut Seen,
         now: Now,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ScriptReply> {
         let mut words = Reader { words: words.into_iter() };
         let kind = words.next()?;
         if kind == "clock" {
@@ -101,7 +101,7 @@ impl Asked {
         if kind == "lost" {
             // Nothing that was heard before is worth anything here, and it may have been heard elsewhere.
             seen.forget();
-            return Ok(Answer::Lost);
+            return Ok(ScriptReply::Lost);
         }
         seen.note_time(at_ms, now);
         let charges = "0".to_owned();
@@ -109,7 +109,7 @@ impl Asked {
         if kind == "full" {
             let demand = words.number()?;
             let retry_after_ms = words.next()?.parse().ok();
-            return Ok(Answer::Settled(Settlement::Exhausted { demand, retry_after_ms }));
+            return Ok(ScriptReply::Settled(Settlement::Exhausted { demand, retry_after_ms }));
         }
         let missed: Vec<usize> = words.next()?.split(',').flat_map(str::parse).collect();
         let mut slots: Few<Option<u64>> = Few::new();
@@ -131,7 +131,7 @@ impl Asked {
                 reservation.charges.push(Charge { counter: counter.clone(), slot, cost });
             }
         }
-        Ok(Answer::Settled(Settlement::Charged { reservation, missed }))
+        Ok(ScriptReply::Settled(Settlement::Charged { reservation, missed }))
     }
 }
 

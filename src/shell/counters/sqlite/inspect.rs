@@ -47,7 +47,7 @@ fn look<T>(
         schema::verify(path).map_err(told)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(schema::PATIENCE)?;
+        connection.busy_timeout(schema::LOCK_WAIT)?;
         return read(&connection).map(Some);
     }
     // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What

@@ -16,9 +16,8 @@ use crate::engine::limits::{
 use super::codec::Row;
 use super::files::{Found, Stamp};
 use super::{Trouble, files, schema};
+use crate::shell::grace::STORE_LOCK;
 
-/// How long a run that is over waits for other processes.
-pub(super) const LAST_PATIENCE: Duration = Duration::from_millis(50);
 /// So many rows are removed in one transaction: others wait for it.
 pub(super) const AT_ONCE: usize = 256;
 
@@ -209,7 +208,7 @@ impl Store {
     pub(super) fn leave(self) -> Result<(), Trouble> {
         let of_this_run = self.ids.iter().filter(|(key, _)| key.scope == Scope::Session);
         let ids: Vec<i64> = of_this_run.map(|(_, id)| *id).collect();
-        self.connection.busy_timeout(LAST_PATIENCE)?;
+        self.connection.busy_timeout(STORE_LOCK)?;
         for ids in ids.chunks(AT_ONCE) {
             transact(&self.connection, |connection| {
                 let mut forget = connection.prepare_cached(FORGET)?;

@@ -6,39 +6,73 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::cli::State;
+use super::audit::event::Identity;
+use super::audit::{Audit, files};
+use super::counters::redis::RedisLedger;
+use super::counters::{CounterRow, redis, sqlite};
+use super::digest::Hash;
+use super::file;
 use crate::engine::limits::Now;
-use crate::shell::audit::event::Identity;
-use crate::shell::audit::{Audit, chain, files};
-use crate::shell::counters::redis::RedisLedger;
-use crate::shell::counters::{CounterRow, redis, sqlite};
-use crate::shell::file;
 
 /// The folder of audit logs in a state directory.
 const AUDIT: &str = "audit";
 
-/// The state directory of `state`. Counters that are kept elsewhere leave the default one for all else.
-///
-/// # Errors
-/// There is none by default: no home is known.
-pub fn directory(state: &State) -> anyhow::Result<PathBuf> {
-    let directory = match state {
-        State::Directory(directory) => directory.clone(),
-        State::Default | State::Memory | State::Redis(_) => default_directory()
-            .ok_or_else(|| anyhow!("no home directory is known; say `--state DIR`"))?,
-    };
-    std::path::absolute(&directory)
-        .with_context(|| format!("failed to find directory `{}`", directory.display()))
+/// Where counters are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In a database in this directory.
+    Directory(PathBuf),
+    /// In a Redis or Valkey server. The URL may hold secrets.
+    Redis(String),
+    /// In memory, for one run.
+    Memory,
 }
 
-/// Where counters are, for people: without the secrets that a URL may hold.
-#[must_use]
-pub fn shown(state: &State, directory: &Path) -> String {
-    match state {
-        State::Default | State::Directory(_) => directory.to_string_lossy().into_owned(),
-        State::Memory => "memory".to_owned(),
-        State::Redis(url) => RedisLedger::new(url, "", "", "")
-            .map_or_else(|_| "redis".to_owned(), |ledger| ledger.to_string()),
+impl State {
+    /// The state in the platform's directory (contract C5).
+    ///
+    /// # Errors
+    /// No home directory is known.
+    pub fn default_directory() -> anyhow::Result<Self> {
+        let found = default_directory();
+        found
+            .map(State::Directory)
+            .ok_or_else(|| anyhow!("no home directory is known; say `--state DIR`"))
+    }
+
+    /// The state directory. Counters that are kept elsewhere leave the default one for all else.
+    ///
+    /// # Errors
+    /// There is none by default: no home directory is known.
+    pub fn directory(&self) -> anyhow::Result<PathBuf> {
+        match self {
+            State::Directory(directory) => std::path::absolute(directory)
+                .with_context(|| format!("failed to find directory `{}`", directory.display())),
+            State::Memory | State::Redis(_) => State::default_directory()?.directory(),
+        }
+    }
+
+    /// Where counters are, to be shown: without the secrets that a URL may hold.
+    #[must_use]
+    pub fn shown(&self, directory: &Path) -> String {
+        match self {
+            State::Directory(_) => directory.to_string_lossy().into_owned(),
+            State::Memory => "memory".to_owned(),
+            State::Redis(url) => RedisLedger::new(url, "", "", "")
+                .map_or_else(|_| "redis".to_owned(), |ledger| ledger.to_string()),
+        }
+    }
+
+    /// All counters that are kept there.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn counters(&self, now: Now) -> anyhow::Result<Vec<CounterRow>> {
+        match self {
+            State::Directory(_) => sqlite::read(&self.directory()?, now),
+            State::Redis(url) => redis::read(url),
+            State::Memory => Ok(Vec::new()),
+        }
     }
 }
 
@@ -55,18 +89,6 @@ fn default_directory() -> Option<PathBuf> {
     }
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
     Some(state.or_else(|| Some(home()?.join(".local/state")))?.join("callgate"))
-}
-
-/// All counters that are kept there.
-///
-/// # Errors
-/// They cannot be read.
-pub fn counters(state: &State, now: Now) -> anyhow::Result<Vec<CounterRow>> {
-    match state {
-        State::Default | State::Directory(_) => sqlite::read(&directory(state)?, now),
-        State::Redis(url) => redis::read(url),
-        State::Memory => Ok(Vec::new()),
-    }
 }
 
 /// Makes a state directory, for its owner alone, if it is not there.
@@ -139,8 +161,8 @@ fn elsewhere(directory: &Path, log: &Path, mark: char) -> Option<PathBuf> {
         return None;
     }
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
-    let whole = chain::hash(log.as_os_str().as_encoded_bytes());
-    let short = whole.get(..16).unwrap_or_default();
+    let whole = Hash::of(log.as_os_str().as_encoded_bytes());
+    let short = whole.as_str().get(..16).unwrap_or_default();
     Some(audit.join(format!("{stem}{mark}{short}.head")))
 }
 
@@ -194,7 +216,7 @@ pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
 
 /// A warning for each of these paths that others can change, and for each directory above it in which they can put
 /// something else in its place. What was `told` before is not told again.
-pub(in crate::command) fn open_to_others<'p>(
+pub fn open_to_others<'p>(
     paths: impl IntoIterator<Item = &'p Path>,
     what_then: &str,
     told: &mut Vec<PathBuf>,
