@@ -124,7 +124,11 @@ impl Books {
 
     pub(in crate::shell) fn show_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
         if self.notices.shows_records() {
-            for record in records {
+            // Lines of the server that are not relayed are shown themselves, with the reason.
+            let is_shown = |record: &&Record| {
+                matches!(record, Record::FrameRefused { from: Side::Server, .. })
+            };
+            for record in records.into_iter().filter(|record| !is_shown(record)) {
                 self.notices.say(Verbosity::Verbose, &record.to_string());
             }
         }
