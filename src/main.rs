@@ -1,4 +1,5 @@
 //! The program: parse, dispatch, report.
+#![allow(clippy::disallowed_methods, reason = "it reads its command line, and prints")]
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -59,6 +59,14 @@ fn what_no_shell_has_expanded_is_no_path() {
             );
         }
     }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
+}
+
+/// The same for variables, which the error names; what was typed is wrong whatever the environment says.
+#[test]
+fn what_no_shell_has_expanded_in_a_variable_is_no_path() {
+    let dir = dir();
+    let before = fs::read_dir(dir.path()).unwrap().count();
     for (variable, path) in [("CALLGATE_STATE", "$HOME/st"), ("CALLGATE_POLICY", "~/p.json")] {
         for words in [
             &["wrap", "--policy", "p.json", "--", "true"][..],
@@ -77,11 +85,10 @@ fn what_no_shell_has_expanded_is_no_path() {
             .end();
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
             assert!(end.stderr.contains(variable), "{words:?}: {end:?}");
-            assert!(!end.stderr.contains("<"), "an option that was not typed: {words:?}: {end:?}");
+            assert!(!end.stderr.contains('<'), "an option that was not typed: {words:?}: {end:?}");
             assert!(end.stderr.contains("was not expanded"), "{words:?}: {end:?}");
         }
     }
-    // What was typed is wrong, whatever the environment says.
     let mut typed = callgate(dir.path());
     typed.current_dir(dir.path()).env("CALLGATE_STATE", "memory");
     let end = Process::spawn(typed.args(["status", "--state", "~/st"])).end();
@@ -90,6 +97,12 @@ fn what_no_shell_has_expanded_is_no_path() {
         "{end:?}"
     );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
+}
+
+/// A path that begins with `./` means what it says, and so does an absolute one that exists.
+#[test]
+fn paths_can_be_taken_as_they_are_written() {
+    let dir = dir();
     let end = run(dir.path(), &["wrap", "--policy", "p.json", "--state", "./~/cg", "--", "true"]);
     assert_eq!(end.code, Some(0), "{end:?}");
     assert!(dir.path().join("~/cg/audit").is_dir());

@@ -1,6 +1,7 @@
 //! The rules of the house that the compiler does not know. Each rule is a function from a [`Tree`] to complaints; the
 //! pictures that it holds the code to are those drawn in `src/lib.rs`.
 
+mod lints;
 mod picture;
 mod planted;
 mod rules;
@@ -15,7 +16,7 @@ fn the_house_keeps_its_rules() {
     assert!(tree.sources().count() > 200, "only {} sources", tree.sources().count());
     let broken: Vec<String> = RULES
         .iter()
-        .map(|rule| (rule.name, (rule.complaints)(&tree)))
+        .map(|rule| (rule.name, rule.complaints(&tree)))
         .filter(|(_, complaints)| !complaints.is_empty())
         .map(|(name, complaints)| format!("{name}:\n  {}", complaints.join("\n  ")))
         .collect();

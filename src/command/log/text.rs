@@ -127,24 +127,8 @@ impl Row {
                 let rest = format!("{}: from {}", entry.rule, entry.from);
                 Row { decision: how.to_owned(), ..row("method", show(&entry.method), &rest) }
             }
-            "session_start" => {
-                let Entry { grant, pid, version, command, policy, .. } = entry;
-                let shadow = entry.shadow.as_ref().is_some_and(|shadow| shadow.get() == "true");
-                let mode = if shadow { ", in shadow mode" } else { "" };
-                let rest = format!(
-                    "grant `{grant}`, policy `{policy}`, command `{command}`, process {pid}, callgate {version}{mode}"
-                );
-                row("start", String::new(), &rest)
-            }
-            "session_end" => {
-                let EntryTotals { calls, denied } = entry.totals.unwrap_or_default();
-                let rest = format!(
-                    "exit code {}, {}, {denied} denied",
-                    entry.exit_code,
-                    many(calls, "call")
-                );
-                row("end", String::new(), &rest)
-            }
+            "session_start" => row("start", String::new(), &start(entry)),
+            "session_end" => row("end", String::new(), &end(entry)),
             "policy_loaded" => row("policy", String::new(), &format!("`{}` loaded", entry.policy)),
             "policy_rejected" => {
                 let rest = format!("`{}` rejected: {}", entry.policy, entry.error);
@@ -181,6 +165,22 @@ impl Row {
             format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
         Row { event: "UNREADABLE", rest: show(&rest), ..Row::default() }
     }
+}
+
+/// What a session began with.
+fn start(entry: &Entry) -> String {
+    let Entry { grant, pid, version, command, policy, .. } = entry;
+    let shadow = entry.shadow.as_ref().is_some_and(|shadow| shadow.get() == "true");
+    let mode = if shadow { ", in shadow mode" } else { "" };
+    format!(
+        "grant `{grant}`, policy `{policy}`, command `{command}`, process {pid}, callgate {version}{mode}"
+    )
+}
+
+/// How a session ended, and its totals.
+fn end(entry: &Entry) -> String {
+    let EntryTotals { calls, denied } = entry.totals.unwrap_or_default();
+    format!("exit code {}, {}, {denied} denied", entry.exit_code, many(calls, "call"))
 }
 
 /// Rule and message of a call, and what shadow mode let pass.
