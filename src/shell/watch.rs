@@ -12,7 +12,7 @@
 //! at the file's [`Stamp`].
 //!
 //! A file that has changed is compiled on a thread of its own, one at a time. While it is, the watcher goes on: a
-//! newer version ends the compiling of the older one, and a client that waits does so for [`PATIENCE`] at most.
+//! newer version ends the compiling of the older one, and a client that waits does so for `PATIENCE` at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -3,8 +3,8 @@
 
 use crate::engine::policy::path::ArgPath;
 
-/// A mistake: its spellings, parted by blanks, as [`folded`] leaves them; and the word that was meant, or else what
-/// to do.
+/// A mistake: its spellings in small letters and without marks between words, parted by blanks; and the word that was
+/// meant, or else what to do.
 pub type Mistake = (&'static str, &'static str);
 
 /// The longest text that is looked at, in bytes: whoever writes more means something else.
