@@ -164,8 +164,23 @@
 //! [`engine::session`], [`engine::decide`], [`engine::policy`], [`engine::policy::condition`], [`engine::limits`], then
 //! the readers ([`engine::wire::frame`], [`engine::json::reader`], [`engine::json::value`]), then [`shell::relay`].
 
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what is typed may stand in the environment, and name a file"
+)]
 pub mod cli;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "commands read and write files, and print"
+)]
 pub mod command;
 pub mod engine;
 pub mod manual;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shell is where clocks, files, processes and threads belong"
+)]
 pub mod shell;

@@ -215,17 +215,41 @@ pub fn no_operator(text: &str, value: Option<&str>) -> Option<String> {
     if text.len() > MAX_LEN {
         return None;
     }
-    let [before, behind] = match folded(text).as_str() {
+    let Some(pattern) = affix_pattern(text, value) else {
+        return meant(text, NO_OPERATORS).map(str::to_owned);
+    };
+    let pattern = serde_json::to_string(&pattern).unwrap_or_default();
+    Some(format!("write `\"op\": \"regex\", \"value\": {pattern}`"))
+}
+
+/// The same as a file of Intercept says it, or how the policy that comes of it can.
+#[must_use]
+pub fn intercept_no_operator(text: &str, value: Option<&str>) -> Option<String> {
+    if text.len() > MAX_LEN {
+        return None;
+    }
+    if let Some(pattern) = affix_pattern(text, value) {
+        return Some(format!("write `op: regex, value: '{}'`", pattern.replace('\'', "''")));
+    }
+    let hint = meant(text, NO_OPERATORS)?;
+    if ["`deny_if`", "`require`", "`[*]`"].iter().any(|word| hint.contains(word)) {
+        return Some(format!("leave this condition out; in the policy that comes of it, {hint}"));
+    }
+    let hint = hint.replace("\"op\": \"exists\"", "op: exists").replace("\"op\": \"eq\"", "op: eq");
+    Some(hint.replace("\"op\": \"neq\"", "op: neq").replace("\"value\": ", "value: "))
+}
+
+/// The pattern of an operator that compares how a text begins or ends.
+fn affix_pattern(operator: &str, value: Option<&str>) -> Option<String> {
+    let [before, behind] = match folded(operator).as_str() {
         "beginswith" | "beginwith" | "hasprefix" | "prefix" | "startswith" | "startwith" | "^=" => {
             ["^", "(?s:.*)$"]
         }
         "endswith" | "endwith" | "hassuffix" | "suffix" | "$=" => ["^(?s:.*)", "$"],
-        _ => return meant(text, NO_OPERATORS).map(str::to_owned),
+        _ => return None,
     };
     let value = value.filter(|value| value.len() <= MAX_LEN).unwrap_or("TEXT");
-    let pattern = [before, &regex::escape(value), behind].concat();
-    let pattern = serde_json::to_string(&pattern).unwrap_or_default();
-    Some(format!("write `\"op\": \"regex\", \"value\": {pattern}`"))
+    Some([before, &regex::escape(value), behind].concat())
 }
 
 /// A stretch of time in words.

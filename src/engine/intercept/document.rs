@@ -402,8 +402,10 @@ fn condition(found: &PlacedNode<'_>, rule: &mut InterceptRule, problems: &mut Ya
     let op = fields.require("op", "an operator such as `eq`", problems);
     let value = fields.written("value").filter(|value| !value.node.span.is_empty());
     let text = value.and_then(|value| value.node.text());
-    let hint =
-        |op: &str| hints::operator(op).map(str::to_owned).or_else(|| hints::no_operator(op, text));
+    let hint = |op: &str| {
+        let known = hints::operator(op).map(str::to_owned);
+        known.or_else(|| hints::intercept_no_operator(op, text))
+    };
     let op = op.and_then(|found| found.word_or(Operator::WORDS, hint, problems));
     if value.is_none() {
         let place = fields.key("value").unwrap_or(&fields.place);
