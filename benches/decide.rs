@@ -4,6 +4,8 @@
 //! criterion's. With it the same bench of that commit, with its own library, and this one are run by turns.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -12,7 +12,7 @@
 //! file's [`FileStamp`].
 //!
 //! A file that has changed is compiled on a thread of its own, one at a time. The watcher goes on meanwhile: a newer
-//! version ends the compiling of the older one, and a line of the client waits for [`COMPILE_WAIT`] at most.
+//! version ends the compiling of the older one, and a line of the client waits for `COMPILE_WAIT` at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

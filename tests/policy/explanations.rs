@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use callgate::engine::compile::compile;
-use callgate::engine::decide::explain::{Look, explain};
+use callgate::engine::decide::explain::{TraceEntry, explain};
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::outcome::Outcome;
@@ -81,14 +81,14 @@ fn play(
 }
 
 /// True if this is where the rule was looked at.
-fn says(look: &Look, rule: &str) -> bool {
+fn says(look: &TraceEntry, rule: &str) -> bool {
     match look {
-        Look::Hide(met) => *met && rule == "(hidden)",
-        Look::Confusable(met) => *met && rule == "(confusable name)",
-        Look::Default(_) => rule == "(default deny)",
-        Look::Entry(_) | Look::Shadowed(_) => false,
-        Look::Action(pointer, _) => **pointer == *rule,
-        Look::Clause(clause) => *clause.pointer == *rule,
-        Look::Limit(limit) => *limit.pointer == *rule,
+        TraceEntry::Hide(met) => *met && rule == "(hidden)",
+        TraceEntry::Confusable(met) => *met && rule == "(confusable name)",
+        TraceEntry::Default(_) => rule == "(default deny)",
+        TraceEntry::Entry(_) | TraceEntry::Shadowed(_) => false,
+        TraceEntry::Action(pointer, _) => **pointer == *rule,
+        TraceEntry::Clause(clause) => *clause.pointer == *rule,
+        TraceEntry::Limit(limit) => *limit.pointer == *rule,
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
-use callgate::engine::decide::decide_before;
+use callgate::engine::compile::review::Findings;
+use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::policy::path::ArgPath;
-use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::policy::{BuiltIn, Mode, Policy};
 use callgate::engine::session::arguments_record::excerpt;
 use callgate::engine::session::audit_record::Record;
 use callgate::engine::session::{RecordDetail, Session, SessionOptions, Step};
@@ -189,13 +189,13 @@ fn names_and_patterns_share_the_budget() {
     let call = ToolCall::of(&name, Arguments::none());
     let mut work = Work::of_decision();
     let before = cpu_time();
-    let denial = decide_before(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
+    let denial = decide_observed(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
     assert!(cpu_time().checked_sub(before).unwrap() < BOUND);
-    assert_eq!(denial.rule.as_str(), "(too costly)");
+    assert_eq!(denial.rule, BuiltIn::TooCostly);
     let short = ToolCall::of("_word7_x", Arguments::none());
     let denial =
-        decide_before(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
-    assert_eq!(denial.expect_err("a denial").rule.as_str(), "(hidden)");
+        decide_observed(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
+    assert_eq!(denial.expect_err("a denial").rule, BuiltIn::Hidden);
     // A server's list is cut within one allowance, and in doubt wholly.
     let mut session = Session::new(Arc::new(policy), SessionOptions::default());
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;

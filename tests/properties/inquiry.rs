@@ -30,7 +30,7 @@ fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Names, String>) 
 }
 
 fn cut(why: &str, count: usize) -> String {
-    format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+    format!("the server's list of tools is incomplete: {why}; only the first {count} tools count")
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_list_ends_where_its_cursor_does() {
 
 #[test]
 fn an_answer_that_was_too_long_to_be_read_is_an_end() {
-    let (inquiry, _) = Inquiry::begin();
+    let (mut inquiry, _) = Inquiry::begin();
     assert!(matches!(inquiry.handle_too_long(&["2".to_owned()]), InquiryTurn::Wait));
     assert!(matches!(inquiry.handle_too_long(&[]), InquiryTurn::Wait));
     let InquiryTurn::Fail(why) = inquiry.handle_too_long(&["2".to_owned(), "1".to_owned()]) else {

@@ -7,14 +7,16 @@ use serde_json::json;
 use crate::cli::Format;
 use crate::command::show::stdout;
 use crate::engine::outcome::Outcome;
+use crate::engine::policy::BuiltIn;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
-use crate::engine::text::escape::{cut, escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::text::shorten::cut;
 use crate::engine::wire::transcript;
 
 use crate::engine::session::offline::OfflineDecision;
 
 /// The rule that refuses a line (contract 3.5).
-const FRAME: &str = "(frame)";
+const FRAME: &str = BuiltIn::Frame.word();
 /// The word for a line that was refused, which therefore has no outcome.
 const REFUSED: &str = "refused";
 
@@ -206,12 +208,12 @@ fn json_line(row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn verdict_json(ruling: &OfflineDecision) -> serde_json::Value {
-    let mut verdict = json!({ "outcome": outcome(ruling).map(Outcome::as_str), "rule": rule_of(ruling), "message": message(ruling) });
+    let mut verdict = json!({ "outcome": outcome(ruling).map(Outcome::word), "rule": rule_of(ruling), "message": message(ruling) });
     if let (Some(shadowed), Some(object)) = (shadowed(ruling), verdict.as_object_mut()) {
         let Verdict { outcome, rule, message, .. } = shadowed;
         object.insert(
             "shadowed".to_owned(),
-            json!({ "outcome": outcome.as_str(), "rule": rule, "message": message }),
+            json!({ "outcome": outcome.word(), "rule": rule, "message": message }),
         );
     }
     verdict
@@ -251,7 +253,7 @@ fn shadowed(ruling: &OfflineDecision) -> Option<&Verdict> {
 fn word(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::ApprovalRequired) => "approval",
-        Some(outcome @ (Outcome::Allowed | Outcome::Denied)) => outcome.as_str(),
+        Some(outcome @ (Outcome::Allowed | Outcome::Denied)) => outcome.word(),
         None => REFUSED,
     }
 }

@@ -11,9 +11,10 @@ use crate::command::input::recording::Recording;
 use crate::engine::compile::compile;
 use crate::engine::limits::LimitClock;
 use crate::engine::policy::Policy;
-use crate::engine::propose::classify::{ListedTool, Verdict, classify};
+use crate::engine::propose::classify::{Classification, classify};
+use crate::engine::propose::listed_tool::ListedTool;
 use crate::engine::propose::proposal::Proposals;
-use crate::engine::propose::usage::{Observations, Seen};
+use crate::engine::propose::usage::{ToolId, ToolUses};
 use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use crate::engine::wire::discovery::listed_in;
 use crate::engine::wire::line::Side;
@@ -77,9 +78,9 @@ pub(super) fn description(sessions: usize) -> String {
 /// What the recordings hold.
 #[derive(Default)]
 struct Learned {
-    observations: Observations,
+    observations: ToolUses,
     /// What the tools that servers list there are judged to be.
-    listed: HashMap<String, Verdict>,
+    listed: HashMap<String, Classification>,
 }
 
 impl Learned {
@@ -118,7 +119,7 @@ impl Learned {
 /// A call whose time is known.
 struct Call {
     at_ms: u64,
-    tool: Seen,
+    tool: ToolId,
 }
 
 /// A recording that is being gone through.
@@ -129,7 +130,7 @@ struct Source {
     /// The run at hand.
     run: u64,
     /// The tools that were called in it.
-    seen: HashSet<Seen>,
+    seen: HashSet<ToolId>,
 }
 
 impl Source {

@@ -18,7 +18,7 @@ use crate::shell::registry::{self, Running};
 use crate::shell::state_dir::{self, State};
 use crate::shell::stderr::prose;
 
-use super::tally::{Counts, Denial, Tally};
+use super::tally::{Counts, RecentDenial, Tally};
 
 /// What is shown. Its fields are documented in the manual (`src/manual/status.md`).
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub(super) struct Account {
     /// The rules that have denied most in the last day.
     pub(super) denying_rules: Vec<RuleCount>,
     /// The last denials of the last day, newest first.
-    pub(super) last_denials: Vec<Denial>,
+    pub(super) last_denials: Vec<RecentDenial>,
 }
 
 /// A rule that has denied.
@@ -107,14 +107,10 @@ pub(super) struct Gauge {
 impl Gauge {
     fn of(row: CounterRow, pid: Option<u32>) -> Self {
         let (used, frees_at_ms) = (row.used(), row.frees_at_ms());
-        let (scope, run) = match row.scope {
-            Scope::Grant => ("grant", None),
-            Scope::Session => ("session", Some(row.holder)),
-            Scope::Server => ("server", None),
-        };
+        let run = (row.scope == Scope::Session).then_some(row.holder);
         Gauge {
             counter: row.name,
-            scope,
+            scope: row.scope.word(),
             run,
             pid,
             window: row.window,

@@ -180,11 +180,12 @@ fn whose(row: &CounterRow) -> String {
 }
 
 fn as_json(row: &CounterRow) -> String {
-    let (scope, grant, run) = match row.scope {
-        Scope::Grant => ("grant", Some(&row.holder), None),
-        Scope::Session => ("session", None, Some(&row.holder)),
-        Scope::Server => ("server", None, None),
+    let (grant, run) = match row.scope {
+        Scope::Grant => (Some(&row.holder), None),
+        Scope::Session => (None, Some(&row.holder)),
+        Scope::Server => (None, None),
     };
+    let scope = row.scope.word();
     let CounterRow { server, name, .. } = row;
     json!({ "server": server, "grant": grant, "counter": name, "scope": scope, "run": run })
         .to_string()

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::engine::policy::BuiltIn;
 use crate::engine::wire::line::Side;
 use crate::shell::audit::entry::{Common, Entry};
 use crate::shell::audit::event::AuditEvent;
@@ -57,7 +58,7 @@ impl Counts {
 
 /// Something that was denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Denial {
+pub(super) struct RecentDenial {
     /// When.
     pub(super) time: String,
     /// The number of the line in the log.
@@ -74,7 +75,7 @@ pub(super) struct Denial {
     pub(super) count: u64,
 }
 
-impl Denial {
+impl RecentDenial {
     fn of(entry: Entry) -> Self {
         let count = entry.count();
         let various = |field: &str, of_one: &str| {
@@ -90,12 +91,12 @@ impl Denial {
                 (various("method", &method.method), various("rule", &method.rule), String::new())
             }
             Some(AuditEvent::FrameRefused(frame)) => {
-                (String::new(), "(frame)".to_owned(), various("reason", &frame.reason))
+                (String::new(), BuiltIn::Frame.word().to_owned(), various("reason", &frame.reason))
             }
             _ => (String::new(), String::new(), String::new()),
         };
         let Common { time, seq, event, .. } = entry.common;
-        Denial { time, seq, event, what, rule, message, count }
+        RecentDenial { time, seq, event, what, rule, message, count }
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) struct Activity {
     hour: BTreeMap<u64, Counts>,
     day: BTreeMap<u64, Minute>,
     /// The newest denials, newest first.
-    last: Vec<Denial>,
+    last: Vec<RecentDenial>,
 }
 
 /// What happened within a minute.
@@ -129,7 +130,7 @@ impl Activity {
     }
 
     /// The newest denials of the last day, newest first.
-    pub(super) fn last_denials(&self) -> &[Denial] {
+    pub(super) fn last_denials(&self) -> &[RecentDenial] {
         &self.last
     }
 
@@ -169,10 +170,10 @@ impl Activity {
         let day = self.day.entry(minute).or_default();
         day.counts.add(counts);
         if is_denial {
-            let denial = Denial::of(entry);
+            let denial = RecentDenial::of(entry);
             let count = day.rules.entry(denial.rule.clone()).or_default();
             *count = count.saturating_add(folded);
-            let order = |denial: &Denial| (denial.time.clone(), denial.seq);
+            let order = |denial: &RecentDenial| (denial.time.clone(), denial.seq);
             let place = self.last.partition_point(|other| order(other) > order(&denial));
             if place < DENIALS {
                 self.last.insert(place, denial);

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use crate::engine::limits::Window;
-use crate::engine::text::escape::{cut, escape_line, shorten};
+use crate::engine::text::escape::escape_line;
+use crate::engine::text::shorten::{cut, cut_middle};
 
 use super::overview::{Account, Gauge, Overview};
-use super::tally::{Counts, Denial};
+use super::tally::{Counts, RecentDenial};
 use crate::shell::registry::Running;
 
 /// How wide bars are.
@@ -147,7 +148,7 @@ fn show_grant(lines: &mut Vec<Line>, grant: &Account, overview: &Overview, colum
     for rule in grant.denying_rules.iter().take(SHOWN) {
         let count = format!("{:>8}", rule.denials);
         let room = columns.saturating_sub(count.len()).saturating_sub(2);
-        let name = shorten(&show(&rule.rule), room);
+        let name = cut_middle(&show(&rule.rule), room);
         lines.push(Line::plain(format!("{count}  {name}")));
     }
     if !grant.last_denials.is_empty() {
@@ -172,7 +173,7 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
     lines.push(line);
     let loaded = format!(", loaded {}", time(policy_loaded));
     let room = columns.saturating_sub(loaded.len()).saturating_sub("    policy ".len());
-    let policy = shorten(&show(policy), room.max(SHORTEST_NAME));
+    let policy = cut_middle(&show(policy), room.max(SHORTEST_NAME));
     lines.push(Line::plain(format!("    policy {policy}{loaded}")));
     if let Some(rejected) = policy_rejected {
         let what = format!("    a later version was rejected {}", time(rejected));
@@ -180,17 +181,17 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
     }
 }
 
-fn show_denial(lines: &mut Vec<Line>, denial: &Denial, columns: usize) {
-    let Denial { time: when, event, what, rule, message, count, .. } = denial;
+fn show_denial(lines: &mut Vec<Line>, denial: &RecentDenial, columns: usize) {
+    let RecentDenial { time: when, event, what, rule, message, count, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
-        _ => shorten(&show(what), TOOL),
+        _ => cut_middle(&show(what), TOOL),
     };
     let begun = format!("    {}  {what}", time(when));
     let times = if *count > 1 { format!("  {count} times") } else { String::new() };
     let used = begun.chars().count().saturating_add(times.len());
     let room = columns.saturating_sub(used).saturating_sub(2);
-    let rule = shorten(&show(rule), room.max(SHORTEST_NAME));
+    let rule = cut_middle(&show(rule), room.max(SHORTEST_NAME));
     lines.push(Line::plain(begun).and(Look::Red, format!("  {rule}")).and(Look::Plain, times));
     if !message.is_empty() {
         let room = columns.saturating_sub(6);
@@ -272,7 +273,7 @@ impl Rows {
                     second.and(Look::Plain, format!("  {}", row.frees)),
                 ];
             }
-            let named = format!("  {:name$}  {:window$}", shorten(&row.name, name), row.window);
+            let named = format!("  {:name$}  {:window$}", cut_middle(&row.name, name), row.window);
             let line = Line::plain(named).and(look, drawn).and(look, format!("  {amounts}"));
             vec![line.and(Look::Plain, format!("  {}", row.frees))]
         };

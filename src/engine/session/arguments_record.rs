@@ -6,7 +6,7 @@
 use super::audit_record::ArgumentsRecord;
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::value::{Kind, Member, Str, Value};
-use crate::engine::policy::path::{ArgPath, Named, Names};
+use crate::engine::policy::path::{ArgPath, Named, NamedKeys};
 use crate::engine::work::{Work, steps};
 
 /// The most keys that are recorded.
@@ -112,7 +112,7 @@ fn chosen<'a>(
 }
 
 /// True if rules name the member, and the work that is left suffices to find out.
-fn is_named(member: Member<'_>, names: &Names<'_>, work: &mut Work) -> bool {
+fn is_named(member: Member<'_>, names: &NamedKeys<'_>, work: &mut Work) -> bool {
     let cost = LOOK_UP.saturating_add(steps(member.key.raw().len()));
     !names.is_empty() && work.take(cost).is_ok() && names.has(member.key)
 }

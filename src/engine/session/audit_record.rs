@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::engine::outcome::Outcome;
+use crate::engine::text::words::words;
 use crate::engine::wire::line::Side;
 
 /// One event.
@@ -98,16 +99,13 @@ pub enum CallEnd {
     Nothing,
 }
 
-impl CallEnd {
-    /// Every end with its word in the audit log (contract C1).
-    pub const WORDS: [(CallEnd, &'static str); 5] = [
-        (CallEnd::Result, "result"),
-        (CallEnd::Error, "error"),
-        (CallEnd::Unreadable, "unreadable"),
-        (CallEnd::Withheld, "withheld"),
-        (CallEnd::Nothing, "unanswered"),
-    ];
-}
+words!(CallEnd {
+    Result => "result",
+    Error => "error",
+    Unreadable => "unreadable",
+    Withheld => "withheld",
+    Nothing => "unanswered",
+});
 
 /// What a call came to, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

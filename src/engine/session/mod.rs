@@ -22,7 +22,7 @@ use crate::engine::json::reader::{KeyRule, Reader, Scratch};
 use crate::engine::limits::{Ledger, Now};
 use crate::engine::outcome::Outcome;
 use crate::engine::policy::{MethodRule, Mode, Policy};
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 use crate::engine::wire::frame::{self, FrameKind, RequestId};
 use crate::engine::wire::in_flight::InFlight;
 use crate::engine::wire::line::Side;

@@ -8,7 +8,7 @@ use crate::engine::decide;
 use crate::engine::json::value::Value;
 use crate::engine::limits::Now;
 use crate::engine::policy::Mode;
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 use crate::engine::wire::frame::{self, Frame, FrameKind, RequestId};
 use crate::engine::wire::in_flight::{AnswerKind, Settled};
 use crate::engine::wire::line::Side;

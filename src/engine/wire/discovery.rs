@@ -141,7 +141,7 @@ impl Inquiry {
 
     /// Heeds a line that was too long to be read; `ids` are what was found on it.
     #[must_use]
-    pub fn handle_too_long(&self, ids: &[String]) -> InquiryTurn {
+    pub fn handle_too_long(&mut self, ids: &[String]) -> InquiryTurn {
         if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { InquiryTurn::Wait }
     }
 
@@ -155,8 +155,9 @@ impl Inquiry {
             })
     }
 
-    fn unreadable(&self) -> InquiryTurn {
-        InquiryTurn::Fail(format!("server sent an unreadable answer to `{}`", self.awaits()))
+    fn unreadable(&mut self) -> InquiryTurn {
+        let why = format!("server sent an unreadable answer to `{}`", self.awaits());
+        self.give_up(why)
     }
 
     fn answered(&mut self, reply: Reply<'_>) -> InquiryTurn {
@@ -180,6 +181,9 @@ impl Inquiry {
                 InquiryTurn::Ask(self.next_page(json!({})))
             }
             (Stage::Legacy { .. } | Stage::Modern { .. }, Ok(result)) => self.take(result),
+            (Stage::Legacy { .. } | Stage::Modern { .. }, Err(error)) if self.has_page => {
+                self.give_up(format!("server answered `{TOOLS_LIST}` with {error}"))
+            }
             (Stage::Legacy { declares_tools: false }, Err(_)) => {
                 InquiryTurn::Done(self.listed(None))
             }
@@ -195,9 +199,7 @@ impl Inquiry {
     /// Takes a page.
     fn take(&mut self, result: &str) -> InquiryTurn {
         let Some(page) = Page::read(result, &mut self.tools) else {
-            return InquiryTurn::Fail(format!(
-                "server's answer to `{TOOLS_LIST}` is no list of tools"
-            ));
+            return self.give_up(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
         };
         self.has_page = true;
         if !page.is_whole {
@@ -214,18 +216,31 @@ impl Inquiry {
         InquiryTurn::Ask(self.next_page(params))
     }
 
-    /// Ends the conversation with what the server has listed by now, if it has listed anything.
+    /// Ends the conversation with what the server has listed by now, if it has listed anything. `why` says what it does
+    /// too long or too much.
     pub fn stop(&mut self, why: &str) -> InquiryTurn {
         if self.has_page {
-            return InquiryTurn::Done(self.listed(Some(why)));
+            return self.give_up(why.to_owned());
         }
         InquiryTurn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
     }
 
+    /// The same for any other reason: what went wrong, as a whole sentence.
+    pub fn give_up(&mut self, why: String) -> InquiryTurn {
+        if self.has_page {
+            InquiryTurn::Done(self.listed(Some(&why)))
+        } else {
+            InquiryTurn::Fail(why)
+        }
+    }
+
     fn listed(&mut self, why: Option<&str>) -> Listed {
         let unfinished = why.map(|why| {
-            let count = self.tools.len();
-            format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+            let first = match self.tools.len() {
+                1 => "first tool counts".to_owned(),
+                count => format!("first {count} tools count"),
+            };
+            format!("the server's list of tools is incomplete: {why}; only the {first}")
         });
         Listed { tools: std::mem::take(&mut self.tools), unfinished }
     }

@@ -8,7 +8,7 @@ use crate::engine::json::decimal::is_plain_integer;
 use crate::engine::json::outline::outline;
 use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Str, Value};
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 
 /// Not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;

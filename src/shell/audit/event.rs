@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::head::Recovered;
-use super::words::{ChangedBy, Word, Words};
+use super::words::{ChangedBy, Word};
 use crate::engine::outcome::Outcome;
 use crate::engine::session::audit_record::{CallEnd, CallRecord, Record, Verdict};
+use crate::engine::text::words::words;
 use crate::engine::wire::line::Side;
 
 /// The longest string from elsewhere, in bytes.
@@ -57,23 +58,21 @@ pub enum EventKind {
     Recovered,
 }
 
-impl Words for EventKind {
-    const WORDS: &'static [(Self, &'static str)] = &[
-        (EventKind::SessionStart, "session_start"),
-        (EventKind::Call, "call"),
-        (EventKind::Answer, "answer"),
-        (EventKind::FrameRefused, "frame_refused"),
-        (EventKind::FrameDropped, "frame_dropped"),
-        (EventKind::MethodDenied, "method_denied"),
-        (EventKind::ToolsChanged, "tools_changed"),
-        (EventKind::PolicyLoaded, "policy_loaded"),
-        (EventKind::PolicyRejected, "policy_rejected"),
-        (EventKind::CounterReset, "counter_reset"),
-        (EventKind::RecordsLost, "records_lost"),
-        (EventKind::SessionEnd, "session_end"),
-        (EventKind::Recovered, "recovered"),
-    ];
-}
+words!(EventKind {
+    SessionStart => "session_start",
+    Call => "call",
+    Answer => "answer",
+    FrameRefused => "frame_refused",
+    FrameDropped => "frame_dropped",
+    MethodDenied => "method_denied",
+    ToolsChanged => "tools_changed",
+    PolicyLoaded => "policy_loaded",
+    PolicyRejected => "policy_rejected",
+    CounterReset => "counter_reset",
+    RecordsLost => "records_lost",
+    SessionEnd => "session_end",
+    Recovered => "recovered",
+});
 
 /// One event, as it stands in the log.
 #[derive(Debug)]

@@ -153,7 +153,9 @@ impl Effects {
                     }
                 }
             }
-            if self.notices.shows_records() {
+            // A line of the server that is not relayed is shown itself, with the reason.
+            let is_shown = matches!(record, Record::FrameRefused { from: Side::Server, .. });
+            if self.notices.shows_records() && !is_shown {
                 self.notices.say(Verbosity::Verbose, &record.to_string());
             }
         }

@@ -164,12 +164,15 @@ impl Probe {
                 }
                 Some(Silence::Late) => {
                     let seconds = self.limits.each.as_secs_f64();
-                    bail!("server did not answer `{method}` within {seconds} s");
+                    return given_up(
+                        &mut inquiry,
+                        format!("server did not answer `{method}` within {seconds} s"),
+                    );
                 }
                 Some(Silence::Ended) => {
                     let exited = self.stop().await;
                     let end = exited.map_or("server closed its stdout".to_owned(), Exit::message);
-                    bail!("{end} before it answered `{method}`");
+                    return given_up(&mut inquiry, format!("{end} before it answered `{method}`"));
                 }
                 Some(Silence::Told) => bail!("callgate was told to stop"),
             }
@@ -252,6 +255,17 @@ impl Probe {
             }
             // Nothing reports the end of a group.
             let _ = timeout(grace::GROUP_CHECK, self.something()).await;
+        }
+    }
+}
+
+/// What the server has listed before this went wrong, if it has listed anything.
+fn given_up(inquiry: &mut Inquiry, why: String) -> anyhow::Result<Listed> {
+    match inquiry.give_up(why) {
+        InquiryTurn::Done(listed) => Ok(listed),
+        InquiryTurn::Fail(why) => Err(anyhow!(why)),
+        InquiryTurn::Wait | InquiryTurn::Reply(_) | InquiryTurn::Ask(_) => {
+            bail!("the conversation has no end")
         }
     }
 }

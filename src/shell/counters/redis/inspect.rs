@@ -133,7 +133,7 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     let counter = Counter::restore(window, charged);
     let seen_ms: u64 = hash.get("seen")?.parse().ok()?;
     let believed_ms = if seen_ms < LATEST_MS { seen_ms } else { 0 };
-    let scope: Scope = keys::scope(hash.get("scope")?)?;
+    let scope = Scope::from_word(hash.get("scope")?)?;
     Some(CounterRow {
         server: text("server")?,
         scope,

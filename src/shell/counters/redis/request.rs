@@ -8,7 +8,7 @@ use crate::engine::limits::{
 
 use super::connection::{Code, Run, Words, hash};
 use super::continuity::{Seen, Sighting};
-use super::keys::{Names, scope_name, shown, window_name};
+use super::keys::{Names, shown, window_name};
 
 const RESERVE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("reserve.lua"));
 const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("release.lua"));
@@ -70,7 +70,7 @@ impl Asked {
             let of_counter = demands.iter().zip(&self.places).filter(|&(_, &p)| p == place);
             let max = of_counter.map(|(demand, _)| demand.max).min().unwrap_or_default();
             args.push(max.nanos().to_string());
-            let (scope, window) = (scope_name(counter.scope), window_name(counter.window));
+            let (scope, window) = (counter.scope.word(), window_name(counter.window));
             let holder = shown(names.holder(counter.scope));
             let what = [shown(&names.server), scope, holder, shown(&counter.name), &window];
             args.extend(what.map(str::to_owned));

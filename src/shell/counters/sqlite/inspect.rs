@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::engine::limits::{Counter, LimitClock, Now};
+use crate::engine::limits::{Counter, LimitClock, Now, Scope};
 
 use super::codec::Row;
 use super::files::Found;
-use super::store::{boot, scope, transact, window};
+use super::store::{boot, transact, window};
 use super::{Trouble, files, schema};
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::moment;
@@ -78,7 +78,7 @@ fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
         let at_ms = row.time_ms(boot, own_ms, now);
         counters.push(CounterRow {
             server: found.get(0)?,
-            scope: scope(&found.get::<_, String>(1)?).context("a scope is unknown")?,
+            scope: Scope::from_word(&found.get::<_, String>(1)?).context("a scope is unknown")?,
             holder: found.get(2)?,
             name: found.get(3)?,
             window,

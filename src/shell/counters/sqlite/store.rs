@@ -279,7 +279,7 @@ fn row(by_id: &mut CachedStatement<'_>, id: i64, window: Window) -> Result<Optio
 
 fn find(connection: &Connection, names: &Names, key: &CounterKey) -> Result<Option<i64>, Trouble> {
     let (window, calendar) = spell(key.window);
-    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let (scope, holder) = (key.scope.word(), names.holder(key.scope));
     let known = params![names.server, scope, holder, &*key.name, window, calendar];
     Ok(connection.prepare_cached(BY_KEY)?.query_row(known, |row| row.get(0)).optional()?)
 }
@@ -298,7 +298,7 @@ fn write(
         return Ok(());
     }
     let (window, calendar) = spell(key.window);
-    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let (scope, holder) = (key.scope.word(), names.holder(key.scope));
     let whose = params![names.server, scope, holder, &*key.name, window, calendar];
     let id: i64 = connection.prepare_cached(INSERT_KEY)?.query_row(whose, |row| row.get(0))?;
     row.encode(id, buffer);
@@ -321,17 +321,4 @@ pub(super) fn window(seconds: i64, calendar: bool) -> Option<Window> {
         (seconds, true) => Some(Window::Calendar(seconds)),
         (seconds, false) => Some(Window::Sliding(seconds)),
     }
-}
-
-fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Grant => "grant",
-        Scope::Session => "session",
-        Scope::Server => "server",
-    }
-}
-
-pub(super) fn scope(name: &str) -> Option<Scope> {
-    let all = [Scope::Grant, Scope::Session, Scope::Server];
-    all.into_iter().find(|scope| scope_name(*scope) == name)
 }
