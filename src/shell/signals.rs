@@ -2,9 +2,7 @@
 
 use std::io;
 
-use rustix::process::Signal;
-use tokio::signal::unix::SignalKind;
-
+use super::os::{self, Signal};
 use super::wakeup::{News, NewsSender};
 
 /// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
@@ -13,7 +11,7 @@ use super::wakeup::{News, NewsSender};
 /// # Errors
 /// The operating system refuses.
 pub fn take_over(news: &NewsSender) -> io::Result<()> {
-    let ignored = ignored();
+    let ignored = os::ignored_signals();
     let ends = [Signal::INT, Signal::TERM, Signal::HUP];
     for signal in ends {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
@@ -22,7 +20,7 @@ pub fn take_over(news: &NewsSender) -> io::Result<()> {
     // Ctrl-Z waits until no lock is held that others need; it is obeyed by SIGSTOP then.
     tell(Signal::TSTP, ignored, news, || News::Suspended)?;
     // A file that may not grow any more is an error of its write, not the end of us.
-    let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+    let _ = os::listen(Signal::XFSZ)?;
     Ok(())
 }
 
@@ -35,18 +33,10 @@ fn tell(
 ) -> io::Result<()> {
     let number = u32::try_from(signal.as_raw()).unwrap_or_default();
     if ignored >> number.saturating_sub(1) & 1 == 0 {
-        let kind = SignalKind::from_raw(signal.as_raw());
-        let (mut signals, news) = (tokio::signal::unix::signal(kind)?, news.clone());
+        let (mut signals, news) = (os::listen(signal)?, news.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() && news.send(what()).is_ok() {}
         });
     }
     Ok(())
-}
-
-/// The signals that are ignored, one bit each, from 1 on. Where `/proc` does not tell, none is.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

@@ -17,7 +17,6 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +29,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::file::{self, Stamp};
+use super::os::{self, FileId};
 use crate::engine::policy::Policy;
 
 /// How often the loop asks at most.
@@ -451,7 +451,7 @@ impl Events {
 struct Surroundings {
     watcher: RecommendedWatcher,
     /// Each with its device and inode: another directory may come under the same name.
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, FileId>,
 }
 
 impl Surroundings {
@@ -465,7 +465,7 @@ impl Surroundings {
         for directory in directories(path) {
             // It may be gone by now; then so is what it is a step to, and events tell.
             if let Ok(metadata) = std::fs::metadata(&directory) {
-                wanted.insert(directory, (metadata.dev(), metadata.ino()));
+                wanted.insert(directory, os::file_id(&metadata));
             }
         }
         let gone = self.watched.iter().filter(|(path, id)| wanted.get(*path) != Some(*id));

@@ -128,7 +128,7 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     match standing {
         Standing::Allow => assert!(ruling.outcome.is_allowed(), "{tool} {ruling:?}"),
         Standing::Ask | Standing::Deny => {
-            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}")
+            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}");
         }
         Standing::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
         Standing::Conditional | Standing::Limited => {}

@@ -16,12 +16,13 @@ pub(crate) struct Rule {
 }
 
 /// All rules.
-pub(crate) const RULES: [Rule; 14] = [
+pub(crate) const RULES: [Rule; 15] = [
     Rule { name: "imports are those drawn in lib.rs", complaints: undrawn_imports },
     Rule { name: "no file imports itself by way of others", complaints: circles },
     Rule { name: "the engine knows nothing of the world", complaints: world_in_engine },
     Rule { name: "cli knows what is typed, and nothing else", complaints: world_in_cli },
-    Rule { name: "unsafe code stands in two files", complaints: unsafe_code },
+    Rule { name: "the platform is known in shell/os alone", complaints: platform },
+    Rule { name: "unsafe code stands in shell/os", complaints: unsafe_code },
     Rule { name: "names are imported one by one", complaints: star_imports },
     Rule { name: "tests run, and do not wait for time to pass", complaints: lazy_tests },
     Rule { name: "nothing is left to be done", complaints: leftovers },
@@ -68,8 +69,24 @@ const WORLD: [&str; 22] = [
     "std::{",
 ];
 
-/// Where unsafe code stands: what runs between fork and exec, and the allocator that counts for tests.
-const UNSAFE: [&str; 2] = ["src/shell/upstream.rs", "tests/fuzzing/counting.rs"];
+/// The room that knows the platform.
+const OS: &str = "src/shell/os/";
+/// What only that room may name: system calls, and what differs from platform to platform.
+const PLATFORM: [&str; 11] = [
+    "rustix",
+    "libc",
+    "nix",
+    "windows_sys",
+    "std::os",
+    "tokio::signal",
+    "cfg(target_os",
+    "cfg!(target_os",
+    "cfg(unix",
+    "cfg(windows",
+    "cfg!(windows",
+];
+/// Where else unsafe code stands: in the allocator that counts for tests.
+const UNSAFE: [&str; 1] = ["tests/fuzzing/counting.rs"];
 
 /// The files that read a wall clock: the one for all, and those that date a file's age or a head that was lost.
 const CLOCKS: [&str; 5] = [
@@ -131,8 +148,27 @@ fn world_in_engine(tree: &Tree) -> Vec<String> {
 fn unsafe_code(tree: &Tree) -> Vec<String> {
     tree.complain("", |path, line| {
         let is_unsafe = has_word(line, "unsafe") || line.contains("allow(unsafe_code");
-        (is_unsafe && !UNSAFE.contains(&path)).then(|| line.trim().to_owned())
+        let may_be = path.starts_with(OS) || UNSAFE.contains(&path);
+        (is_unsafe && !may_be).then(|| line.trim().to_owned())
     })
+}
+
+/// Unit tests at the end of a file may know the platform.
+fn platform(tree: &Tree) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (path, file) in tree.sources_in("src/").filter(|(path, _)| !path.starts_with(OS)) {
+        let code = file.without_tests();
+        for (nth, line) in code.lines().enumerate() {
+            let word = PLATFORM.iter().find(|word| has_word(line, word));
+            complaints.extend(word.map(|word| format!("{path}:{}: {word}", nth + 1)));
+        }
+        // Paths stand in strings, which the code has not.
+        let (lines, marked) = (file.text.lines(), "\"/proc");
+        let of_code = lines.take(code.lines().count()).enumerate();
+        let proc = of_code.filter(|(_, line)| line.contains(marked));
+        complaints.extend(proc.map(|(nth, _)| format!("{path}:{}: /proc", nth + 1)));
+    }
+    complaints
 }
 
 /// What `cli` imports: the standard library, the reader of command lines, times, the engine's words, and the manual's

@@ -22,13 +22,11 @@ mod shutdown;
 use std::future::poll_fn;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::sync::oneshot;
 
 use crate::engine::limits::{Now, Reservation};
@@ -36,6 +34,7 @@ use crate::engine::session::audit_record::Record;
 use crate::engine::session::{Action, Pending, Session, Step};
 use crate::engine::wire::batch::Batch;
 use crate::engine::wire::line::{HEAD_BYTES, Line, Side};
+use crate::shell::os;
 
 use self::alarm::Alarm;
 use self::effects::Books;
@@ -156,8 +155,8 @@ impl Relay {
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
-        let (stdin, no_more) = Descriptor::reading(io::stdin().as_fd())?;
-        let (stdout, copied) = Descriptor::writing(io::stdout().as_fd())?;
+        let (stdin, no_more) = Descriptor::stdin()?;
+        let (stdout, copied) = Descriptor::stdout()?;
         Ok(Relay {
             session,
             books,
@@ -286,7 +285,7 @@ impl Relay {
                 }
                 // Between two lines, with no lock in hand.
                 News::Suspended => {
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 News::PolicySeen(finding) => {
                     self.watch.hear(&finding);

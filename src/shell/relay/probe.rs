@@ -6,8 +6,8 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::shell::os::{self, Signal};
 use anyhow::{Context as _, anyhow, bail};
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::engine::wire::discovery::{Inquiry, Listed, Turn};
@@ -222,7 +222,7 @@ impl Probe {
                     self.latest = soon.map_or(self.latest, |soon| soon.min(self.latest));
                 }
                 News::Suspended => {
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 News::PolicySeen(_) => {}
             }

@@ -12,10 +12,9 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use super::{Event, Relay, Wanted};
 use crate::shell::exit::{Exit, NOT_DONE, of_signal};
+use crate::shell::os::Signal;
 use crate::shell::stderr::Verbosity;
 use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE};
 
