@@ -9,19 +9,15 @@
 //! number has it. Nobody ever waits for it, and no session needs the file. What is not locked, under either name, belongs
 //! to nobody and is removed; a session that had no time to lock its file yet makes another one.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
 use super::audit::files::Opened;
-use super::os::clock;
+use super::os::{self, Lock, clock};
 
 /// The folder in a state directory.
 const FOLDER: &str = "sessions";
@@ -71,7 +67,7 @@ pub struct Running {
 pub fn new_run() -> String {
     let mut bytes = [0; 8];
     // Without chance the process and the time must do.
-    if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+    if os::random(&mut bytes).is_err() {
         let time = clock::moment().wall_ms.rotate_right(24) ^ u64::from(std::process::id());
         bytes = time.to_be_bytes();
     }
@@ -145,18 +141,14 @@ fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<Opened>> {
     let opened = match Opened::open(&mut options, &making) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(path);
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            os::make_private_directory(folder)?;
             Opened::open(&mut options, &making)
         }
         opened => opened,
     };
     let opened = opened?;
     let fill = || -> anyhow::Result<bool> {
-        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            locked => locked?,
-        }
-        if !opened.is_at(&making) {
+        if !os::try_lock(&opened.file, Lock::Exclusive)? || !opened.is_at(&making) {
             return Ok(false);
         }
         (&opened.file).write_all(&serde_json::to_vec(told)?)?;
@@ -234,10 +226,10 @@ fn look(path: &Path) -> anyhow::Result<Option<Running>> {
 fn lives(path: &Path) -> io::Result<Option<Opened>> {
     let opened = Opened::open(OpenOptions::new().read(true), path)?;
     // Two may look at once: they do not lock each other out.
-    match flock(&opened.file, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => Ok(Some(opened)),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
+    match os::try_lock(&opened.file, Lock::Shared) {
+        Ok(false) => Ok(Some(opened)),
+        Err(error) => Err(error),
+        Ok(true) => {
             // A session that has just told something new has another file there.
             if !opened.is_at(path) {
                 return lives_anew(path);
@@ -253,8 +245,8 @@ fn lives(path: &Path) -> io::Result<Option<Opened>> {
 /// The file that has come into the place of another.
 fn lives_anew(path: &Path) -> io::Result<Option<Opened>> {
     let opened = Opened::open(OpenOptions::new().read(true), path)?;
-    let is_locked = flock(&opened.file, FlockOperation::NonBlockingLockShared);
-    Ok(Some(opened).filter(|_| is_locked == Err(Errno::WOULDBLOCK)))
+    let is_free = os::try_lock(&opened.file, Lock::Shared);
+    Ok(Some(opened).filter(|_| matches!(is_free, Ok(false))))
 }
 
 /// Removes a file that was in the making when its session was killed: nobody has locked it.
@@ -264,7 +256,7 @@ fn clear_unfinished(path: &Path) {
         return;
     }
     let Ok(opened) = Opened::open(OpenOptions::new().read(true), path) else { return };
-    let is_free = flock(&opened.file, FlockOperation::NonBlockingLockShared).is_ok();
+    let is_free = matches!(os::try_lock(&opened.file, Lock::Shared), Ok(true));
     if is_free && opened.is_at(path) {
         let _ = std::fs::remove_file(path);
     }

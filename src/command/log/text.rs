@@ -125,7 +125,7 @@ impl Row {
             }
             Some(AuditEvent::FrameRefused(frame)) => {
                 let of = frame.id.as_ref().map(|id| format!("id {}: ", id.get()));
-                let rest = of.unwrap_or_default() + &frame.reason;
+                let rest = [of.as_deref().unwrap_or_default(), &frame.reason].concat();
                 Row { result: "refused".to_owned(), ..row("line", sender(&frame.from), &rest) }
             }
             Some(AuditEvent::FrameDropped(frame)) => Row {

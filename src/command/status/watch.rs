@@ -7,13 +7,13 @@ use std::io::{IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
 use crate::command::Error;
 use crate::command::show::stdout;
+use crate::shell::os::{self, Signal};
 use crate::shell::signals;
 use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
 
@@ -71,7 +71,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
                 Woken::Rested => {}
                 Woken::Suspended => {
                     out.close()?;
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 Woken::Unread => return Ok(()),
                 Woken::Signalled(number) => {

@@ -18,17 +18,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
-use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
+use super::files::{Opened, failed, make_parent, rotated_files, rotated_path};
 use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, is_torn, write_beginning};
 use super::reader::{Forward, first_link, head_fits, newest_line};
+use crate::shell::os::{self, Lock};
 
 /// A file is rotated when it has grown to so many bytes.
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
@@ -169,7 +167,8 @@ impl Chain {
             return Ok(());
         }
         let mut bytes = [0; HEAD_BYTES];
-        let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
+        let count =
+            os::read_at(&self.head.file, &mut bytes, 0).context("failed to read the head")?;
         // One that is missing or damaged is made anew.
         if let Ok(head) = Head::parse(bytes.get(..count).unwrap_or_default())
             && self.path.exists()
@@ -183,8 +182,7 @@ impl Chain {
     }
 
     fn unlock(&self) {
-        // An open file cannot fail to be unlocked.
-        let _ = flock(&self.head.file, FlockOperation::Unlock);
+        os::unlock(&self.head.file);
     }
 
     /// Keeps a copy of the head at `witness`, for whoever asks later whether log and head were changed together
@@ -255,10 +253,8 @@ impl Chain {
     /// Locks the head, and makes sure that it is the one that everybody locks.
     fn lock(&mut self) -> Result<(), AppendError> {
         loop {
-            match flock(&self.head.file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(AppendError::Busy),
-                Err(error) => return Err(io::Error::from(error).into()),
+            if !os::try_lock(&self.head.file, Lock::Exclusive)? {
+                return Err(AppendError::Busy);
             }
             let now = Instant::now();
             if self.checked.is_some_and(|at| now.saturating_duration_since(at) < TRUST) {
@@ -333,7 +329,8 @@ impl Chain {
     /// behind what was seen before. If another has written since, nothing is known of the files.
     fn read_head(&mut self) -> anyhow::Result<(Head, Option<HeadTrouble>)> {
         let mut bytes = [0; HEAD_BYTES];
-        let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
+        let count =
+            os::read_at(&self.head.file, &mut bytes, 0).context("failed to read the head")?;
         let bytes = bytes.get(..count).unwrap_or_default();
         if !bytes.is_empty() && bytes == self.known {
             return Ok((self.seen, None));
@@ -442,7 +439,7 @@ impl Chain {
         head.length = found;
         let mut last = [b'\n'];
         if let Some(at) = found.checked_sub(1) {
-            file.read_exact_at(&mut last, at)?;
+            os::read_exact_at(file, &mut last, at)?;
         }
         if last != *b"\n" {
             buffer.push(b'\n');
@@ -459,7 +456,7 @@ impl Chain {
         let mut file = file;
         let written = match file.write(bytes) {
             Ok(count) if count == bytes.len() => return Ok(()),
-            Ok(_) => Errno::NOSPC.into(),
+            Ok(_) => os::no_space(),
             Err(error) => error,
         };
         self.cut(end);
@@ -476,9 +473,9 @@ impl Chain {
         let is_checked = !self.known.is_empty();
         head.write(&mut self.known);
         let named = || failed("write", &self.head_path);
-        self.head.file.write_all_at(&self.known, 0).with_context(named)?;
+        os::write_all_at(&self.head.file, &self.known, 0).with_context(named)?;
         if let Some(witness) = &self.witness
-            && let Err(error) = witness.write_all_at(&self.known, 0)
+            && let Err(error) = os::write_all_at(witness, &self.known, 0)
         {
             let what = "failed to keep a copy of the head in the state directory";
             self.trouble = Some(anyhow::Error::new(error).context(what));
@@ -496,7 +493,8 @@ impl Chain {
     /// removed.
     fn rotate(&mut self, head: &mut Head, keep: u64) -> anyhow::Result<()> {
         let named = || failed("rotate", &self.path);
-        if let Err(error) = rename(&self.path, &rotated_path(&self.path, head.file_from)) {
+        if let Err(error) = os::rename_to_new(&self.path, &rotated_path(&self.path, head.file_from))
+        {
             self.trouble = Some(anyhow::Error::new(error).context(named()));
             return Ok(());
         }

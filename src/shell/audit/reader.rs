@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -10,6 +9,7 @@ use anyhow::Context as _;
 use super::files::{Opened, failed, rotated_path};
 use super::head::{Head, Link};
 use crate::shell::digest::Hash;
+use crate::shell::os;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -143,7 +143,7 @@ impl Forward {
         let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
         self.buffer.resize(held.saturating_add(BLOCK.min(left)), 0);
         let read = loop {
-            match file.read_at(self.buffer.get_mut(held..).unwrap_or_default(), from) {
+            match os::read_at(file, self.buffer.get_mut(held..).unwrap_or_default(), from) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -219,7 +219,7 @@ impl Backward {
             return Ok(false);
         }
         let mut block = vec![0; length];
-        file.read_exact_at(&mut block, start)?;
+        os::read_exact_at(file, &mut block, start)?;
         block.append(&mut self.buffer);
         self.buffer = block;
         self.from = start;

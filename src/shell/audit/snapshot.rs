@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
 use super::files::{Opened, failed, rotated_files};
 use super::head::Head;
+use crate::shell::os::{self, Lock};
 
 /// How long another process may hold the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -83,18 +82,18 @@ fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
             return Ok(None);
         }
         let opened = Opened::read(head)?;
-        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if opened.is_at(head) => return Ok(Some(opened)),
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < LOCK_WAIT => {
+        match os::try_lock(&opened.file, Lock::Exclusive) {
+            Ok(true) if opened.is_at(head) => return Ok(Some(opened)),
+            Ok(true) => {}
+            Ok(false) if begun.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+            Ok(false) => {
                 return Err(anyhow!("another process holds the log"))
                     .with_context(|| failed("lock", head));
             }
             Err(error) => {
-                return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
+                return Err(error).with_context(|| failed("lock", head));
             }
         }
     }

@@ -6,10 +6,11 @@ use anyhow::{Context as _, anyhow};
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::engine::limits::{Counter, LimitClock, Now, Scope};
+use crate::shell::os;
 
 use super::codec::Row;
 use super::files::Found;
-use super::store::{boot, transact, window};
+use super::store::{transact, window};
 use super::{Trouble, files, schema};
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::moment;
@@ -66,7 +67,7 @@ fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
          FROM counter JOIN charged USING (id)
          ORDER BY server, scope, holder, name, window, calendar",
     )?;
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let mut rows = select.query([])?;
     let mut counters = Vec::new();
     while let Some(found) = rows.next()? {
@@ -101,7 +102,7 @@ pub(super) fn reset(
 ) -> anyhow::Result<Vec<String>> {
     let connection = schema::open(path, false).map_err(told)?;
     let now = moment();
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let servers = transact(&connection, |connection| {
         let mut select = connection.prepare(
             "SELECT id, server, window, calendar, row FROM counter JOIN charged USING (id)

@@ -31,8 +31,8 @@ use self::checkpoint::Tender;
 use self::files::{Files, Standing};
 use self::store::{Names, Own, Store};
 use super::{CounterRow, Counters};
+use crate::shell::os;
 use crate::shell::os::retry::Retry;
-use crate::shell::os::stopped;
 use crate::shell::stderr::prose;
 
 /// The file in a state directory.
@@ -203,7 +203,7 @@ impl Counters for SqliteLedger {
                 if self.retry.poll(cx, self.files.locked()).is_pending() {
                     return Poll::Pending;
                 }
-                Err(anyhow!(stopped::blame(self.files.locked())))
+                Err(anyhow!(os::blame(self.files.locked())))
             }
             Err(Trouble::Broken(error)) => Err(error),
             Ok(settled) => Ok(settled),

@@ -12,9 +12,10 @@ use crate::engine::limits::{
     Charge, Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement,
     Window, settle,
 };
+use crate::shell::os::{self, FileId};
 
 use super::codec::Row;
-use super::files::{Found, Stamp};
+use super::files::Found;
 use super::{Trouble, files, schema};
 use crate::shell::grace::STORE_LOCK;
 
@@ -37,7 +38,7 @@ impl Names {
             server: server.to_owned(),
             grant: grant.to_owned(),
             run: run.to_owned(),
-            boot: boot(),
+            boot: os::boot_id(),
         }
     }
 
@@ -50,18 +51,11 @@ impl Names {
     }
 }
 
-/// The first half of the identifier of this start of the machine, which is chance; 0 if there is none.
-pub(super) fn boot() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-    u64::from_str_radix(&digits, 16).unwrap_or_default()
-}
-
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    stamp: Stamp,
+    stamp: FileId,
     /// The numbers of rows that were found once; no number is given twice.
     ids: HashMap<CounterKey, i64, RandomState>,
     /// Rows are written here first.
@@ -84,7 +78,7 @@ struct Kept {
 impl Store {
     /// Opens the database; `anew`: it may be made. May wait for other processes.
     pub(super) fn open(path: &Path, anew: bool) -> Result<Self, Trouble> {
-        files::make(path, anew)?;
+        files::make(path, anew, schema::empty)?;
         let stamp = Found::at(path)?.stamp;
         let connection = schema::open(path, anew)?;
         connection.set_prepared_statement_cache_capacity(16);
@@ -94,7 +88,7 @@ impl Store {
     }
 
     /// What the file is known by that was opened.
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> FileId {
         self.stamp
     }
 

@@ -9,10 +9,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use crate::engine::limits::{LimitClock, Now};
+use crate::shell::os;
 
 use super::Trouble;
 use super::codec::Row;
-use super::store::{AT_ONCE, boot, transact, window};
+use super::store::{AT_ONCE, transact, window};
 
 /// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
 const RUN_KEPT_MS: u64 = 60 * 1000;
@@ -61,7 +62,7 @@ fn useless(
     let steady_ms = i64::try_from(now.monotonic_ms).unwrap_or_default();
     let begin =
         if newest > LOOKED_AT { steady_ms.checked_rem(newest).unwrap_or_default() } else { 0 };
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let mut select = connection.prepare(LOOK)?;
     let mut found = select.query(params![begin, LOOKED_AT])?;
     let mut useless = Vec::new();
