@@ -100,27 +100,27 @@ impl Notices {
 
 /// An error that takes several lines to tell: what came of it, and what was found, with the place.
 #[derive(Debug)]
-pub struct Report {
+pub struct LongError {
     /// In one line.
     pub summary: String,
     /// The lines below. Whoever puts them together escapes what is quoted in them, so that none is forged.
     pub below: String,
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for LongError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}\n{}", self.summary, self.below)
     }
 }
 
-impl std::error::Error for Report {}
+impl std::error::Error for LongError {}
 
-/// An error and its causes, for people (contract C3): in one line, but for what stands below a [`Report`]. The operating
+/// An error and its causes, for people (contract C3): in one line, but for what stands below a [`LongError`]. The operating
 /// system's own number helps nobody.
 #[must_use]
 pub fn prose(error: &anyhow::Error) -> String {
     let mut causes = error.chain().map(|cause| {
-        if let Some(Report { summary, below }) = cause.downcast_ref() {
+        if let Some(LongError { summary, below }) = cause.downcast_ref() {
             let below: Vec<_> = below.split('\n').map(escape_line).collect();
             return format!("{}\n{}", escape_line(summary), below.join("\n"));
         }
@@ -138,7 +138,7 @@ mod tests {
 
     use anyhow::{Context as _, anyhow};
 
-    use super::{Report, prose};
+    use super::{LongError, prose};
 
     /// contract C1: only callgate itself begins a line.
     #[test]
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(prose(&error), r"failed to read `x\u{a}y`: a\u{1b}b\u{a}error: c");
         let removed = io::Error::from_raw_os_error(2);
         assert_eq!(prose(&anyhow!(removed)), "No such file or directory");
-        let report = Report { summary: "p\u{2028}q\nr".into(), below: "1\u{ad}\n2".into() };
+        let report = LongError { summary: "p\u{2028}q\nr".into(), below: "1\u{ad}\n2".into() };
         let error = anyhow::Error::new(report).context("failed");
         assert_eq!(prose(&error), "failed: p\\u{2028}q\\u{a}r\n1\\u{ad}\n2");
     }

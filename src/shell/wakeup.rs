@@ -4,7 +4,7 @@
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::exit::Exit;
-use super::watch::{Finding, LoadedPolicy};
+use super::watch::{LoadedPolicy, PolicyFinding};
 
 /// Something that happens seldom.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub enum News {
     /// The server has exited.
     ServerExited(Exit),
     /// The policy's file was looked at.
-    PolicySeen(Box<Finding<LoadedPolicy>>),
+    PolicySeen(Box<PolicyFinding<LoadedPolicy>>),
     /// callgate is to stop for a while, as Ctrl-Z asks.
     Suspended,
 }

@@ -12,7 +12,7 @@
 //! at the file's [`Stamp`].
 //!
 //! A file that has changed is compiled on a thread of its own, one at a time. While it is, the watcher goes on: a
-//! newer version ends the compiling of the older one, and a client that waits does so for [`PATIENCE`] at most.
+//! newer version ends the compiling of the older one, and a client that waits does so for [`RELOAD_PATIENCE`] at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -43,7 +43,7 @@ const DOUBT: Duration = Duration::from_millis(200);
 /// A start is not slowed down by the watch: it is set up so much later, and what has changed since is found then.
 const HEAD_START: Duration = Duration::from_millis(50);
 /// So long a client waits for a policy that is being compiled; then the one in force goes on (contract W7).
-const PATIENCE: Duration = Duration::from_secs(1);
+const RELOAD_PATIENCE: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -62,7 +62,7 @@ pub type Load<T> = fn(&Path, &[u8], &dyn Fn() -> bool) -> anyhow::Result<T>;
 
 /// What a look has found.
 #[derive(Debug)]
-pub enum Found<T> {
+pub enum PolicySighting<T> {
     /// The file has changed, and this is what it says.
     New(T),
     /// The file cannot be used; the version before it stays in force.
@@ -78,7 +78,7 @@ pub enum Found<T> {
 
 /// Why the watcher looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum FileLook {
     Event,
     Asked,
     /// What was being compiled has come to an end.
@@ -87,9 +87,9 @@ enum Look {
 
 /// What the watcher has to say.
 #[derive(Debug)]
-pub struct Finding<T> {
+pub struct PolicyFinding<T> {
     /// What it has found.
-    pub found: Found<T>,
+    pub found: PolicySighting<T>,
     /// The loop had asked.
     asked: bool,
 }
@@ -98,7 +98,7 @@ pub struct Finding<T> {
 #[derive(Debug)]
 pub struct Watch {
     path: PathBuf,
-    looks: Sender<Look>,
+    looks: Sender<FileLook>,
     next_question: Instant,
     /// A look that the loop has asked for has not come back.
     asked: bool,
@@ -115,7 +115,7 @@ impl Watch {
         path: PathBuf,
         content: Vec<u8>,
         load: Load<T>,
-        tell: impl FnMut(Finding<T>) -> bool + Send + 'static,
+        tell: impl FnMut(PolicyFinding<T>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (looks, wanted) = channel();
         let watcher = Watcher {
@@ -130,7 +130,7 @@ impl Watch {
             told: None,
             bad_since: None,
             events: Events { looks: looks.clone(), noticed: Arc::default() },
-            sight: Sight::NotYet,
+            sight: FileSight::NotYet,
             tell,
         };
         // The thread ends with the process.
@@ -151,7 +151,7 @@ impl Watch {
     pub fn must_wait(&mut self, now: Instant) -> bool {
         if !self.asked && now >= self.next_question {
             self.next_question = after(now, ASK_EVERY);
-            self.asked = self.looks.send(Look::Asked).is_ok();
+            self.asked = self.looks.send(FileLook::Asked).is_ok();
         }
         self.asked
     }
@@ -163,13 +163,13 @@ impl Watch {
     }
 
     /// Takes note of what was found.
-    pub fn hear<T>(&mut self, finding: &Finding<T>) {
+    pub fn hear<T>(&mut self, finding: &PolicyFinding<T>) {
         self.asked &= !finding.asked;
     }
 }
 
 /// The thread's end of the watch.
-struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
+struct Watcher<T, F: FnMut(PolicyFinding<T>) -> bool> {
     what: &'static str,
     path: PathBuf,
     load: Load<T>,
@@ -188,7 +188,7 @@ struct Watcher<T, F: FnMut(Finding<T>) -> bool> {
     /// When the file was first found bad, unless it was told or became good.
     bad_since: Option<Instant>,
     events: Events,
-    sight: Sight,
+    sight: FileSight,
     tell: F,
 }
 
@@ -205,14 +205,14 @@ struct Compiling<T> {
 }
 
 /// What can be seen of the file's surroundings.
-enum Sight {
+enum FileSight {
     NotYet,
     Of(Surroundings),
     Blind,
 }
 
-impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
-    fn run(mut self, wanted: &Receiver<Look>) {
+impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
+    fn run(mut self, wanted: &Receiver<FileLook>) {
         let mut due = Some(after(Instant::now(), HEAD_START));
         let mut burst_ends = None;
         loop {
@@ -225,26 +225,26 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
             let now = Instant::now();
             let goes_on = match look {
                 Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Look::Event) => {
+                Ok(FileLook::Event) => {
                     self.events.noticed.store(false, Ordering::Release);
                     let end = *burst_ends.get_or_insert(after(now, BURST));
                     due = Some(after(now, QUIET).min(end));
                     true
                 }
-                Ok(Look::Compiled) => {
+                Ok(FileLook::Compiled) => {
                     let (found, again) = self.take_compiled(now);
                     due = due.or(again);
                     self.tell(found, now)
                 }
-                Ok(Look::Asked) if self.is_unchanged() => {
+                Ok(FileLook::Asked) if self.is_unchanged() => {
                     self.owes = true;
                     true
                 }
                 Err(RecvTimeoutError::Timeout) if due.is_none_or(|due| now < due) => {
                     self.lose_patience(now)
                 }
-                Ok(Look::Asked) | Err(RecvTimeoutError::Timeout) => {
-                    self.owes |= look == Ok(Look::Asked);
+                Ok(FileLook::Asked) | Err(RecvTimeoutError::Timeout) => {
+                    self.owes |= look == Ok(FileLook::Asked);
                     burst_ends = None;
                     self.keep_in_sight();
                     let (found, again) = self.look(now);
@@ -252,7 +252,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
                     self.tell(found, now)
                 }
             };
-            if !goes_on || !self.tell(Found::Nothing, now) {
+            if !goes_on || !self.tell(PolicySighting::Nothing, now) {
                 return;
             }
         }
@@ -265,14 +265,14 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// Says what was found, and lets the client go on unless it waits for more. False if nobody listens.
-    fn tell(&mut self, found: Found<T>, now: Instant) -> bool {
+    fn tell(&mut self, found: PolicySighting<T>, now: Instant) -> bool {
         let waits = self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
-        let asked = self.owes && (!waits || matches!(found, Found::New(_)));
-        if !asked && matches!(found, Found::Nothing) {
+        let asked = self.owes && (!waits || matches!(found, PolicySighting::New(_)));
+        if !asked && matches!(found, PolicySighting::Nothing) {
             return true;
         }
         self.owes &= !asked;
-        (self.tell)(Finding { found, asked })
+        (self.tell)(PolicyFinding { found, asked })
     }
 
     /// When it is to be said that compiling takes long.
@@ -289,18 +289,18 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
             return true;
         }
         compiling.is_slow = true;
-        self.tell(Found::Slow, now)
+        self.tell(PolicySighting::Slow, now)
     }
 
     /// Reads the file, and has it compiled if it has changed. Returns what is to be said now, and when to look again
     /// by ourselves.
-    fn look(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn look(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
         let stamp = Stamp::of(&self.path);
         self.stamp = stamp.filter(|stamp| !stamp.is_young());
         let read = file::read(self.what, &self.path);
         if Stamp::of(&self.path) != stamp {
             // It was written while it was read.
-            return (Found::Nothing, Some(after(now, QUIET)));
+            return (PolicySighting::Nothing, Some(after(now, QUIET)));
         }
         let content = match read {
             Ok(content) => content,
@@ -312,13 +312,13 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
         if self.told.is_none() && content == self.content {
             self.end_compiling();
             self.bad_since = None;
-            return (Found::Nothing, None);
+            return (PolicySighting::Nothing, None);
         }
         let current = self.compiling.as_ref().filter(|_| self.next.is_none());
         if current.is_some_and(|compiling| {
             !compiling.is_stale.load(Ordering::Relaxed) && *compiling.content == content
         }) {
-            return (Found::Nothing, None);
+            return (PolicySighting::Nothing, None);
         }
         self.end_compiling();
         self.next = Some(content);
@@ -334,11 +334,11 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// Begins to compile what waits for it, unless something else is being compiled: it will be soon.
-    fn compile_next(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn compile_next(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
         if self.compiling.is_some() {
-            return (Found::Nothing, None);
+            return (PolicySighting::Nothing, None);
         }
-        let Some(content) = self.next.take() else { return (Found::Nothing, None) };
+        let Some(content) = self.next.take() else { return (PolicySighting::Nothing, None) };
         let content = Arc::new(content);
         let is_stale = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name("compile".to_owned()).spawn({
@@ -347,25 +347,25 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
             move || {
                 let loaded = load(&path, &content, &|| is_stale.load(Ordering::Relaxed));
                 // Nobody listens: the session is over.
-                let _ = looks.send(Look::Compiled);
+                let _ = looks.send(FileLook::Compiled);
                 loaded
             }
         });
         match thread {
             Ok(thread) => {
-                let patience_ends = after(now, PATIENCE);
+                let patience_ends = after(now, RELOAD_PATIENCE);
                 let compiling =
                     Compiling { content, is_stale, thread, patience_ends, is_slow: false };
                 self.compiling = Some(compiling);
-                (Found::Nothing, None)
+                (PolicySighting::Nothing, None)
             }
             Err(error) => self.doubt(anyhow::Error::new(error), now),
         }
     }
 
     /// Takes what was compiled, unless it is out of date. Returns as [`Watcher::look`] does.
-    fn take_compiled(&mut self, now: Instant) -> (Found<T>, Option<Instant>) {
-        let Some(compiling) = self.compiling.take() else { return (Found::Nothing, None) };
+    fn take_compiled(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
+        let Some(compiling) = self.compiling.take() else { return (PolicySighting::Nothing, None) };
         let Compiling { content, is_stale, thread, .. } = compiling;
         // It has nothing more to do.
         let loaded = thread.join();
@@ -377,7 +377,7 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
                 self.content = Arc::unwrap_or_clone(content);
                 self.told = None;
                 self.bad_since = None;
-                (Found::New(loaded), None)
+                (PolicySighting::New(loaded), None)
             }
             Ok(Err(error)) => self.doubt(error, now),
             Err(_) => self.doubt(anyhow!("its compiling has broken off"), now),
@@ -385,51 +385,58 @@ impl<T: Send + 'static, F: FnMut(Finding<T>) -> bool> Watcher<T, F> {
     }
 
     /// A file that is bad may be half written: it is looked at again before that is said, once.
-    fn doubt(&mut self, error: anyhow::Error, now: Instant) -> (Found<T>, Option<Instant>) {
+    fn doubt(
+        &mut self,
+        error: anyhow::Error,
+        now: Instant,
+    ) -> (PolicySighting<T>, Option<Instant>) {
         let text = format!("{error:#}");
         if self.told.as_ref() == Some(&text) {
             self.bad_since = None;
-            return (Found::Nothing, None);
+            return (PolicySighting::Nothing, None);
         }
         let since = *self.bad_since.get_or_insert(now);
         if now.saturating_duration_since(since) < DOUBT {
-            return (Found::Nothing, Some(after(since, DOUBT)));
+            return (PolicySighting::Nothing, Some(after(since, DOUBT)));
         }
         self.bad_since = None;
         self.told = Some(text);
-        (Found::Rejected(error), None)
+        (PolicySighting::Rejected(error), None)
     }
 
     /// Watches what the path leads through now. That it cannot is said once.
     fn keep_in_sight(&mut self) {
-        if let Sight::NotYet = self.sight {
+        if let FileSight::NotYet = self.sight {
             let begun = Surroundings::new(self.events.clone());
-            self.sight = begun.map_or_else(|error| self.go_blind(error), Sight::Of);
+            self.sight = begun.map_or_else(|error| self.go_blind(error), FileSight::Of);
         }
-        if let Sight::Of(surroundings) = &mut self.sight
+        if let FileSight::Of(surroundings) = &mut self.sight
             && let Err(error) = surroundings.follow(&self.path)
         {
             self.sight = self.go_blind(error);
         }
     }
 
-    fn go_blind(&mut self, error: notify::Error) -> Sight {
-        (self.tell)(Finding { found: Found::Blind(anyhow::Error::new(error)), asked: false });
-        Sight::Blind
+    fn go_blind(&mut self, error: notify::Error) -> FileSight {
+        (self.tell)(PolicyFinding {
+            found: PolicySighting::Blind(anyhow::Error::new(error)),
+            asked: false,
+        });
+        FileSight::Blind
     }
 }
 
-impl<T, F: FnMut(Finding<T>) -> bool> Drop for Watcher<T, F> {
+impl<T, F: FnMut(PolicyFinding<T>) -> bool> Drop for Watcher<T, F> {
     fn drop(&mut self) {
         // Nobody is to wait for a watcher that is gone.
-        (self.tell)(Finding { found: Found::Nothing, asked: true });
+        (self.tell)(PolicyFinding { found: PolicySighting::Nothing, asked: true });
     }
 }
 
 /// Where events go. A flood of them is one look.
 #[derive(Clone)]
 struct Events {
-    looks: Sender<Look>,
+    looks: Sender<FileLook>,
     /// Set while an event waits for its look.
     noticed: Arc<AtomicBool>,
 }
@@ -442,7 +449,7 @@ impl Events {
         });
         if matters && !self.noticed.swap(true, Ordering::AcqRel) {
             // Nobody listens: the session is over.
-            let _ = self.looks.send(Look::Event);
+            let _ = self.looks.send(FileLook::Event);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::engine::compile::{compile_unless, compile_with_tests};
 use crate::engine::policy::Policy;
 use crate::shell::digest::Hash;
 use crate::shell::state_dir;
-use crate::shell::stderr::Report;
+use crate::shell::stderr::LongError;
 use crate::shell::watch::LoadedPolicy;
 
 /// What the file is called in errors.
@@ -173,5 +173,5 @@ pub(in crate::command) fn report(
     let source = SourceFile::new(path, file);
     let shown = diagnostics.iter().map(|diagnostic| source.show(diagnostic, COLUMNS, false));
     let below = shown.collect::<Vec<_>>().join("\n\n");
-    Report { summary: format!("{summary}: {how_many}"), below }.into()
+    LongError { summary: format!("{summary}: {how_many}"), below }.into()
 }

@@ -19,8 +19,8 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
         let goes_on = looks.next_if(|next| matches!(next, Look::Shadowed(_))).is_some();
         let verdict = match verdict_of(look, &explanation.ruling) {
             Some(_) if goes_on => ": no more than noted, in shadow mode",
-            Some(Verdict::Denies) => ": the call is denied",
-            Some(Verdict::Asks) => ": a human must approve the call",
+            Some(StepVerdict::Denies) => ": the call is denied",
+            Some(StepVerdict::Asks) => ": a human must approve the call",
             None => "",
         };
         match look {
@@ -53,23 +53,25 @@ pub fn lines(explanation: &Explanation) -> Vec<String> {
 }
 
 /// What a look can say against a call.
-enum Verdict {
+enum StepVerdict {
     Denies,
     Asks,
 }
 
-fn verdict_of(look: &Look, ruling: &Ruling) -> Option<Verdict> {
+fn verdict_of(look: &Look, ruling: &Ruling) -> Option<StepVerdict> {
     match look {
-        Look::Hide(against) | Look::Confusable(against) => against.then_some(Verdict::Denies),
-        Look::Default(effect) => (*effect == Effect::Deny).then_some(Verdict::Denies),
-        Look::Action(_, ActionKind::Deny) => Some(Verdict::Denies),
-        Look::Action(_, ActionKind::RequireApproval) => Some(Verdict::Asks),
+        Look::Hide(against) | Look::Confusable(against) => against.then_some(StepVerdict::Denies),
+        Look::Default(effect) => (*effect == Effect::Deny).then_some(StepVerdict::Denies),
+        Look::Action(_, ActionKind::Deny) => Some(StepVerdict::Denies),
+        Look::Action(_, ActionKind::RequireApproval) => Some(StepVerdict::Asks),
         Look::Clause(clause) => match clause.list {
-            ClauseList::Require => (!clause.holds).then_some(Verdict::Denies),
-            ClauseList::DenyIf => clause.holds.then_some(Verdict::Denies),
-            ClauseList::ApprovalIf => clause.holds.then_some(Verdict::Asks),
+            ClauseList::Require => (!clause.holds).then_some(StepVerdict::Denies),
+            ClauseList::DenyIf => clause.holds.then_some(StepVerdict::Denies),
+            ClauseList::ApprovalIf => clause.holds.then_some(StepVerdict::Asks),
         },
-        Look::Limit(limit) => (*limit.pointer == *ruling.rule.as_str()).then_some(Verdict::Denies),
+        Look::Limit(limit) => {
+            (*limit.pointer == *ruling.rule.as_str()).then_some(StepVerdict::Denies)
+        }
         Look::Entry(_) | Look::Shadowed(_) => None,
     }
 }

@@ -18,7 +18,7 @@ use crate::shell::registry::{self, Running};
 use crate::shell::state_dir::{self, State};
 use crate::shell::stderr::prose;
 
-use super::tally::{Counts, Denial, Tally};
+use super::tally::{Counts, RecentDenial, Tally};
 
 /// What is shown. Its fields are documented in the manual (`src/manual/status.md`).
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub(super) struct Account {
     /// The rules that have denied most in the last day.
     pub(super) denying_rules: Vec<RuleCount>,
     /// The last denials of the last day, newest first.
-    pub(super) last_denials: Vec<Denial>,
+    pub(super) last_denials: Vec<RecentDenial>,
 }
 
 /// A rule that has denied.
@@ -157,14 +157,14 @@ fn exact<S: Serializer>(amount: &Amount, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Looks at the state, once or again and again.
-pub(super) struct Sight<'a> {
+pub(super) struct StateView<'a> {
     args: &'a WhoseArgs,
     state: State,
     directory: PathBuf,
     tally: Tally,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> StateView<'a> {
     /// # Errors
     /// No state directory is known, or a log that was named is not there.
     pub(super) fn new(args: &'a WhoseArgs) -> anyhow::Result<Self> {
@@ -174,7 +174,7 @@ impl<'a> Sight<'a> {
         {
             return Err(missing(&log));
         }
-        Ok(Sight { args, state, directory, tally: Tally::default() })
+        Ok(StateView { args, state, directory, tally: Tally::default() })
     }
 
     /// Looks.

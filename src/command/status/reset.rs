@@ -21,7 +21,7 @@ use crate::shell::registry::{self, Running};
 use crate::shell::state_dir::{self, State};
 
 /// How long a log may be held by others.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// How near a name has to be to be offered in the place of one that is not there.
 const NEAR: f64 = 0.8;
 
@@ -154,7 +154,7 @@ fn tell_log(
         if !audit.is_waiting() {
             return Ok(());
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > LOG_PATIENCE {
             return Err(anyhow!("another process has held it for a second"));
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::engine::wire::line::Side;
-use crate::shell::audit::entry::{Common, Entry};
+use crate::shell::audit::entry::{Common, LogEntry};
 use crate::shell::audit::event::AuditEvent;
-use crate::shell::audit::reader::Line;
+use crate::shell::audit::reader::LogLine;
 use crate::shell::audit::tail::{Newest, Trail};
 use crate::shell::os::clock::rfc3339;
 
@@ -57,7 +57,7 @@ impl Counts {
 
 /// Something that was denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Denial {
+pub(super) struct RecentDenial {
     /// When.
     pub(super) time: String,
     /// The number of the line in the log.
@@ -74,8 +74,8 @@ pub(super) struct Denial {
     pub(super) count: u64,
 }
 
-impl Denial {
-    fn of(entry: Entry) -> Self {
+impl RecentDenial {
+    fn of(entry: LogEntry) -> Self {
         let count = entry.count();
         let various = |field: &str, of_one: &str| {
             if entry.is_various(field) { VARIOUS } else { of_one }.to_owned()
@@ -95,7 +95,7 @@ impl Denial {
             _ => (String::new(), String::new(), String::new()),
         };
         let Common { time, seq, event, .. } = entry.common;
-        Denial { time, seq, event, what, rule, message, count }
+        RecentDenial { time, seq, event, what, rule, message, count }
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) struct Activity {
     hour: BTreeMap<u64, Counts>,
     day: BTreeMap<u64, Minute>,
     /// The newest denials, newest first.
-    last: Vec<Denial>,
+    last: Vec<RecentDenial>,
 }
 
 /// What happened within a minute.
@@ -129,7 +129,7 @@ impl Activity {
     }
 
     /// The newest denials of the last day, newest first.
-    pub(super) fn last_denials(&self) -> &[Denial] {
+    pub(super) fn last_denials(&self) -> &[RecentDenial] {
         &self.last
     }
 
@@ -146,7 +146,7 @@ impl Activity {
         rules
     }
 
-    fn take(&mut self, at_ms: u64, now_ms: u64, entry: Entry) {
+    fn take(&mut self, at_ms: u64, now_ms: u64, entry: LogEntry) {
         let is_denial = is_denial(&entry);
         let (is_call, shadowed) = match &entry.event {
             Some(AuditEvent::Call(call)) => (true, !is_denial && call.shadow.is_some()),
@@ -169,10 +169,10 @@ impl Activity {
         let day = self.day.entry(minute).or_default();
         day.counts.add(counts);
         if is_denial {
-            let denial = Denial::of(entry);
+            let denial = RecentDenial::of(entry);
             let count = day.rules.entry(denial.rule.clone()).or_default();
             *count = count.saturating_add(folded);
-            let order = |denial: &Denial| (denial.time.clone(), denial.seq);
+            let order = |denial: &RecentDenial| (denial.time.clone(), denial.seq);
             let place = self.last.partition_point(|other| order(other) > order(&denial));
             if place < DENIALS {
                 self.last.insert(place, denial);
@@ -204,14 +204,14 @@ fn sum<'c>(counts: impl Iterator<Item = &'c Counts>) -> Counts {
 /// The last day of several logs.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    logs: BTreeMap<PathBuf, Source>,
+    logs: BTreeMap<PathBuf, TalliedLog>,
     /// By server and grant.
     activities: BTreeMap<(String, String), Activity>,
 }
 
 /// A log, as far as it was read.
 #[derive(Debug)]
-struct Source {
+struct TalliedLog {
     trail: Trail,
     /// The newest line that was read at first.
     seq: u64,
@@ -248,7 +248,7 @@ impl Tally {
     }
 
     /// Reads the last day of a log.
-    fn read_back(&mut self, log: &Path, now_ms: u64) -> anyhow::Result<Source> {
+    fn read_back(&mut self, log: &Path, now_ms: u64) -> anyhow::Result<TalliedLog> {
         let mut newest = Newest::new(log)?;
         let end = newest.newest()?;
         let (mut seq, mut broken) = (0, 0_u64);
@@ -259,17 +259,17 @@ impl Tally {
                 Taken::Broken => broken = broken.saturating_add(1),
             }
         }
-        Ok(Source { trail: Trail::new(log, end), seq, broken })
+        Ok(TalliedLog { trail: Trail::new(log, end), seq, broken })
     }
 
     /// Counts what a line says, if its number is above `known`.
-    fn take(&mut self, line: &Line<'_>, known: u64, now_ms: u64) -> Taken {
+    fn take(&mut self, line: &LogLine<'_>, known: u64, now_ms: u64) -> Taken {
         let beginning = line.bytes.get(..BEGINNING).unwrap_or(line.bytes);
         if line.is_whole() && is_answer(beginning) {
             // Half of all lines: not worth reading. They count nothing.
             return Taken::Counted(0);
         }
-        let entry = Entry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended);
+        let entry = LogEntry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended);
         let timed = entry.and_then(|entry| Some((milliseconds(&entry.common.time)?, entry)));
         let Some((at_ms, entry)) = timed else { return Taken::Broken };
         let seq = entry.common.seq;
@@ -316,7 +316,7 @@ fn is_answer(beginning: &[u8]) -> bool {
 }
 
 /// What a server logs to its stdout is not relayed, but was not denied to anybody.
-fn is_denial(entry: &Entry) -> bool {
+fn is_denial(entry: &LogEntry) -> bool {
     let is_noise = match &entry.event {
         Some(AuditEvent::FrameRefused(frame)) => frame.from.is(Side::Server),
         _ => false,

@@ -10,7 +10,7 @@ use tokio::time::Sleep;
 use super::wake_holder;
 
 /// How long it is tried in all (contract S2).
-const PATIENCE: Duration = Duration::from_secs(1);
+const RETRY_PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked who holds the lock.
 const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
@@ -40,7 +40,7 @@ impl Retry {
     ) -> Poll<()> {
         let now = Instant::now();
         let waited = now.saturating_duration_since(*self.begun.get_or_insert(now));
-        if waited >= PATIENCE {
+        if waited >= RETRY_PATIENCE {
             *self = Retry::default();
             return Poll::Ready(());
         }

@@ -47,7 +47,7 @@ use super::stderr::{Verbosity, prose};
 use super::upstream::Upstream;
 use super::wakeup::{News, NewsReceiver};
 use super::watch::LoadedPolicy;
-use super::watch::{Found, Watch};
+use super::watch::{PolicySighting, Watch};
 
 /// How much a queue may hold before the lane that fills it stops.
 const QUEUE_BYTES: usize = 64 * 1024;
@@ -296,11 +296,11 @@ impl Relay {
     }
 
     /// Puts a changed policy in force, between two lines (contract W7).
-    fn take_policy(&mut self, found: Found<LoadedPolicy>) {
+    fn take_policy(&mut self, found: PolicySighting<LoadedPolicy>) {
         let now = moment();
         let path = self.watch.path().display().to_string();
         match found {
-            Found::New(LoadedPolicy { policy, sha256 }) => {
+            PolicySighting::New(LoadedPolicy { policy, sha256 }) => {
                 self.session.reload(Arc::new(policy), now);
                 self.books.notices.say(Verbosity::Normal, &format!("policy `{path}` reloaded"));
                 self.books.note_policy(true, now);
@@ -308,7 +308,7 @@ impl Relay {
                 let event = AuditEvent::PolicyLoaded(PolicyLoaded { policy, sha256 });
                 self.books.note_event(&event, now);
             }
-            Found::Rejected(error) => {
+            PolicySighting::Rejected(error) => {
                 self.books.notices.complain(&error);
                 self.books.notices.complain(&anyhow!("the last good policy stays in force"));
                 let error = prose(&error);
@@ -318,17 +318,17 @@ impl Relay {
                     AuditEvent::PolicyRejected(PolicyRejected { policy: path.into(), error });
                 self.books.note_event(&event, now);
             }
-            Found::Blind(error) => {
+            PolicySighting::Blind(error) => {
                 let error = error.context("changes of the policy are seen at calls only");
                 self.books.notices.say(Verbosity::Normal, &prose(&error));
             }
-            Found::Slow => {
+            PolicySighting::Slow => {
                 let slow = format!(
                     "policy `{path}` takes over 1 s to compile; calls go on under the last good policy"
                 );
                 self.books.notices.say(Verbosity::Normal, &slow);
             }
-            Found::Nothing => {}
+            PolicySighting::Nothing => {}
         }
     }
 

@@ -8,8 +8,8 @@ use redis::aio::MultiplexedConnection;
 
 use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
-use super::connection::PATIENCE;
-use super::endpoint::Place;
+use super::connection::REPLY_PATIENCE;
+use super::endpoint::RedisPlace;
 use super::keys::{self, PREFIX, shown};
 use super::request::amount;
 use crate::shell::counters::CounterRow;
@@ -18,19 +18,19 @@ use crate::shell::counters::CounterRow;
 const LOOKED_AT: usize = 1000;
 
 /// A connection for a command that waits.
-pub(super) struct Session<'p> {
-    place: &'p Place,
+pub(super) struct RedisSession<'p> {
+    place: &'p RedisPlace,
     runtime: tokio::runtime::Runtime,
     connection: MultiplexedConnection,
 }
 
-impl<'p> Session<'p> {
+impl<'p> RedisSession<'p> {
     /// Connects.
-    pub(super) fn open(place: &'p Place) -> anyhow::Result<Self> {
+    pub(super) fn open(place: &'p RedisPlace) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let connect = async { tokio::time::timeout(PATIENCE, place.connect()).await };
+        let connect = async { tokio::time::timeout(REPLY_PATIENCE, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
-            Ok(connection) => Ok(Session { place, runtime, connection }),
+            Ok(connection) => Ok(RedisSession { place, runtime, connection }),
             Err(error) => {
                 // A name that is still being looked up keeps nobody here.
                 runtime.shutdown_background();
@@ -45,7 +45,7 @@ impl<'p> Session<'p> {
         command.arg(args);
         let connection = &mut self.connection;
         let answer =
-            async { tokio::time::timeout(PATIENCE, command.query_async(connection)).await };
+            async { tokio::time::timeout(REPLY_PATIENCE, command.query_async(connection)).await };
         let answer = self.runtime.block_on(answer).map_err(|_| too_slow())?;
         answer.map_err(|error| self.place.explain(&error))
     }
