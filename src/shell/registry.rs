@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::audit::files::Opened;
+use super::audit::files::OpenedFile;
 use super::os::{self, Lock, clock};
 
 /// The folder in a state directory.
@@ -80,7 +80,7 @@ pub struct Registration {
     path: PathBuf,
     told: Running,
     /// Locked as long as it is open.
-    file: Opened,
+    file: OpenedFile,
 }
 
 impl Registration {
@@ -124,7 +124,7 @@ impl Drop for Registration {
 }
 
 /// Puts a locked file at `path`, all at once.
-fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
+fn publish(path: &Path, told: &Running) -> anyhow::Result<OpenedFile> {
     for _ in 0..ATTEMPTS {
         if let Some(published) = try_publish(path, told)? {
             return Ok(published);
@@ -134,15 +134,15 @@ fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
 }
 
 /// `None` if somebody who clears away has taken the file for one that was left behind.
-fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<Opened>> {
+fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<OpenedFile>> {
     let making = path.with_file_name(format!(".{}{NEW}", told.run));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    let opened = match Opened::open(&mut options, &making) {
+    let opened = match OpenedFile::open(&mut options, &making) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(path);
             os::make_private_directory(folder)?;
-            Opened::open(&mut options, &making)
+            OpenedFile::open(&mut options, &making)
         }
         opened => opened,
     };
@@ -223,8 +223,8 @@ fn look(path: &Path) -> anyhow::Result<Option<Running>> {
 }
 
 /// Opens the file of a session that runs. That of any other is removed.
-fn lives(path: &Path) -> io::Result<Option<Opened>> {
-    let opened = Opened::open(OpenOptions::new().read(true), path)?;
+fn lives(path: &Path) -> io::Result<Option<OpenedFile>> {
+    let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
     // Two may look at once: they do not lock each other out.
     match os::try_lock(&opened.file, Lock::Shared) {
         Ok(false) => Ok(Some(opened)),
@@ -243,8 +243,8 @@ fn lives(path: &Path) -> io::Result<Option<Opened>> {
 }
 
 /// The file that has come into the place of another.
-fn lives_anew(path: &Path) -> io::Result<Option<Opened>> {
-    let opened = Opened::open(OpenOptions::new().read(true), path)?;
+fn lives_anew(path: &Path) -> io::Result<Option<OpenedFile>> {
+    let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
     let is_free = os::try_lock(&opened.file, Lock::Shared);
     Ok(Some(opened).filter(|_| matches!(is_free, Ok(false))))
 }
@@ -255,7 +255,7 @@ fn clear_unfinished(path: &Path) {
     if !(name.starts_with('.') && name.ends_with(NEW)) {
         return;
     }
-    let Ok(opened) = Opened::open(OpenOptions::new().read(true), path) else { return };
+    let Ok(opened) = OpenedFile::open(OpenOptions::new().read(true), path) else { return };
     let is_free = matches!(os::try_lock(&opened.file, Lock::Shared), Ok(true));
     if is_free && opened.is_at(path) {
         let _ = std::fs::remove_file(path);

@@ -13,7 +13,7 @@ use crate::shell::os;
 const BUFFER: usize = 256 * 1024;
 
 /// A recording that is being read.
-pub struct Recording {
+pub struct RecordingFile {
     path: PathBuf,
     file: Box<dyn BufRead>,
     reader: Reader,
@@ -24,7 +24,7 @@ pub struct Recording {
     has_frame: bool,
 }
 
-impl Recording {
+impl RecordingFile {
     /// Opens a recording; `-` is stdin.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Recording {
             has_end(&file.metadata().with_context(what)?).with_context(what)?;
             Box::new(BufReader::with_capacity(BUFFER, file))
         };
-        Ok(Recording {
+        Ok(RecordingFile {
             path: path.to_owned(),
             file,
             reader: Reader::default(),

@@ -14,13 +14,13 @@ use jiff::Timestamp;
 use crate::cli::{Format, LogArgs, LogFiles, LogVerb, QueryArgs, Since};
 use crate::engine::text::escape::escape_json;
 use crate::engine::text::name::NamePattern;
-use crate::shell::audit::entry::Entry;
+use crate::shell::audit::entry::LogEntry;
 use crate::shell::audit::files;
 use crate::shell::os;
 use crate::shell::stderr::prose;
 
-use self::merge::{Merge, Shown};
-use self::text::Table;
+use self::merge::{Merge, ShownLine};
+use self::text::LogTable;
 use super::Error;
 use super::input::state::state_of;
 use super::show::stdout;
@@ -100,7 +100,7 @@ impl Query {
         }
     }
 
-    fn wants(&self, entry: &Entry) -> bool {
+    fn wants(&self, entry: &LogEntry) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
@@ -145,7 +145,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
     let limit = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { LIMIT });
     let query = Query::new(args);
     let mut merge = Merge::new(&logs, &query, limit)?;
-    let table = Table::new(&logs);
+    let table = LogTable::new(&logs);
     stdout::result(|out| {
         loop {
             while let Some(shown) = merge.next(&query, args.follow)? {
@@ -172,7 +172,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
 }
 
 /// The line as it is stored. What cannot be read is put into a line of JSON.
-fn json(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
+fn json(out: &mut dyn Write, shown: &ShownLine) -> anyhow::Result<()> {
     let stored = str::from_utf8(&shown.bytes).ok().filter(|_| shown.entry.is_some());
     let unreadable = || {
         let text = String::from_utf8_lossy(shown.beginning());

@@ -17,7 +17,7 @@ use crate::shell::os::{self, Signal};
 use crate::shell::signals;
 use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
 
-use super::overview::{Overview, Sight};
+use super::overview::{Overview, StateView};
 use super::{json, text};
 
 /// How long it stays.
@@ -57,7 +57,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
         let _entered = runtime.enter();
         signals::take_over(&wakeups).context("failed to take signals over")?;
     }
-    let mut sight = Sight::new(&args.whose)?;
+    let mut sight = StateView::new(&args.whose)?;
     let format = args.whose.format;
     let on_terminal = format == Format::Text && std::io::stdout().is_terminal();
     let mut ended_by = None;

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::files::{Opened, failed, make_parent, rotated_files, rotated_path};
-use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, is_torn, write_beginning};
+use super::files::{OpenedFile, failed, make_parent, rotated_files, rotated_path};
+use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, take_up_line};
 use super::reader::{Forward, first_link, head_fits, newest_line};
 use crate::shell::os::{self, Lock};
 
@@ -75,7 +75,7 @@ pub struct Draft<'b> {
 pub struct Chain {
     path: PathBuf,
     head_path: PathBuf,
-    head: Opened,
+    head: OpenedFile,
     /// A copy of the head in the state directory, if the head lies elsewhere.
     witness: Option<File>,
     rotate_at: u64,
@@ -85,7 +85,7 @@ pub struct Chain {
     beside: Option<PathBuf>,
     /// When `keep` was last confirmed in the head.
     confirmed: Option<Instant>,
-    current: Option<Opened>,
+    current: Option<OpenedFile>,
     /// The head as it was last read or written.
     seen: Head,
     /// Its bytes; none if it has to be read anew.
@@ -132,7 +132,7 @@ impl Chain {
         };
         chain.open_current(true).with_context(|| failed("open", path))?;
         for (opened, path) in [(chain.current.as_ref(), path), (Some(&chain.head), head)] {
-            if opened.is_some_and(Opened::has_other_names) {
+            if opened.is_some_and(OpenedFile::has_other_names) {
                 // Under its other name a log would have another head.
                 bail!("`{}` has another name as well (a hard link)", path.display());
             }
@@ -382,7 +382,7 @@ impl Chain {
     /// Makes sure that the open file is the one at the path; returns its length.
     fn find_current(&mut self, head: &mut Head) -> anyhow::Result<u64> {
         if !self.known.is_empty()
-            && let Some(length) = self.current.as_ref().and_then(Opened::length)
+            && let Some(length) = self.current.as_ref().and_then(OpenedFile::length)
         {
             return Ok(length);
         }
@@ -426,7 +426,7 @@ impl Chain {
         recovered: &mut Recovered,
         buffer: &mut Vec<u8>,
     ) -> anyhow::Result<()> {
-        let Some(Opened { file, .. }) = &self.current else { return Ok(()) };
+        let Some(OpenedFile { file, .. }) = &self.current else { return Ok(()) };
         recovered.missing_bytes = head.length.saturating_sub(found);
         let mut lines = Forward::new(head.length, found);
         while let Some(line) = lines.next(file)? {
@@ -450,7 +450,7 @@ impl Chain {
     /// Writes `bytes` at the end, which is at `end`: all of them, or none.
     fn write(&self, bytes: &[u8], end: u64) -> anyhow::Result<()> {
         let named = || failed("write", &self.path);
-        let Some(Opened { file, .. }) = &self.current else {
+        let Some(OpenedFile { file, .. }) = &self.current else {
             return Err(anyhow!("it is not open")).with_context(named);
         };
         let mut file = file;
@@ -550,7 +550,7 @@ impl Chain {
 
     fn open_current(&mut self, create: bool) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let opened = Opened::open(options.read(true).append(true).create(create), &self.path)?;
+        let opened = OpenedFile::open(options.read(true).append(true).create(create), &self.path)?;
         self.current = Some(opened);
         Ok(())
     }
@@ -572,25 +572,8 @@ fn seconds_now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut Recovered) {
-    if is_whole && head.follow(bytes) {
-        recovered.lines = recovered.lines.saturating_add(1);
-        if Recovered::of(bytes).is_some() {
-            // It tells of what stands before it.
-            recovered.torn_bytes = 0;
-        }
-        return;
-    }
-    let mut beginning = Vec::new();
-    write_beginning(head.seq, &head.hash, &mut beginning);
-    let is_torn = is_whole && is_torn(bytes, &beginning);
-    let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
-    // An empty line is something as well.
-    *count = count.saturating_add(bytes.len().max(1) as u64);
-}
-
 /// A link is not followed: it could lead to any file of ours, which would be written to.
-fn open_head(path: &Path) -> anyhow::Result<Opened> {
-    Opened::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
+fn open_head(path: &Path) -> anyhow::Result<OpenedFile> {
+    OpenedFile::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
         .with_context(|| failed("open", path))
 }

@@ -21,27 +21,27 @@ const DIGITS: usize = 12;
 
 /// A file beside what tells it from any other that comes to stand at its path.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedFile {
     /// The file.
     pub file: File,
     id: FileId,
 }
 
-impl Opened {
+impl OpenedFile {
     /// Opens a regular file, one that it makes for its owner alone, without waiting for whatever else it may be.
     ///
     /// # Errors
     /// It cannot be opened, or is no regular file.
     pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        Opened::open_with(options, path, Links::Followed)
+        OpenedFile::open_with(options, path, Links::Followed)
     }
 
     /// The same, and `path` may not be a symbolic link.
     ///
     /// # Errors
-    /// As for [`Opened::open`]; or it is a link.
+    /// As for [`OpenedFile::open`]; or it is a link.
     pub fn open_itself(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        match Opened::open_with(options, path, Links::Refused) {
+        match OpenedFile::open_with(options, path, Links::Refused) {
             Err(_) if path.is_symlink() => Err(io::Error::other("it is a symbolic link")),
             opened => opened,
         }
@@ -53,15 +53,15 @@ impl Opened {
         if !found.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        Ok(Opened { file, id: os::file_id(&found) })
+        Ok(OpenedFile { file, id: os::file_id(&found) })
     }
 
     /// Opens a regular file for reading.
     ///
     /// # Errors
-    /// As for [`Opened::open`].
+    /// As for [`OpenedFile::open`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let opened = Opened::open(OpenOptions::new().read(true), path);
+        let opened = OpenedFile::open(OpenOptions::new().read(true), path);
         opened.with_context(|| failed("read", path))
     }
 
@@ -91,7 +91,7 @@ impl Opened {
 
     /// True if both are one file.
     #[must_use]
-    pub fn is_same(&self, other: &Opened) -> bool {
+    pub fn is_same(&self, other: &OpenedFile) -> bool {
         self.id == other.id
     }
 

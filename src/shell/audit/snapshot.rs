@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
-use super::files::{Opened, failed, rotated_files};
+use super::files::{OpenedFile, failed, rotated_files};
 use super::head::Head;
 use crate::shell::os::{self, Lock};
 
@@ -33,7 +33,7 @@ pub(super) struct FileToRead {
     /// `seq` of its first line, as its name says.
     pub(super) from: u64,
     /// The current file is open; rotated ones do not change.
-    pub(super) opened: Option<Opened>,
+    pub(super) opened: Option<OpenedFile>,
     /// How much of it there is.
     pub(super) length: u64,
 }
@@ -65,7 +65,7 @@ impl Snapshot {
             .map(|(from, path)| FileToRead { path, from, opened: None, length: u64::MAX })
             .collect();
         if path.exists() {
-            let opened = Opened::read(path)?;
+            let opened = OpenedFile::read(path)?;
             let length = opened.file.metadata().with_context(|| failed("read", path))?.len();
             let path = path.to_owned();
             files.push_back(FileToRead { path, from: u64::MAX, opened: Some(opened), length });
@@ -75,13 +75,13 @@ impl Snapshot {
 }
 
 /// The lock of those who write, if there is a head; it is free again when this is dropped.
-fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
+fn lock(head: &Path) -> anyhow::Result<Option<OpenedFile>> {
     let begun = Instant::now();
     loop {
         if !head.exists() {
             return Ok(None);
         }
-        let opened = Opened::read(head)?;
+        let opened = OpenedFile::read(head)?;
         match os::try_lock(&opened.file, Lock::Exclusive) {
             Ok(true) if opened.is_at(head) => return Ok(Some(opened)),
             Ok(true) => {}

@@ -20,15 +20,15 @@ pub(super) const LONG_LOG: u64 = 4 * 1024 * 1024;
 
 /// A file as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundFile {
     pub(super) stamp: FileId,
     /// When, and how long it was then.
     written: ((i64, i64), u64),
 }
 
-impl Found {
+impl FoundFile {
     fn new(found: &Metadata) -> Self {
-        Found { stamp: os::file_id(found), written: (os::modified(found), found.len()) }
+        FoundFile { stamp: os::file_id(found), written: (os::modified(found), found.len()) }
     }
 
     /// What is at `path` now.
@@ -36,21 +36,21 @@ impl Found {
     /// # Errors
     /// Nothing is.
     pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
-        Ok(Found::new(&std::fs::metadata(path).map_err(removed)?))
+        Ok(FoundFile::new(&std::fs::metadata(path).map_err(removed)?))
     }
 }
 
 /// What was opened.
 #[derive(Debug, Clone, Copy)]
-struct Opened {
-    database: Found,
+struct OpenedStore {
+    database: FoundFile,
     /// The write-ahead log and its index.
     beside: [FileId; 2],
 }
 
 /// What has become of the files that are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum StoreStanding {
     /// They are as they were.
     Same,
     /// The database was written: by a checkpoint, or by whoever should not.
@@ -66,7 +66,7 @@ pub(super) struct Files {
     log: PathBuf,
     index: PathBuf,
     /// Set once they have been opened; then they are not made anew if they are gone.
-    opened: Option<Opened>,
+    opened: Option<OpenedStore>,
     /// Something was taken away from beside an open database, and what was charged last with it.
     robbed: bool,
     checked: Option<Instant>,
@@ -87,11 +87,11 @@ impl Files {
     ///
     /// # Errors
     /// A file that was there is gone.
-    pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
-        let Some(opened) = &mut self.opened else { return Ok(Standing::Others) };
-        let found = Found::at(&self.path)?;
+    pub(super) fn look(&mut self) -> anyhow::Result<StoreStanding> {
+        let Some(opened) = &mut self.opened else { return Ok(StoreStanding::Others) };
+        let found = FoundFile::at(&self.path)?;
         if found.stamp != opened.database.stamp {
-            return Ok(Standing::Others);
+            return Ok(StoreStanding::Others);
         }
         let now = Instant::now();
         if self.checked.is_none_or(|at| now.saturating_duration_since(at) >= TRUST) {
@@ -102,17 +102,17 @@ impl Files {
                 if path == &self.log {
                     self.log_bytes = found.len();
                 }
-                if Found::new(&found).stamp != known {
-                    return Ok(Standing::Others);
+                if FoundFile::new(&found).stamp != known {
+                    return Ok(StoreStanding::Others);
                 }
             }
             self.checked = Some(now);
         }
         if found != opened.database {
             opened.database = found;
-            return Ok(Standing::Written);
+            return Ok(StoreStanding::Written);
         }
-        Ok(Standing::Same)
+        Ok(StoreStanding::Same)
     }
 
     /// Takes note of what is open now; false if another file has come into the place of `opened` meanwhile.
@@ -120,14 +120,15 @@ impl Files {
     /// # Errors
     /// It is gone again.
     pub(super) fn note(&mut self, opened: FileId) -> anyhow::Result<bool> {
-        let database = Found::at(&self.path)?;
+        let database = FoundFile::at(&self.path)?;
         if database.stamp != opened {
             return Ok(false);
         }
-        let (log, index) = (Found::new(&look_at(&self.log)?), Found::new(&look_at(&self.index)?));
+        let (log, index) =
+            (FoundFile::new(&look_at(&self.log)?), FoundFile::new(&look_at(&self.index)?));
         self.log_bytes = log.written.1;
         self.robbed = false;
-        self.opened = Some(Opened { database, beside: [log.stamp, index.stamp] });
+        self.opened = Some(OpenedStore { database, beside: [log.stamp, index.stamp] });
         self.checked = None;
         Ok(true)
     }
