@@ -2,12 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::engine::decide::ClauseList;
 use crate::engine::decide::explain::{
     ClauseTrace, ConditionTrace, Explanation, LimitTrace, Ruling, TraceEntry, TriedValue,
 };
 use crate::engine::policy::condition::Truth;
-use crate::engine::policy::{ActionKind, Effect};
+use crate::engine::policy::{ActionKind, ClauseList, Effect};
 use crate::engine::text::escape::escape_line;
 
 /// What was looked at, line by line; conditions stand below their entry.

@@ -17,7 +17,7 @@ use crate::shell::os::clock::{moment, rfc3339};
 use crate::shell::registry::{self, Running};
 use crate::shell::stderr::prose;
 
-use super::tally::{Counts, Denial, Tally};
+use super::tally::{Counts, RecentDenial, Tally};
 
 /// What is shown. Its fields are documented in the manual (`src/manual/status.md`).
 #[derive(Debug, Serialize)]
@@ -61,7 +61,7 @@ pub(super) struct Account {
     /// The rules that have denied most in the last day.
     pub(super) denying_rules: Vec<RuleCount>,
     /// The last denials of the last day, newest first.
-    pub(super) last_denials: Vec<Denial>,
+    pub(super) last_denials: Vec<RecentDenial>,
 }
 
 /// A rule that has denied.

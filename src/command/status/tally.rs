@@ -53,7 +53,7 @@ impl Counts {
 
 /// Something that was denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Denial {
+pub(super) struct RecentDenial {
     /// When.
     pub(super) time: String,
     /// The number of the line in the log.
@@ -70,7 +70,7 @@ pub(super) struct Denial {
     pub(super) count: u64,
 }
 
-impl Denial {
+impl RecentDenial {
     fn of(entry: Entry) -> Self {
         let count = entry.count();
         let various = |field: &str, of_one: &str| {
@@ -82,7 +82,15 @@ impl Denial {
             "method_denied" => (various("method", &entry.method), rule, String::new()),
             _ => (String::new(), BuiltIn::Frame.word().into(), various("reason", &entry.reason)),
         };
-        Denial { time: entry.time, seq: entry.seq, event: entry.event, what, rule, message, count }
+        RecentDenial {
+            time: entry.time,
+            seq: entry.seq,
+            event: entry.event,
+            what,
+            rule,
+            message,
+            count,
+        }
     }
 }
 
@@ -93,7 +101,7 @@ pub(super) struct Activity {
     hour: BTreeMap<u64, Counts>,
     day: BTreeMap<u64, Minute>,
     /// The newest denials, newest first.
-    last: Vec<Denial>,
+    last: Vec<RecentDenial>,
 }
 
 /// What happened within a minute.
@@ -116,7 +124,7 @@ impl Activity {
     }
 
     /// The newest denials of the last day, newest first.
-    pub(super) fn last_denials(&self) -> &[Denial] {
+    pub(super) fn last_denials(&self) -> &[RecentDenial] {
         &self.last
     }
 
@@ -152,10 +160,10 @@ impl Activity {
         let day = self.day.entry(minute).or_default();
         day.counts.add(counts);
         if is_denial {
-            let denial = Denial::of(entry);
+            let denial = RecentDenial::of(entry);
             let count = day.rules.entry(denial.rule.clone()).or_default();
             *count = count.saturating_add(folded);
-            let order = |denial: &Denial| (denial.time.clone(), denial.seq);
+            let order = |denial: &RecentDenial| (denial.time.clone(), denial.seq);
             let place = self.last.partition_point(|other| order(other) > order(&denial));
             if place < DENIALS {
                 self.last.insert(place, denial);

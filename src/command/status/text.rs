@@ -7,7 +7,7 @@ use crate::engine::text::escape::escape_line;
 use crate::engine::text::shorten::{cut, cut_middle};
 
 use super::overview::{Account, Gauge, Overview};
-use super::tally::{Counts, Denial};
+use super::tally::{Counts, RecentDenial};
 use crate::shell::registry::Running;
 
 /// How wide bars are.
@@ -181,8 +181,8 @@ fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, c
     }
 }
 
-fn show_denial(lines: &mut Vec<Line>, denial: &Denial, columns: usize) {
-    let Denial { time: when, event, what, rule, message, count, .. } = denial;
+fn show_denial(lines: &mut Vec<Line>, denial: &RecentDenial, columns: usize) {
+    let RecentDenial { time: when, event, what, rule, message, count, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
         _ => cut_middle(&show(what), TOOL),

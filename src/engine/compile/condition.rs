@@ -5,16 +5,21 @@ use super::fields::{Fields, Node, boolean, elements, string, word_or};
 use super::hints;
 use super::shape::{CONDITION, Shape};
 use crate::engine::json::value::{Kind, Str};
-use crate::engine::policy::Clause;
 use crate::engine::policy::condition::{Bound, Condition, Operator, Scalar, Test};
 use crate::engine::policy::one_of::OneOf;
 use crate::engine::policy::path::ArgPath;
 use crate::engine::policy::pattern::{Pattern, PatternError};
+use crate::engine::policy::{Clause, ClauseList};
 
 impl Compiler<'_> {
     /// The entries of one of these lists.
-    pub(super) fn clauses(&mut self, fields: &Fields<'_>, name: &str, shape: Shape) -> Vec<Clause> {
-        self.list(fields, name, |this, node| this.clause(node, shape))
+    pub(super) fn clauses(
+        &mut self,
+        fields: &Fields<'_>,
+        list: ClauseList,
+        shape: Shape,
+    ) -> Vec<Clause> {
+        self.list(fields, list.word(), |this, node| this.clause(node, shape))
     }
 
     fn clause(&mut self, node: &Node<'_>, shape: Shape) -> Option<Clause> {

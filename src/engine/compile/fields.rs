@@ -434,11 +434,11 @@ pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
 #[must_use]
 pub fn pointer_of_key(text: &str, key_at: usize) -> String {
     /// An object at a key, or an array at an index.
-    enum Container<'t> {
+    enum OpenContainer<'t> {
         Object(Option<&'t str>),
         Array(usize),
     }
-    let mut open: Vec<Container<'_>> = Vec::new();
+    let mut open: Vec<OpenContainer<'_>> = Vec::new();
     let mut at = 0_usize;
     while let Some(&byte) = text.as_bytes().get(at).filter(|_| at <= key_at) {
         let mut step = 1;
@@ -446,26 +446,26 @@ pub fn pointer_of_key(text: &str, key_at: usize) -> String {
             (b'"', top) => {
                 step = proved_string_len(text.as_bytes().get(at..).unwrap_or_default());
                 // A key is the first string behind `{` or `,`.
-                if let Some(Container::Object(key @ None)) = top {
+                if let Some(OpenContainer::Object(key @ None)) = top {
                     *key = text.get(at..at.saturating_add(step));
                 }
             }
-            (b'{', _) => open.push(Container::Object(None)),
-            (b'[', _) => open.push(Container::Array(0)),
+            (b'{', _) => open.push(OpenContainer::Object(None)),
+            (b'[', _) => open.push(OpenContainer::Array(0)),
             (b'}' | b']', _) => {
                 open.pop();
             }
-            (b',', Some(Container::Object(key))) => *key = None,
-            (b',', Some(Container::Array(nth))) => *nth = nth.saturating_add(1),
+            (b',', Some(OpenContainer::Object(key))) => *key = None,
+            (b',', Some(OpenContainer::Array(nth))) => *nth = nth.saturating_add(1),
             _ => {}
         }
         at = at.saturating_add(step);
     }
     let names = open.iter().map(|open| match open {
-        Container::Object(key) => key
+        OpenContainer::Object(key) => key
             .and_then(|key| Value::proved(key).as_str())
             .map_or(Cow::Borrowed(""), Str::decode_lossy),
-        Container::Array(nth) => Cow::Owned(nth.to_string()),
+        OpenContainer::Array(nth) => Cow::Owned(nth.to_string()),
     });
     names.fold(String::new(), |pointer, name| join(&pointer, &name))
 }

@@ -23,7 +23,8 @@ use self::syntax::{syntax_problem, unreadable};
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::policy::pattern::{Pattern, PatternAllowance};
 use crate::engine::policy::{
-    ActionKind, Effect, MethodRule, Methods, Mode, NameSet, Policy, Rule, RuleAction, Tools,
+    ActionKind, ClauseList, Effect, MethodRule, Methods, Mode, NameSet, Policy, Rule, RuleAction,
+    Tools,
 };
 use crate::engine::text::name::NamePattern;
 
@@ -207,9 +208,9 @@ impl<'s> Compiler<'s> {
             let kind = word(node, &ACTIONS, hints::ACTIONS, &mut this.problems)??;
             Some(RuleAction { kind, pointer: node.pointer.as_str().into(), reason: reason.clone() })
         });
-        let require = self.clauses(&fields, "require", CLAUSE);
-        let deny_if = self.clauses(&fields, "deny_if", CLAUSE);
-        let approval_if = self.clauses(&fields, "approval_if", ASKING);
+        let require = self.clauses(&fields, ClauseList::Require, CLAUSE);
+        let deny_if = self.clauses(&fields, ClauseList::DenyIf, CLAUSE);
+        let approval_if = self.clauses(&fields, ClauseList::ApprovalIf, ASKING);
         let mut limits = self.list(&fields, "limits", Self::limit);
         limits.extend(fields.get("rate_limit").and_then(|node| self.rate_limit(&node, key)));
         let limits = limits.into_iter().map(std::sync::Arc::new).collect();

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{ClauseList, Denial, Observation, Observer, Outcome, Permit, decide_observed};
+use super::{Denial, Observation, Observer, Outcome, Permit, decide_observed};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
 use crate::engine::policy::condition::{Condition, Truth};
-use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
+use crate::engine::policy::{ActionKind, ClauseList, Effect, Mode, Policy, RuleId};
 use crate::engine::text::shorten::excerpt;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;

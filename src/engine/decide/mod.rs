@@ -11,8 +11,9 @@ use self::steps::{Halt, Judge};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, Demand, Few, Reservation, Settlement, StateUnavailable};
 use crate::engine::policy::condition::{Condition, Truth};
-use crate::engine::policy::{BuiltIn, Clause, Limit, Mode, Policy, Rule, RuleAction, RuleId};
-use crate::engine::text::words::words;
+use crate::engine::policy::{
+    BuiltIn, Clause, ClauseList, Limit, Mode, Policy, Rule, RuleAction, RuleId,
+};
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
@@ -109,19 +110,6 @@ pub enum Observation<'e> {
     /// A denial in shadow mode: the decision goes on (contract P14).
     Shadowed(&'e Denial),
 }
-
-/// A list of conditions in a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClauseList {
-    /// `require`
-    Require,
-    /// `deny_if`
-    DenyIf,
-    /// `approval_if`
-    ApprovalIf,
-}
-
-words!(ClauseList { Require => "require", DenyIf => "deny_if", ApprovalIf => "approval_if" });
 
 /// Watches a decision. Live sessions pass `()`, which costs nothing.
 pub trait Observer {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::denial::{Cause, Denial, Outcome};
-use super::{ClauseList, Observation, Observer, Permit};
+use super::{Observation, Observer, Permit};
 use crate::engine::json::undecidable::Undecidable;
 use crate::engine::limits::Demand;
 use crate::engine::policy::condition::Condition;
 use crate::engine::policy::limit::NoAmount;
 use crate::engine::policy::{
-    ActionKind, BuiltIn, Clause, Effect, Matching, Mode, Policy, Rule, RuleId,
+    ActionKind, BuiltIn, Clause, ClauseList, Effect, Matching, Mode, Policy, Rule, RuleId,
 };
 use crate::engine::text::words::words;
 use crate::engine::wire::mcp::ToolCall;

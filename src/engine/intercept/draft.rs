@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::problems::YamlPlace;
+use crate::engine::policy::ClauseList;
 use crate::engine::policy::condition::Operator;
 
 /// The document to write.
@@ -135,12 +136,13 @@ impl DraftRule {
     fn origin(&self, steps: &[&str]) -> Option<&YamlPlace> {
         let [list, nth, rest @ ..] = steps else { return None };
         let nth: usize = nth.parse().ok()?;
-        let clauses = match *list {
-            "require" => &self.require,
-            "deny_if" => &self.deny_if,
-            "approval_if" => &self.approval_if,
-            "limits" => return self.limits.get(nth).map(|limit| &limit.place),
-            _ => return None,
+        if *list == "limits" {
+            return self.limits.get(nth).map(|limit| &limit.place);
+        }
+        let clauses = match ClauseList::from_word(list)? {
+            ClauseList::Require => &self.require,
+            ClauseList::DenyIf => &self.deny_if,
+            ClauseList::ApprovalIf => &self.approval_if,
         };
         let conditions = &clauses.get(nth)?.conditions;
         let condition = match rest {

@@ -92,11 +92,39 @@ pub struct Rule {
     pub limits: Vec<Arc<Limit>>,
 }
 
+/// A list of conditions in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClauseList {
+    /// Each entry must hold, or the call is denied.
+    Require,
+    /// The call is denied if an entry holds.
+    DenyIf,
+    /// A human must approve the call if an entry holds.
+    ApprovalIf,
+}
+
+words!(ClauseList { Require => "require", DenyIf => "deny_if", ApprovalIf => "approval_if" });
+
 impl Rule {
+    /// Its lists of conditions.
+    #[must_use]
+    pub fn lists(&self) -> [(ClauseList, &[Clause]); 3] {
+        let Rule { require, deny_if, approval_if, .. } = self;
+        [
+            (ClauseList::Require, require),
+            (ClauseList::DenyIf, deny_if),
+            (ClauseList::ApprovalIf, approval_if),
+        ]
+    }
+
+    /// The entries of its lists of conditions.
+    pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.lists().into_iter().flat_map(|(_, clauses)| clauses)
+    }
+
     /// The paths that its conditions and limits look at.
     pub fn paths(&self) -> impl Iterator<Item = &ArgPath> {
-        let clauses = [&self.require, &self.deny_if, &self.approval_if].into_iter().flatten();
-        let conditions = clauses.flat_map(|clause| &clause.conditions);
+        let conditions = self.clauses().flat_map(|clause| &clause.conditions);
         let amounts = self.limits.iter().filter_map(|limit| limit.increment_from.as_ref());
         conditions.map(|condition| &condition.path).chain(amounts)
     }

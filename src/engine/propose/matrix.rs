@@ -219,6 +219,5 @@ fn always_asks(rule: &Rule) -> bool {
 }
 
 fn is_conditional(rule: &Rule) -> bool {
-    let mut clauses = rule.require.iter().chain(&rule.deny_if).chain(&rule.approval_if);
-    clauses.any(|clause| !clause.conditions.is_empty())
+    rule.clauses().any(|clause| !clause.conditions.is_empty())
 }

@@ -7,18 +7,22 @@ use super::super::fields::name_for_problem;
 use super::{Linter, Token, ToolEntry};
 use crate::engine::policy::condition::{Condition, Scalar, Test};
 use crate::engine::policy::path::ArgPath;
-use crate::engine::policy::{Clause, Rule};
+use crate::engine::policy::{Clause, ClauseList, Rule};
 use crate::engine::text::name::NamePattern;
 use crate::engine::work::Work;
 
 impl Linter<'_> {
     /// Conditions that cannot hold, by themselves or beside those before them.
-    pub(super) fn conditions(&mut self, list: &str, clause: &Clause, doubt: Doubt) {
-        // What cannot be decided counts as holding in the last two (contract P8).
+    pub(super) fn conditions(&mut self, list: ClauseList, clause: &Clause, doubt: Doubt) {
+        // In the last two, what cannot be decided counts as holding (contract P8).
         let (never, so) = match list {
-            "require" => ("can never hold", "so every call is denied"),
-            "deny_if" => ("holds in doubt only", "so no clear call is denied by this entry"),
-            _ => ("holds in doubt only", "so no clear call is held by this entry"),
+            ClauseList::Require => ("can never hold", "so every call is denied"),
+            ClauseList::DenyIf => {
+                ("holds in doubt only", "so no clear call is denied by this entry")
+            }
+            ClauseList::ApprovalIf => {
+                ("holds in doubt only", "so no clear call is held by this entry")
+            }
         };
         for (nth, condition) in clause.conditions.iter().enumerate() {
             let pointer = format!("{}/conditions/{nth}", clause.pointer);
@@ -155,10 +159,7 @@ impl Linter<'_> {
         for rules in alone.chain(rules) {
             // At one path there is one text; a call is as long as all of them together.
             let mut by_path: HashMap<&ArgPath, u64> = HashMap::new();
-            for clause in rules
-                .iter()
-                .flat_map(|rule| rule.require.iter().chain(&rule.deny_if).chain(&rule.approval_if))
-            {
+            for clause in rules.iter().flat_map(|rule| rule.clauses()) {
                 for (nth, condition) in clause.conditions.iter().enumerate() {
                     if !self.affords(1) {
                         return;

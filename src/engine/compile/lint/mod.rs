@@ -11,7 +11,7 @@ use crate::engine::decide::is_closed;
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Value};
 use crate::engine::limits::Amount;
-use crate::engine::policy::{ActionKind, Effect, Policy, Rule};
+use crate::engine::policy::{ActionKind, ClauseList, Effect, Policy, Rule};
 use crate::engine::text::name::NamePattern;
 use crate::engine::work::Work;
 
@@ -164,12 +164,11 @@ impl Linter<'_> {
     fn rule(&mut self, rule: &Rule, value: Value<'_>, name: Option<&NamePattern>) {
         self.action(rule, value);
         self.limits(rule);
-        let lists = [
-            ("require", &rule.require, Doubt::Fails),
-            ("deny_if", &rule.deny_if, Doubt::Holds),
-            ("approval_if", &rule.approval_if, Doubt::Holds),
-        ];
-        for (list, clauses, doubt) in lists {
+        for (list, clauses) in rule.lists() {
+            let doubt = match list {
+                ClauseList::Require => Doubt::Fails,
+                ClauseList::DenyIf | ClauseList::ApprovalIf => Doubt::Holds,
+            };
             for clause in clauses {
                 self.conditions(list, clause, doubt);
             }
