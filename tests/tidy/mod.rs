@@ -1,6 +1,7 @@
 //! The rules of the house that the compiler does not know. Each rule is a function from a [`Tree`] to complaints; the
 //! pictures that it holds the code to are those drawn in `src/lib.rs`.
 
+mod names;
 mod picture;
 mod planted;
 mod rules;

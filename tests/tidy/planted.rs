@@ -64,6 +64,9 @@ const PLANTS: &[Plant] = &[
         tree.append("src/manual/contract.md", "\n**Z9.** A rule that nothing tests.\n");
     }),
     ("comments cite", |tree| tree.append("src/main.rs", &format!("\n// {}{} P1\n", "SP", "EC"))),
+    ("one name", |tree| {
+        tree.append("src/shell/registry.rs", "\npub(super) struct Condition;\n");
+    }),
     ("wall clocks", |tree| {
         tree.append("src/command/wrap.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
     }),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
+use super::names::shared_names;
 use super::picture;
 use super::tree::{Tree, has_word};
 
@@ -16,7 +17,7 @@ pub(crate) struct Rule {
 }
 
 /// All rules.
-pub(crate) const RULES: [Rule; 13] = [
+pub(crate) const RULES: [Rule; 14] = [
     Rule { name: "imports are those drawn in lib.rs", complaints: undrawn_imports },
     Rule { name: "no file imports itself by way of others", complaints: circles },
     Rule { name: "the engine knows nothing of the world", complaints: world_in_engine },
@@ -29,6 +30,7 @@ pub(crate) const RULES: [Rule; 13] = [
     Rule { name: "doc comments explain, and do not outgrow the code", complaints: doc_share },
     Rule { name: "what is cited is in the contract", complaints: dead_citations },
     Rule { name: "comments cite what a reader can open", complaints: closed_sources },
+    Rule { name: "one name stands for one type", complaints: shared_names },
     Rule { name: "wall clocks are read in five files", complaints: clocks },
 ];
 
