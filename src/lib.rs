@@ -76,8 +76,8 @@
 //!    envelope. What the client sends and two parsers could read differently is refused here.
 //! 3. [`engine::session::Session::handle`] says what to do: forward the line, answer it, replace it, or have the ledger
 //!    settle the limits first and come back ([`engine::session::Session::resume`]).
-//! 4. [`engine::decide::decide`] judges one call. It takes the steps of contract 3.5 in their order, within a budget of
-//!    [`engine::work`]; every verdict names its rule.
+//! 4. [`engine::decide::decide`] judges one call. It takes the steps that [`engine::decide::steps::STEPS`] lists (contract
+//!    3.5), within a budget of [`engine::work`]; every decision names its rule.
 //! 5. [`shell::relay`] carries the [`engine::session::Step`] out: first the record, then the effect. A line that is
 //!    forwarded is written from the buffer it was read into.
 //!

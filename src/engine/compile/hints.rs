@@ -4,8 +4,8 @@
 use crate::engine::limits::{Amount, MAX_WINDOW_SECONDS, NAMED_WINDOWS};
 use crate::engine::policy::path::ArgPath;
 
-/// A mistake: its spellings, parted by blanks, as [`folded`] leaves them; and the word that was meant, or else what
-/// to do.
+/// A mistake: its spellings, separated by blanks, in lower case and without marks; and the word that was meant, or
+/// advice.
 pub type Mistake = (&'static str, &'static str);
 
 /// The longest text that gets a hint, in bytes.
@@ -426,7 +426,7 @@ mod tests {
     };
 
     #[test]
-    fn a_spelling_stands_once_in_a_table() {
+    fn no_spelling_stands_twice_in_a_table() {
         let values = [EFFECTS, ACTIONS, MODES, SCOPES, ALIGNS, EXPECTS, VERSIONS];
         let shapes = [DOCUMENT, RULE, CLAUSE, ASKING, CONDITION, LIMIT, RATE_LIMIT, TEST];
         let fields = shapes.map(|shape| shape.mistakes);

@@ -1,4 +1,4 @@
-//! `tests` of a policy: calls that it must decide as written (contract P16). Here they are read and run.
+//! Reads and runs `tests` of a policy: calls that it must decide as written (contract P16).
 
 use jiff::Timestamp;
 
@@ -164,23 +164,23 @@ pub fn run<'e>(
     outcomes
 }
 
-/// Where tests are run, one after the other.
+/// Runs tests, one after the other.
 struct Bench<'p> {
     policy: &'p Policy,
     ledger: MemoryLedger,
-    /// What is left for all of them.
+    /// The work left for all tests.
     left: Work,
 }
 
 impl Bench<'_> {
-    /// Makes the calls of one test. Which of them is not as expected, if one is; nothing is charged for that one.
+    /// Makes the calls of one test. Returns the number of the first unexpected decision; that call is not charged.
     fn run(
         &mut self,
         example: &Example,
         is_stale: &dyn Fn() -> bool,
     ) -> Result<Option<u32>, TooCostly> {
         self.left.take(steps(example.arguments.len()).saturating_mul(4))?;
-        // The compiler has read them before.
+        // The compiler has proved that they parse.
         let Ok(arguments) = Arguments::parse(&example.arguments) else { return Ok(None) };
         let call = ToolCall::of(&example.tool, arguments);
         for nth in 1..=example.times {
@@ -205,7 +205,7 @@ impl Bench<'_> {
         Ok(None)
     }
 
-    /// Makes the call again that is not as expected, and looks how it is decided.
+    /// Makes the unexpected call again and explains the decision.
     fn explain<'e>(&mut self, example: &'e Example, call: u32) -> Option<TestFailure<'e>> {
         let arguments = Arguments::parse(&example.arguments).ok()?;
         let made = ToolCall::of(&example.tool, arguments);
@@ -270,7 +270,7 @@ impl Compiler<'_> {
         })
     }
 
-    /// A time that is not earlier than that of the test before, in milliseconds since the epoch.
+    /// A time, in milliseconds since the epoch; it may not be earlier than that of the previous test.
     fn time(&mut self, node: &Node<'_>) -> Option<u64> {
         let text = node.value.as_str().and_then(Str::decode).unwrap_or_default();
         let time = text.parse::<Timestamp>().ok().filter(|_| is_rfc_3339(&text));

@@ -1,7 +1,7 @@
 //! Reads a policy of Intercept, and reports what is wrong with it.
 //!
 //! Sources: POLICY.md and the packages `internal/config`, `internal/engine`, `internal/proxy` and `internal/state` of
-//! Intercept; for `require_approval`, its pull request 3. Where the page is silent the program counts:
+//! Intercept; for `require_approval`, its pull request 3. Where the page is silent, the program decides:
 //! counters are known as `TOOL.COUNTER`, those of `*` as `_global.COUNTER`; null does not exist; `rate_limit: 5/hour`
 //! is a counter `_rate_hour` that may come to 5.
 
@@ -60,7 +60,7 @@ pub(crate) struct Intercept {
     pub(crate) default: Effect,
     /// Names, or `*` for all.
     pub(crate) hide: Vec<Name>,
-    /// Tools, and `*` for what goes for all of them.
+    /// Tools, and `*` for all of them.
     pub(crate) tools: Vec<Tool>,
 }
 
@@ -69,22 +69,22 @@ pub(crate) struct Intercept {
 pub(crate) struct Tool {
     /// The tool's name, or `*`.
     pub(crate) name: Name,
-    /// All of them must let a call pass.
+    /// Rules that must all let a call pass.
     pub(crate) rules: Vec<InterceptRule>,
 }
 
 /// A rule of a tool.
 #[derive(Debug)]
 pub(crate) struct InterceptRule {
-    /// For people; it decides nothing.
+    /// Its name, which decides nothing.
     pub(crate) name: Option<String>,
     /// What it does.
     pub(crate) action: InterceptAction,
     /// What the agent is told.
     pub(crate) on_deny: Option<String>,
-    /// What must be so, or for [`InterceptAction::Ask`] what makes it ask.
+    /// The conditions to hold, or for [`InterceptAction::Ask`] the conditions to ask.
     pub(crate) conditions: Vec<InterceptCondition>,
-    /// What counters must not have passed.
+    /// The bounds of counters.
     pub(crate) readings: Vec<Reading>,
     /// What the rule counts.
     pub(crate) state: Option<InterceptState>,
@@ -108,9 +108,9 @@ pub(crate) enum InterceptAction {
 /// A condition over arguments.
 #[derive(Debug)]
 pub(crate) enum InterceptCondition {
-    /// As callgate has it.
+    /// A condition that callgate has as well.
     Holds(DraftCondition),
-    /// There is nothing at the path, or null.
+    /// The path is absent, or its value is null.
     Absent(String, YamlPlace),
 }
 
@@ -143,18 +143,18 @@ pub(crate) struct InterceptState {
 pub(crate) enum Cost {
     /// This much.
     Fixed(u64),
-    /// What stands at this path in its arguments.
+    /// The value at this path in its arguments.
     From(String),
 }
 
 impl Tool {
-    /// True for the entry that goes for all tools.
+    /// True for the entry for all tools.
     #[must_use]
     pub(crate) fn is_all(&self) -> bool {
         self.name.text == "*"
     }
 
-    /// What its counters are known under.
+    /// The prefix of its counters.
     fn scope(name: &str) -> &str {
         if name == "*" { "_global" } else { name }
     }
@@ -258,7 +258,7 @@ fn rule(found: &PlacedNode<'_>, scope: &str, problems: &mut YamlProblems) -> Opt
         state: None,
         place: found.place.clone(),
     };
-    // An action that is not known suits nothing, and what stands beside it is looked at all the same.
+    // An unknown action suits nothing; the fields beside it are checked all the same.
     let suits = action == Some(None) || suits(rule.action, &fields, problems);
     let list = fields.get("conditions").map(|list| list.elements(problems)).unwrap_or_default();
     for found in &list {

@@ -111,7 +111,7 @@ fn in_order<S: Serializer>(tools: &[(Name, DraftRule)], serializer: S) -> Result
 }
 
 impl DraftPolicy {
-    /// The place that a member of the document comes from, by its RFC 6901 pointer.
+    /// The place that a member comes from; `pointer` is its RFC 6901 pointer in the document.
     #[must_use]
     pub(crate) fn origin(&self, pointer: &str) -> Option<&YamlPlace> {
         let steps: Vec<String> = pointer

@@ -12,7 +12,7 @@ use crate::engine::compile::hints::{self, Mistake};
 pub(crate) struct PlacedNode<'n> {
     /// The value.
     pub(crate) node: &'n YamlNode,
-    /// Where it stands; a value that is not written out is at its key.
+    /// Its place; that of its key if there is no text of its own.
     pub(crate) place: YamlPlace,
 }
 
@@ -38,7 +38,7 @@ impl<'n> PlacedNode<'n> {
         text.map(str::to_owned)
     }
 
-    /// The same, but not of nothing.
+    /// A text that is not empty; a problem for anything else.
     pub(crate) fn name(&self, problems: &mut YamlProblems) -> Option<String> {
         let text = self.text(problems)?;
         if text.trim().is_empty() || self.node.is_null() {
@@ -77,8 +77,8 @@ impl<'n> PlacedNode<'n> {
         members.iter().map(member).collect()
     }
 
-    /// One of some words, each with what it stands for; for anything else a problem, and what was meant, if that can
-    /// be told from the mistakes that people make.
+    /// One of a set of words, as the value that it stands for. Anything else is a problem; `mistakes` may tell what was
+    /// meant.
     pub(crate) fn word<T: Copy>(
         &self,
         words: &[(&str, T)],
@@ -88,7 +88,7 @@ impl<'n> PlacedNode<'n> {
         self.word_or(words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
     }
 
-    /// The same, where a function says what was meant: a word, or what to do.
+    /// [`PlacedNode::word`] with a function that returns the word that was meant, or advice.
     pub(crate) fn word_or<T: Copy>(
         &self,
         words: &[(&str, T)],
@@ -123,15 +123,15 @@ pub(crate) struct YamlMember<'n> {
     pub(crate) value: PlacedNode<'n>,
 }
 
-/// A field that Intercept has and callgate's policy has not: its name, why, and what to do instead.
+/// A field of Intercept that callgate's policy lacks: its name, why, and what to do instead.
 pub(crate) type Foreign = (&'static str, &'static str, &'static str);
 
-/// The fields of a map. A field with nothing behind it is as good as left out.
+/// The fields of a map. A field without a value counts as absent.
 #[derive(Debug)]
 pub(crate) struct YamlFields<'n> {
     /// Where the map stands.
     pub(crate) place: YamlPlace,
-    /// False if there are fields that are not known: what is missing may be meant by them.
+    /// False if there are unknown fields, which may be misspellings of missing ones.
     pub(crate) are_known: bool,
     members: Vec<YamlMember<'n>>,
 }

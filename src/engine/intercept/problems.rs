@@ -15,7 +15,7 @@ pub(crate) struct YamlPlace {
 }
 
 impl YamlPlace {
-    /// A place that is nowhere in the document.
+    /// A place in the file that belongs to no value of the document.
     #[must_use]
     pub(crate) fn at(span: Range<usize>) -> Self {
         YamlPlace { span, pointer: String::new() }

@@ -1,4 +1,4 @@
-//! Values without quotes: what Intercept's reader of YAML takes them for. Where readers disagree, it is a problem.
+//! The types of unquoted values, as Intercept's reader of YAML sees them. A value on which readers disagree is a problem.
 
 use serde_json::value::RawValue;
 
@@ -17,9 +17,9 @@ pub(crate) enum ScalarKind<'n> {
     Bool(bool),
     /// A number as JSON writes it.
     Number(&'n str),
-    /// Anything in quotes, and what is nothing else.
+    /// Anything in quotes, and any other text.
     Text(&'n str),
-    /// Some take it for a number or a time, in one way or another.
+    /// A text that some readers take for a number or a time.
     Doubtful,
 }
 
@@ -38,7 +38,7 @@ pub(crate) fn kind(node: &YamlNode) -> Option<ScalarKind<'_>> {
     })
 }
 
-/// A value that can be compared with; a problem for a list, a map, and what is doubtful.
+/// A value to compare with; a problem for a list, a map, or a doubtful value.
 pub(crate) fn value(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<DraftValue> {
     Some(match kind(found.node) {
         Some(ScalarKind::Null) => DraftValue::Null,
@@ -97,7 +97,7 @@ pub(crate) fn list(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Optio
     Some(DraftValue::List(values)).filter(|_| !elements.is_empty())
 }
 
-/// True if a list can hold something that Intercept takes for this text or number, and callgate does not.
+/// True if Intercept takes another value in a list for this text or number, and callgate does not.
 pub(crate) fn has_twin(value: &DraftValue) -> bool {
     match value {
         DraftValue::Null | DraftValue::List(_) => false,
@@ -158,7 +158,7 @@ mod tests {
     use super::{is_json_number, looks_like_number, looks_like_time};
 
     #[test]
-    fn only_numbers_that_all_readers_take_alike_are_numbers() {
+    fn only_numbers_that_all_readers_agree_on_are_numbers() {
         for text in ["0", "-0", "5", "-12.5", "1e3", "1.5E-7", "9007199254740993"] {
             assert!(is_json_number(text), "{text}");
         }

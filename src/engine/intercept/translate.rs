@@ -19,7 +19,7 @@ use crate::engine::limits::Scope;
 use crate::engine::policy::condition::Operator;
 use crate::engine::policy::{ActionKind, Effect};
 
-/// How many entries one rule that asks may make.
+/// The most entries that one rule that asks may become.
 const MAX_ENTRIES: usize = 16;
 
 /// A difference between callgate and Intercept: callgate is stricter, except for [`Note::Servers`].
@@ -92,7 +92,7 @@ struct StateCounter {
     cost: Cost,
 }
 
-/// The counters of all tools. What Intercept would not count is a problem.
+/// The counters of all tools. A counter that Intercept would not count is a problem.
 fn counters(tools: &[Tool], problems: &mut YamlProblems) -> HashMap<String, StateCounter> {
     let is_whole = problems.is_empty();
     let mut counters: HashMap<String, StateCounter> = HashMap::new();
@@ -129,7 +129,7 @@ fn counters(tools: &[Tool], problems: &mut YamlProblems) -> HashMap<String, Stat
 
 struct Translator<'p> {
     counters: HashMap<String, StateCounter>,
-    /// False if something could not be read, and so may only seem to be missing.
+    /// False if something could not be read, so that what seems missing may be there.
     is_whole: bool,
     notes: BTreeSet<Note>,
     problems: &'p mut YamlProblems,
@@ -247,7 +247,7 @@ impl Translator<'_> {
         })
     }
 
-    /// All conditions must hold. Whether there is nothing at a path or null takes two entries.
+    /// Translates a rule that asks. A condition for absent or null takes two entries.
     fn ask(&mut self, rule: &InterceptRule, draft: &mut DraftRule) {
         let mut entries: Vec<Vec<DraftCondition>> = vec![Vec::new()];
         for wanted in &rule.conditions {
@@ -299,7 +299,7 @@ fn deny(rule: &InterceptRule, draft: &mut DraftRule) {
     }
 }
 
-/// What the agent is told where the policy does not say.
+/// The default message.
 fn denied_by(rule: &InterceptRule) -> Option<String> {
     rule.name.as_ref().map(|name| format!("Denied by the rule `{name}`."))
 }
@@ -308,7 +308,7 @@ fn condition(path: &str, op: Operator, value: DraftValue, place: &YamlPlace) -> 
     DraftCondition { path: path.to_owned(), op, value, place: place.clone() }
 }
 
-/// Conditions for something that is not null.
+/// Conditions for a value that is not null.
 fn is_there(path: &str, place: &YamlPlace) -> Vec<DraftCondition> {
     vec![
         condition(path, Operator::Exists, DraftValue::Bool(true), place),
@@ -316,7 +316,7 @@ fn is_there(path: &str, place: &YamlPlace) -> Vec<DraftCondition> {
     ]
 }
 
-/// What the calls of a tool are charged to a counter that another rule counts with.
+/// The charge of a tool's calls to a counter of another rule.
 enum Charged {
     Never,
     Always(u64),

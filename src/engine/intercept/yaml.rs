@@ -10,10 +10,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 use super::problems::{YamlPlace, YamlProblems};
 use crate::engine::compile::fields::name_for_problem;
 
-/// How deep lists and maps may be nested; a policy needs nine levels.
+/// The deepest nesting of lists and maps; a policy needs nine levels.
 const MAX_DEPTH: usize = 64;
 
-/// How many values there may be; an alias counts for all that it stands for.
+/// The most values; an alias counts as often as its values.
 const MAX_VALUES: usize = 200_000;
 
 /// A value with its place.
@@ -23,9 +23,9 @@ pub(crate) struct YamlNode {
     pub(crate) span: Range<usize>,
     /// What it is.
     pub(crate) value: YamlValue,
-    /// How many values it is, itself and aliases included.
+    /// The number of its values, itself and aliases included.
     weight: usize,
-    /// How many levels it has below itself.
+    /// The number of levels below it.
     height: usize,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct YamlScalar {
     pub(crate) is_plain: bool,
 }
 
-/// Reads a file that is to be one document.
+/// Reads a file of one document.
 pub(crate) fn read(text: &str, problems: &mut YamlProblems) -> Option<Rc<YamlNode>> {
     let mut reader = YamlReader {
         offsets: Offsets::new(text),
@@ -93,7 +93,7 @@ struct YamlReader<'t, 'p> {
     anchored: HashMap<usize, Rc<YamlNode>>,
     root: Option<Rc<YamlNode>>,
     documents: usize,
-    /// How many values were read so far, not counting those that aliases stand for.
+    /// The number of values so far, without those of aliases.
     values: usize,
     problems: &'p mut YamlProblems,
 }
@@ -111,7 +111,7 @@ impl YamlReader<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlFault> {
         let start = self.offsets.byte(span.start.index());
         let end = self.offsets.byte(span.end.index());
-        // The parser counts white space behind a token to it.
+        // The parser includes white space after a token.
         let written = self.offsets.text.get(start..end).unwrap_or_default().trim_end();
         let span = start..start.saturating_add(written.len());
         match event {
@@ -167,7 +167,7 @@ impl YamlReader<'_, '_> {
         Ok(())
     }
 
-    /// True if the tag says that this is text. Any other one is a problem: what it means is up to a reader.
+    /// True if the tag marks text. Any other tag is a problem, because readers differ about its meaning.
     fn tag(&mut self, tag: Option<&Tag>, span: &Range<usize>) -> bool {
         let Some(tag) = tag else { return false };
         let is_text = tag.is_yaml_core_schema() && tag.suffix == "str";
@@ -217,7 +217,7 @@ impl YamlReader<'_, '_> {
         self.attach(node, end)
     }
 
-    /// Puts a value where it belongs; it, an alias for it or its end stands at `span`.
+    /// Adds a value to the list or map around it. `span` is the value, an alias for it, or its end.
     fn attach(&mut self, node: Rc<YamlNode>, span: &Range<usize>) -> Result<(), YamlFault> {
         self.values = self.values.saturating_add(1);
         if self.values.max(node.weight) > MAX_VALUES {
@@ -320,7 +320,7 @@ impl YamlScalar {
     }
 }
 
-/// The parser counts in characters, and places are bytes.
+/// Converts the offsets of the parser, which are characters, to bytes.
 struct Offsets<'t> {
     text: &'t str,
     /// Where each [`Offsets::STEP`]th character begins; none if characters are bytes.

@@ -515,7 +515,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn the_most_exact_entry_decides_about_a_method() {
+    fn the_most_exact_method_entry_decides() {
         let rules = [
             ("*", Effect::Deny),
             ("resources/*", Effect::Allow),
@@ -538,7 +538,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn no_pattern_reaches_what_a_session_needs() {
+    fn patterns_match_no_method_that_a_session_needs() {
         let all = [("*", Effect::Deny)];
         for method in
             Methods::UNTOUCHABLE.into_iter().chain(["ping", "tools/list", "notifications/x"])

@@ -21,10 +21,10 @@ use super::lexicon::{
 };
 use super::listed_tool::ListedTool;
 
-/// So many words behind "Run" are looked at for what is run.
+/// The number of words after "Run" in which the object is looked for.
 const LOOKUP_WITHIN: usize = 6;
 
-/// So much of a word of the server's is quoted.
+/// The longest quotation of a word, in bytes.
 const MAX_SHOWN: usize = 24;
 
 /// The class of a tool, and the reason for it.
@@ -34,18 +34,18 @@ pub struct Classification {
     pub class: Class,
     /// The damage that a wrong call can do.
     pub risk: Risk,
-    /// What decided, in a sentence without its full stop.
+    /// The reason, as a sentence without its full stop.
     pub reason: String,
 }
 
-/// A word, and what it says.
+/// A word and what it tells of the tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Evidence<'w> {
     class: Class,
     risk: Risk,
-    /// The word, and another one beside it that gave it its meaning.
+    /// The word, and the other word that gave it its meaning.
     words: Vec<Cow<'w, str>>,
-    /// The word is a verb and nothing else.
+    /// True if the word can only be a verb.
     is_sure: bool,
 }
 
@@ -61,7 +61,7 @@ impl Evidence<'_> {
         words.any(|word| self.words.first().is_some_and(|own| word.starts_with(&**own)))
     }
 
-    /// True for a verb that says only that something is done.
+    /// True for a verb that only says that something is done.
     fn is_light(&self) -> bool {
         let is_light = |word: &str| verb_of(word).is_some_and(|(stem, _)| is_one_of(&stem, LIGHT));
         self.class == Class::Execute
@@ -69,7 +69,7 @@ impl Evidence<'_> {
     }
 }
 
-/// An argument, and its name without what tells one way of writing from another.
+/// An argument, and its name in lower case without marks.
 struct Argument<'t> {
     name: &'t str,
     plain: String,
@@ -108,13 +108,13 @@ pub fn classify(tool: &ListedTool) -> Classification {
     Classification { class: assessment.class, risk: assessment.risk, reason: assessment.reason }
 }
 
-/// What the words of a name say.
+/// What the words of a name tell.
 enum NameMeaning<'w> {
     /// What the tool does.
     Clearly(Evidence<'w>),
-    /// What it may do, or be about.
+    /// What it may do, or what it may be about.
     Perhaps(Evidence<'w>),
-    /// The same, but only a description that plainly reads makes it what the tool is about: `rpc_block_volume`.
+    /// The same, but it is what the tool is about only if the description clearly reads: `rpc_block_volume`.
     Inside(Evidence<'w>),
     Nothing,
 }
@@ -177,7 +177,7 @@ fn in_name<'w>(name: &[&'w str]) -> NameMeaning<'w> {
     if let Some((_, given)) = name.last().filter(|word| gives(word)).and_then(|_| of_place(last)) {
         return NameMeaning::Perhaps(given.clone());
     }
-    // Two of them, the last of which does more than look: nobody knows which is the verb.
+    // Two candidates, and the last does more than look: either may be the verb.
     let is_stricter =
         |other: &Evidence<'_>| others.first().is_some_and(|(_, first)| other.class > first.class);
     if let Some((_, end)) = of_place(last).filter(|(_, end)| is_stricter(end)) {
@@ -206,7 +206,7 @@ fn evidence<'w>(word: &'w str, meaning: Meaning, beside: &[&'w str]) -> Evidence
     Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == WordKind::Verb }
 }
 
-/// The first of those that are ruled most strictly.
+/// The strictest; the first of several.
 fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)> {
     found.into_iter().reduce(|strictest, other| {
         let is_stricter = (other.1.class, other.1.risk) > (strictest.1.class, strictest.1.risk);
@@ -214,8 +214,8 @@ fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)>
     })
 }
 
-/// What the verbs of a text's first sentence say: those that it begins with, and what is strung to them by a comma
-/// or an `and`. `beside` are words that stand with all of them.
+/// What the verbs of a text's first sentence tell: those at its head, and those joined to them by a comma or an `and`.
+/// `beside` are words that accompany all of them.
 fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     let sentence = text.trim_start().split(['.', '\n', ';', '!']).next().unwrap_or_default();
     let pieces: Vec<(&str, String)> = sentence
@@ -225,7 +225,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     let beside: Vec<&str> =
         pieces.iter().map(|(_, word)| word.as_str()).chain(beside.iter().copied()).collect();
     let mut found = Vec::new();
-    // Where it begins, a word is a verb; further on, one that may be a thing is a thing.
+    // At its head a word is a verb; further on, a word that can be a noun is one.
     let mut is_head = true;
     let mut is_joined = true;
     for (place, (piece, word)) in pieces.iter().enumerate() {
@@ -265,7 +265,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     strictest(found).map(|(_, evidence)| evidence)
 }
 
-/// A word without the marks around it.
+/// A word without punctuation around it.
 fn plain(piece: &str) -> &str {
     piece.trim_matches(|c: char| !c.is_alphanumeric())
 }
@@ -275,7 +275,7 @@ fn shown(piece: &str) -> String {
     plain(piece).chars().take(MAX_SHOWN).collect()
 }
 
-/// What a word means that stands where a verb does, in whatever person; and its stem.
+/// The meaning of a word in the place of a verb, in any person, and its stem.
 fn verb_of(word: &str) -> Option<(String, Meaning)> {
     let of = |word: String| {
         let meaning = lexicon::meanings(&word).find(|meaning| meaning.kind != WordKind::Noun)?;
@@ -293,9 +293,9 @@ struct Assessment {
     class: Class,
     risk: Risk,
     reason: String,
-    /// The name has no verb: what else the server says may make it stricter.
+    /// True if the name has no verb, so that arguments may make the class stricter.
     is_open: bool,
-    /// Neither name nor description says anything.
+    /// True if neither name nor description tells anything.
     is_blank: bool,
 }
 
@@ -320,7 +320,7 @@ impl Assessment {
             (said.class, said.risk) > (name.class, name.risk)
         };
         match (name, said) {
-            // Whatever it is called, it says itself that it pays or destroys.
+            // The description says that it pays or destroys.
             (NameMeaning::Clearly(name), Some(said))
                 if name.class == Class::Read && said.class >= Class::Financial =>
             {
@@ -370,7 +370,7 @@ impl Assessment {
         self.note(why);
     }
 
-    /// Puts another verdict in the place of one that was none.
+    /// Changes the class; if nothing was known before, replaces the reason as well.
     fn becomes(&mut self, class: Class, risk: Risk, why: std::fmt::Arguments<'_>) {
         let blank = std::mem::take(&mut self.is_blank);
         (self.class, self.risk) = (class, risk);
@@ -381,7 +381,7 @@ impl Assessment {
         }
     }
 
-    /// What its arguments give away: that it writes somewhere, and, where its name has no verb, what runs or pays.
+    /// Looks at its arguments: whether it writes somewhere and, if its name has no verb, whether it runs or pays.
     fn arguments(&mut self, arguments: &[Argument<'_>]) {
         let find = |list| Argument::find(arguments, list);
         if let Some(output) = find(OUTPUT_ARGUMENTS).filter(|_| self.class == Class::Read) {
@@ -402,7 +402,7 @@ impl Assessment {
         }
     }
 
-    /// What is made, changed or written to may be money, the end of something, or something that obeys.
+    /// Looks at its objects: money, the end of something, or something that runs what is written to it.
     fn things<'w>(&mut self, verbs: &[String], name: impl Iterator<Item = &'w str>) {
         let name: Vec<&str> = name.collect();
         let keeps = |word: &str| is_one_of(word, KEEPS);
@@ -421,7 +421,7 @@ impl Assessment {
         }
     }
 
-    /// What the server says of its own tool.
+    /// Looks at the server's hints.
     fn hints(&mut self, tool: &ListedTool) {
         let changes = tool.read_only == Some(false);
         let destroys = tool.destructive == Some(true) && tool.read_only != Some(true);
@@ -445,7 +445,7 @@ impl Assessment {
         }
     }
 
-    /// What it reads may be what opens something else.
+    /// Raises the risk of a reader that hands out secrets.
     fn secrets(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let gives = self.class == Class::Read
             || self.class == Class::Write
@@ -466,7 +466,7 @@ impl Assessment {
         }
     }
 
-    /// What makes it worse than others of its class.
+    /// Raises the risk for what is worse than the rest of its class.
     fn worst(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let named = |list| name.iter().find(|word| is_one_of(word, list));
         let taken = |list| Argument::find(arguments, list);
@@ -506,7 +506,7 @@ impl Assessment {
     }
 }
 
-/// The words of a description up to its first preposition: its verb, and what that is about.
+/// The words of a description up to its first preposition: its verb and object.
 fn subject(text: &str) -> Vec<String> {
     const PARTS: &str = "about after as at before by for from given in into of on onto so that to under using when \
          where which with without";

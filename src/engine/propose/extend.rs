@@ -1,11 +1,11 @@
-//! New entries in the text of a policy that a person wrote: inserted where its lists end, laid out as it is, and not
-//! a byte of what is there touched.
+//! Inserts entries into the text of a policy: at the end of its lists, in its own layout, without changing a byte of
+//! what is there.
 
 use super::proposal::{JsonLayout, Proposal, Treatment, string};
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::Value;
 
-/// Puts proposals into the text of a sound policy. `None` if it is none.
+/// Inserts proposals into the text of a sound policy. `None` if the text is none.
 #[must_use]
 pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     let mut scratch = Scratch::default();
@@ -52,10 +52,10 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     Some(extended)
 }
 
-/// How an item is written.
+/// Writes an item.
 type Write<'w> = &'w dyn Fn(&&Proposal, &JsonLayout<'_>, &str) -> String;
 
-/// A list that is not there yet, its brackets and what it holds.
+/// The key of a list to add, with its brackets, items and their writer.
 type NewList<'m> = (&'m str, [&'m str; 2], Vec<&'m Proposal>, Write<'m>);
 
 /// A file, and how it is laid out.
@@ -69,7 +69,7 @@ impl<'f> File<'f> {
     fn of(text: &'f str, root: Value<'_>) -> Self {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let mut file = File { text, newline, unit: "  " };
-        // The first member is one step further in than the brace.
+        // The first member is one step deeper than the brace.
         let first = root.members().next().map(|member| member.key.start().saturating_sub(1));
         if let Some(indent) = first.and_then(|first| file.indent_before(first)) {
             let outer = file.line_indent(root.start());
@@ -108,7 +108,7 @@ impl<'f> File<'f> {
         let is_open = self.text.get(inside..closing).unwrap_or_default().contains('\n');
         let own = match last_key {
             Some(key) => self.indent_before(key).map(str::to_owned),
-            // An empty list of one line is opened, if the file is one of many lines.
+            // In a file of many lines, an empty list gets lines of its own.
             None => {
                 (is_open || self.text.trim().contains('\n')).then(|| [outer, self.unit].concat())
             }

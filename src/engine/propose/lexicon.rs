@@ -1,4 +1,4 @@
-//! The words that tell what a tool does: all that [`super::classify`] knows of language is in these tables.
+//! The words that tell what a tool does: everything that [`super::classify`] knows of language.
 
 use super::class::{Class, Risk};
 use crate::engine::text::name;
@@ -7,7 +7,7 @@ use Class::{Destructive, Execute, Financial, Read, Write};
 use Risk::{Critical, High, Low, Medium};
 use WordKind::{Either, First, Noun, Verb};
 
-/// So much of a name, a description or a list of arguments is looked at, in bytes or arguments.
+/// The part of a name, a description or a list of arguments that is read, in bytes or arguments.
 pub(in crate::engine) const MAX_LOOKED_AT: usize = 1024;
 
 /// How a word is used in names.
@@ -15,11 +15,11 @@ pub(in crate::engine) const MAX_LOOKED_AT: usize = 1024;
 pub(in crate::engine) enum WordKind {
     /// It says what the tool does, wherever it stands: `delete`.
     Verb,
-    /// It may as well be the thing that something is done to: `run_tests`, but `get_run`.
+    /// A verb or a noun: `run_tests`, but `get_run`.
     Either,
-    /// The same, and it is the thing unless it stands first: `log_event`, but `git_log`.
+    /// A verb at the beginning and a noun elsewhere: `log_event`, but `git_log`.
     First,
-    /// The thing that the tool gives, if nothing says more: `weather`.
+    /// A noun: what the tool returns, if there is no verb: `weather`.
     Noun,
 }
 
@@ -30,7 +30,7 @@ pub(in crate::engine) struct Meaning {
     pub(in crate::engine) kind: WordKind,
     /// What it does.
     pub(in crate::engine) class: Class,
-    /// How bad that can be.
+    /// The damage that a wrong call can do.
     pub(in crate::engine) risk: Risk,
 }
 
@@ -143,7 +143,7 @@ const WORDS: &[(WordKind, Class, Risk, &str)] = &[
     ),
 ];
 
-/// Words that mean something else beside another one.
+/// Words that have another meaning beside a second word.
 const PAIRS: &[(&str, &str, Class, Risk)] = &[
     ("accept", "bid contract offer proposal quote quotation", Financial, High),
     (
@@ -450,13 +450,13 @@ pub(in crate::engine) fn secret<'w>(words: &[&'w str], arguments: &[&str]) -> Op
     neighbours.or_else(|| last.filter(|_| !is_coin() && !words.contains(&"search")))
 }
 
-/// True if `word` is one of a list that blanks part.
+/// True if `word` is in a list separated by blanks.
 #[must_use]
 pub(in crate::engine) fn is_one_of(word: &str, list: &str) -> bool {
     list.split_ascii_whitespace().any(|other| other == word)
 }
 
-/// The words of a name, in small letters: parted by marks, and where a small letter is followed by a large one.
+/// The words of a name in lower case, split at marks and before capitals.
 #[must_use]
 pub(in crate::engine) fn name_words(name: &str) -> Vec<String> {
     let name = name.get(..name.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default();
@@ -482,7 +482,7 @@ pub(in crate::engine) fn name_words(name: &str) -> Vec<String> {
     words.iter().map(|word| name::fold(word).into_owned()).collect()
 }
 
-/// What a word means, as often as it means something.
+/// The meanings of a word.
 pub(in crate::engine) fn meanings(word: &str) -> impl Iterator<Item = Meaning> {
     WORDS
         .iter()
@@ -490,7 +490,7 @@ pub(in crate::engine) fn meanings(word: &str) -> impl Iterator<Item = Meaning> {
         .map(|&(kind, class, risk, _)| Meaning { kind, class, risk })
 }
 
-/// What a word means beside others, if that is not what it means by itself; and the other word.
+/// The meaning that a word has beside another one, if it differs, and the other word.
 #[must_use]
 pub(in crate::engine) fn meaning_beside<'w>(
     word: &str,
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_parted_at_marks_and_humps() {
+    fn names_split_at_marks_and_capitals() {
         for (name, words) in [
             ("image_generate", "image generate"),
             ("browser.tab/close:now-2", "browser tab close now 2"),

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::lexicon::MAX_LOOKED_AT;
 use crate::engine::wire::tool_list::{member, members, name_of, text};
 
-/// A tool as a server lists it: what of that says something.
+/// The parts of a listed tool that tell what it does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListedTool {
     /// Its name.
@@ -32,7 +32,7 @@ impl ListedTool {
         Self::of(&tool.to_string())
     }
 
-    /// Reads the text of one, and keeps no more of it than is looked at.
+    /// Reads the text of an element, and keeps only what is used.
     #[must_use]
     pub fn of(tool: &str) -> Option<Self> {
         let name = name_of(tool)?.into_owned();
@@ -67,20 +67,20 @@ impl ListedTool {
         title
     }
 
-    /// A tool of which nothing is known but its name.
+    /// A tool of which only the name is known.
     #[must_use]
     pub fn named(name: &str) -> Self {
         ListedTool { name: name.to_owned(), ..ListedTool::default() }
     }
 }
 
-/// The beginning of a text; nothing of anything else.
+/// The beginning of a string; empty for any other value.
 fn beginning(value: &RawValue) -> String {
     let whole = text(value).unwrap_or_default();
     whole.get(..whole.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default().to_owned()
 }
 
-/// The names of the arguments in an input schema, in the order of the alphabet.
+/// The names of the arguments in an input schema, sorted.
 fn argument_names(schema: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     let Some(properties) = member(schema, "properties") else { return names };
@@ -91,7 +91,7 @@ fn argument_names(schema: &str) -> Vec<String> {
     };
     members(properties.get(), |name, _| {
         names.push(name.to_owned());
-        // Sorted now and then, so that a million of them take no more room than a few.
+        // Shortened now and then, so that a million of them take no more memory than a few.
         if names.len() >= 2 * MAX_LOOKED_AT {
             shorten(&mut names);
         }

@@ -171,7 +171,7 @@ mod tests {
     use super::with_room;
 
     #[test]
-    fn limits_leave_room_and_are_round() {
+    fn proposed_limits_leave_room_and_are_round() {
         let rows = [(0, 1), (1, 2), (2, 5), (3, 10), (6, 20), (14, 30), (17, 50), (50, 100)];
         for (peak, limit) in rows {
             assert_eq!(with_room(peak), limit, "{peak}");

@@ -132,7 +132,7 @@ mod tests {
 
     /// contract C1: a row for each kind, and its twin that is seen.
     #[test]
-    fn what_nobody_sees_is_hidden_and_what_people_write_is_not() {
+    fn hidden_characters_are_told_from_visible_ones() {
         let hidden = [
             "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}",
             "\u{2028}\u{2029}",

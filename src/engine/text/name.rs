@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_seen_makes_a_name_long() {
+    fn only_visible_characters_make_a_name_long() {
         assert!(!is_beyond_folding(&format!("{}delete", "\u{200D}".repeat(10_000))));
         assert_eq!(fold(&format!("{}delete", "\u{200D}".repeat(10_000))), "delete");
         assert!(!is_beyond_folding(&"é".repeat(1024)));

@@ -12,7 +12,7 @@ use crate::engine::text::name::NamePattern;
 use crate::engine::work::Work;
 
 impl Linter<'_> {
-    /// Conditions that cannot hold, by themselves or beside those before them.
+    /// Warns of conditions that cannot hold, alone or together with an earlier one.
     pub(super) fn conditions(&mut self, list: ClauseList, clause: &Clause, doubt: Doubt) {
         // In the last two, what cannot be decided counts as holding (contract P8).
         let (never, so) = match list {
@@ -71,7 +71,7 @@ impl Linter<'_> {
         }
     }
 
-    /// An entry of `require`.
+    /// Warns of entries of `require` that require nothing, or the wrong thing.
     pub(super) fn required(&mut self, clause: &Clause) {
         if clause.conditions.is_empty() {
             let message = "no conditions: this always holds, and requires nothing".to_owned();
@@ -105,7 +105,8 @@ impl Linter<'_> {
         }
     }
 
-    /// `told` are the paths that this rule has been warned of, or says itself that they may be absent.
+    /// Warns of denials that a call escapes by leaving the argument out. `told` are the paths that have had this warning,
+    /// or that the rule says may be absent.
     pub(super) fn absent_passes(
         &mut self,
         rule: &Rule,
@@ -117,7 +118,7 @@ impl Linter<'_> {
             let path = &condition.path;
             let absent_fails =
                 !matches!(condition.test, Test::Exists(_) | Test::NotEqual(_) | Test::NotIn(_));
-            // Those beside it, and in `require`, have to be looked through.
+            // This searches the conditions of the entry and of `require`.
             let others = clause.conditions.len().saturating_add(rule.require.len());
             if !self.affords(others) {
                 return;
@@ -148,16 +149,16 @@ impl Linter<'_> {
         }
     }
 
-    /// Patterns that by themselves take the work of a decision (contract 3.5), each told once.
+    /// Warns once of each pattern that uses up the work of a decision by itself (contract 3.5).
     pub(super) fn patterns(&mut self, entries: &[ToolEntry<'_>]) {
-        /// A call of this size, in bytes, is nothing unusual.
+        /// The size of a large but usual call, in bytes.
         const CALL_BYTES: usize = 64 * 1024;
         let mut told = HashSet::new();
         let common: Vec<&Rule> = self.policy.all_tools.iter().collect();
         let alone = std::iter::once(common.clone());
         let rules = entries.iter().map(|entry| [vec![entry.rule], common.clone()].concat());
         for rules in alone.chain(rules) {
-            // At one path there is one text; a call is as long as all of them together.
+            // Each path has one text, and the call is as long as all of them together.
             let mut by_path: HashMap<&ArgPath, u64> = HashMap::new();
             for clause in rules.iter().flat_map(|rule| rule.clauses()) {
                 for (nth, condition) in clause.conditions.iter().enumerate() {
@@ -183,7 +184,7 @@ impl Linter<'_> {
         }
     }
 
-    /// True if no call passes without something at the path of `condition`.
+    /// True if every call that passes has a value at the path of `condition`.
     fn is_required(&self, rule: &Rule, name: Option<&NamePattern>, condition: &Condition) -> bool {
         let requires = |rule: &Rule| {
             let mut required = rule.require.iter().flat_map(|clause| &clause.conditions);

@@ -20,7 +20,7 @@ use crate::engine::work::Work;
 pub struct Warning {
     /// The kind of warning, for programs.
     pub code: &'static str,
-    /// What and where.
+    /// The warning and its place.
     pub problem: Problem,
 }
 
@@ -72,7 +72,7 @@ pub fn lint(file: &str, policy: &Policy) -> Vec<Warning> {
 
 /// An entry of `tools`.
 struct ToolEntry<'l> {
-    /// Which one, from 0.
+    /// Its index, in file order.
     place: usize,
     name: NamePattern,
     rule: &'l Rule,
@@ -160,7 +160,7 @@ impl Linter<'_> {
         }
     }
 
-    /// A rule, and how it is written.
+    /// Looks at a rule; `value` is its text.
     fn rule(&mut self, rule: &Rule, value: Value<'_>, name: Option<&NamePattern>) {
         self.action(rule, value);
         self.limits(rule);
@@ -185,7 +185,7 @@ impl Linter<'_> {
         }
     }
 
-    /// `action` and what stands beside it.
+    /// Looks at `action` and the fields beside it.
     fn action(&mut self, rule: &Rule, value: Value<'_>) {
         let pointer = &rule.pointer;
         if kind(rule) == Some(ActionKind::Deny) {
@@ -244,7 +244,7 @@ fn kind(rule: &Rule) -> Option<ActionKind> {
     rule.action.as_ref().map(|action| action.kind)
 }
 
-/// True if nothing in a document is an addition of callgate's: it may have been written for `PolicyLayer`.
+/// True if a document uses none of callgate's additions, so that it may have been written for `PolicyLayer`.
 fn is_plain_policylayer(root: Value<'_>) -> bool {
     const OWN: [&str; 6] = ["$schema", "description", "mode", "hide_denied", "methods", "tests"];
     const OWN_OF_RULES: [&str; 3] = ["description", "mode", "approval_if"];

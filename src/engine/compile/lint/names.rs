@@ -1,4 +1,4 @@
-//! Warnings about names and patterns: those that mean nothing, and entries that others leave nothing to decide.
+//! Warnings about names and patterns: those that match nothing, and entries that never decide.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::engine::policy::{ActionKind, Mode, Rule};
 use crate::engine::text::name::{NamePattern, without_client_prefix};
 
 impl Linter<'_> {
-    /// Names in `hide` that another one there covers.
+    /// Warns of names in `hide` that another name there covers.
     pub(super) fn hidden_names(&mut self) {
         let list = find(self.root, "/hide").map(|target| target.value);
         let elements = list.into_iter().flat_map(Value::elements);
@@ -42,7 +42,7 @@ impl Linter<'_> {
         }
     }
 
-    /// Tools that `tests` name.
+    /// Looks at the tools that `tests` name.
     pub(super) fn tested_names(&mut self) {
         let list = find(self.root, "/tests").map(|target| target.value);
         for (place, test) in list.into_iter().flat_map(Value::elements).enumerate() {
@@ -51,7 +51,7 @@ impl Linter<'_> {
         }
     }
 
-    /// A name as a client shows it, which no server has.
+    /// Warns of a name with the prefix of a client, which no server has.
     fn prefixed(&mut self, name: &str, token: Token, pointer: String) {
         let Some(own) = without_client_prefix(name) else { return };
         let message = format!(
@@ -65,7 +65,7 @@ impl Linter<'_> {
         self.warn("client_prefix", token, pointer, message, &help);
     }
 
-    /// An entry of `tools` among the patterns there.
+    /// Compares an entry of `tools` with the patterns there.
     pub(super) fn entry(&mut self, entry: &ToolEntry<'_>, wild: &[&ToolEntry<'_>], plain: bool) {
         let ToolEntry { place, name, rule, .. } = entry;
         let pointer = rule.pointer.to_string();
@@ -106,7 +106,7 @@ impl Linter<'_> {
         }
     }
 
-    /// True if a wider entry with the rule `wide` leaves nothing to say to another one, or is at odds with it.
+    /// True if a wider entry with the rule `wide` makes this one pointless, or contradicts it.
     fn leaves_nothing(&self, wide: &Rule, entry: &ToolEntry<'_>) -> bool {
         let ToolEntry { rule, .. } = entry;
         if self.policy.mode_of(wide, None) == Mode::Shadow {
@@ -154,7 +154,7 @@ fn reason(rule: &Rule) -> Option<&String> {
     rule.action.as_ref()?.reason.as_ref()
 }
 
-/// True if a rule does nothing but permit.
+/// True if a rule only permits.
 fn is_bare(rule: &Rule) -> bool {
     let Rule { pointer: _, mode: _, action, require, deny_if, approval_if, limits } = rule;
     action.is_none()
