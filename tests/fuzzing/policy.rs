@@ -13,7 +13,7 @@ use callgate::engine::compile::fields::{Position, Problem};
 use callgate::engine::decide::explain::explain;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
-use callgate::engine::policy::Policy;
+use callgate::engine::policy::{BuiltIn, Policy};
 use callgate::engine::propose::matrix::{Disposition, disposition};
 use callgate::engine::text::escape::is_hidden;
 use callgate::engine::wire::line::Side;
@@ -128,7 +128,7 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     match disposition {
         Disposition::Allow => assert!(ruling.is_allowed(), "{tool} {ruling:?}"),
         Disposition::Ask | Disposition::Deny => assert!(!ruling.is_allowed(), "{tool} {ruling:?}"),
-        Disposition::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
+        Disposition::Hidden => assert_eq!(ruling.rule, BuiltIn::Hidden, "{tool}"),
         Disposition::Conditional | Disposition::Limited => {}
     }
     let lines = explanation::lines(&explanation);

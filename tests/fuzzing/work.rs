@@ -7,6 +7,7 @@ use std::time::Duration;
 use callgate::engine::compile::compile;
 use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
+use callgate::engine::policy::BuiltIn;
 use callgate::engine::wire::mcp::ToolCall;
 use callgate::engine::work::Work;
 use rustix::time::{ClockId, clock_gettime};
@@ -47,7 +48,7 @@ pub(crate) fn check(input: &[u8]) {
         let bound = ONCE + STEP * u32::try_from(work.spent()).expect("a budget of 32 bits");
         assert!(time <= bound, "{} steps took {time:?}", work.spent());
         if let Err(denial) = decided {
-            let is_costly = denial.rule.as_str() == "(too costly)";
+            let is_costly = denial.rule == BuiltIn::TooCostly;
             assert!(!is_costly || work.left() == 0, "denied with {} steps left", work.left());
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use callgate::cli::Cli;
 use callgate::command::schema::POLICY_SCHEMA;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::lint::WarningKind;
 use clap::{Arg, CommandFactory as _};
 use regex::Regex;
 use serde_json::Value;
@@ -91,6 +92,8 @@ fn every_warning_is_in_the_table() {
         code.captures_iter(&said).map(|found| found.get(1).unwrap().as_str()).collect();
     assert!(shown.len() >= 12, "{shown:?}");
     assert_eq!(names(&Page::topic("check"), "warning | reported for"), shown);
+    let kinds: BTreeSet<&str> = WarningKind::WORDS.iter().map(|(word, _)| *word).collect();
+    assert_eq!(shown, kinds);
 }
 
 /// The first cells of a table: names in backticks.

@@ -9,7 +9,7 @@ use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::Now;
 use callgate::engine::policy::path::ArgPath;
-use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::policy::{BuiltIn, Mode, Policy};
 use callgate::engine::session::arguments_record::excerpt;
 use callgate::engine::session::audit_record::Record;
 use callgate::engine::session::{Action, Recording, Session, Settings};
@@ -181,11 +181,11 @@ fn names_and_patterns_share_the_budget() {
     let before = cpu_time();
     let denial = decide_observed(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
     assert!(cpu_time().checked_sub(before).unwrap() < BOUND);
-    assert_eq!(denial.rule.as_str(), "(too costly)");
+    assert_eq!(denial.rule, BuiltIn::TooCostly);
     let short = ToolCall::of("_word7_x", Arguments::none());
     let denial =
         decide_observed(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
-    assert_eq!(denial.expect_err("a denial").rule.as_str(), "(hidden)");
+    assert_eq!(denial.expect_err("a denial").rule, BuiltIn::Hidden);
     // A server's list is cut within one allowance, and in doubt wholly.
     let mut session = Session::new(Arc::new(policy), Settings::default());
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;

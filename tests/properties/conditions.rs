@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use callgate::engine::compile::compile;
-use callgate::engine::compile::lint::lint;
+use callgate::engine::compile::lint::{WarningKind, lint};
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::json::reader::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::policy::condition::{Bound, Condition, Scalar, Test};
@@ -227,7 +227,7 @@ proptest! {
         let rule = format!(r#"{{"{list}":[{{"conditions":[{conditions}]}}]}}"#);
         let file = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
         let policy = compile(file.as_bytes()).expect("a policy");
-        let warned = lint(&file, &policy).iter().any(|warning| warning.code == "never_holds");
+        let warned = lint(&file, &policy).iter().any(|warning| warning.kind == WarningKind::NeverHolds);
         let given = argument.map(|text| format!("\"x\":{text}")).unwrap_or_default();
         let arguments = format!("{{{given}}}");
         let holds = [one, other].iter().all(|op| judge("args.x", op.test(), &arguments).0);

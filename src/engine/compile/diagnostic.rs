@@ -54,7 +54,11 @@ impl From<Problem> for Diagnostic {
 }
 
 impl From<Warning> for Diagnostic {
-    fn from(Warning { code, problem }: Warning) -> Self {
-        Diagnostic { severity: Severity::Warning, code: Some(code), ..Diagnostic::from(problem) }
+    fn from(Warning { kind, problem }: Warning) -> Self {
+        Diagnostic {
+            severity: Severity::Warning,
+            code: Some(kind.word()),
+            ..Diagnostic::from(problem)
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::contradiction::{self, Doubt};
 use super::super::fields::name_for_problem;
-use super::{Linter, Token, ToolEntry};
+use super::{Linter, Token, ToolEntry, WarningKind};
 use crate::engine::policy::condition::{Condition, Scalar, Test};
 use crate::engine::policy::path::ArgPath;
 use crate::engine::policy::{Clause, ClauseList, Rule};
@@ -40,13 +40,19 @@ impl Linter<'_> {
                     ),
                 };
                 let help = "name an argument: `args.width`, or `args[*]` for each of them";
-                self.warn("never_holds", Token::Value, format!("{pointer}/path"), message, help);
+                self.warn(
+                    WarningKind::NeverHolds,
+                    Token::Value,
+                    format!("{pointer}/path"),
+                    message,
+                    help,
+                );
                 continue;
             }
             if let Some(why) = contradiction::alone(&condition.test) {
                 let message = format!("this condition {never}, {so}: {why}");
                 self.warn(
-                    "never_holds",
+                    WarningKind::NeverHolds,
                     Token::Value,
                     format!("{pointer}/value"),
                     message,
@@ -66,7 +72,13 @@ impl Linter<'_> {
             if let Some(earlier) = earlier {
                 let message = format!("this {never} beside `{}`, {so}", short(earlier));
                 let help = "all conditions of one entry must hold; entries of `deny_if` stand side by side";
-                self.warn("never_holds", Token::Value, format!("{pointer}/value"), message, help);
+                self.warn(
+                    WarningKind::NeverHolds,
+                    Token::Value,
+                    format!("{pointer}/value"),
+                    message,
+                    help,
+                );
             }
         }
     }
@@ -77,7 +89,7 @@ impl Linter<'_> {
             let message = "no conditions: this always holds, and requires nothing".to_owned();
             let help = "name a condition, or leave the entry out";
             self.warn(
-                "empty_require",
+                WarningKind::EmptyRequire,
                 Token::Value,
                 format!("{}/conditions", clause.pointer),
                 message,
@@ -93,7 +105,7 @@ impl Linter<'_> {
                     name_for_problem(&scalar.to_string())
                 );
                 let help = "`deny_if` denies the calls that contain it";
-                self.warn("requires_the_forbidden", Token::Value, pointer, message, help);
+                self.warn(WarningKind::RequiresTheForbidden, Token::Value, pointer, message, help);
             }
             let Test::Regex(regex) = &condition.test else { continue };
             let Some(missing) = contradiction::missing_anchor(regex.as_str()) else { continue };
@@ -101,7 +113,7 @@ impl Linter<'_> {
             let message =
                 format!("this pattern is not held to the whole text: it has no {missing}");
             let help = "`^` and `$` hold it to the whole text; `(?s:.*)` stands for anything before or behind";
-            self.warn("unanchored_regex", Token::Value, pointer, message, help);
+            self.warn(WarningKind::UnanchoredRegex, Token::Value, pointer, message, help);
         }
     }
 
@@ -145,7 +157,7 @@ impl Linter<'_> {
             );
             told.insert(text);
             let pointer = format!("{}/conditions/{nth}/path", clause.pointer);
-            self.warn("absent_passes", Token::Value, pointer, message, &help);
+            self.warn(WarningKind::AbsentPasses, Token::Value, pointer, message, &help);
         }
     }
 
@@ -178,7 +190,7 @@ impl Linter<'_> {
                         "a call of 64 KiB would be denied as too costly by the patterns up to here"
                             .to_owned();
                     let help = "repetitions of repetitions such as `[01]*1[01]{40}` make many places to look at for each byte; `[a-z]` is smaller than `\\w`";
-                    self.warn("costly_pattern", Token::Value, pointer, message, help);
+                    self.warn(WarningKind::CostlyPattern, Token::Value, pointer, message, help);
                 }
             }
         }

@@ -13,16 +13,70 @@ use crate::engine::json::value::{Kind, Value};
 use crate::engine::limits::Amount;
 use crate::engine::policy::{ActionKind, ClauseList, Effect, Policy, Rule};
 use crate::engine::text::name::NamePattern;
+use crate::engine::text::words::words;
 use crate::engine::work::Work;
 
 /// Something that is probably not meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// The kind of warning, for programs.
-    pub code: &'static str,
+    /// Its kind.
+    pub kind: WarningKind,
     /// The warning and its place.
     pub problem: Problem,
 }
+
+/// The kinds of warnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WarningKind {
+    /// The policy denies every call.
+    NothingAllowed,
+    /// A rule for a tool that `hide` hides.
+    HiddenAndRuled,
+    /// A name or pattern that another entry covers.
+    PointlessEntry,
+    /// An `action` that a wider entry overrules, or fields that have no effect beside it.
+    ConflictingActions,
+    /// A `reason` without an `action` to give it.
+    UnusedReason,
+    /// An entry of `require` without conditions.
+    EmptyRequire,
+    /// A pattern in `require` that matches parts of a text.
+    UnanchoredRegex,
+    /// A `require` that demands what its message forbids.
+    RequiresTheForbidden,
+    /// Patterns that use up the work of a decision.
+    CostlyPattern,
+    /// A name with the prefix of a client.
+    ClientPrefix,
+    /// A denial that a call escapes by leaving the argument out.
+    AbsentPasses,
+    /// A condition that cannot hold.
+    NeverHolds,
+    /// Two limits of one rule on one counter.
+    CounterTwice,
+    /// A limit that lets no call through.
+    MaxZero,
+    /// A pattern that `PolicyLayer` would take literally.
+    LiteralWildcard,
+}
+
+words!(WarningKind {
+    NothingAllowed => "nothing_allowed",
+    HiddenAndRuled => "hidden_and_ruled",
+    PointlessEntry => "pointless_entry",
+    ConflictingActions => "conflicting_actions",
+    UnusedReason => "unused_reason",
+    EmptyRequire => "empty_require",
+    UnanchoredRegex => "unanchored_regex",
+    RequiresTheForbidden => "requires_the_forbidden",
+    CostlyPattern => "costly_pattern",
+    ClientPrefix => "client_prefix",
+    AbsentPasses => "absent_passes",
+    NeverHolds => "never_holds",
+    CounterTwice => "counter_twice",
+    MaxZero => "max_zero",
+    LiteralWildcard => "literal_wildcard",
+});
 
 /// Steps for comparing names with patterns and conditions with each other. Once they are used up, no further warnings
 /// are found.
@@ -109,7 +163,7 @@ impl ToolEntry<'_> {
 impl Linter<'_> {
     fn warn(
         &mut self,
-        code: &'static str,
+        kind: WarningKind,
         token: Token,
         pointer: String,
         message: String,
@@ -124,7 +178,7 @@ impl Linter<'_> {
             Token::Value => target.value.start(),
         };
         let help = Some(help.to_owned());
-        self.found.push(Warning { code, problem: Problem { at, pointer, message, help } });
+        self.found.push(Warning { kind, problem: Problem { at, pointer, message, help } });
     }
 
     /// Takes work from the budget; false if it is used up.
@@ -147,7 +201,7 @@ impl Linter<'_> {
             let help = r#"name the tools that may be called: `"tools": { "search": {} }`"#;
             let message = "this policy denies every call: no entry of `tools` permits a tool";
             self.warn(
-                "nothing_allowed",
+                WarningKind::NothingAllowed,
                 Token::Value,
                 "/default".to_owned(),
                 message.to_owned(),
@@ -156,7 +210,13 @@ impl Linter<'_> {
         } else if policy.all_tools.as_ref().is_some_and(|rule| is_closed(policy, rule)) {
             let help = "`all_tools` goes for each tool that `tools` or `default` permits";
             let message = "this denies every call of every tool".to_owned();
-            self.warn("nothing_allowed", Token::Key, "/all_tools".to_owned(), message, help);
+            self.warn(
+                WarningKind::NothingAllowed,
+                Token::Key,
+                "/all_tools".to_owned(),
+                message,
+                help,
+            );
         }
     }
 
@@ -194,14 +254,14 @@ impl Linter<'_> {
                 let field = format!("{pointer}/{field}");
                 let message = "this is never looked at beside `\"action\": \"deny\"`".to_owned();
                 let help = "leave out one of them; without `action` the rule denies by its conditions only";
-                self.warn("conflicting_actions", Token::Key, field, message, help);
+                self.warn(WarningKind::ConflictingActions, Token::Key, field, message, help);
             }
         }
         if rule.action.is_none() && value.member("reason").is_some() {
             let unused = format!("{pointer}/reason");
             let message = "nobody ever reads this `reason`".to_owned();
             let help = "it is the message of `\"action\": \"deny\"` and `\"require_approval\"`; the messages of conditions and limits are their own `on_deny`";
-            self.warn("unused_reason", Token::Key, unused, message, help);
+            self.warn(WarningKind::UnusedReason, Token::Key, unused, message, help);
         }
     }
 
@@ -213,12 +273,12 @@ impl Linter<'_> {
             if limit.max == Amount::default() {
                 let message = "a `max` of 0 lets no call through".to_owned();
                 let help = "`\"action\": \"deny\"` says so in plain words";
-                self.warn("max_zero", Token::Value, max, message, help);
+                self.warn(WarningKind::MaxZero, Token::Value, max, message, help);
             } else if limit.increment_from.is_none() && limit.increment > limit.max {
                 let message =
                     format!("a call costs {}, so this `max` lets none through", limit.increment);
                 self.warn(
-                    "max_zero",
+                    WarningKind::MaxZero,
                     Token::Value,
                     max,
                     message,
@@ -231,9 +291,15 @@ impl Linter<'_> {
                 let help = "a call charges a counter once, by the largest cost; another `counter` name counts apart";
                 let named = format!("{pointer}/counter");
                 if pointer.ends_with("/rate_limit") {
-                    self.warn("counter_twice", Token::Key, pointer.to_string(), message, help);
+                    self.warn(
+                        WarningKind::CounterTwice,
+                        Token::Key,
+                        pointer.to_string(),
+                        message,
+                        help,
+                    );
                 } else {
-                    self.warn("counter_twice", Token::Value, named, message, help);
+                    self.warn(WarningKind::CounterTwice, Token::Value, named, message, help);
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::fields::{find, name_for_problem};
-use super::{Linter, Token, ToolEntry, kind};
+use super::{Linter, Token, ToolEntry, WarningKind, kind};
 use crate::engine::json::value::{Str, Value};
 use crate::engine::policy::{ActionKind, Mode, Rule};
 use crate::engine::text::name::{NamePattern, without_client_prefix};
@@ -24,7 +24,13 @@ impl Linter<'_> {
             if !seen.insert(name.as_str()) {
                 let message = "this stands in the list already".to_owned();
                 let pointer = format!("/hide/{place}");
-                self.warn("pointless_entry", Token::Value, pointer, message, "leave it out");
+                self.warn(
+                    WarningKind::PointlessEntry,
+                    Token::Value,
+                    pointer,
+                    message,
+                    "leave it out",
+                );
                 continue;
             }
             if !self.affords(wild.len()) {
@@ -37,7 +43,13 @@ impl Linter<'_> {
             if let Some((_, wide)) = cover {
                 let message = format!("`{}` hides this already", wide.as_str());
                 let pointer = format!("/hide/{place}");
-                self.warn("pointless_entry", Token::Value, pointer, message, "leave it out");
+                self.warn(
+                    WarningKind::PointlessEntry,
+                    Token::Value,
+                    pointer,
+                    message,
+                    "leave it out",
+                );
             }
         }
     }
@@ -62,7 +74,7 @@ impl Linter<'_> {
             "write `{}`: some clients put `mcp__SERVER__` before the names of tools",
             name_for_problem(own)
         );
-        self.warn("client_prefix", token, pointer, message, &help);
+        self.warn(WarningKind::ClientPrefix, token, pointer, message, &help);
     }
 
     /// Compares an entry of `tools` with the patterns there.
@@ -85,7 +97,7 @@ impl Linter<'_> {
         if is_hidden {
             let message = format!("`{text}` is hidden, so this rule never decides");
             let help = "leave it out, here or in `hide`";
-            self.warn("hidden_and_ruled", Token::Key, pointer, message, help);
+            self.warn(WarningKind::HiddenAndRuled, Token::Key, pointer, message, help);
             return;
         }
         if plain && name.is_wild() {
@@ -93,7 +105,7 @@ impl Linter<'_> {
                 format!("`{text}` is a pattern here, and PolicyLayer would read it literally");
             let help =
                 "a `description` or `$schema` in the document says that it is written for callgate";
-            self.warn("literal_wildcard", Token::Key, pointer, message, help);
+            self.warn(WarningKind::LiteralWildcard, Token::Key, pointer, message, help);
         }
         let wider = wild.iter().find(|wide| {
             wide.place != *place
@@ -134,7 +146,7 @@ impl Linter<'_> {
             };
             let message = format!("this is at odds with `{pattern}`, which {does}");
             let at = format!("{pointer}/action");
-            self.warn("conflicting_actions", Token::Value, at, message, HELP);
+            self.warn(WarningKind::ConflictingActions, Token::Value, at, message, HELP);
             return;
         }
         let (message, help) = if over == Some(ActionKind::Deny) {
@@ -146,7 +158,7 @@ impl Linter<'_> {
                 format!("`{pattern}` goes for `{name}` as well, so this entry changes nothing");
             (message, HELP)
         };
-        self.warn("pointless_entry", Token::Key, pointer, message, help);
+        self.warn(WarningKind::PointlessEntry, Token::Key, pointer, message, help);
     }
 }
 
