@@ -50,7 +50,7 @@ words!(DecisionStep {
 /// The order of a decision (contract 3.5): the first step that denies ends it. Each step goes through the entries of
 /// `tools` that match, in file order, and then `all_tools`.
 ///
-/// A new kind of rule is a row here, a method of [`Judge`], a type in `policy/` and a reader in `compile/`; the
+/// A new kind of rule is a row here, a method of `Judge`, a type in `policy/` and a reader in `compile/`; the
 /// architecture page of the manual shows how.
 pub const STEPS: [DecisionStep; 8] = [
     DecisionStep::Hidden,
