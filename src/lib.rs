@@ -91,7 +91,7 @@
 //! [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
 //! A policy is taken if it compiles and its own tests pass ([`engine::compile::policy_test`]);
-//! [`command::input::policy_file`] puts that together, and [`command::show::diagnostics`] shows what is wrong.
+//! [`engine::compile::review`] puts that together, and [`command::show::diagnostics`] shows what is wrong.
 //! [`engine::decide::explain`] watches the judge at work, so there is no second judge that could disagree.
 //!
 //! # What is kept

@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use serde::Serialize;
 
-use super::input::policy_file::{self, Findings};
+use super::input::policy_file;
 use super::show::diagnostics::{JsonDiagnostic, SourceFile};
 use super::show::stdout;
 use super::{Failure, NO, NOT_DONE};
 use crate::cli::{CheckArgs, Format};
 use crate::engine::compile::diagnostic::Severity;
+use crate::engine::compile::review::Findings;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
 use crate::shell::stderr::prose;

@@ -1,7 +1,7 @@
 //! The policies that a scan proposes are sound, and say of each tool what they should.
 
-use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::review::Findings;
 use callgate::engine::propose::class::Class;
 use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::propose::matrix::{Disposition, disposition};

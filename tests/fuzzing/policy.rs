@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::str;
 
-use callgate::command::input::policy_file::Findings;
 use callgate::command::show::diagnostics::SourceFile;
 use callgate::command::show::explanation;
 use callgate::engine::compile::compile;
 use callgate::engine::compile::diagnostic::Severity;
 use callgate::engine::compile::fields::{Position, Problem};
+use callgate::engine::compile::review::Findings;
 use callgate::engine::decide::explain::explain;
+use callgate::engine::decide::narrate;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::policy::{BuiltIn, Policy};
@@ -131,7 +132,7 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
         Disposition::Hidden => assert_eq!(ruling.rule, BuiltIn::Hidden, "{tool}"),
         Disposition::Conditional | Disposition::Limited => {}
     }
-    let lines = explanation::lines(&explanation);
+    let lines = narrate::lines(&explanation);
     assert!(!lines.iter().any(|line| line.chars().any(is_hidden)), "{lines:?}");
     let told = lines.iter().any(|line| line.contains("the call is denied"));
     let asked = lines.iter().any(|line| line.contains("a human must approve"));

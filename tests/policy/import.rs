@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use callgate::command::import::import_bytes;
-use callgate::command::input::policy_file::Findings;
 use callgate::command::show::diagnostics::SourceFile;
+use callgate::engine::compile::review::Findings;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 

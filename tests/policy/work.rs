@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::review::Findings;
 use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::Now;

@@ -7,10 +7,8 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-use super::explanation;
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
 use crate::engine::compile::fields::{Position, token_at};
-use crate::engine::compile::policy_test::TestFailure;
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
 use crate::engine::text::shorten::MARK;
 
@@ -19,22 +17,6 @@ const FRAME_COLUMNS: usize = 12;
 
 /// No line is shown in less.
 const LEAST_COLUMNS: usize = 30;
-
-impl From<&TestFailure<'_>> for Diagnostic {
-    fn from(failure: &TestFailure<'_>) -> Self {
-        let (at, field) = failure.place();
-        Diagnostic {
-            severity: Severity::Error,
-            code: None,
-            at,
-            len: None,
-            pointer: format!("{}/{field}", failure.example.pointer),
-            message: failure.message(),
-            help: None,
-            notes: explanation::lines(&failure.explanation),
-        }
-    }
-}
 
 /// A file that there is something to say about.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ pub mod hints;
 mod limit;
 pub mod lint;
 pub mod policy_test;
+pub mod review;
 pub mod shape;
 mod syntax;
 

@@ -3,6 +3,7 @@
 pub mod denial;
 pub mod explain;
 pub mod list_cuts;
+pub mod narrate;
 pub mod steps;
 
 use std::sync::Arc;
