@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::parse::{Since, parse_hash, parse_limit, parse_since};
-use super::{Format, KeptStateArgs, place};
+use super::state::KEPT;
+use super::{Format, StateArgs, place};
 
 /// Options of `callgate log`.
 #[derive(Debug, Args)]
@@ -87,6 +88,7 @@ pub struct VerifyArgs {
 
 /// Which logs are meant, and how they are printed.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.help(KEPT)))]
 pub struct LogFiles {
     /// The logs to read [default: all in the state directory]
     #[arg(value_name = "FILE", value_parser = place::file())]
@@ -98,7 +100,7 @@ pub struct LogFiles {
 
     /// Where they are.
     #[command(flatten)]
-    pub state: KeptStateArgs,
+    pub state: StateArgs,
 
     /// How to print the result
     #[arg(long, value_enum, default_value = "text")]

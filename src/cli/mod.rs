@@ -32,7 +32,7 @@ pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
 pub use scan::ScanArgs;
 pub use schema::SchemaArgs;
-pub use state::{KeptStateArgs, StateArgs, TypedState};
+pub use state::{StateArgs, TypedState};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 

@@ -23,22 +23,8 @@ pub struct StateArgs {
     pub state: TypedState,
 }
 
-/// The option `--state` of a command that shows what others have kept.
-#[derive(Debug, Args)]
-pub struct KeptStateArgs {
-    /// Where counters and logs are kept: the directory or the `redis://…` given to `wrap` [default: the user's state
-    /// directory for callgate]
-    #[arg(
-        long,
-        value_name = "STATE",
-        env = "CALLGATE_STATE",
-        hide_env_values = true,
-        value_parser = parse_state,
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub state: TypedState,
-}
+/// The help of `--state` for a command that shows what others have kept, where `memory` makes no sense.
+pub(super) const KEPT: &str = "Where counters and logs are kept: the directory or the `redis://…` given to `wrap` [default: the user's state directory for callgate]";
 
 /// A value of `--state`, as it was typed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
-use super::{Format, KeptStateArgs, place};
+use super::state::KEPT;
+use super::{Format, StateArgs, place};
 
 /// Options of `callgate status`.
 #[derive(Debug, Args)]
@@ -63,6 +64,7 @@ pub struct ResetArgs {
 
 /// What is meant of all that is kept, and how it is printed.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.help(KEPT)))]
 pub struct WhoseArgs {
     /// Only this server
     #[arg(long, value_name = "NAME")]
@@ -74,7 +76,7 @@ pub struct WhoseArgs {
 
     /// Where they are.
     #[command(flatten)]
-    pub state: KeptStateArgs,
+    pub state: StateArgs,
 
     /// An audit log in another place, as given to `wrap`
     #[arg(long, value_name = "FILE", value_parser = place::path())]

@@ -57,6 +57,27 @@ fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
+/// `--state memory` is offered where a session begins, and not where others' counters are shown.
+#[test]
+fn only_a_session_keeps_counters_in_memory() {
+    let mut program = Cli::command();
+    program.build();
+    for (verbs, offers) in [
+        (&["wrap"][..], true),
+        (&["status"], false),
+        (&["status", "reset"], false),
+        (&["log"], false),
+        (&["log", "verify"], false),
+    ] {
+        let command = verbs.iter().fold(&mut program, |command, verb| {
+            command.find_subcommand_mut(verb).expect("a verb with this name")
+        });
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("--state <STATE>"), "{verbs:?}: {help}");
+        assert_eq!(help.contains("memory"), offers, "{verbs:?}: {help}");
+    }
+}
+
 #[test]
 fn every_example_of_every_help_text_works() {
     let mut found = Vec::new();
