@@ -7,20 +7,26 @@ use regex::Regex;
 use super::tree::Tree;
 
 /// The rooms whose types share their names with no other type of `src`.
-const ROOMS: [&str; 7] = [
+const ROOMS: [&str; 16] = [
     "src/engine/compile/",
     "src/engine/decide/",
     "src/engine/intercept/",
     "src/engine/limits/",
     "src/engine/policy/",
     "src/engine/propose/",
+    "src/engine/session/",
     "src/engine/text/",
+    "src/shell/exit.rs",
+    "src/shell/file.rs",
+    "src/shell/relay/",
+    "src/shell/signals.rs",
+    "src/shell/stderr.rs",
+    "src/shell/upstream.rs",
+    "src/shell/wakeup.rs",
+    "src/shell/watch.rs",
 ];
 
-/// Names that two types still share.
-const SHARED: [&str; 2] = ["Judge", "Ruling"];
-
-/// The types of [`ROOMS`] that have the name of another type, and names in [`SHARED`] that are no longer shared.
+/// The types of [`ROOMS`] that have the name of another type.
 pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
     // An associated type has no visibility and is indented.
     let declaration =
@@ -35,7 +41,7 @@ pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
     let mut complaints = Vec::new();
     for (name, files) in &types {
         let is_held = files.iter().any(|file| ROOMS.iter().any(|room| file.starts_with(room)));
-        if files.len() > 1 && is_held && !SHARED.contains(name) {
+        if files.len() > 1 && is_held {
             complaints.push(format!(
                 "`{name}` is the name of {} types: {}",
                 files.len(),
@@ -43,9 +49,5 @@ pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
             ));
         }
     }
-    let is_shared = |name: &str| types.get(name).is_some_and(|files| files.len() > 1);
-    let stale = SHARED.into_iter().filter(|name| !is_shared(name));
-    complaints
-        .extend(stale.map(|name| format!("`{name}` is no longer shared: take it off the list")));
     complaints
 }
