@@ -40,16 +40,17 @@
 //! src/shell/
 //!   relay      ► audit, counters, exit, grace, os, registry, signals, stderr, upstream, wakeup, watch      the loop
 //!   upstream   ► exit, os, wakeup                                    the server: one child
-//!   signals    ► wakeup                                              signals that end or suspend a session
+//!   signals    ► os, wakeup                                          signals that end or suspend a session
 //!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
-//!   watch      ► file                                                the policy file, while a session runs
+//!   watch      ► file, os                                            the policy file, while a session runs
 //!   registry   ► audit, os                                           which sessions run
-//!   state_dir  ► audit, counters, digest, file                       where state and logs are kept
+//!   state_dir  ► audit, counters, digest, file, os                   where state and logs are kept
 //!   audit      ► digest, os                                          the audit log and its chain
 //!   counters   ► digest, file, grace, os, stderr                     counters in memory, SQLite or Redis
 //!   stderr     ► os                                                  messages on stderr
-//!   file, exit, digest, grace, os ►                                  files read whole; how a server ended; SHA-256; how
-//!                                                                    long a stop may take; the platform
+//!   file       ► os                                                  files read whole, and replaced in one step
+//!   os         ►                                                     system calls, and whatever differs by platform
+//!   exit, digest, grace ►                                            how a server ended; SHA-256; how long a stop may take
 //! ```
 //!
 //! ```text

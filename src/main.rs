@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use callgate::cli::Cli;
 use callgate::command::{self, Error};
-use callgate::shell::os::privacy;
+use callgate::shell::os;
 
 fn main() -> ExitCode {
     match run() {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Error> {
     // Before anything else: the environment is there from the first moment.
-    privacy::hide_from_others().context("failed to hide callgate's memory from other processes")?;
+    os::hide_from_others().context("failed to hide callgate's memory from other processes")?;
     let cli = Cli::read(std::env::args_os()).map_err(Error::Usage)?;
     command::run(&cli.command)
 }

@@ -3,7 +3,7 @@
 //! means what it says, and so does an absolute path that exists.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -39,7 +39,7 @@ pub(super) fn unexpanded_in(typed: &OsStr) -> Option<String> {
 /// What no shell has expanded in a path. Where a path begins with `./`, nothing has to be.
 fn unexpanded(typed: &OsStr) -> Option<String> {
     let text = typed.to_string_lossy();
-    if text.starts_with("./") || cfg!(windows) && text.starts_with(".\\") {
+    if text.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_separator)) {
         return None;
     }
     // `~`, `~/x` and `~name/x` alike: a file whose name begins so is `./~name`.

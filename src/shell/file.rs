@@ -1,14 +1,14 @@
 //! A file that is read whole and without waiting, and the marks by which a change of it shows.
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+
+use super::os::{self, FileId, Links, Lock};
 
 /// The largest file that is read, in bytes (contract W7).
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -19,8 +19,7 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 /// What a file system says of a file: two versions differ in it, unless they are of one tick of its clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
-    device: u64,
-    inode: u64,
+    id: FileId,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
@@ -50,11 +49,10 @@ impl FileStamp {
 impl From<&Metadata> for FileStamp {
     fn from(metadata: &Metadata) -> Self {
         FileStamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            id: os::file_id(metadata),
+            size: metadata.len(),
+            modified: os::modified(metadata),
+            changed: os::changed(metadata),
         }
     }
 }
@@ -69,8 +67,8 @@ pub fn read(what: &str, path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 fn read_regular(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let mut options = OpenOptions::new();
+    let file = os::without_waiting(options.read(true), Links::Followed, MODE).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(anyhow!("not a regular file"));
@@ -117,7 +115,7 @@ pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::
             Ok(()) => return Ok(()),
         }
     }
-    Err(rustix::io::Errno::EXIST.into())
+    Err(os::already_there())
 }
 
 /// The same for a file that nobody but its owner may read.
@@ -146,10 +144,7 @@ fn replace_in_one_step(path: &Path, old: &[u8], content: &[u8]) -> anyhow::Resul
     // It stays locked until it is done.
     let _locked = write_new(&making, 0o600, content)?;
     let finished = || -> anyhow::Result<()> {
-        let mode = before.permissions().mode() & 0o7777;
-        // Only root can give a file away; for others it is theirs already, mostly.
-        let _ = std::os::unix::fs::chown(&making, Some(before.uid()), Some(before.gid()));
-        std::fs::set_permissions(&making, Permissions::from_mode(mode))?;
+        os::copy_owner_and_mode(&making, &before)?;
         if read_regular(&path)? != old {
             return Err(anyhow!("somebody else has written it meanwhile"));
         }
@@ -195,18 +190,20 @@ pub(super) fn clear_beside(path: &Path) {
 }
 
 fn clear_unfinished(path: &Path) {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let Ok(file) = rustix::fs::open(path, flags, Mode::empty()) else { return };
-    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+    let mut options = OpenOptions::new();
+    let opened = os::without_waiting(options.read(true), Links::Refused, MODE).open(path);
+    let Ok(file) = opened else { return };
+    if matches!(os::try_lock(&file, Lock::Shared), Ok(true)) {
         let _ = std::fs::remove_file(path);
     }
 }
 
 /// Writes a new file down to the disk, and locks it; if that fails, there is none.
 fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut options = OpenOptions::new();
+    let mut file = os::with_mode(options.write(true).create_new(true), mode).open(path)?;
     // Where files cannot be locked, nobody can take this one for unlocked either.
-    let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    let _ = os::try_lock(&file, Lock::Exclusive);
     let written = file.write_all(content).and_then(|()| file.sync_all());
     if let Err(error) = written {
         let _ = std::fs::remove_file(path);

@@ -9,19 +9,15 @@
 //! number has it. Nobody ever waits for it, and no session needs the file. What is not locked, under either name, belongs
 //! to nobody and is removed; a session that had no time to lock its file yet makes another one.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use rustix::rand::GetRandomFlags;
 use serde::{Deserialize, Serialize};
 
-use super::audit::files::Opened;
-use super::os::clock;
+use super::audit::files::OpenedFile;
+use super::os::{self, Lock, clock};
 
 /// The folder in a state directory.
 const FOLDER: &str = "sessions";
@@ -71,7 +67,7 @@ pub struct Running {
 pub fn new_run() -> String {
     let mut bytes = [0; 8];
     // Without chance the process and the time must do.
-    if rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()).is_err() {
+    if os::random(&mut bytes).is_err() {
         let time = clock::moment().wall_ms.rotate_right(24) ^ u64::from(std::process::id());
         bytes = time.to_be_bytes();
     }
@@ -84,7 +80,7 @@ pub struct Registration {
     path: PathBuf,
     told: Running,
     /// Locked as long as it is open.
-    file: Opened,
+    file: OpenedFile,
 }
 
 impl Registration {
@@ -128,7 +124,7 @@ impl Drop for Registration {
 }
 
 /// Puts a locked file at `path`, all at once.
-fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
+fn publish(path: &Path, told: &Running) -> anyhow::Result<OpenedFile> {
     for _ in 0..ATTEMPTS {
         if let Some(published) = try_publish(path, told)? {
             return Ok(published);
@@ -138,25 +134,21 @@ fn publish(path: &Path, told: &Running) -> anyhow::Result<Opened> {
 }
 
 /// `None` if somebody who clears away has taken the file for one that was left behind.
-fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<Opened>> {
+fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<OpenedFile>> {
     let making = path.with_file_name(format!(".{}{NEW}", told.run));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    let opened = match Opened::open(&mut options, &making) {
+    let opened = match OpenedFile::open(&mut options, &making) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.parent().unwrap_or(path);
-            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-            Opened::open(&mut options, &making)
+            os::make_private_directory(folder)?;
+            OpenedFile::open(&mut options, &making)
         }
         opened => opened,
     };
     let opened = opened?;
     let fill = || -> anyhow::Result<bool> {
-        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            locked => locked?,
-        }
-        if !opened.is_at(&making) {
+        if !os::try_lock(&opened.file, Lock::Exclusive)? || !opened.is_at(&making) {
             return Ok(false);
         }
         (&opened.file).write_all(&serde_json::to_vec(told)?)?;
@@ -231,13 +223,13 @@ fn look(path: &Path) -> anyhow::Result<Option<Running>> {
 }
 
 /// Opens the file of a session that runs. That of any other is removed.
-fn lives(path: &Path) -> io::Result<Option<Opened>> {
-    let opened = Opened::open(OpenOptions::new().read(true), path)?;
+fn lives(path: &Path) -> io::Result<Option<OpenedFile>> {
+    let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
     // Two may look at once: they do not lock each other out.
-    match flock(&opened.file, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => Ok(Some(opened)),
-        Err(error) => Err(error.into()),
-        Ok(()) => {
+    match os::try_lock(&opened.file, Lock::Shared) {
+        Ok(false) => Ok(Some(opened)),
+        Err(error) => Err(error),
+        Ok(true) => {
             // A session that has just told something new has another file there.
             if !opened.is_at(path) {
                 return lives_anew(path);
@@ -251,10 +243,10 @@ fn lives(path: &Path) -> io::Result<Option<Opened>> {
 }
 
 /// The file that has come into the place of another.
-fn lives_anew(path: &Path) -> io::Result<Option<Opened>> {
-    let opened = Opened::open(OpenOptions::new().read(true), path)?;
-    let is_locked = flock(&opened.file, FlockOperation::NonBlockingLockShared);
-    Ok(Some(opened).filter(|_| is_locked == Err(Errno::WOULDBLOCK)))
+fn lives_anew(path: &Path) -> io::Result<Option<OpenedFile>> {
+    let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
+    let is_free = os::try_lock(&opened.file, Lock::Shared);
+    Ok(Some(opened).filter(|_| matches!(is_free, Ok(false))))
 }
 
 /// Removes a file that was in the making when its session was killed: nobody has locked it.
@@ -263,8 +255,8 @@ fn clear_unfinished(path: &Path) {
     if !(name.starts_with('.') && name.ends_with(NEW)) {
         return;
     }
-    let Ok(opened) = Opened::open(OpenOptions::new().read(true), path) else { return };
-    let is_free = flock(&opened.file, FlockOperation::NonBlockingLockShared).is_ok();
+    let Ok(opened) = OpenedFile::open(OpenOptions::new().read(true), path) else { return };
+    let is_free = matches!(os::try_lock(&opened.file, Lock::Shared), Ok(true));
     if is_free && opened.is_at(path) {
         let _ = std::fs::remove_file(path);
     }

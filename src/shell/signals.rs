@@ -4,9 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rustix::process::Signal;
-use tokio::signal::unix::SignalKind;
-
+use super::os::{self, Signal};
 use super::wakeup::{WakeupEvent, WakeupSender};
 
 /// The signals that end a session.
@@ -18,7 +16,7 @@ const ENDS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 /// # Errors
 /// The operating system refuses.
 pub fn take_over(wakeups: &WakeupSender) -> io::Result<()> {
-    let ignored = ignored();
+    let ignored = os::ignored_signals();
     for signal in ENDS {
         let number = u8::try_from(signal.as_raw()).unwrap_or_default();
         forward(signal, ignored, wakeups, move || WakeupEvent::Signalled(number))?;
@@ -26,7 +24,7 @@ pub fn take_over(wakeups: &WakeupSender) -> io::Result<()> {
     // Ctrl-Z waits until callgate holds no lock that others need; then callgate stops itself by SIGSTOP.
     forward(Signal::TSTP, ignored, wakeups, || WakeupEvent::Suspended)?;
     // A file that may not grow any more fails its write; it does not end callgate.
-    let _ = tokio::signal::unix::signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
+    let _ = os::listen(Signal::XFSZ)?;
     Ok(())
 }
 
@@ -35,9 +33,9 @@ pub fn take_over(wakeups: &WakeupSender) -> io::Result<()> {
 /// # Errors
 /// The operating system refuses.
 pub fn raise(flag: &Arc<AtomicBool>) -> io::Result<()> {
-    let ignored = ignored();
+    let ignored = os::ignored_signals();
     for signal in ENDS.into_iter().filter(|signal| !is_among(ignored, *signal)) {
-        signal_hook::flag::register(signal.as_raw(), Arc::clone(flag))?;
+        os::raise_at(signal, flag)?;
     }
     Ok(())
 }
@@ -55,18 +53,10 @@ fn forward(
     what: impl Fn() -> WakeupEvent + Send + 'static,
 ) -> io::Result<()> {
     if !is_among(ignored, signal) {
-        let kind = SignalKind::from_raw(signal.as_raw());
-        let (mut signals, wakeups) = (tokio::signal::unix::signal(kind)?, wakeups.clone());
+        let (mut signals, wakeups) = (os::listen(signal)?, wakeups.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() && wakeups.send(what()).is_ok() {}
         });
     }
     Ok(())
-}
-
-/// The signals that are ignored, one bit each, from signal 1 on; none where there is no `/proc`.
-fn ignored() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

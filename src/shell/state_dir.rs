@@ -1,7 +1,5 @@
 //! Where things are kept (contract C5): the state directory, and the audit logs in it.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -12,6 +10,7 @@ use super::counters::redis::RedisLedger;
 use super::counters::{CounterRow, redis, sqlite};
 use super::digest::Hash;
 use super::file;
+use super::os;
 use crate::engine::limits::Now;
 
 /// The folder of audit logs in a state directory.
@@ -34,7 +33,7 @@ impl State {
     /// # Errors
     /// No home directory is known.
     pub fn default_directory() -> anyhow::Result<Self> {
-        let found = default_directory();
+        let found = os::state_directory();
         found
             .map(State::Directory)
             .ok_or_else(|| anyhow!("no home directory is known; say `--state DIR`"))
@@ -76,30 +75,12 @@ impl State {
     }
 }
 
-/// Relative paths in the environment are to be ignored, says the XDG base directory specification.
-fn default_directory() -> Option<PathBuf> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let home = || std::env::home_dir().filter(absolute);
-    if cfg!(target_os = "macos") {
-        return Some(home()?.join("Library/Application Support/callgate"));
-    }
-    if cfg!(windows) {
-        let local = std::env::var_os("LOCALAPPDATA").map(PathBuf::from).filter(absolute);
-        return Some(local?.join("callgate"));
-    }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(absolute);
-    Some(state.or_else(|| Some(home()?.join(".local/state")))?.join("callgate"))
-}
-
 /// Makes a state directory, for its owner alone, if it is not there.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn make(directory: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
+    os::make_private_directory(directory)
         .with_context(|| format!("failed to create directory `{}`", directory.display()))
 }
 
@@ -228,7 +209,7 @@ pub fn open_to_others<'p>(
         let parents = places.iter().flatten().flat_map(|path| path.ancestors().skip(1));
         let dangers = [(path, false)].into_iter().chain(parents.map(|parent| (parent, true)));
         for (path, is_parent) in dangers {
-            let Some(danger) = danger(path, is_parent) else { continue };
+            let Some(danger) = os::danger(path, is_parent) else { continue };
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             if !told.contains(&path) {
                 told.push(path);
@@ -237,20 +218,4 @@ pub fn open_to_others<'p>(
         }
     }
     warnings
-}
-
-/// What lets others change what is at `path`; of a parent, what is in it.
-fn danger(path: &Path, is_parent: bool) -> Option<String> {
-    const GROUP_OR_OTHERS: u32 = 0o022;
-    /// In such a directory only the owner of a file can replace it.
-    const STICKY: u32 = 0o1000;
-    const ROOT: u32 = 0;
-    let found = std::fs::metadata(path).ok()?;
-    let (owner, mode) = (found.uid(), found.permissions().mode() & 0o7777);
-    let path = path.display();
-    if owner != ROOT && owner != rustix::process::geteuid().as_raw() {
-        return Some(format!("`{path}` belongs to another user (user id {owner})"));
-    }
-    let is_open = mode & GROUP_OR_OTHERS != 0 && !(is_parent && mode & STICKY != 0);
-    is_open.then(|| format!("`{path}` is writable by others than its owner (mode {mode:o})"))
 }

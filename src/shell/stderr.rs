@@ -3,10 +3,8 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::AsFd;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-
+use super::os;
 use super::os::descriptor::Descriptor;
 use crate::engine::text::escape::{escape_bytes, escape_line};
 
@@ -37,7 +35,7 @@ impl Notices {
     /// Opens stderr.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
-        Notices { verbosity, own: Descriptor::notices(io::stderr().as_fd()), dropped: 0 }
+        Notices { verbosity, own: Descriptor::stderr(), dropped: 0 }
     }
 
     /// True if every decision is shown.
@@ -95,7 +93,7 @@ impl Notices {
     fn write(&self, bytes: &[u8]) -> bool {
         match &self.own {
             Some(descriptor) => descriptor.write(bytes).is_ok(),
-            None => is_ready() && rustix::io::write(io::stderr(), bytes).is_ok(),
+            None => os::write_stderr(bytes),
         }
     }
 }
@@ -132,14 +130,6 @@ pub fn prose(error: &anyhow::Error) -> String {
     });
     let first = causes.next().unwrap_or_default();
     causes.fold(first, |told, cause| [told.as_str(), ": ", &cause].concat())
-}
-
-/// True if stderr takes bytes now.
-fn is_ready() -> bool {
-    let stderr = io::stderr();
-    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(rustix::event::poll(&mut polled, Some(&now)), Ok(1))
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +29,7 @@ use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::file::{self, FileStamp};
+use super::os::{self, FileId};
 use crate::engine::policy::Policy;
 
 /// The least time between two questions of the loop.
@@ -452,7 +452,7 @@ impl Events {
 struct Surroundings {
     watcher: RecommendedWatcher,
     /// Each with its device and inode: another directory may come under the same name.
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, FileId>,
 }
 
 impl Surroundings {
@@ -466,7 +466,7 @@ impl Surroundings {
         for directory in directories(path) {
             // A directory that is gone by now was reported by an event.
             if let Ok(metadata) = std::fs::metadata(&directory) {
-                wanted.insert(directory, (metadata.dev(), metadata.ino()));
+                wanted.insert(directory, os::file_id(&metadata));
             }
         }
         let gone = self.watched.iter().filter(|(path, id)| wanted.get(*path) != Some(*id));

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use callgate::shell::audit::chain::{AppendError, Chain};
 use callgate::shell::audit::files::rotated_files;
-use callgate::shell::audit::verify::{Report, verify};
+use callgate::shell::audit::verify::{VerifyReport, verify};
 use tempfile::TempDir;
 
 /// A log in a directory of its own.
@@ -50,7 +50,7 @@ impl Log {
         rotated.chain(Some(self.path()).filter(|path| path.exists())).collect()
     }
 
-    fn report(&self) -> Report {
+    fn report(&self) -> VerifyReport {
         verify(&self.path(), &self.head(), None).unwrap()
     }
 

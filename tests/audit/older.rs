@@ -53,7 +53,7 @@ fn an_older_log_is_shown_queried_and_verified() {
         .filter_map(|(_, row)| {
             let mut words = row.split_whitespace();
             let event = words.next().filter(|event| ["call", "answer"].contains(event))?;
-            Some((event, words.nth(if event == "answer" { 1 } else { 0 }).and(words.next())?))
+            Some((event, words.nth(usize::from(event == "answer")).and(words.next())?))
         })
         .collect();
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();

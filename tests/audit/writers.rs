@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use callgate::shell::audit::chain::Chain;
-use callgate::shell::audit::head::Link;
-use callgate::shell::audit::tail::{Found, Newest, Trail};
+use callgate::shell::audit::head::ChainLink;
+use callgate::shell::audit::tail::{FoundLine, Newest, Trail};
 use serde_json::Value;
 
 use super::{Log, append, body};
@@ -96,7 +96,7 @@ fn following_runs_beside_writers() {
             let writing = scope.spawn(|| write(&log, writers, batches));
             loop {
                 let is_over = writing.is_finished();
-                let seq = |found: Found<'_>| Link::of(found.line.bytes).unwrap().seq;
+                let seq = |found: FoundLine<'_>| ChainLink::of(found.line.bytes).unwrap().seq;
                 while let Some(seq) = trail.next(seq).unwrap() {
                     seen.push(seq);
                 }

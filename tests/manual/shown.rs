@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use callgate::command::help::document::Document;
-use callgate::command::help::layout::Layout;
+use callgate::command::help::document::PageDocument;
+use callgate::command::help::layout::PageLayout;
 use callgate::command::help::{man, shown};
 use callgate::manual;
 use regex::Regex;
@@ -23,12 +23,12 @@ const WIDTHS: [u16; 3] = [60, 80, 200];
 /// The widest that text gets.
 const WIDEST: u16 = 100;
 
-fn layout(columns: u16, is_coloured: bool) -> Layout {
-    Layout { columns: columns.min(WIDEST).into(), is_coloured }
+fn layout(columns: u16, is_coloured: bool) -> PageLayout {
+    PageLayout { columns: columns.min(WIDEST).into(), is_coloured }
 }
 
 /// The page of a topic, or the list of pages.
-fn text_of(topic: Option<&str>, layout: Layout) -> String {
+fn text_of(topic: Option<&str>, layout: PageLayout) -> String {
     shown(topic.map(|topic| manual::page(topic).unwrap()), layout)
 }
 
@@ -259,7 +259,7 @@ fn man_pages_are_sound() {
             };
             assert_eq!(count(open) > 0, count(close) > 0, "{}: {open}", page.topic);
         }
-        let titles = Document::read(page.text).blocks.len();
+        let titles = PageDocument::read(page.text).blocks.len();
         assert!(titles > 1, "{}", page.topic);
     }
     let end = Process::spawn(help(Some("wrap")).args(["--format", "man"])).end();

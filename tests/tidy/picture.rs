@@ -70,9 +70,6 @@ pub(crate) fn real(tree: &Tree, folder: &str) -> BTreeMap<String, BTreeSet<Strin
     rooms
 }
 
-/// One file of each pair that still import each other: the database's files and its schema.
-const PAIRS: [&str; 1] = ["src/shell/counters/sqlite/schema.rs"];
-
 /// What each file imports of its siblings in the same folder, as module paths; `mod.rs` is left out, being the room.
 pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     let all: BTreeSet<String> = tree
@@ -83,7 +80,7 @@ pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     let mut graph = BTreeMap::new();
     for (path, file) in tree.sources_in("src/") {
         let here = module(path);
-        if path.ends_with("/mod.rs") || PAIRS.contains(&path) {
+        if path.ends_with("/mod.rs") {
             continue;
         }
         let found = paths_of(path, file).iter().filter_map(|target| {

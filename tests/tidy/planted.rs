@@ -40,6 +40,14 @@ const PLANTS: &[Plant] = &[
     ("cli knows", |tree| {
         tree.append("src/cli/check.rs", "\nuse crate::engine::policy::Policy;\n");
     }),
+    ("the platform", |tree| tree.append("src/shell/registry.rs", "\nuse rustix::fs::open;\n")),
+    ("the platform", |tree| tree.append("src/shell/registry.rs", "\nuse std::os::fd::AsFd;\n")),
+    ("the platform", |tree| {
+        tree.append("src/command/check.rs", "\n#[cfg(target_os = \"linux\")]\nfn f() {}\n");
+    }),
+    ("the platform", |tree| {
+        tree.append("src/command/check.rs", "\nfn f() { std::fs::read(\"/proc/self/exe\"); }\n");
+    }),
     ("unsafe code", |tree| tree.append("src/shell/watch.rs", "\nunsafe fn f() {}\n")),
     ("unsafe code", |tree| tree.append("tests/main.rs", "\nunsafe fn f() {}\n")),
     ("names are imported", |tree| tree.append("src/cli/mod.rs", "\nuse std::fmt::*;\n")),

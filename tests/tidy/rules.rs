@@ -52,12 +52,13 @@ impl Rule {
 }
 
 /// All rules.
-pub(crate) const RULES: [Rule; 17] = [
+pub(crate) const RULES: [Rule; 18] = [
     Rule { name: "imports are those drawn in lib.rs", check: Check::Whole(undrawn_imports) },
     Rule { name: "no file imports itself by way of others", check: Check::Whole(circles) },
     Rule { name: "the engine knows nothing of the world", check: Check::Source(world_in_engine) },
     Rule { name: "cli knows what is typed, and nothing else", check: Check::Whole(world_in_cli) },
-    Rule { name: "unsafe code stands in two files", check: Check::Source(unsafe_code) },
+    Rule { name: "the platform is known in shell/os alone", check: Check::Source(platform) },
+    Rule { name: "unsafe code stands in shell/os", check: Check::Source(unsafe_code) },
     Rule { name: "names are imported one by one", check: Check::Source(star_imports) },
     Rule { name: "tests run, and do not wait for time to pass", check: Check::Source(lazy_tests) },
     Rule { name: "tests start the binary through the harness", check: Check::Source(bare_binary) },
@@ -110,8 +111,25 @@ const WORLD: [&str; 22] = [
     "std::{",
 ];
 
-/// Where unsafe code stands: what runs between fork and exec, and the allocator that counts for tests.
-const UNSAFE: [&str; 2] = ["src/shell/upstream.rs", "tests/fuzzing/counting.rs"];
+/// The room that knows the platform.
+const OS: &str = "src/shell/os/";
+/// What only that room may name: system calls, and what differs from platform to platform.
+const PLATFORM: [&str; 12] = [
+    "rustix",
+    "libc",
+    "nix",
+    "windows_sys",
+    "std::os",
+    "tokio::signal",
+    "signal_hook",
+    "cfg(target_os",
+    "cfg!(target_os",
+    "cfg(unix",
+    "cfg(windows",
+    "cfg!(windows",
+];
+/// Where else unsafe code stands: in the allocator that counts for tests.
+const UNSAFE: [&str; 1] = ["tests/fuzzing/counting.rs"];
 
 /// The files that read a wall clock: the one for all, and those that date a file's age or a head that was lost.
 const CLOCKS: [&str; 5] = [
@@ -174,13 +192,29 @@ fn world_in_engine(path: &str, file: &File) -> Vec<String> {
 }
 
 fn unsafe_code(path: &str, file: &File) -> Vec<String> {
-    if UNSAFE.contains(&path) {
+    if path.starts_with(OS) || UNSAFE.contains(&path) {
         return Vec::new();
     }
     file.complain(path, |line| {
         let is_unsafe = has_word(line, "unsafe") || line.contains("allow(unsafe_code");
         is_unsafe.then(|| line.trim().to_owned())
     })
+}
+
+/// Unit tests at the end of a file may know the platform.
+fn platform(path: &str, file: &File) -> Vec<String> {
+    if !path.starts_with("src/") || path.starts_with(OS) {
+        return Vec::new();
+    }
+    let code = file.without_tests();
+    let words = code.lines().enumerate().filter_map(|(nth, line)| {
+        let word = PLATFORM.iter().find(|word| has_word(line, word))?;
+        Some(format!("{path}:{}: {word}", nth + 1))
+    });
+    // Paths stand in strings, which the code has not.
+    let lines = file.text.lines().take(code.lines().count()).enumerate();
+    let paths = lines.filter(|(_, line)| line.contains("\"/proc"));
+    words.chain(paths.map(|(nth, _)| format!("{path}:{}: /proc", nth + 1))).collect()
 }
 
 /// What `cli` imports: the standard library, the reader of command lines, times, the engine's words, and the manual's

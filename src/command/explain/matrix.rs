@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use crate::cli::Format;
-use crate::command::input::recording::Recording;
+use crate::command::input::recording::RecordingFile;
 use crate::command::show::stdout;
 use crate::engine::policy::{BuiltIn, Effect, Policy};
 use crate::engine::propose::matrix::{Matrix, MatrixRow, Stray};
@@ -22,7 +22,7 @@ use crate::engine::wire::tool_list::MAX_TOOLS;
 /// # Errors
 /// The file cannot be read, or has no list of tools.
 pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
-    let mut recording = Recording::open(session)?;
+    let mut recording = RecordingFile::open(session)?;
     let mut seen = HashSet::new();
     let mut names = Vec::new();
     let mut is_listed = false;

@@ -4,7 +4,7 @@ use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, T
 
 /// A page.
 #[derive(Debug, Default)]
-pub struct Document {
+pub struct PageDocument {
     /// What it consists of, in order.
     pub blocks: Vec<Block>,
     /// The pages that it links to, each once, in the order of the links.
@@ -15,28 +15,28 @@ pub struct Document {
 #[derive(Debug)]
 pub enum Block {
     /// A heading of this level, from 1.
-    Heading(u8, Text),
+    Heading(u8, StyledText),
     /// Running text.
-    Paragraph(Text),
+    Paragraph(StyledText),
     /// Text that keeps its lines.
     Code(String),
     /// Items, with the number of the first if they are numbered.
     List(Option<u64>, Vec<Vec<Block>>),
     /// A table.
-    Table(Table),
+    Table(PageTable),
 }
 
 /// A table, whose rows have as many cells as its head.
 #[derive(Debug, Default)]
-pub struct Table {
+pub struct PageTable {
     /// The titles of the columns; all are empty if it has none.
-    pub head: Vec<Text>,
+    pub head: Vec<StyledText>,
     /// The cells.
-    pub rows: Vec<Vec<Text>>,
+    pub rows: Vec<Vec<StyledText>>,
 }
 
 /// A run of text in several styles.
-pub type Text = Vec<Span>;
+pub type StyledText = Vec<Span>;
 
 /// Text in one style.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,30 +62,30 @@ pub enum Style {
     Link,
 }
 
-impl Document {
+impl PageDocument {
     /// Reads Markdown. What it knows no block for, such as HTML, is left out.
     #[must_use]
     pub fn read(markdown: &str) -> Self {
-        let mut reader = Reader {
+        let mut reader = PageReader {
             events: Parser::new_ext(markdown, Options::ENABLE_TABLES),
             see_also: Vec::new(),
         };
-        Document { blocks: reader.blocks(), see_also: reader.see_also }
+        PageDocument { blocks: reader.blocks(), see_also: reader.see_also }
     }
 }
 
 /// Goes through the events of a parser.
-struct Reader<'m> {
+struct PageReader<'m> {
     events: Parser<'m>,
     see_also: Vec<String>,
 }
 
-impl Reader<'_> {
+impl PageReader<'_> {
     /// The blocks up to the end of the one that holds them.
     fn blocks(&mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
         // An item of a tight list has its text without a paragraph around it.
-        let mut loose = Text::new();
+        let mut loose = StyledText::new();
         while let Some(event) = self.events.next() {
             let block = match event {
                 Event::Start(Tag::Heading { level, .. }) => {
@@ -128,8 +128,8 @@ impl Reader<'_> {
         code
     }
 
-    fn table(&mut self) -> Table {
-        let mut table = Table::default();
+    fn table(&mut self) -> PageTable {
+        let mut table = PageTable::default();
         while let Some(event) = self.events.next() {
             match event {
                 Event::Start(Tag::TableHead) => table.head = self.cells(),
@@ -141,7 +141,7 @@ impl Reader<'_> {
         table
     }
 
-    fn cells(&mut self) -> Vec<Text> {
+    fn cells(&mut self) -> Vec<StyledText> {
         let mut cells = Vec::new();
         while let Some(Event::Start(Tag::TableCell)) = self.events.next() {
             cells.push(self.text());
@@ -150,8 +150,8 @@ impl Reader<'_> {
     }
 
     /// The text up to the end of the block that holds it.
-    fn text(&mut self) -> Text {
-        let mut text = Text::new();
+    fn text(&mut self) -> StyledText {
+        let mut text = StyledText::new();
         while let Some(event) = self.events.next() {
             if matches!(event, Event::End(_)) {
                 break;
@@ -162,7 +162,7 @@ impl Reader<'_> {
     }
 
     /// Appends what an event inside running text stands for, with all that it holds.
-    fn inline(&mut self, event: Event<'_>, style: Style, text: &mut Text) {
+    fn inline(&mut self, event: Event<'_>, style: Style, text: &mut StyledText) {
         let mut push = |added: &str, style| {
             text.push(Span { text: added.to_owned(), style });
         };
@@ -189,7 +189,7 @@ impl Reader<'_> {
     }
 
     /// Appends what stands inside an element, in this style.
-    fn inside(&mut self, style: Style, text: &mut Text) {
+    fn inside(&mut self, style: Style, text: &mut StyledText) {
         while let Some(event) = self.events.next() {
             if matches!(event, Event::End(_)) {
                 break;
@@ -218,12 +218,12 @@ fn number(level: HeadingLevel) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, Document, Style};
+    use super::{Block, PageDocument, Style};
 
     #[test]
     fn markdown_becomes_blocks() {
         let text = "# A `b`\n\nc **d** [e](f.md#g), [h](https://i/)\n\n- j\n- k\n\n  l\n\n```console\n$ m\n```\n\n| n | o |\n|---|---|\n| p | q \\| r |\n";
-        let document = Document::read(text);
+        let document = PageDocument::read(text);
         assert_eq!(document.see_also, ["f"]);
         let [Block::Heading(1, title), Block::Paragraph(text), rest @ ..] = &*document.blocks
         else {

@@ -7,7 +7,7 @@ use super::document::{Span, Style};
 
 /// How a page is laid out.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout {
+pub struct PageLayout {
     /// The columns of the terminal.
     pub columns: usize,
     /// With escape sequences for colours and the like.
@@ -16,19 +16,19 @@ pub struct Layout {
 
 /// What stands between two spaces; it may be in several styles.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Word {
+pub(super) struct LaidWord {
     parts: Vec<(String, Style)>,
     pub(super) width: usize,
 }
 
 /// One line, with its width on the screen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Line {
+pub(super) struct PageLine {
     pub(super) text: String,
     pub(super) width: usize,
 }
 
-impl Layout {
+impl PageLayout {
     /// The text between escape sequences, if there may be any.
     pub(super) fn paint(self, text: &str, code: &str) -> String {
         if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
@@ -46,9 +46,9 @@ impl Layout {
     }
 
     /// The words of a text. Where no colour shows what is typed, backticks do.
-    pub(super) fn words(self, text: &[Span]) -> Vec<Word> {
+    pub(super) fn words(self, text: &[Span]) -> Vec<LaidWord> {
         let mut words = Vec::new();
-        let mut word = Word::default();
+        let mut word = LaidWord::default();
         for span in text {
             let quoted = span.style == Style::Code && !self.is_coloured;
             let shown = if quoted { format!("`{}`", span.text) } else { span.text.clone() };
@@ -67,10 +67,10 @@ impl Layout {
     }
 
     /// The words in lines of at most `width` columns. A word that is longer is broken.
-    pub(super) fn wrap(self, words: &[Word], width: usize) -> Vec<Line> {
+    pub(super) fn wrap(self, words: &[LaidWord], width: usize) -> Vec<PageLine> {
         let width = width.max(1);
         let mut lines = Vec::new();
-        let mut line = Line::default();
+        let mut line = PageLine::default();
         for word in words.iter().flat_map(|word| word.pieces(width)) {
             let wider = line.width.saturating_add(1).saturating_add(word.width);
             if line.width > 0 && wider > width {
@@ -92,9 +92,9 @@ impl Layout {
     }
 }
 
-impl Word {
+impl LaidWord {
     /// The word, in pieces of at most `width` columns. Paths and the like break behind a separator if they can.
-    pub(super) fn pieces(&self, width: usize) -> Vec<Word> {
+    pub(super) fn pieces(&self, width: usize) -> Vec<LaidWord> {
         if self.width <= width {
             return vec![self.clone()];
         }
@@ -104,14 +104,14 @@ impl Word {
         let mut rest = &*chars;
         while !rest.is_empty() {
             let (piece, behind) = rest.split_at(cut(rest, width));
-            pieces.push(Word::of(piece));
+            pieces.push(LaidWord::of(piece));
             rest = behind;
         }
         pieces
     }
 
-    pub(super) fn of(chars: &[(char, Style)]) -> Word {
-        let mut word = Word::default();
+    pub(super) fn of(chars: &[(char, Style)]) -> LaidWord {
+        let mut word = LaidWord::default();
         for (c, style) in chars {
             word.width = word.width.saturating_add(c.width().unwrap_or_default());
             match word.parts.last_mut() {

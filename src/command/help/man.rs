@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::manual::{GROUPS, Page};
 
 use super::PROGRAM;
-use super::document::{Block, Document, Span, Style, Table};
+use super::document::{Block, PageDocument, PageTable, Span, Style};
 
 /// The widest cell, in characters, that stands in one line of a table; wider ones share what room is left.
 const NARROW: usize = 24;
@@ -14,7 +14,7 @@ const NARROW: usize = 24;
 /// The page as roff: verbs are in section 1, other topics in section 7.
 #[must_use]
 pub fn page(page: &Page) -> String {
-    let document = Document::read(page.text);
+    let document = PageDocument::read(page.text);
     let mut roff = Roff::default();
     let name = name(page.topic);
     let version = concat!("callgate ", env!("CARGO_PKG_VERSION"));
@@ -156,7 +156,7 @@ impl Roff {
         }
     }
 
-    fn table(&mut self, table: &Table) {
+    fn table(&mut self, table: &PageTable) {
         let wide = |column: usize| {
             let cells = table.rows.iter().filter_map(|row| row.get(column));
             let widths = cells.map(|cell| cell.iter().map(|span| span.text.chars().count()).sum());

@@ -14,8 +14,8 @@ use anyhow::anyhow;
 use crate::cli::{HelpArgs, PageFormat};
 use crate::manual::{self, GROUPS, Page};
 
-use self::document::Document;
-use self::layout::Layout;
+use self::document::PageDocument;
+use self::layout::PageLayout;
 use super::Error;
 use super::show::stdout;
 
@@ -37,7 +37,7 @@ pub fn help(args: &HelpArgs) -> Result<(), Error> {
     let text = match (args.format, page) {
         (PageFormat::Text, page) => {
             let columns = stdout::columns().min(MAX_COLUMNS);
-            let layout = Layout { columns, is_coloured: stdout::in_colour() };
+            let layout = PageLayout { columns, is_coloured: stdout::in_colour() };
             pager::show(&shown(page, layout))?;
             return Ok(());
         }
@@ -54,10 +54,10 @@ pub fn help(args: &HelpArgs) -> Result<(), Error> {
 
 /// A page, or the list of pages, as text of this layout.
 #[must_use]
-pub fn shown(page: Option<&Page>, layout: Layout) -> String {
+pub fn shown(page: Option<&Page>, layout: PageLayout) -> String {
     match page {
-        Some(page) => terminal::render(&Document::read(page.text), layout),
-        None => terminal::render(&Document::read(&contents()), layout),
+        Some(page) => terminal::render(&PageDocument::read(page.text), layout),
+        None => terminal::render(&PageDocument::read(&contents()), layout),
     }
 }
 

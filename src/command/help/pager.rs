@@ -3,9 +3,8 @@
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::{Child, Command, Stdio};
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::command::show::stdout;
+use crate::shell::os::{self, Signal};
 
 /// The pager where `PAGER` names none, and its options: end at once if the text fits the screen (`F`), show colours
 /// (`R`), leave the text on the screen (`X`).
@@ -32,7 +31,7 @@ fn paged(text: &str) -> io::Result<bool> {
     // Ctrl-C is the pager's while it runs.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
-    let _interrupts = signal(SignalKind::interrupt())?;
+    let _interrupts = os::listen(Signal::INT)?;
     if let Some(mut stdin) = pager.stdin.take() {
         // A person who has read enough closes the pager early.
         let _ = stdin.write_all(text.as_bytes());

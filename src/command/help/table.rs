@@ -1,7 +1,7 @@
 //! Tables of the manual, in as many columns as there are.
 
-use super::document::{Span, Style, Table, Text};
-use super::layout::{Layout, Line, Word};
+use super::document::{PageTable, Span, Style, StyledText};
+use super::layout::{LaidWord, PageLayout, PageLine};
 
 /// Spaces between columns.
 const GAP: usize = 2;
@@ -17,12 +17,12 @@ const LEAST: usize = 18;
 const SHORT: usize = 20;
 
 /// The lines of a table. If it is too wide, the rows follow each other as a list.
-pub(super) fn lines(table: &Table, layout: Layout, width: usize) -> Vec<String> {
-    let cells = |row: &Vec<Text>| row.iter().map(|cell| layout.words(cell)).collect();
-    let rows: Vec<Vec<Vec<Word>>> = table.rows.iter().map(cells).collect();
-    let titles: Vec<Vec<Word>> = table.head.iter().map(|title| strong(layout, title)).collect();
+pub(super) fn lines(table: &PageTable, layout: PageLayout, width: usize) -> Vec<String> {
+    let cells = |row: &Vec<StyledText>| row.iter().map(|cell| layout.words(cell)).collect();
+    let rows: Vec<Vec<Vec<LaidWord>>> = table.rows.iter().map(cells).collect();
+    let titles: Vec<Vec<LaidWord>> = table.head.iter().map(|title| strong(layout, title)).collect();
     let has_titles = titles.iter().any(|title| !title.is_empty());
-    let all: Vec<&Vec<Vec<Word>>> = std::iter::once(&titles).chain(&rows).collect();
+    let all: Vec<&Vec<Vec<LaidWord>>> = std::iter::once(&titles).chain(&rows).collect();
     let Some(widths) = widths(&all, width) else {
         return listed(&rows, &titles, layout, width);
     };
@@ -44,7 +44,7 @@ pub(super) fn lines(table: &Table, layout: Layout, width: usize) -> Vec<String> 
     lines
 }
 
-fn strong(layout: Layout, title: &[Span]) -> Vec<Word> {
+fn strong(layout: PageLayout, title: &[Span]) -> Vec<LaidWord> {
     let bold = |span: &Span| Span {
         style: if span.style == Style::Plain { Style::Strong } else { span.style },
         ..span.clone()
@@ -53,20 +53,20 @@ fn strong(layout: Layout, title: &[Span]) -> Vec<Word> {
 }
 
 /// The width of a cell in one line.
-fn natural(words: &[Word]) -> usize {
+fn natural(words: &[LaidWord]) -> usize {
     let spaces = words.len().saturating_sub(1);
     words.iter().map(|word| word.width).fold(spaces, usize::saturating_add)
 }
 
 /// The width that a cell needs: that of its longest word, if it is not to be broken.
-fn longest(words: &[Word]) -> usize {
+fn longest(words: &[LaidWord]) -> usize {
     words.iter().map(|word| word.width.min(LONG)).max().unwrap_or_default()
 }
 
 /// How wide each column is, or `None` if they do not fit.
-fn widths(rows: &[&Vec<Vec<Word>>], width: usize) -> Option<Vec<usize>> {
+fn widths(rows: &[&Vec<Vec<LaidWord>>], width: usize) -> Option<Vec<usize>> {
     let columns = rows.iter().map(|row| row.len()).max().unwrap_or_default();
-    let most = |of: fn(&[Word]) -> usize, column: usize| {
+    let most = |of: fn(&[LaidWord]) -> usize, column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| of(cell)).max().unwrap_or_default()
     };
     let wanted: Vec<usize> = (0..columns).map(|column| most(natural, column)).collect();
@@ -106,8 +106,8 @@ fn widths(rows: &[&Vec<Vec<Word>>], width: usize) -> Option<Vec<usize>> {
 }
 
 /// The lines of one row.
-fn row(cells: &[Vec<Word>], widths: &[usize], layout: Layout) -> Vec<String> {
-    let cells: Vec<Vec<Line>> =
+fn row(cells: &[Vec<LaidWord>], widths: &[usize], layout: PageLayout) -> Vec<String> {
+    let cells: Vec<Vec<PageLine>> =
         cells.iter().zip(widths).map(|(cell, width)| layout.wrap(cell, *width)).collect();
     let height = cells.iter().map(Vec::len).max().unwrap_or_default();
     let line = |nth: usize| {
@@ -126,16 +126,16 @@ fn row(cells: &[Vec<Word>], widths: &[usize], layout: Layout) -> Vec<String> {
 /// The rows as a list: the first cell, and below it the others. Titles stand before the cells; if there are only two
 /// columns, once at the top.
 fn listed(
-    rows: &[Vec<Vec<Word>>],
-    titles: &[Vec<Word>],
-    layout: Layout,
+    rows: &[Vec<Vec<LaidWord>>],
+    titles: &[Vec<LaidWord>],
+    layout: PageLayout,
     width: usize,
 ) -> Vec<String> {
     let dot = layout.words(&[Span { text: "·".to_owned(), style: Style::Plain }]);
     let is_pair = titles.len() == 2;
     let mut lines: Vec<String> = Vec::new();
     if is_pair && titles.iter().any(|title| !title.is_empty()) {
-        let all: Vec<Word> = titles.join(&*dot);
+        let all: Vec<LaidWord> = titles.join(&*dot);
         lines.extend(layout.wrap(&all, width).into_iter().map(|line| line.text));
     }
     for row in rows {
@@ -155,13 +155,13 @@ fn listed(
 
 #[cfg(test)]
 mod tests {
-    use super::{Layout, lines};
-    use crate::command::help::document::{Block, Document};
+    use super::{PageLayout, lines};
+    use crate::command::help::document::{Block, PageDocument};
 
     fn shown(table: &str, width: usize) -> String {
-        let document = Document::read(table);
+        let document = PageDocument::read(table);
         let [Block::Table(table)] = &*document.blocks else { panic!("{document:?}") };
-        lines(table, Layout { columns: width, is_coloured: false }, width).join("\n")
+        lines(table, PageLayout { columns: width, is_coloured: false }, width).join("\n")
     }
 
     const TABLE: &str = "| field | meaning |\n|---|---|\n| `a` | short |\n| `bcd` | some words that take much more room than there is |\n";

@@ -2,8 +2,8 @@
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::document::{Block, Document, Span, Style};
-use super::layout::Layout;
+use super::document::{Block, PageDocument, Span, Style};
+use super::layout::PageLayout;
 use super::table;
 
 /// How far text stands from the left edge, under headings.
@@ -11,7 +11,7 @@ const INDENT: usize = 4;
 
 /// Lays a page out. It ends with the pages that it links to.
 #[must_use]
-pub fn render(document: &Document, layout: Layout) -> String {
+pub fn render(document: &PageDocument, layout: PageLayout) -> String {
     let mut painter = Painter { layout, lines: Vec::new() };
     painter.blocks(&document.blocks, INDENT);
     if !document.see_also.is_empty() {
@@ -32,7 +32,7 @@ pub fn render(document: &Document, layout: Layout) -> String {
 
 /// Writes blocks, line by line.
 struct Painter {
-    layout: Layout,
+    layout: PageLayout,
     lines: Vec<String>,
 }
 
@@ -114,10 +114,10 @@ impl Painter {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, Layout, render};
+    use super::{PageDocument, PageLayout, render};
 
     fn plain(markdown: &str, columns: usize) -> String {
-        render(&Document::read(markdown), Layout { columns, is_coloured: false })
+        render(&PageDocument::read(markdown), PageLayout { columns, is_coloured: false })
     }
 
     #[test]
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn colour_takes_no_room() {
-        let layout = Layout { columns: 12, is_coloured: true };
-        let text = render(&Document::read("a **b** `c d` e"), layout);
+        let layout = PageLayout { columns: 12, is_coloured: true };
+        let text = render(&PageDocument::read("a **b** `c d` e"), layout);
         assert_eq!(
             text,
             "    a \u{1b}[1mb\u{1b}[0m \u{1b}[36mc\u{1b}[0m \u{1b}[36md\u{1b}[0m\n    e\n"

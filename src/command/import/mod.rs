@@ -68,7 +68,7 @@ pub fn import(args: &ImportArgs) -> Result<(), Error> {
 
 /// The result for programs.
 #[derive(Serialize)]
-struct Json<'i> {
+struct ImportJson<'i> {
     imported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<Box<RawValue>>,
@@ -83,7 +83,7 @@ fn show_json(
     with_policy: bool,
 ) -> anyhow::Result<()> {
     let json = match imported {
-        Ok(Imported { policy, notes }) => Json {
+        Ok(Imported { policy, notes }) => ImportJson {
             imported: true,
             policy: with_policy
                 .then(|| RawValue::from_string(json_layout::compact(policy)))
@@ -91,7 +91,7 @@ fn show_json(
             notes: notes.iter().map(ToString::to_string).collect(),
             diagnostics: Vec::new(),
         },
-        Err(problems) => Json {
+        Err(problems) => ImportJson {
             imported: false,
             policy: None,
             notes: Vec::new(),

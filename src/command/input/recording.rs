@@ -2,19 +2,18 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
 use crate::engine::wire::transcript::{Entry, MAX_LINE, Reader, is_frame};
+use crate::shell::os;
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
 
 /// A recording that is being read.
-pub struct Recording {
+pub struct RecordingFile {
     path: PathBuf,
     file: Box<dyn BufRead>,
     reader: Reader,
@@ -25,7 +24,7 @@ pub struct Recording {
     has_frame: bool,
 }
 
-impl Recording {
+impl RecordingFile {
     /// Opens a recording; `-` is stdin.
     ///
     /// # Errors
@@ -34,8 +33,7 @@ impl Recording {
         let what = || format!("failed to read recording `{}`", path.display());
         let file: Box<dyn BufRead> = if path == Path::new("-") {
             let stdin = io::stdin().lock();
-            let file = File::from(stdin.as_fd().try_clone_to_owned().with_context(what)?);
-            has_end(&file.metadata().with_context(what)?).with_context(what)?;
+            has_end(&os::stdin_metadata().with_context(what)?).with_context(what)?;
             Box::new(stdin)
         } else {
             // Only to open some devices does something already.
@@ -44,7 +42,7 @@ impl Recording {
             has_end(&file.metadata().with_context(what)?).with_context(what)?;
             Box::new(BufReader::with_capacity(BUFFER, file))
         };
-        Ok(Recording {
+        Ok(RecordingFile {
             path: path.to_owned(),
             file,
             reader: Reader::default(),
@@ -174,7 +172,7 @@ fn foreign_encoding(beginning: &[u8]) -> Option<&'static str> {
 /// Refuses what is neither a regular file nor a pipe; some programs give their children sockets for pipes.
 fn has_end(metadata: &Metadata) -> anyhow::Result<()> {
     let kind = metadata.file_type();
-    if kind.is_file() || kind.is_fifo() || kind.is_socket() {
+    if kind.is_file() || os::is_pipe(metadata) {
         return Ok(());
     }
     Err(anyhow!(if kind.is_dir() {

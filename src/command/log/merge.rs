@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::shell::audit::entry::Entry;
-use crate::shell::audit::reader::Line;
-use crate::shell::audit::tail::{Found, Newest, Place, Trail};
+use crate::shell::audit::entry::LogEntry;
+use crate::shell::audit::reader::LogLine;
+use crate::shell::audit::tail::{FoundLine, LogPlace, Newest, Trail};
 
 use super::Query;
 
@@ -20,7 +20,7 @@ const MAKING: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A line that is to be shown.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct ShownLine {
     /// Its file.
     pub(super) path: PathBuf,
     /// Where it begins there.
@@ -30,18 +30,18 @@ pub(super) struct Shown {
     /// The line, or the beginning of one that is too long.
     pub(super) bytes: Vec<u8>,
     /// What it says, if it can be read.
-    pub(super) entry: Option<Entry>,
+    pub(super) entry: Option<LogEntry>,
     /// When; what cannot be read is as old as the line before.
     time: String,
 }
 
-impl Shown {
-    fn of(found: &Found<'_>, before: &str) -> Self {
-        let Found { path, line } = found;
+impl ShownLine {
+    fn of(found: &FoundLine<'_>, before: &str) -> Self {
+        let FoundLine { path, line } = found;
         let entry = read(line);
         let own =
             entry.as_ref().map(|entry| entry.common.time.as_str()).filter(|time| !time.is_empty());
-        Shown {
+        ShownLine {
             path: path.to_path_buf(),
             at: line.at,
             length: line.length,
@@ -57,34 +57,34 @@ impl Shown {
     }
 }
 
-fn read(line: &Line<'_>) -> Option<Entry> {
-    Entry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended)
+fn read(line: &LogLine<'_>) -> Option<LogEntry> {
+    LogEntry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended)
 }
 
 /// One log.
 #[derive(Debug)]
-struct Source {
+struct LogSource {
     path: PathBuf,
     trail: Trail,
-    next: Option<Shown>,
+    next: Option<ShownLine>,
     /// The time of the line that was read last.
     time: String,
     /// The end was shown that has no line feed.
     told_tail: bool,
 }
 
-impl Source {
-    fn new(path: &Path, from: Option<Place>) -> Self {
+impl LogSource {
+    fn new(path: &Path, from: Option<LogPlace>) -> Self {
         let trail = Trail::new(path, from);
         let path = path.to_owned();
-        Source { path, trail, next: None, time: String::new(), told_tail: false }
+        LogSource { path, trail, next: None, time: String::new(), told_tail: false }
     }
 
     /// Reads on to the next line that is wanted, if there is one.
     fn fill(&mut self, query: &Query, follow: bool) -> anyhow::Result<()> {
         while self.next.is_none() {
             let time = &self.time;
-            let Some(shown) = self.trail.next(|found| Shown::of(&found, time))? else {
+            let Some(shown) = self.trail.next(|found| ShownLine::of(&found, time))? else {
                 if !follow && !self.told_tail {
                     self.told_tail = true;
                     self.next = self.torn_tail()?;
@@ -99,24 +99,24 @@ impl Source {
     }
 
     /// What stands at the end without a line feed, if it is not just being written.
-    fn torn_tail(&mut self) -> anyhow::Result<Option<Shown>> {
+    fn torn_tail(&mut self) -> anyhow::Result<Option<ShownLine>> {
         let Some(before) = self.trail.tail().map(|found| found.line.length) else {
             return Ok(None);
         };
         std::thread::sleep(MAKING);
         let time = &self.time;
-        if let Some(shown) = self.trail.next(|found| Shown::of(&found, time))? {
+        if let Some(shown) = self.trail.next(|found| ShownLine::of(&found, time))? {
             return Ok(Some(shown));
         }
         let torn = self.trail.tail().filter(|found| found.line.length == before);
-        Ok(torn.map(|found| Shown::of(&found, &self.time)))
+        Ok(torn.map(|found| ShownLine::of(&found, &self.time)))
     }
 }
 
 /// Several logs as one.
 #[derive(Debug)]
 pub(super) struct Merge {
-    sources: Vec<Source>,
+    sources: Vec<LogSource>,
 }
 
 impl Merge {
@@ -125,7 +125,7 @@ impl Merge {
         let mut searches = Vec::new();
         let from_the_beginning = limit == u64::MAX && query.since.is_none();
         if from_the_beginning {
-            let sources = logs.iter().map(|log| Source::new(log, None)).collect();
+            let sources = logs.iter().map(|log| LogSource::new(log, None)).collect();
             return Ok(Merge { sources });
         }
         let stop = query.since.as_deref().map(stop_before).transpose()?;
@@ -142,7 +142,7 @@ impl Merge {
             search.go_back(query, stop.as_deref())?;
         }
         let started = searches.into_iter().zip(logs);
-        let sources = started.map(|(search, log)| Source::new(log, search.start)).collect();
+        let sources = started.map(|(search, log)| LogSource::new(log, search.start)).collect();
         Ok(Merge { sources })
     }
 
@@ -150,18 +150,22 @@ impl Merge {
     pub(super) fn add(&mut self, logs: Vec<PathBuf>) {
         for log in logs {
             if !self.sources.iter().any(|source| source.path == log) {
-                self.sources.push(Source::new(&log, None));
+                self.sources.push(LogSource::new(&log, None));
             }
         }
     }
 
     /// The next line, if there is one yet.
-    pub(super) fn next(&mut self, query: &Query, follow: bool) -> anyhow::Result<Option<Shown>> {
+    pub(super) fn next(
+        &mut self,
+        query: &Query,
+        follow: bool,
+    ) -> anyhow::Result<Option<ShownLine>> {
         for source in &mut self.sources {
             source.fill(query, follow)?;
         }
         let waiting = self.sources.iter_mut().filter(|source| source.next.is_some());
-        let time = |source: &&mut Source| source.next.as_ref().map(|shown| shown.time.clone());
+        let time = |source: &&mut LogSource| source.next.as_ref().map(|shown| shown.time.clone());
         Ok(waiting.min_by_key(time).and_then(|source| source.next.take()))
     }
 }
@@ -171,9 +175,9 @@ impl Merge {
 struct Search {
     lines: Newest,
     /// The next line back that is wanted: its time, and the place before it.
-    found: Option<(String, Place)>,
+    found: Option<(String, LogPlace)>,
     /// Where to begin as far as is known.
-    start: Option<Place>,
+    start: Option<LogPlace>,
     time: Option<String>,
 }
 

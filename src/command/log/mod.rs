@@ -6,20 +6,21 @@ mod verify;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cli::{Format, LogArgs, LogFiles, LogVerb, QueryArgs, Since};
 use crate::engine::text::escape::escape_json;
 use crate::engine::text::name::NamePattern;
-use crate::shell::audit::entry::Entry;
+use crate::shell::audit::entry::LogEntry;
 use crate::shell::audit::files;
+use crate::shell::os;
 use crate::shell::stderr::prose;
 
-use self::merge::{Merge, Shown};
-use self::text::Table;
+use self::merge::{Merge, ShownLine};
+use self::text::LogTable;
 use super::Error;
 use super::input::state::state_of;
 use super::show::stdout;
@@ -27,8 +28,8 @@ use crate::shell::state_dir;
 
 /// How many lines are shown if nobody says how many, nor since when.
 const LIMIT: u64 = 50;
-/// How often it is looked for what has come, in milliseconds.
-const TICK: i64 = 100;
+/// Interval between looks for new lines.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Shows logs, or proves that they are whole.
 ///
@@ -99,7 +100,7 @@ impl Query {
         }
     }
 
-    fn wants(&self, entry: &Entry) -> bool {
+    fn wants(&self, entry: &LogEntry) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
         };
@@ -144,7 +145,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
     let limit = args.limit.unwrap_or(if args.since.is_some() { u64::MAX } else { LIMIT });
     let query = Query::new(args);
     let mut merge = Merge::new(&logs, &query, limit)?;
-    let table = Table::new(&logs);
+    let table = LogTable::new(&logs);
     stdout::result(|out| {
         loop {
             while let Some(shown) = merge.next(&query, args.follow)? {
@@ -171,7 +172,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
 }
 
 /// The line as it is stored. What cannot be read is put into a line of JSON.
-fn json(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
+fn json(out: &mut dyn Write, shown: &ShownLine) -> anyhow::Result<()> {
     let stored = str::from_utf8(&shown.bytes).ok().filter(|_| shown.entry.is_some());
     let unreadable = || {
         let text = String::from_utf8_lossy(shown.beginning());
@@ -188,11 +189,7 @@ fn json(out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
 
 /// Waits a moment. False if nobody reads stdout any more.
 fn wait_while_read() -> bool {
-    let stdout = io::stdout();
-    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
-    let tick = Timespec { tv_sec: 0, tv_nsec: TICK.saturating_mul(1_000_000) };
-    let _ = rustix::event::poll(&mut polled, Some(&tick));
-    polled.iter().all(|stdout| !stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+    os::is_stdout_read(TICK)
 }
 
 /// Says something beside the result.

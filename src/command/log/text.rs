@@ -9,11 +9,11 @@ use crate::engine::outcome::Outcome;
 use crate::engine::text::escape::escape_line;
 use crate::engine::text::shorten::cut;
 use crate::engine::text::words::Worded;
-use crate::shell::audit::entry::{Entry, unknown_members};
+use crate::shell::audit::entry::{LogEntry, unknown_members};
 use crate::shell::audit::event::{AuditEvent, CallDecided, SessionStarted, Totals};
 use crate::shell::audit::words::Word;
 
-use super::merge::Shown;
+use super::merge::ShownLine;
 
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
@@ -31,7 +31,7 @@ const SHORTEST_SERVER: usize = 6;
 const LEAST_WRAPPED: usize = 24;
 
 /// How rows are laid out.
-pub(super) struct Table {
+pub(super) struct LogTable {
     server: usize,
     columns: usize,
     in_colour: bool,
@@ -39,19 +39,19 @@ pub(super) struct Table {
 
 /// What stands in the columns behind the server, of one event.
 #[derive(Default)]
-struct Row {
+struct LogRow {
     event: &'static str,
     what: String,
     result: String,
     rest: String,
 }
 
-impl Table {
+impl LogTable {
     /// Wide enough for the servers of these logs.
     pub(super) fn new(logs: &[PathBuf]) -> Self {
         let names = logs.iter().filter_map(|log| log.file_stem());
         let longest = names.map(|name| name.to_string_lossy().chars().count()).max().unwrap_or(0);
-        Table {
+        LogTable {
             server: longest.clamp(SHORTEST_SERVER, LONGEST_SERVER),
             columns: stdout::columns(),
             in_colour: stdout::in_colour(),
@@ -59,10 +59,10 @@ impl Table {
     }
 
     /// Prints a row. What does not fit into its last column goes on below.
-    pub(super) fn row(&self, out: &mut dyn Write, shown: &Shown) -> anyhow::Result<()> {
+    pub(super) fn row(&self, out: &mut dyn Write, shown: &ShownLine) -> anyhow::Result<()> {
         let mut row = match &shown.entry {
-            Some(entry) => Row::of(entry, &shown.bytes),
-            None => Row::unreadable(shown),
+            Some(entry) => LogRow::of(entry, &shown.bytes),
+            None => LogRow::unreadable(shown),
         };
         let (mut time, mut server, mut is_denial) = (String::new(), String::new(), false);
         if let Some(entry) = &shown.entry {
@@ -77,7 +77,7 @@ impl Table {
             server = cut(&show(&common.server), self.server);
             is_denial = entry.is_denial();
         }
-        let Row { event, what, result, rest } = row;
+        let LogRow { event, what, result, rest } = row;
         let mut line = format!("{time:TIME$} {server:0$} {event:EVENT$} ", self.server);
         let indent = TIME.saturating_add(1);
         let mut hidden = 0_usize;
@@ -105,9 +105,10 @@ impl Table {
     }
 }
 
-impl Row {
-    fn of(entry: &Entry, line: &[u8]) -> Self {
-        let row = |event, what, rest: &str| Row { event, what, rest: show(rest), ..Row::default() };
+impl LogRow {
+    fn of(entry: &LogEntry, line: &[u8]) -> Self {
+        let row =
+            |event, what, rest: &str| LogRow { event, what, rest: show(rest), ..LogRow::default() };
         let mut row = match &entry.event {
             None => row("event", String::new(), &entry.common.event),
             Some(AuditEvent::Call(call)) => {
@@ -115,27 +116,27 @@ impl Row {
                     Word::Known(Outcome::ApprovalRequired) => "approval".to_owned(),
                     _ => show(call.outcome.as_str()),
                 };
-                Row { result, ..row("call", show(&call.tool), &decision(call)) }
+                LogRow { result, ..row("call", show(&call.tool), &decision(call)) }
             }
             Some(AuditEvent::Answer(answer)) => {
                 let id = answer.id.as_ref().map_or("", |id| id.get());
                 let took = format!("{} ms", answer.latency_ms);
                 let result = show(answer.end.as_str());
-                Row { result, ..row("answer", format!("id {}", show(id)), &took) }
+                LogRow { result, ..row("answer", format!("id {}", show(id)), &took) }
             }
             Some(AuditEvent::FrameRefused(frame)) => {
                 let of = frame.id.as_ref().map(|id| format!("id {}: ", id.get()));
-                let rest = of.unwrap_or_default() + &frame.reason;
-                Row { result: "refused".to_owned(), ..row("line", sender(&frame.from), &rest) }
+                let rest = [of.as_deref().unwrap_or_default(), &frame.reason].concat();
+                LogRow { result: "refused".to_owned(), ..row("line", sender(&frame.from), &rest) }
             }
-            Some(AuditEvent::FrameDropped(frame)) => Row {
+            Some(AuditEvent::FrameDropped(frame)) => LogRow {
                 result: "dropped".to_owned(),
                 ..row("line", sender(&frame.from), &frame.reason)
             },
             Some(AuditEvent::MethodDenied(method)) => {
                 let result = if method.shadow { "shadow" } else { "denied" }.to_owned();
                 let rest = format!("{}: from {}", method.rule, method.from);
-                Row { result, ..row("method", show(&method.method), &rest) }
+                LogRow { result, ..row("method", show(&method.method), &rest) }
             }
             Some(AuditEvent::SessionStart(start)) => {
                 let SessionStarted { pid, version, command, policy, shadow, .. } = start;
@@ -185,13 +186,13 @@ impl Row {
         row
     }
 
-    fn unreadable(shown: &Shown) -> Self {
+    fn unreadable(shown: &ShownLine) -> Self {
         let (file, bytes) = (shown.path.display(), shown.length);
         let text = String::from_utf8_lossy(shown.beginning());
         let cut = if text.len() as u64 >= bytes { "" } else { "…" };
         let rest =
             format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
-        Row { event: "UNREADABLE", rest: show(&rest), ..Row::default() }
+        LogRow { event: "UNREADABLE", rest: show(&rest), ..LogRow::default() }
     }
 }
 
@@ -222,7 +223,7 @@ fn show(text: &str) -> String {
 }
 
 /// What stands before the rest of a line that stands for several events.
-fn folded(entry: &Entry) -> String {
+fn folded(entry: &LogEntry) -> String {
     let since = entry.common.since.get(TIME_OF_DAY).unwrap_or(&entry.common.since);
     let various = match entry.common.various.as_slice() {
         [] => String::new(),

@@ -10,7 +10,7 @@ use crate::command::Error;
 use crate::command::input::state::state_of;
 use crate::command::show::stdout;
 use crate::engine::text::escape::{escape_json, escape_line};
-use crate::shell::audit::verify::{Finding, Report, verify_beside};
+use crate::shell::audit::verify::{VerifyFinding, VerifyReport, verify_beside};
 use crate::shell::state_dir;
 
 use super::text::many;
@@ -36,7 +36,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         let witness = state_dir::audit_witness(&directory, &log);
         reports.push(verify_beside(&log, &head, witness.as_deref(), noted)?);
     }
-    let are_intact = reports.iter().all(Report::is_intact);
+    let are_intact = reports.iter().all(VerifyReport::is_intact);
     // A line that was noted belongs to one of the logs.
     let is_found = reports.iter().any(|report| report.found);
     stdout::result(|out| {
@@ -61,11 +61,11 @@ fn head_of(directory: &Path, log: &Path) -> PathBuf {
     if head.exists() { head } else { elsewhere().unwrap_or(head) }
 }
 
-fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
+fn text(out: &mut dyn Write, report: &VerifyReport) -> anyhow::Result<()> {
     if let Some(wrong) = &report.wrong {
         writeln!(out, "{}", finding(wrong))?;
     } else {
-        let Report { lines, files, from, to, head, .. } = report;
+        let VerifyReport { lines, files, from, to, head, .. } = report;
         let log = report.log.display().to_string();
         let [lines, files] =
             [(lines, "line"), (files, "file")].map(|(count, what)| many(*count, what));
@@ -79,7 +79,7 @@ fn text(out: &mut dyn Write, report: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn finding(Finding { file, line, what }: &Finding) -> String {
+fn finding(VerifyFinding { file, line, what }: &VerifyFinding) -> String {
     let line = line.map(|line| format!(":{line}")).unwrap_or_default();
     escape_line(&format!("{}{line}: {what}", file.display())).into_owned()
 }

@@ -14,11 +14,11 @@ use crate::shell::file;
 
 use super::Error;
 use super::input::policy_file::{self, POLICY};
-use super::input::recording::Recording;
+use super::input::recording::RecordingFile;
 use super::show::stdout;
 
 use crate::engine::session::offline::{OfflineDecision, OfflineSession};
-use report::{Report, Row};
+use report::{ReplayReport, ReplayRow};
 
 /// How much is held back of what is printed, in bytes.
 const MAX_HELD: usize = 1024 * 1024;
@@ -36,8 +36,8 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Error> {
     let session = OfflineSession::new(load(&args.policy)?, args.shadow);
     let other = args.against.as_deref().map(load).transpose()?;
     let other = other.map(|policy| OfflineSession::new(policy, args.shadow));
-    let mut recording = Recording::open(&args.session)?;
-    let mut report = Report::new(args.format, other.is_some());
+    let mut recording = RecordingFile::open(&args.session)?;
+    let mut report = ReplayReport::new(args.format, other.is_some());
     stdout::result(|out| {
         let mut held = Held { rows: Vec::new(), out };
         let decided = decide_all(&mut recording, session, other, &mut report, &mut held);
@@ -85,17 +85,18 @@ impl Held<'_> {
 
 /// Goes through a recording line by line.
 fn decide_all(
-    recording: &mut Recording,
+    recording: &mut RecordingFile,
     mut session: OfflineSession,
     mut other: Option<OfflineSession>,
-    report: &mut Report,
+    report: &mut ReplayReport,
     held: &mut Held<'_>,
 ) -> anyhow::Result<()> {
     while let Some((number, entry)) = recording.next_entry()? {
         let ruling = session.decide(&entry);
         let before = other.as_mut().map(|other| other.decide(&entry));
         let (Some(ruling), before) = (ruling, before.flatten()) else { continue };
-        let row = Row { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() };
+        let row =
+            ReplayRow { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() };
         if matches!(ruling, OfflineDecision::Call(_)) {
             held.let_go()?;
             report.row(&row, held.out)?;

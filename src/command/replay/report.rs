@@ -21,7 +21,7 @@ const FRAME: &str = BuiltIn::Frame.word();
 const REFUSED: &str = "refused";
 
 /// One line of the recording with what was decided of it.
-pub(super) struct Row<'a> {
+pub(super) struct ReplayRow<'a> {
     pub(super) number: u64,
     pub(super) at_ms: Option<u64>,
     pub(super) ruling: &'a OfflineDecision,
@@ -30,7 +30,7 @@ pub(super) struct Row<'a> {
 }
 
 /// What was printed so far, in numbers.
-pub(super) struct Report {
+pub(super) struct ReplayReport {
     format: Format,
     compares: bool,
     columns: usize,
@@ -44,9 +44,9 @@ pub(super) struct Report {
     torn: Option<u64>,
 }
 
-impl Report {
+impl ReplayReport {
     pub(super) fn new(format: Format, compares: bool) -> Self {
-        Report {
+        ReplayReport {
             format,
             compares,
             columns: stdout::columns(),
@@ -76,7 +76,7 @@ impl Report {
         self.torn = Some(number);
     }
 
-    pub(super) fn row(&mut self, row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    pub(super) fn row(&mut self, row: &ReplayRow<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
         let changed = self.compares && row.before.map(outcome) != Some(outcome(row.ruling));
         let one = |counter: &mut u64| *counter = counter.saturating_add(1);
         match outcome(row.ruling) {
@@ -100,7 +100,7 @@ impl Report {
         }
     }
 
-    fn text(&mut self, row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn text(&mut self, row: &ReplayRow<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
         let when = match row.at_ms.map(transcript::time) {
             None => format!("line {}", row.number),
             Some(time) => {
@@ -190,7 +190,7 @@ impl Report {
     }
 }
 
-fn json_line(row: &Row<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+fn json_line(row: &ReplayRow<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut line = verdict_json(row.ruling);
     if let Some(object) = line.as_object_mut() {
         object.insert("line".to_owned(), row.number.into());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use crate::command::input::recording::Recording;
+use crate::command::input::recording::RecordingFile;
 use crate::engine::compile::compile;
 use crate::engine::limits::LimitClock;
 use crate::engine::policy::Policy;
@@ -34,11 +34,11 @@ pub(super) fn learn(
     let policy = compile(CHARGES_ALL.as_bytes());
     let policy = Arc::new(policy.map_err(|problems| anyhow!("no policy: {problems:?}"))?);
     let mut learned = Learned::default();
-    let mut sources: Vec<Source> = Vec::new();
+    let mut sources: Vec<LearnedSession> = Vec::new();
     let mut next = BinaryHeap::new();
     for path in paths {
-        let mut source = Source {
-            recording: Recording::open(path)?,
+        let mut source = LearnedSession {
+            recording: RecordingFile::open(path)?,
             session: OfflineSession::new(Arc::clone(&policy), false),
             clock: LimitClock::default(),
             run: 0,
@@ -117,14 +117,14 @@ impl Learned {
 }
 
 /// A call whose time is known.
-struct Call {
+struct LearnedCall {
     at_ms: u64,
     tool: ToolId,
 }
 
 /// A recording that is being gone through.
-struct Source {
-    recording: Recording,
+struct LearnedSession {
+    recording: RecordingFile,
     session: OfflineSession,
     clock: LimitClock,
     /// The run at hand.
@@ -133,9 +133,9 @@ struct Source {
     seen: HashSet<ToolId>,
 }
 
-impl Source {
+impl LearnedSession {
     /// The next call that is charged, and when. A recording without times is gone through at once.
-    fn next(&mut self, learned: &mut Learned) -> anyhow::Result<Option<Call>> {
+    fn next(&mut self, learned: &mut Learned) -> anyhow::Result<Option<LearnedCall>> {
         while let Some((_, entry)) = self.recording.next_entry()? {
             if entry.from == Side::Server {
                 learned.list(&entry.line);
@@ -155,7 +155,7 @@ impl Source {
                 continue;
             }
             let at_ms = self.clock.observe(now);
-            return Ok(Some(Call { at_ms, tool }));
+            return Ok(Some(LearnedCall { at_ms, tool }));
         }
         learned.observations.end_untimed();
         Ok(None)

@@ -21,7 +21,7 @@ use crate::engine::text::escape::escape_json;
 use crate::engine::wire::discovery::Listed;
 use crate::shell::file;
 
-use report::Report;
+use report::ScanReport;
 
 /// What a policy that was made of a server's list says of itself.
 const OF_LIST: &str = "Proposed by `callgate scan` from what the server says of its own tools, which nobody has checked: read it before you use it.";
@@ -31,7 +31,7 @@ const OF_LIST: &str = "Proposed by `callgate scan` from what the server says of 
 /// # Errors
 /// The server cannot be asked, a file not be read or written, or the policy to update is not valid.
 pub fn scan(args: &ScanArgs) -> Result<(), Error> {
-    let target = Target::of(args)?;
+    let target = PolicyTarget::of(args)?;
     let old = args.update.as_deref().map(Old::read).transpose()?;
     let known = old.as_ref().map(|old| &old.policy);
     let (proposals, strays, notes, description) = if args.sessions.is_empty() {
@@ -49,7 +49,7 @@ pub fn scan(args: &ScanArgs) -> Result<(), Error> {
         Some(old) => old.extended(&proposals)?,
     };
     let is_new = old.as_ref().is_none_or(|old| old.text != text);
-    let report = Report {
+    let report = ScanReport {
         proposals: &proposals,
         strays: &strays,
         notes: &notes,
@@ -103,7 +103,7 @@ impl Old {
 }
 
 /// Where the policy goes.
-enum Target {
+enum PolicyTarget {
     Stdout,
     /// A file that is not there yet.
     New(PathBuf),
@@ -111,30 +111,30 @@ enum Target {
     Old(PathBuf),
 }
 
-impl Target {
+impl PolicyTarget {
     /// Where it is to go; a new file has to be new.
     fn of(args: &ScanArgs) -> anyhow::Result<Self> {
         match (&args.output, &args.update) {
-            (Some(path), _) if path == Path::new("-") => Ok(Target::Stdout),
+            (Some(path), _) if path == Path::new("-") => Ok(PolicyTarget::Stdout),
             (Some(path), _) if path.symlink_metadata().is_ok() => {
                 let what = format!("failed to write policy `{}`", path.display());
                 Err(anyhow!("it is there already; `--update` adds to a policy").context(what))
             }
-            (Some(path), _) => Ok(Target::New(path.clone())),
-            (None, Some(path)) => Ok(Target::Old(path.clone())),
-            (None, None) => Ok(Target::Stdout),
+            (Some(path), _) => Ok(PolicyTarget::New(path.clone())),
+            (None, Some(path)) => Ok(PolicyTarget::Old(path.clone())),
+            (None, None) => Ok(PolicyTarget::Stdout),
         }
     }
 
     fn write(&self, text: &str, old: Option<&Old>, format: Format) -> anyhow::Result<()> {
         match (self, old) {
-            (Target::New(path), _) => file::create(POLICY, path, text.as_bytes()),
-            (Target::Old(path), Some(old)) if old.text != text => {
+            (PolicyTarget::New(path), _) => file::create(POLICY, path, text.as_bytes()),
+            (PolicyTarget::Old(path), Some(old)) if old.text != text => {
                 file::replace(POLICY, path, old.text.as_bytes(), text.as_bytes())
             }
-            (Target::Old(_), _) => Ok(()),
-            (Target::Stdout, _) if format == Format::Json => Ok(()),
-            (Target::Stdout, _) => {
+            (PolicyTarget::Old(_), _) => Ok(()),
+            (PolicyTarget::Stdout, _) if format == Format::Json => Ok(()),
+            (PolicyTarget::Stdout, _) => {
                 stdout::result(|out| Ok(out.write_all(escape_json(text).as_bytes())?))
             }
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::Target;
+use super::PolicyTarget;
 use crate::command::explain::matrix::{stray_json, stray_text};
 use crate::command::show::json_layout;
 use crate::command::show::stdout;
@@ -22,7 +22,7 @@ const WIDEST: usize = 32;
 const INDENT: usize = 4;
 
 /// What was found.
-pub(super) struct Report<'r> {
+pub(super) struct ScanReport<'r> {
     pub(super) proposals: &'r Proposals,
     pub(super) strays: &'r [Stray],
     /// What was left out, and why.
@@ -33,14 +33,14 @@ pub(super) struct Report<'r> {
     pub(super) updated: Option<&'r Path>,
 }
 
-impl Report<'_> {
+impl ScanReport<'_> {
     /// Tells people, on stderr.
-    pub(super) fn show(&self, target: &Target, is_new: bool) {
+    pub(super) fn show(&self, target: &PolicyTarget, is_new: bool) {
         // Nobody reads stderr: there is nobody to tell.
         let _ = self.text(&mut io::stderr().lock(), target, is_new);
     }
 
-    fn text(&self, out: &mut dyn Write, target: &Target, is_new: bool) -> io::Result<()> {
+    fn text(&self, out: &mut dyn Write, target: &PolicyTarget, is_new: bool) -> io::Result<()> {
         let columns = stdout::error_columns();
         let Proposals { entries, unnamed, known } = self.proposals;
         let width = entries.iter().map(|entry| escape_line(&entry.tool).chars().count()).max();
@@ -75,7 +75,7 @@ impl Report<'_> {
             writeln!(out)?;
         }
         writeln!(out, "{}", self.summary(*known))?;
-        if let Target::New(path) | Target::Old(path) = target {
+        if let PolicyTarget::New(path) | PolicyTarget::Old(path) = target {
             let path = path.display().to_string();
             let done = if is_new { "written" } else { "left as it was" };
             writeln!(out, "policy `{}`: {done}", escape_line(&path))?;
@@ -132,7 +132,7 @@ impl Report<'_> {
     pub(super) fn json(
         &self,
         out: &mut dyn Write,
-        target: &Target,
+        target: &PolicyTarget,
         is_new: bool,
         policy: &str,
     ) -> anyhow::Result<()> {
@@ -154,10 +154,10 @@ impl Report<'_> {
         let unnamed =
             unnamed.iter().map(|(tool, why)| json!({ "tool": tool, "reason": why.reason() }));
         let policy = match target {
-            Target::Stdout => Some(RawValue::from_string(json_layout::compact(policy))?),
-            Target::New(_) | Target::Old(_) => None,
+            PolicyTarget::Stdout => Some(RawValue::from_string(json_layout::compact(policy))?),
+            PolicyTarget::New(_) | PolicyTarget::Old(_) => None,
         };
-        let json = Json {
+        let json = ScanJson {
             tools: tools.collect(),
             left_out: unnamed.collect(),
             notes: self.notes,
@@ -173,7 +173,7 @@ impl Report<'_> {
 
 /// A scan for programs.
 #[derive(Serialize)]
-struct Json<'r> {
+struct ScanJson<'r> {
     tools: Vec<Value>,
     left_out: Vec<Value>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

@@ -1,8 +1,9 @@
 //! What a command prints as its result, on stdout (contract C1).
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec};
+use crate::shell::os::{self, Output};
 
 /// Columns where nobody says how many there are.
 const COLUMNS: usize = 80;
@@ -34,11 +35,7 @@ pub fn has_left(error: &anyhow::Error) -> bool {
 /// False if nobody reads stdout any more, as far as that can be known without writing.
 #[must_use]
 pub fn is_read() -> bool {
-    let stdout = io::stdout();
-    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let _ = rustix::event::poll(&mut polled, Some(&at_once));
-    polled.iter().all(|stdout| !stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+    os::is_stdout_read(Duration::ZERO)
 }
 
 /// True if stdout may be coloured: a terminal that can, and no `NO_COLOR`.
@@ -52,20 +49,22 @@ pub fn in_colour() -> bool {
 /// How many columns there are: those of the terminal on stdout, or 80.
 #[must_use]
 pub fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+    columns_of(Output::Stdout)
 }
 
 /// The same of the terminal on stderr.
 #[must_use]
 pub fn error_columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
-    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(COLUMNS)
+    columns_of(Output::Stderr)
 }
 
 /// How many rows the terminal on stdout has, if it is one.
 #[must_use]
 pub fn rows() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
-    size.map(|size| usize::from(size.ws_row)).filter(|rows| *rows > 0)
+    os::terminal_size(Output::Stdout).map(|(_, rows)| rows).filter(|rows| *rows > 0)
+}
+
+fn columns_of(output: Output) -> usize {
+    let columns = os::terminal_size(output).map(|(columns, _)| columns);
+    columns.filter(|columns| *columns > 0).unwrap_or(COLUMNS)
 }

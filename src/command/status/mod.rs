@@ -12,7 +12,7 @@ use crate::engine::text::escape::escape_json;
 use super::Error;
 use super::show::stdout;
 
-use self::overview::{Overview, Sight};
+use self::overview::{Overview, StateView};
 
 /// Shows the state, or gives quota back.
 ///
@@ -28,7 +28,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Error> {
 }
 
 fn show(args: &ViewArgs) -> Result<(), Error> {
-    let overview = Sight::new(&args.whose)?.look();
+    let overview = StateView::new(&args.whose)?.look();
     stdout::result(|out| match args.whose.format {
         Format::Json => Ok(writeln!(out, "{}", json(&overview)?)?),
         Format::Text => {

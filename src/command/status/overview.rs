@@ -153,14 +153,14 @@ fn exact<S: Serializer>(amount: &Amount, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Looks at the state, once or again and again.
-pub(super) struct Sight<'a> {
+pub(super) struct StateView<'a> {
     args: &'a WhoseArgs,
     state: State,
     directory: PathBuf,
     tally: Tally,
 }
 
-impl<'a> Sight<'a> {
+impl<'a> StateView<'a> {
     /// # Errors
     /// No state directory is known, or a log that was named is not there.
     pub(super) fn new(args: &'a WhoseArgs) -> anyhow::Result<Self> {
@@ -170,7 +170,7 @@ impl<'a> Sight<'a> {
         {
             return Err(missing(&log));
         }
-        Ok(Sight { args, state, directory, tally: Tally::default() })
+        Ok(StateView { args, state, directory, tally: Tally::default() })
     }
 
     /// Looks.

@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::engine::policy::BuiltIn;
 use crate::engine::wire::line::Side;
-use crate::shell::audit::entry::{Common, Entry};
+use crate::shell::audit::entry::{Common, LogEntry};
 use crate::shell::audit::event::AuditEvent;
-use crate::shell::audit::reader::Line;
+use crate::shell::audit::reader::LogLine;
 use crate::shell::audit::tail::{Newest, Trail};
 use crate::shell::os::clock::rfc3339;
 
@@ -76,7 +76,7 @@ pub(super) struct RecentDenial {
 }
 
 impl RecentDenial {
-    fn of(entry: Entry) -> Self {
+    fn of(entry: LogEntry) -> Self {
         let count = entry.count();
         let various = |field: &str, of_one: &str| {
             if entry.is_various(field) { VARIOUS } else { of_one }.to_owned()
@@ -147,7 +147,7 @@ impl Activity {
         rules
     }
 
-    fn take(&mut self, at_ms: u64, now_ms: u64, entry: Entry) {
+    fn take(&mut self, at_ms: u64, now_ms: u64, entry: LogEntry) {
         let is_denial = is_denial(&entry);
         let (is_call, shadowed) = match &entry.event {
             Some(AuditEvent::Call(call)) => (true, !is_denial && call.shadow.is_some()),
@@ -205,14 +205,14 @@ fn sum<'c>(counts: impl Iterator<Item = &'c Counts>) -> Counts {
 /// The last day of several logs.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    logs: BTreeMap<PathBuf, Source>,
+    logs: BTreeMap<PathBuf, TalliedLog>,
     /// By server and grant.
     activities: BTreeMap<(String, String), Activity>,
 }
 
 /// A log, as far as it was read.
 #[derive(Debug)]
-struct Source {
+struct TalliedLog {
     trail: Trail,
     /// The newest line that was read at first.
     seq: u64,
@@ -249,7 +249,7 @@ impl Tally {
     }
 
     /// Reads the last day of a log.
-    fn read_back(&mut self, log: &Path, now_ms: u64) -> anyhow::Result<Source> {
+    fn read_back(&mut self, log: &Path, now_ms: u64) -> anyhow::Result<TalliedLog> {
         let mut newest = Newest::new(log)?;
         let end = newest.newest()?;
         let (mut seq, mut broken) = (0, 0_u64);
@@ -260,17 +260,17 @@ impl Tally {
                 Taken::Broken => broken = broken.saturating_add(1),
             }
         }
-        Ok(Source { trail: Trail::new(log, end), seq, broken })
+        Ok(TalliedLog { trail: Trail::new(log, end), seq, broken })
     }
 
     /// Counts what a line says, if its number is above `known`.
-    fn take(&mut self, line: &Line<'_>, known: u64, now_ms: u64) -> Taken {
+    fn take(&mut self, line: &LogLine<'_>, known: u64, now_ms: u64) -> Taken {
         let beginning = line.bytes.get(..BEGINNING).unwrap_or(line.bytes);
         if line.is_whole() && is_answer(beginning) {
             // Half of all lines: not worth reading. They count nothing.
             return Taken::Counted(0);
         }
-        let entry = Entry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended);
+        let entry = LogEntry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended);
         let timed = entry.and_then(|entry| Some((milliseconds(&entry.common.time)?, entry)));
         let Some((at_ms, entry)) = timed else { return Taken::Broken };
         let seq = entry.common.seq;
@@ -317,7 +317,7 @@ fn is_answer(beginning: &[u8]) -> bool {
 }
 
 /// What a server logs to its stdout is not relayed, but was not denied to anybody.
-fn is_denial(entry: &Entry) -> bool {
+fn is_denial(entry: &LogEntry) -> bool {
     let is_noise = match &entry.event {
         Some(AuditEvent::FrameRefused(frame)) => frame.from.is(Side::Server),
         _ => false,

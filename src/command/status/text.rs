@@ -24,7 +24,7 @@ const TIME: usize = 19;
 
 /// How a piece of a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
+enum Tint {
     Plain,
     Bold,
     Faint,
@@ -33,31 +33,31 @@ enum Look {
     Red,
 }
 
-impl Look {
+impl Tint {
     fn code(self) -> &'static str {
         match self {
-            Look::Plain => "",
-            Look::Bold => "\x1b[1m",
-            Look::Faint => "\x1b[2m",
-            Look::Green => "\x1b[32m",
-            Look::Yellow => "\x1b[33m",
-            Look::Red => "\x1b[31m",
+            Tint::Plain => "",
+            Tint::Bold => "\x1b[1m",
+            Tint::Faint => "\x1b[2m",
+            Tint::Green => "\x1b[32m",
+            Tint::Yellow => "\x1b[33m",
+            Tint::Red => "\x1b[31m",
         }
     }
 }
 
 /// A line in pieces, none of which holds anything that a terminal could obey.
 #[derive(Debug, Default)]
-pub(super) struct Line {
-    pieces: Vec<(Look, String)>,
+pub(super) struct StatusLine {
+    pieces: Vec<(Tint, String)>,
 }
 
-impl Line {
+impl StatusLine {
     fn plain(text: impl Into<String>) -> Self {
-        Line::default().and(Look::Plain, text)
+        StatusLine::default().and(Tint::Plain, text)
     }
 
-    fn and(mut self, look: Look, text: impl Into<String>) -> Self {
+    fn and(mut self, look: Tint, text: impl Into<String>) -> Self {
         self.pieces.push((look, text.into()));
         self
     }
@@ -69,7 +69,7 @@ impl Line {
         for (look, text) in &self.pieces {
             let piece: String = text.chars().take(left).collect();
             left = left.saturating_sub(piece.chars().count());
-            if in_colour && *look != Look::Plain {
+            if in_colour && *look != Tint::Plain {
                 shown.extend([look.code(), &piece, "\x1b[0m"]);
             } else {
                 shown.push_str(&piece);
@@ -81,22 +81,24 @@ impl Line {
 }
 
 /// Lays an overview out.
-pub(super) fn lines(overview: &Overview, columns: usize) -> Vec<Line> {
+pub(super) fn lines(overview: &Overview, columns: usize) -> Vec<StatusLine> {
     let mut lines = Vec::new();
     for grant in &overview.grants {
         if !lines.is_empty() {
-            lines.push(Line::default());
+            lines.push(StatusLine::default());
         }
         show_grant(&mut lines, grant, overview, columns);
     }
     if overview.grants.is_empty() {
-        lines.extend(nothing(overview).into_iter().map(Line::plain));
+        lines.extend(nothing(overview).into_iter().map(StatusLine::plain));
     }
     if !overview.problems.is_empty() {
-        lines.push(Line::default());
+        lines.push(StatusLine::default());
     }
     for problem in &overview.problems {
-        lines.push(Line::default().and(Look::Red, "problem: ").and(Look::Plain, show(problem)));
+        lines.push(
+            StatusLine::default().and(Tint::Red, "problem: ").and(Tint::Plain, show(problem)),
+        );
     }
     lines
 }
@@ -119,69 +121,74 @@ fn nothing(overview: &Overview) -> Vec<String> {
     ]
 }
 
-fn show_grant(lines: &mut Vec<Line>, grant: &Account, overview: &Overview, columns: usize) {
+fn show_grant(lines: &mut Vec<StatusLine>, grant: &Account, overview: &Overview, columns: usize) {
     let whose = match &grant.grant {
         Some(name) => format!(", grant {}", show(name)),
         None => ", all grants".to_owned(),
     };
     let server = show(&grant.server);
-    lines.push(Line::default().and(Look::Bold, server).and(Look::Plain, whose));
+    lines.push(StatusLine::default().and(Tint::Bold, server).and(Tint::Plain, whose));
     for session in &grant.sessions {
         show_session(lines, session, overview, columns);
     }
     let (over, counters): (Vec<_>, Vec<_>) =
         grant.counters.iter().partition(|counter| counter.is_over());
     let several = grant.sessions.len() > 1;
-    lines.extend(Rows::new(&counters, several, overview.now_ms, columns).lines());
+    lines.extend(GaugeRows::new(&counters, several, overview.now_ms, columns).lines());
     if !over.is_empty() {
         let what = format!("  {} of sessions that are over", many(over.len() as u64, "counter"));
-        lines.push(Line::default().and(Look::Faint, what));
+        lines.push(StatusLine::default().and(Tint::Faint, what));
     }
     for (when, counts) in [("last hour", grant.last_hour), ("last day", grant.last_day)] {
         if grant.last_day != Counts::default() {
-            lines.push(Line::plain(format!("  {when:9}  {}", tell(counts))));
+            lines.push(StatusLine::plain(format!("  {when:9}  {}", tell(counts))));
         }
     }
     if !grant.denying_rules.is_empty() {
-        lines.push(Line::plain("  denied by"));
+        lines.push(StatusLine::plain("  denied by"));
     }
     for rule in grant.denying_rules.iter().take(SHOWN) {
         let count = format!("{:>8}", rule.denials);
         let room = columns.saturating_sub(count.len()).saturating_sub(2);
         let name = cut_middle(&show(&rule.rule), room);
-        lines.push(Line::plain(format!("{count}  {name}")));
+        lines.push(StatusLine::plain(format!("{count}  {name}")));
     }
     if !grant.last_denials.is_empty() {
-        lines.push(Line::plain("  last denials"));
+        lines.push(StatusLine::plain("  last denials"));
     }
     for denial in grant.last_denials.iter().take(SHOWN) {
         show_denial(lines, denial, columns);
     }
 }
 
-fn show_session(lines: &mut Vec<Line>, session: &Running, overview: &Overview, columns: usize) {
+fn show_session(
+    lines: &mut Vec<StatusLine>,
+    session: &Running,
+    overview: &Overview,
+    columns: usize,
+) {
     let Running { pid, since, policy, policy_loaded, policy_rejected, .. } = session;
     let age = milliseconds(since).map(|since| span(overview.now_ms.saturating_sub(since)));
     let age = age.map(|age| format!(" ({age})")).unwrap_or_default();
     let mode = if session.shadow { ", in shadow mode" } else { "" };
-    let mut line = Line::plain("  ")
-        .and(Look::Green, format!("pid {pid}"))
-        .and(Look::Plain, format!(" since {}{age}{mode}", time(since)));
+    let mut line = StatusLine::plain("  ")
+        .and(Tint::Green, format!("pid {pid}"))
+        .and(Tint::Plain, format!(" since {}{age}{mode}", time(since)));
     if session.state != overview.state {
-        line = line.and(Look::Yellow, format!(", counters in {}", show(&session.state)));
+        line = line.and(Tint::Yellow, format!(", counters in {}", show(&session.state)));
     }
     lines.push(line);
     let loaded = format!(", loaded {}", time(policy_loaded));
     let room = columns.saturating_sub(loaded.len()).saturating_sub("    policy ".len());
     let policy = cut_middle(&show(policy), room.max(SHORTEST_NAME));
-    lines.push(Line::plain(format!("    policy {policy}{loaded}")));
+    lines.push(StatusLine::plain(format!("    policy {policy}{loaded}")));
     if let Some(rejected) = policy_rejected {
         let what = format!("    a later version was rejected {}", time(rejected));
-        lines.push(Line::default().and(Look::Yellow, what));
+        lines.push(StatusLine::default().and(Tint::Yellow, what));
     }
 }
 
-fn show_denial(lines: &mut Vec<Line>, denial: &RecentDenial, columns: usize) {
+fn show_denial(lines: &mut Vec<StatusLine>, denial: &RecentDenial, columns: usize) {
     let RecentDenial { time: when, event, what, rule, message, count, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
@@ -192,10 +199,11 @@ fn show_denial(lines: &mut Vec<Line>, denial: &RecentDenial, columns: usize) {
     let used = begun.chars().count().saturating_add(times.len());
     let room = columns.saturating_sub(used).saturating_sub(2);
     let rule = cut_middle(&show(rule), room.max(SHORTEST_NAME));
-    lines.push(Line::plain(begun).and(Look::Red, format!("  {rule}")).and(Look::Plain, times));
+    lines
+        .push(StatusLine::plain(begun).and(Tint::Red, format!("  {rule}")).and(Tint::Plain, times));
     if !message.is_empty() {
         let room = columns.saturating_sub(6);
-        lines.push(Line::plain("      ").and(Look::Faint, cut(&show(message), room)));
+        lines.push(StatusLine::plain("      ").and(Tint::Faint, cut(&show(message), room)));
     }
 }
 
@@ -215,13 +223,13 @@ fn tell(counts: Counts) -> String {
 }
 
 /// The counters of a grant, as a table.
-struct Rows {
-    rows: Vec<Row>,
+struct GaugeRows {
+    rows: Vec<GaugeRow>,
     columns: usize,
 }
 
 /// One counter.
-struct Row {
+struct GaugeRow {
     name: String,
     window: String,
     used: String,
@@ -231,17 +239,17 @@ struct Row {
     share: u128,
 }
 
-impl Rows {
+impl GaugeRows {
     fn new(counters: &[&Gauge], several: bool, now_ms: u64, columns: usize) -> Self {
-        let row = |counter: &&Gauge| Row::of(counter, several, now_ms);
-        Rows { rows: counters.iter().map(row).collect(), columns }
+        let row = |counter: &&Gauge| GaugeRow::of(counter, several, now_ms);
+        GaugeRows { rows: counters.iter().map(row).collect(), columns }
     }
 
-    fn widest(&self, text: impl Fn(&Row) -> &str) -> usize {
+    fn widest(&self, text: impl Fn(&GaugeRow) -> &str) -> usize {
         self.rows.iter().map(|row| text(row).chars().count()).max().unwrap_or_default()
     }
 
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self) -> Vec<StatusLine> {
         let [window, used, max, frees] = [
             self.widest(|row| &row.window),
             self.widest(|row| &row.used),
@@ -260,28 +268,29 @@ impl Rows {
             name = room.min(longest);
         }
         let is_tight = name < longest.min(SHORTEST_NAME);
-        let line = |row: &Row| {
+        let line = |row: &GaugeRow| {
             let look = row.look();
             let amounts = format!("{:>used$} of {:max$}", row.used, row.max);
             let drawn = if bar > 0 { format!("  {}", row.bar(bar)) } else { String::new() };
             if is_tight {
                 // Amounts may have 25 digits.
                 let first = format!("  {}  {}", row.name, row.window);
-                let second = Line::plain("    ").and(look, format!("{} of {}", row.used, row.max));
+                let second =
+                    StatusLine::plain("    ").and(look, format!("{} of {}", row.used, row.max));
                 return vec![
-                    Line::plain(first),
-                    second.and(Look::Plain, format!("  {}", row.frees)),
+                    StatusLine::plain(first),
+                    second.and(Tint::Plain, format!("  {}", row.frees)),
                 ];
             }
             let named = format!("  {:name$}  {:window$}", cut_middle(&row.name, name), row.window);
-            let line = Line::plain(named).and(look, drawn).and(look, format!("  {amounts}"));
-            vec![line.and(Look::Plain, format!("  {}", row.frees))]
+            let line = StatusLine::plain(named).and(look, drawn).and(look, format!("  {amounts}"));
+            vec![line.and(Tint::Plain, format!("  {}", row.frees))]
         };
         self.rows.iter().flat_map(line).collect()
     }
 }
 
-impl Row {
+impl GaugeRow {
     fn of(counter: &Gauge, several: bool, now_ms: u64) -> Self {
         let (used, max) = (counter.used.nanos(), counter.max.nanos());
         let window = match counter.window {
@@ -294,7 +303,7 @@ impl Row {
             None => String::new(),
         };
         let pid = counter.pid.filter(|_| several).map(|pid| format!(" (pid {pid})"));
-        Row {
+        GaugeRow {
             name: show(&counter.counter) + &pid.unwrap_or_default(),
             window,
             used: counter.used.to_string(),
@@ -305,11 +314,11 @@ impl Row {
         }
     }
 
-    fn look(&self) -> Look {
+    fn look(&self) -> Tint {
         match self.share {
-            0..800 => Look::Green,
-            800..1000 => Look::Yellow,
-            _ => Look::Red,
+            0..800 => Tint::Green,
+            800..1000 => Tint::Yellow,
+            _ => Tint::Red,
         }
     }
 

@@ -7,17 +7,17 @@ use std::io::{IsTerminal as _, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::cli::{Format, ViewArgs};
 use crate::command::Error;
 use crate::command::show::stdout;
+use crate::shell::os::{self, Signal};
 use crate::shell::signals;
 use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
 
-use super::overview::{Overview, Sight};
+use super::overview::{Overview, StateView};
 use super::{json, text};
 
 /// How long it stays.
@@ -57,7 +57,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
         let _entered = runtime.enter();
         signals::take_over(&wakeups).context("failed to take signals over")?;
     }
-    let mut sight = Sight::new(&args.whose)?;
+    let mut sight = StateView::new(&args.whose)?;
     let format = args.whose.format;
     let on_terminal = format == Format::Text && std::io::stdout().is_terminal();
     let mut ended_by = None;
@@ -71,7 +71,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
                 Woken::Rested => {}
                 Woken::Suspended => {
                     out.close()?;
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 Woken::Unread => return Ok(()),
                 Woken::Signalled(number) => {

@@ -18,17 +18,15 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
-use super::files::{Opened, failed, make_parent, rename, rotated_files, rotated_path};
-use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, is_torn, write_beginning};
+use super::files::{OpenedFile, failed, make_parent, rotated_files, rotated_path};
+use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, take_up_line};
 use super::reader::{Forward, first_link, head_fits, newest_line};
+use crate::shell::os::{self, Lock};
 
 /// A file is rotated when it has grown to so many bytes.
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
@@ -77,7 +75,7 @@ pub struct Draft<'b> {
 pub struct Chain {
     path: PathBuf,
     head_path: PathBuf,
-    head: Opened,
+    head: OpenedFile,
     /// A copy of the head in the state directory, if the head lies elsewhere.
     witness: Option<File>,
     rotate_at: u64,
@@ -87,7 +85,7 @@ pub struct Chain {
     beside: Option<PathBuf>,
     /// When `keep` was last confirmed in the head.
     confirmed: Option<Instant>,
-    current: Option<Opened>,
+    current: Option<OpenedFile>,
     /// The head as it was last read or written.
     seen: Head,
     /// Its bytes; none if it has to be read anew.
@@ -134,7 +132,7 @@ impl Chain {
         };
         chain.open_current(true).with_context(|| failed("open", path))?;
         for (opened, path) in [(chain.current.as_ref(), path), (Some(&chain.head), head)] {
-            if opened.is_some_and(Opened::has_other_names) {
+            if opened.is_some_and(OpenedFile::has_other_names) {
                 // Under its other name a log would have another head.
                 bail!("`{}` has another name as well (a hard link)", path.display());
             }
@@ -169,7 +167,8 @@ impl Chain {
             return Ok(());
         }
         let mut bytes = [0; HEAD_BYTES];
-        let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
+        let count =
+            os::read_at(&self.head.file, &mut bytes, 0).context("failed to read the head")?;
         // One that is missing or damaged is made anew.
         if let Ok(head) = Head::parse(bytes.get(..count).unwrap_or_default())
             && self.path.exists()
@@ -183,8 +182,7 @@ impl Chain {
     }
 
     fn unlock(&self) {
-        // An open file cannot fail to be unlocked.
-        let _ = flock(&self.head.file, FlockOperation::Unlock);
+        os::unlock(&self.head.file);
     }
 
     /// Keeps a copy of the head at `witness`, for whoever asks later whether log and head were changed together
@@ -255,10 +253,8 @@ impl Chain {
     /// Locks the head, and makes sure that it is the one that everybody locks.
     fn lock(&mut self) -> Result<(), AppendError> {
         loop {
-            match flock(&self.head.file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(AppendError::Busy),
-                Err(error) => return Err(io::Error::from(error).into()),
+            if !os::try_lock(&self.head.file, Lock::Exclusive)? {
+                return Err(AppendError::Busy);
             }
             let now = Instant::now();
             if self.checked.is_some_and(|at| now.saturating_duration_since(at) < TRUST) {
@@ -333,7 +329,8 @@ impl Chain {
     /// behind what was seen before. If another has written since, nothing is known of the files.
     fn read_head(&mut self) -> anyhow::Result<(Head, Option<HeadTrouble>)> {
         let mut bytes = [0; HEAD_BYTES];
-        let count = self.head.file.read_at(&mut bytes, 0).context("failed to read the head")?;
+        let count =
+            os::read_at(&self.head.file, &mut bytes, 0).context("failed to read the head")?;
         let bytes = bytes.get(..count).unwrap_or_default();
         if !bytes.is_empty() && bytes == self.known {
             return Ok((self.seen, None));
@@ -385,7 +382,7 @@ impl Chain {
     /// Makes sure that the open file is the one at the path; returns its length.
     fn find_current(&mut self, head: &mut Head) -> anyhow::Result<u64> {
         if !self.known.is_empty()
-            && let Some(length) = self.current.as_ref().and_then(Opened::length)
+            && let Some(length) = self.current.as_ref().and_then(OpenedFile::length)
         {
             return Ok(length);
         }
@@ -429,7 +426,7 @@ impl Chain {
         recovered: &mut Recovered,
         buffer: &mut Vec<u8>,
     ) -> anyhow::Result<()> {
-        let Some(Opened { file, .. }) = &self.current else { return Ok(()) };
+        let Some(OpenedFile { file, .. }) = &self.current else { return Ok(()) };
         recovered.missing_bytes = head.length.saturating_sub(found);
         let mut lines = Forward::new(head.length, found);
         while let Some(line) = lines.next(file)? {
@@ -442,7 +439,7 @@ impl Chain {
         head.length = found;
         let mut last = [b'\n'];
         if let Some(at) = found.checked_sub(1) {
-            file.read_exact_at(&mut last, at)?;
+            os::read_exact_at(file, &mut last, at)?;
         }
         if last != *b"\n" {
             buffer.push(b'\n');
@@ -453,13 +450,13 @@ impl Chain {
     /// Writes `bytes` at the end, which is at `end`: all of them, or none.
     fn write(&self, bytes: &[u8], end: u64) -> anyhow::Result<()> {
         let named = || failed("write", &self.path);
-        let Some(Opened { file, .. }) = &self.current else {
+        let Some(OpenedFile { file, .. }) = &self.current else {
             return Err(anyhow!("it is not open")).with_context(named);
         };
         let mut file = file;
         let written = match file.write(bytes) {
             Ok(count) if count == bytes.len() => return Ok(()),
-            Ok(_) => Errno::NOSPC.into(),
+            Ok(_) => os::no_space(),
             Err(error) => error,
         };
         self.cut(end);
@@ -476,9 +473,9 @@ impl Chain {
         let is_checked = !self.known.is_empty();
         head.write(&mut self.known);
         let named = || failed("write", &self.head_path);
-        self.head.file.write_all_at(&self.known, 0).with_context(named)?;
+        os::write_all_at(&self.head.file, &self.known, 0).with_context(named)?;
         if let Some(witness) = &self.witness
-            && let Err(error) = witness.write_all_at(&self.known, 0)
+            && let Err(error) = os::write_all_at(witness, &self.known, 0)
         {
             let what = "failed to keep a copy of the head in the state directory";
             self.trouble = Some(anyhow::Error::new(error).context(what));
@@ -496,7 +493,8 @@ impl Chain {
     /// removed.
     fn rotate(&mut self, head: &mut Head, keep: u64) -> anyhow::Result<()> {
         let named = || failed("rotate", &self.path);
-        if let Err(error) = rename(&self.path, &rotated_path(&self.path, head.file_from)) {
+        if let Err(error) = os::rename_to_new(&self.path, &rotated_path(&self.path, head.file_from))
+        {
             self.trouble = Some(anyhow::Error::new(error).context(named()));
             return Ok(());
         }
@@ -552,7 +550,7 @@ impl Chain {
 
     fn open_current(&mut self, create: bool) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let opened = Opened::open(options.read(true).append(true).create(create), &self.path)?;
+        let opened = OpenedFile::open(options.read(true).append(true).create(create), &self.path)?;
         self.current = Some(opened);
         Ok(())
     }
@@ -574,25 +572,8 @@ fn seconds_now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-fn take_up_line(head: &mut Head, bytes: &[u8], is_whole: bool, recovered: &mut Recovered) {
-    if is_whole && head.follow(bytes) {
-        recovered.lines = recovered.lines.saturating_add(1);
-        if Recovered::of(bytes).is_some() {
-            // It tells of what stands before it.
-            recovered.torn_bytes = 0;
-        }
-        return;
-    }
-    let mut beginning = Vec::new();
-    write_beginning(head.seq, &head.hash, &mut beginning);
-    let is_torn = is_whole && is_torn(bytes, &beginning);
-    let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
-    // An empty line is something as well.
-    *count = count.saturating_add(bytes.len().max(1) as u64);
-}
-
 /// A link is not followed: it could lead to any file of ours, which would be written to.
-fn open_head(path: &Path) -> anyhow::Result<Opened> {
-    Opened::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
+fn open_head(path: &Path) -> anyhow::Result<OpenedFile> {
+    OpenedFile::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
         .with_context(|| failed("open", path))
 }

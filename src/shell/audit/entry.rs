@@ -9,7 +9,7 @@ use crate::engine::outcome::Outcome;
 
 /// A line of a log, as it is read.
 #[derive(Debug)]
-pub struct Entry {
+pub struct LogEntry {
     /// What every line has.
     pub common: Common,
     /// The event; none if a newer version wrote one that this version does not know.
@@ -44,7 +44,7 @@ pub struct Common {
 const COMMON: [&str; 10] =
     ["seq", "prev", "time", "event", "server", "grant", "session", "count", "since", "various"];
 
-impl Entry {
+impl LogEntry {
     /// Reads a line; none if it is no line of a log.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
@@ -54,7 +54,7 @@ impl Entry {
             None if common.event.is_empty() => return None,
             None => None,
         };
-        Some(Entry { common, event })
+        Some(LogEntry { common, event })
     }
 
     /// True if something was refused: a call, a method, or a line.
@@ -94,7 +94,7 @@ impl Entry {
 /// version, and fields that it added to one.
 #[must_use]
 pub fn unknown_members(line: &[u8]) -> Vec<(String, Box<RawValue>)> {
-    let Some(entry) = Entry::of(line) else { return Vec::new() };
+    let Some(entry) = LogEntry::of(line) else { return Vec::new() };
     let known = entry.event.as_ref().map(AuditEvent::members).unwrap_or_default();
     let known = members_of(["{", &known, "}"].concat().as_bytes());
     // The names that fields had before, and what an event leaves out if it is zero.
@@ -109,8 +109,8 @@ pub fn unknown_members(line: &[u8]) -> Vec<(String, Box<RawValue>)> {
 
 /// The members of a JSON object, in their order.
 fn members_of(object: &[u8]) -> Vec<(String, Box<RawValue>)> {
-    struct Members;
-    impl<'de> serde::de::Visitor<'de> for Members {
+    struct MemberVisitor;
+    impl<'de> serde::de::Visitor<'de> for MemberVisitor {
         type Value = Vec<(String, Box<RawValue>)>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,12 +129,12 @@ fn members_of(object: &[u8]) -> Vec<(String, Box<RawValue>)> {
         }
     }
     let mut reader = serde_json::Deserializer::from_slice(object);
-    serde::Deserializer::deserialize_map(&mut reader, Members).unwrap_or_default()
+    serde::Deserializer::deserialize_map(&mut reader, MemberVisitor).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, unknown_members};
+    use super::{LogEntry, unknown_members};
     use crate::shell::audit::event::{AuditEvent, EventKind, RecordsLost};
     use crate::shell::audit::head::Recovered;
 
@@ -142,7 +142,7 @@ mod tests {
     fn every_kind_of_event_is_read_as_it_is_written() {
         for (word, kind) in EventKind::WORDS {
             let line = format!(r#"{{"event":"{word}","lines":1,"torn_bytes":0}}"#);
-            let entry = Entry::of(line.as_bytes()).expect("a line");
+            let entry = LogEntry::of(line.as_bytes()).expect("a line");
             let event = entry.event.expect("a known event");
             assert_eq!(event.kind(), *kind);
             assert!(event.members().starts_with(&format!(r#""event":"{word}","#)), "{event:?}");
@@ -155,7 +155,7 @@ mod tests {
     fn what_a_writer_recovered_is_an_event() {
         let recovered = Recovered { lines: 2, ..Recovered::default() };
         let line = recovered.body().expect("something to tell");
-        let entry = Entry::of(line.as_bytes()).expect("a line");
+        let entry = LogEntry::of(line.as_bytes()).expect("a line");
         assert!(
             matches!(entry.event, Some(AuditEvent::Recovered(read)) if read == recovered),
             "{line}"
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn what_a_newer_version_adds_is_found() {
         let line = br#"{"seq":1,"event":"call","tool":"t","outcome":"paused","x":{"b":1, "a":2},"server":"s"}"#;
-        let entry = Entry::of(line).expect("a line");
+        let entry = LogEntry::of(line).expect("a line");
         assert!(entry.is_denial());
         let shown = |line| {
             let members = unknown_members(line).into_iter();
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(shown(br#"{"seq":1,"event":"answer","outcome":"result"}"#), [""; 0]);
         let line = br#"{"seq":1,"event":"approval_asked","id":7,"channel":"desktop","server":"s"}"#;
         assert_eq!(shown(line), ["id=7", r#"channel="desktop""#]);
-        assert!(Entry::of(br#"{"event":"call","tool":7}"#).is_none());
-        assert!(Entry::of(br#"{"seq":1}"#).is_none());
+        assert!(LogEntry::of(br#"{"event":"call","tool":7}"#).is_none());
+        assert!(LogEntry::of(br#"{"seq":1}"#).is_none());
     }
 }

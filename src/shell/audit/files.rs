@@ -1,13 +1,12 @@
 //! The files of audit logs: how they are named, found and opened.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, StatxFlags, renameat_with, statx};
-use rustix::io::Errno;
+
+use crate::shell::os::{self, FileId, Links};
 
 /// What the file of a log that is being written ends with.
 const LOG: &str = "jsonl";
@@ -22,83 +21,78 @@ const DIGITS: usize = 12;
 
 /// A file beside what tells it from any other that comes to stand at its path.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedFile {
     /// The file.
     pub file: File,
-    device_and_inode: (u64, u64),
+    id: FileId,
 }
 
-impl Opened {
+impl OpenedFile {
     /// Opens a regular file, one that it makes for its owner alone, without waiting for whatever else it may be.
     ///
     /// # Errors
     /// It cannot be opened, or is no regular file.
     pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        Opened::open_with(options, path, OFlags::empty())
+        OpenedFile::open_with(options, path, Links::Followed)
     }
 
     /// The same, and `path` may not be a symbolic link.
     ///
     /// # Errors
-    /// As for [`Opened::open`]; or it is a link.
+    /// As for [`OpenedFile::open`]; or it is a link.
     pub fn open_itself(options: &mut OpenOptions, path: &Path) -> io::Result<Self> {
-        match Opened::open_with(options, path, OFlags::NOFOLLOW) {
+        match OpenedFile::open_with(options, path, Links::Refused) {
             Err(_) if path.is_symlink() => Err(io::Error::other("it is a symbolic link")),
             opened => opened,
         }
     }
 
-    fn open_with(options: &mut OpenOptions, path: &Path, more: OFlags) -> io::Result<Self> {
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | more).bits();
-        let flags = i32::try_from(flags).unwrap_or_default();
-        let file = options.mode(0o600).custom_flags(flags).open(path)?;
+    fn open_with(options: &mut OpenOptions, path: &Path, links: Links) -> io::Result<Self> {
+        let file = os::without_waiting(options, links, 0o600).open(path)?;
         let found = file.metadata()?;
         if !found.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
-        Ok(Opened { file, device_and_inode: (found.dev(), found.ino()) })
+        Ok(OpenedFile { file, id: os::file_id(&found) })
     }
 
     /// Opens a regular file for reading.
     ///
     /// # Errors
-    /// As for [`Opened::open`].
+    /// As for [`OpenedFile::open`].
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let opened = Opened::open(OpenOptions::new().read(true), path);
+        let opened = OpenedFile::open(OpenOptions::new().read(true), path);
         opened.with_context(|| failed("read", path))
     }
 
-    /// How long it is; `None` if it was removed. Nothing else is asked for: who asks for the time of the last write makes
-    /// the next one note its own, and that costs more than the write.
+    /// How long it is; `None` if it was removed. See [`os::length`].
     #[must_use]
     pub fn length(&self) -> Option<u64> {
-        let wanted = StatxFlags::SIZE | StatxFlags::NLINK;
-        let found = statx(&self.file, "", AtFlags::EMPTY_PATH, wanted).ok()?;
-        (found.stx_nlink > 0).then_some(found.stx_size)
+        os::length(&self.file)
     }
 
     /// True if it has more names than one.
     #[must_use]
     pub fn has_other_names(&self) -> bool {
-        self.file.metadata().is_ok_and(|found| found.nlink() > 1)
+        self.file.metadata().is_ok_and(|found| os::names(&found) > 1)
     }
 
     /// What a lock on it is known by.
     #[must_use]
     pub fn inode(&self) -> u64 {
-        self.device_and_inode.1
+        self.id.inode
     }
 
     /// True if this is the file that was found.
     #[must_use]
     pub fn is(&self, found: &Metadata) -> bool {
-        self.device_and_inode == (found.dev(), found.ino())
+        self.id == os::file_id(found)
     }
 
     /// True if both are one file.
     #[must_use]
-    pub fn is_same(&self, other: &Opened) -> bool {
-        self.device_and_inode == other.device_and_inode
+    pub fn is_same(&self, other: &OpenedFile) -> bool {
+        self.id == other.id
     }
 
     /// True if this is the file at `path`.
@@ -236,26 +230,13 @@ fn entries(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     found.map(|entry| Ok(entry.with_context(named)?.path())).collect()
 }
 
-/// Gives a file a name that no other has.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Some file systems do not know this. All that rotate hold the lock.
-        Err(Errno::INVAL | Errno::NOSYS) if !to.exists() => std::fs::rename(from, to),
-        renamed => renamed.map_err(io::Error::from),
-    }
-}
-
 /// Makes the directory of a file, for its owner alone.
 ///
 /// # Errors
 /// It cannot be made.
 pub fn make_parent(path: &Path) -> anyhow::Result<()> {
     let directory = parent(path);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-        .with_context(|| failed("create directory", directory))
+    os::make_private_directory(directory).with_context(|| failed("create directory", directory))
 }
 
 /// The directory of a file.

@@ -104,7 +104,7 @@ impl Head {
 
     /// Moves on to a line, if it is the next one.
     pub fn follow(&mut self, line: &[u8]) -> bool {
-        let follows = Link::of(line).is_some_and(|link| {
+        let follows = ChainLink::of(line).is_some_and(|link| {
             link.prev == self.hash && Some(link.seq) == self.seq.checked_add(1)
         });
         if follows {
@@ -117,14 +117,14 @@ impl Head {
 
 /// What binds a line to the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Link {
+pub struct ChainLink {
     /// The number of the line, from 1 on.
     pub seq: u64,
     /// The hash of the line before it.
     pub prev: Hash,
 }
 
-impl Link {
+impl ChainLink {
     /// Reads the link of a line, if it has one.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
@@ -228,6 +228,29 @@ impl Recovered {
         let told = told.strip_prefix('{').unwrap_or_default();
         Some(format!(r#"{{"event":"recovered","time":"{time:.3}",{told}"#))
     }
+}
+
+/// Counts what stands behind the head: a whole line that goes on with the chain, a torn one, or anything else.
+pub(super) fn take_up_line(
+    head: &mut Head,
+    bytes: &[u8],
+    is_whole: bool,
+    recovered: &mut Recovered,
+) {
+    if is_whole && head.follow(bytes) {
+        recovered.lines = recovered.lines.saturating_add(1);
+        if Recovered::of(bytes).is_some() {
+            // It tells of what stands before it.
+            recovered.torn_bytes = 0;
+        }
+        return;
+    }
+    let mut beginning = Vec::new();
+    write_beginning(head.seq, &head.hash, &mut beginning);
+    let is_torn = is_whole && is_torn(bytes, &beginning);
+    let count = if is_torn { &mut recovered.torn_bytes } else { &mut recovered.foreign_bytes };
+    // An empty line is something as well.
+    *count = count.saturating_add(bytes.len().max(1) as u64);
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 
-use super::files::{Opened, failed, rotated_path};
-use super::head::{Head, Link};
+use super::files::{OpenedFile, failed, rotated_path};
+use super::head::{ChainLink, Head};
 use crate::shell::digest::Hash;
+use crate::shell::os;
 
 /// How much is read at once.
 const BLOCK: usize = 256 * 1024;
@@ -20,7 +20,7 @@ const SHOWN: usize = 256;
 
 /// One line of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'b> {
+pub struct LogLine<'b> {
     /// Where it begins.
     pub at: u64,
     /// Its length without the line feed.
@@ -31,7 +31,7 @@ pub struct Line<'b> {
     pub is_ended: bool,
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     /// True if it is here as a whole.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -72,7 +72,7 @@ impl Forward {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn next(&mut self, file: &File) -> io::Result<Option<Line<'_>>> {
+    pub fn next(&mut self, file: &File) -> io::Result<Option<LogLine<'_>>> {
         self.consume();
         loop {
             let unread = self.buffer.get(self.begin..).unwrap_or_default();
@@ -96,23 +96,23 @@ impl Forward {
 
     /// The line that [`Forward::next`] has found, once more.
     #[must_use]
-    pub fn last(&self) -> Option<Line<'_>> {
+    pub fn last(&self) -> Option<LogLine<'_>> {
         self.holds_line().then(|| self.line(true))
     }
 
     /// What stands at the end of the file without a line feed, once [`Forward::next`] has found no more lines.
     #[must_use]
-    pub fn tail(&self) -> Option<Line<'_>> {
+    pub fn tail(&self) -> Option<LogLine<'_>> {
         let line = self.line(false);
         (line.length > 0).then_some(line)
     }
 
     /// The line that has been searched to its end.
-    fn line(&self, is_ended: bool) -> Line<'_> {
+    fn line(&self, is_ended: bool) -> LogLine<'_> {
         let length = self.searched.saturating_sub(usize::from(is_ended));
         let kept = if self.skipped > 0 { length.min(SHOWN) } else { length };
         let bytes = self.buffer.get(self.begin..self.begin.saturating_add(kept));
-        Line {
+        LogLine {
             at: self.at,
             length: self.skipped.saturating_add(length as u64),
             bytes: bytes.unwrap_or_default(),
@@ -143,7 +143,7 @@ impl Forward {
         let left = usize::try_from(self.end.saturating_sub(from)).unwrap_or(usize::MAX);
         self.buffer.resize(held.saturating_add(BLOCK.min(left)), 0);
         let read = loop {
-            match file.read_at(self.buffer.get_mut(held..).unwrap_or_default(), from) {
+            match os::read_at(file, self.buffer.get_mut(held..).unwrap_or_default(), from) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -176,7 +176,7 @@ impl Backward {
     ///
     /// # Errors
     /// The file cannot be read, or has become shorter.
-    pub fn previous(&mut self, file: &File) -> io::Result<Option<Line<'_>>> {
+    pub fn previous(&mut self, file: &File) -> io::Result<Option<LogLine<'_>>> {
         if let Some(begin) = self.handed.take() {
             self.buffer.truncate(begin);
             self.skipped = 0;
@@ -208,7 +208,7 @@ impl Backward {
         let kept = if self.skipped > 0 { SHOWN as u64 } else { length };
         let kept = usize::try_from(kept).unwrap_or_default().min(held.len());
         let at = self.from.saturating_add(begin as u64);
-        Ok(Some(Line { at, length, bytes: held.get(..kept).unwrap_or_default(), is_ended }))
+        Ok(Some(LogLine { at, length, bytes: held.get(..kept).unwrap_or_default(), is_ended }))
     }
 
     /// Reads what stands before; false at the beginning.
@@ -219,7 +219,7 @@ impl Backward {
             return Ok(false);
         }
         let mut block = vec![0; length];
-        file.read_exact_at(&mut block, start)?;
+        os::read_exact_at(file, &mut block, start)?;
         block.append(&mut self.buffer);
         self.buffer = block;
         self.from = start;
@@ -231,11 +231,11 @@ impl Backward {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
-    let Opened { file, .. } = Opened::read(path)?;
+pub fn first_link(path: &Path) -> anyhow::Result<Option<ChainLink>> {
+    let OpenedFile { file, .. } = OpenedFile::read(path)?;
     let mut lines = Forward::new(0, MAX_LINE as u64);
     while let Some(line) = lines.next(&file).with_context(|| failed("read", path))? {
-        if let Some(link) = Link::of(line.bytes) {
+        if let Some(link) = ChainLink::of(line.bytes) {
             return Ok(Some(link));
         }
     }
@@ -243,12 +243,12 @@ pub fn first_link(path: &Path) -> anyhow::Result<Option<Link>> {
 }
 
 /// The link and the hash of the newest line of a file, and where it ends.
-pub(super) fn newest_line(path: &Path) -> anyhow::Result<Option<(Link, Hash, u64)>> {
-    let Opened { file, .. } = Opened::read(path)?;
+pub(super) fn newest_line(path: &Path) -> anyhow::Result<Option<(ChainLink, Hash, u64)>> {
+    let OpenedFile { file, .. } = OpenedFile::read(path)?;
     let named = || failed("read", path);
     let mut lines = Backward::new(file.metadata().with_context(named)?.len());
     while let Some(line) = lines.previous(&file).with_context(named)? {
-        if let Some(link) = Link::of(line.bytes).filter(|_| line.is_ended && line.is_whole()) {
+        if let Some(link) = ChainLink::of(line.bytes).filter(|_| line.is_ended && line.is_whole()) {
             return Ok(Some((link, Hash::of(line.bytes), line.end())));
         }
     }
@@ -262,7 +262,7 @@ pub(super) fn newest_line(path: &Path) -> anyhow::Result<Option<(Link, Hash, u64
 /// The file cannot be read.
 pub(super) fn head_fits(head: &Head, path: &Path) -> anyhow::Result<bool> {
     let named = || failed("read", path);
-    let Opened { file, .. } = Opened::read(path)?;
+    let OpenedFile { file, .. } = OpenedFile::read(path)?;
     let length = file.metadata().with_context(named)?.len();
     let Some(first) = first_link(path)? else { return Ok(true) };
     if Some(first.seq) == head.seq.checked_add(1) && first.prev == head.hash {
@@ -277,8 +277,8 @@ pub(super) fn head_fits(head: &Head, path: &Path) -> anyhow::Result<bool> {
     let mut lines = Forward::new(0, length);
     let mut last: Option<(u64, Hash)> = None;
     while let Some(line) = lines.next(&file).with_context(named)? {
-        let link = Link::of(line.bytes).filter(|_| line.is_whole());
-        let follows = |link: &Link| {
+        let link = ChainLink::of(line.bytes).filter(|_| line.is_whole());
+        let follows = |link: &ChainLink| {
             last.is_none_or(|(seq, hash)| Some(link.seq) == seq.checked_add(1) && link.prev == hash)
         };
         let Some(link) = link.filter(follows) else { return Ok(true) };
@@ -322,7 +322,7 @@ mod tests {
                     (content.len() as u64, line.ends_with('\n'), shown.to_owned())
                 })
                 .collect();
-            let seen = |line: super::Line<'_>| {
+            let seen = |line: super::LogLine<'_>| {
                 (line.length, line.is_ended, String::from_utf8(line.bytes.to_vec()).unwrap())
             };
             let mut forward = Forward::new(0, u64::MAX);

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
-use super::files::{Opened, failed, rotated_files};
+use super::files::{OpenedFile, failed, rotated_files};
 use super::head::Head;
+use crate::shell::os::{self, Lock};
 
 /// How long another process may hold the lock.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
@@ -34,7 +33,7 @@ pub(super) struct FileToRead {
     /// `seq` of its first line, as its name says.
     pub(super) from: u64,
     /// The current file is open; rotated ones do not change.
-    pub(super) opened: Option<Opened>,
+    pub(super) opened: Option<OpenedFile>,
     /// How much of it there is.
     pub(super) length: u64,
 }
@@ -66,7 +65,7 @@ impl Snapshot {
             .map(|(from, path)| FileToRead { path, from, opened: None, length: u64::MAX })
             .collect();
         if path.exists() {
-            let opened = Opened::read(path)?;
+            let opened = OpenedFile::read(path)?;
             let length = opened.file.metadata().with_context(|| failed("read", path))?.len();
             let path = path.to_owned();
             files.push_back(FileToRead { path, from: u64::MAX, opened: Some(opened), length });
@@ -76,25 +75,25 @@ impl Snapshot {
 }
 
 /// The lock of those who write, if there is a head; it is free again when this is dropped.
-fn lock(head: &Path) -> anyhow::Result<Option<Opened>> {
+fn lock(head: &Path) -> anyhow::Result<Option<OpenedFile>> {
     let begun = Instant::now();
     loop {
         if !head.exists() {
             return Ok(None);
         }
-        let opened = Opened::read(head)?;
-        match flock(&opened.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if opened.is_at(head) => return Ok(Some(opened)),
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK | Errno::INTR) if begun.elapsed() < LOCK_WAIT => {
+        let opened = OpenedFile::read(head)?;
+        match os::try_lock(&opened.file, Lock::Exclusive) {
+            Ok(true) if opened.is_at(head) => return Ok(Some(opened)),
+            Ok(true) => {}
+            Ok(false) if begun.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Err(Errno::WOULDBLOCK | Errno::INTR) => {
+            Ok(false) => {
                 return Err(anyhow!("another process holds the log"))
                     .with_context(|| failed("lock", head));
             }
             Err(error) => {
-                return Err(std::io::Error::from(error)).with_context(|| failed("lock", head));
+                return Err(error).with_context(|| failed("lock", head));
             }
         }
     }

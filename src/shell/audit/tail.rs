@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use anyhow::Context as _;
 
-use super::files::{Opened, failed, rotated_files};
-use super::head::Link;
-use super::reader::{Backward, Forward, Line};
+use super::files::{OpenedFile, failed, rotated_files};
+use super::head::ChainLink;
+use super::reader::{Backward, Forward, LogLine};
 
 /// A place between two lines of a log.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct LogPlace {
     file: Rc<OpenFile>,
     at: u64,
 }
@@ -20,7 +20,7 @@ pub struct Place {
 /// A file that is read. It is held open, so that it can be read on when it has another name, or none.
 #[derive(Debug)]
 struct OpenFile {
-    opened: Opened,
+    opened: OpenedFile,
     path: PathBuf,
     /// `seq` of its first line, if its name says it.
     from: Option<u64>,
@@ -30,7 +30,7 @@ impl OpenFile {
     /// None if it is not there: those who write rename files and drop old ones at any time.
     fn open(path: &Path, from: Option<u64>) -> anyhow::Result<Option<Rc<Self>>> {
         let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        match Opened::read(path) {
+        match OpenedFile::read(path) {
             Err(error) if error.downcast_ref().is_some_and(is_gone) => Ok(None),
             opened => Ok(Some(Rc::new(OpenFile { opened: opened?, path: path.to_owned(), from }))),
         }
@@ -70,7 +70,7 @@ impl Newest {
     ///
     /// # Errors
     /// The newest file cannot be read.
-    pub fn newest(&self) -> anyhow::Result<Option<Place>> {
+    pub fn newest(&self) -> anyhow::Result<Option<LogPlace>> {
         let newest = match (&self.file, self.older.last()) {
             (Some(file), _) => Some(file.clone()),
             (None, Some((from, path))) => OpenFile::open(path, Some(*from))?,
@@ -78,7 +78,7 @@ impl Newest {
         };
         let Some(file) = newest else { return Ok(None) };
         let length = file.opened.file.metadata().with_context(|| failed("read", &file.path))?.len();
-        Ok(Some(Place { file, at: length }))
+        Ok(Some(LogPlace { file, at: length }))
     }
 
     /// Hands the line before to `take`, with the place before it; none at the beginning. A line that has no end yet is
@@ -88,7 +88,7 @@ impl Newest {
     /// A file cannot be read.
     pub fn previous<T>(
         &mut self,
-        take: impl FnOnce(&Line<'_>, Place) -> T,
+        take: impl FnOnce(&LogLine<'_>, LogPlace) -> T,
     ) -> anyhow::Result<Option<T>> {
         loop {
             let Some(file) = self.file.clone() else {
@@ -107,7 +107,7 @@ impl Newest {
             match lines.previous(&file.opened.file).with_context(named)? {
                 Some(line) if !line.is_ended && file.from.is_none() => {}
                 Some(line) => {
-                    return Ok(Some(take(&line, Place { at: line.at, file: file.clone() })));
+                    return Ok(Some(take(&line, LogPlace { at: line.at, file: file.clone() })));
                 }
                 None => {
                     self.file = None;
@@ -130,17 +130,17 @@ pub struct Trail {
 
 /// What a [`Trail`] comes upon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found<'b> {
+pub struct FoundLine<'b> {
     /// The file.
     pub path: &'b Path,
     /// The line.
-    pub line: Line<'b>,
+    pub line: LogLine<'b>,
 }
 
 impl Trail {
     /// Of the log at `path`; from its beginning, if there is no place yet.
     #[must_use]
-    pub fn new(path: &Path, from: Option<Place>) -> Self {
+    pub fn new(path: &Path, from: Option<LogPlace>) -> Self {
         let at = from.as_ref().map_or(0, |place| place.at);
         let file = from.map(|place| place.file);
         Trail { path: path.to_owned(), file, lines: Forward::new(at, u64::MAX), seq: 0 }
@@ -150,7 +150,7 @@ impl Trail {
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn next<T>(&mut self, take: impl FnOnce(Found<'_>) -> T) -> anyhow::Result<Option<T>> {
+    pub fn next<T>(&mut self, take: impl FnOnce(FoundLine<'_>) -> T) -> anyhow::Result<Option<T>> {
         loop {
             let Some(file) = self.file.clone() else {
                 self.file = self.oldest()?;
@@ -169,16 +169,16 @@ impl Trail {
                 found = self.lines.next(&file.opened.file).with_context(named)?.is_some();
             }
             if found && let Some(line) = self.lines.last() {
-                if let Some(link) = Link::of(line.bytes) {
+                if let Some(link) = ChainLink::of(line.bytes) {
                     self.seq = link.seq;
                 }
-                return Ok(Some(take(Found { path: &file.path, line })));
+                return Ok(Some(take(FoundLine { path: &file.path, line })));
             }
             let Some(next) = self.following(&file)? else { return Ok(None) };
             self.file = Some(next);
             let lines = std::mem::replace(&mut self.lines, Forward::new(0, u64::MAX));
             if let Some(line) = lines.tail() {
-                return Ok(Some(take(Found { path: &file.path, line })));
+                return Ok(Some(take(FoundLine { path: &file.path, line })));
             }
         }
     }
@@ -189,9 +189,9 @@ impl Trail {
 
     /// What stands at the end of the current file without a line feed: it is being written, or was torn.
     #[must_use]
-    pub fn tail(&self) -> Option<Found<'_>> {
+    pub fn tail(&self) -> Option<FoundLine<'_>> {
         let path = &self.file.as_ref()?.path;
-        self.lines.tail().map(|line| Found { path, line })
+        self.lines.tail().map(|line| FoundLine { path, line })
     }
 
     /// The file behind one that is not written any more.

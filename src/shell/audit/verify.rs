@@ -8,22 +8,22 @@ use std::rc::Rc;
 use anyhow::Context as _;
 use serde::{Serialize, Serializer};
 
-use super::files::{Opened, failed, rotated_path};
-use super::head::{Head, Link, Recovered, is_torn, write_beginning};
-use super::reader::{Forward, Line, first_link};
+use super::files::{OpenedFile, failed, rotated_path};
+use super::head::{ChainLink, Head, Recovered, is_torn, write_beginning};
+use super::reader::{Forward, LogLine, first_link};
 use super::snapshot::{EMPTY, Snapshot};
 use crate::shell::digest::Hash;
 
 /// What was found out about a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct VerifyReport {
     /// The log.
     #[serde(serialize_with = "as_text")]
     pub log: PathBuf,
     /// What is wrong first of all.
-    pub wrong: Option<Finding>,
+    pub wrong: Option<VerifyFinding>,
     /// What looks odd, and is not wrong.
-    pub notes: Vec<Finding>,
+    pub notes: Vec<VerifyFinding>,
     /// How many files were read.
     pub files: u64,
     /// How many lines were found to be intact.
@@ -38,7 +38,7 @@ pub struct Report {
     pub found: bool,
 }
 
-impl Report {
+impl VerifyReport {
     /// True if nothing is wrong with the log.
     #[must_use]
     pub fn is_intact(&self) -> bool {
@@ -48,7 +48,7 @@ impl Report {
 
 /// A place in a log, and what is to be said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
+pub struct VerifyFinding {
     /// The file.
     #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
@@ -62,7 +62,7 @@ pub struct Finding {
 ///
 /// # Errors
 /// Something cannot be read. What is wrong with the log is no error, but in the report.
-pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<Report> {
+pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<VerifyReport> {
     verify_beside(path, head, None, noted)
 }
 
@@ -75,15 +75,15 @@ pub fn verify_beside(
     head: &Path,
     witness: Option<&Path>,
     noted: Option<Hash>,
-) -> anyhow::Result<Report> {
+) -> anyhow::Result<VerifyReport> {
     let snapshot = Snapshot::take(path, head, witness)?;
-    let mut walk = Walk::new(path, &snapshot.head, noted);
+    let mut walk = ChainWalk::new(path, &snapshot.head, noted);
     walk.witness = snapshot.witness;
     let mut files = snapshot.files;
     while let Some(file) = files.pop_front() {
         let opened = match file.opened {
             Some(opened) => opened,
-            None => match Opened::read(&file.path) {
+            None => match OpenedFile::read(&file.path) {
                 Ok(opened) => opened,
                 // It was beyond what is kept, meanwhile; or somebody else has removed it.
                 Err(error) => match Snapshot::take(path, head, None)?.head {
@@ -110,7 +110,7 @@ pub fn verify_beside(
 struct Known {
     file: Rc<Path>,
     line: u64,
-    link: Link,
+    link: ChainLink,
     hash: Hash,
     /// Where it ends in its file.
     end: u64,
@@ -127,7 +127,7 @@ struct Junk {
 }
 
 /// The walk along a chain.
-struct Walk {
+struct ChainWalk {
     path: PathBuf,
     head: Option<Head>,
     /// The copy of the head in the state directory.
@@ -142,13 +142,13 @@ struct Walk {
     junk: Option<Junk>,
     /// What the next line begins with.
     beginning: Vec<u8>,
-    report: Report,
+    report: VerifyReport,
 }
 
-impl Walk {
+impl ChainWalk {
     fn new(path: &Path, head: &Result<Head, &'static str>, noted: Option<Hash>) -> Self {
         let head = head.as_ref().ok().copied();
-        let report = Report {
+        let report = VerifyReport {
             log: path.to_owned(),
             wrong: None,
             notes: Vec::new(),
@@ -159,7 +159,7 @@ impl Walk {
             head: Hash::NONE.to_string(),
             found: noted.is_none(),
         };
-        let mut walk = Walk {
+        let mut walk = ChainWalk {
             path: path.to_owned(),
             head,
             witness: None,
@@ -194,19 +194,19 @@ impl Walk {
 
     /// Says what is wrong; the walk is over.
     fn wrong(&mut self, file: &Path, line: Option<u64>, what: String) -> bool {
-        self.report.wrong = Some(Finding { file: file.to_owned(), line, what });
+        self.report.wrong = Some(VerifyFinding { file: file.to_owned(), line, what });
         false
     }
 
     fn note(&mut self, file: &Path, line: u64, what: String) {
-        self.report.notes.push(Finding { file: file.to_owned(), line: Some(line), what });
+        self.report.notes.push(VerifyFinding { file: file.to_owned(), line: Some(line), what });
     }
 
     /// Reads a file; false if something is wrong.
     fn read(
         &mut self,
         path: &Path,
-        opened: &Opened,
+        opened: &OpenedFile,
         length: u64,
         next: Option<&Path>,
     ) -> anyhow::Result<bool> {
@@ -224,9 +224,9 @@ impl Walk {
                 return Ok(false);
             }
             let (bytes, end) = (line.bytes.to_vec(), line.end());
-            let Some(link) = Link::of(&bytes) else { return Ok(false) };
+            let Some(link) = ChainLink::of(&bytes) else { return Ok(false) };
             let after = match lines.next(&opened.file).with_context(named)? {
-                Some(after) => Link::of(after.bytes),
+                Some(after) => ChainLink::of(after.bytes),
                 None => next.map(first_link).transpose()?.flatten(),
             };
             let known =
@@ -238,7 +238,7 @@ impl Walk {
     }
 
     /// Takes a line. False if it is not the next one, or if something is wrong with it.
-    fn step(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) -> bool {
+    fn step(&mut self, path: &Rc<Path>, number: u64, line: &LogLine<'_>) -> bool {
         let expected = self.last.as_ref().map(|last| last.link.seq.saturating_add(1));
         // A torn line may look so as well: what comes behind it tells. Where nothing may come, it is read whole.
         let is_expected = line.is_whole()
@@ -247,11 +247,11 @@ impl Walk {
             && self.head.is_none_or(|head| Some(head.seq) != expected);
         let link = match &self.last {
             Some(last) if is_expected => {
-                Some(Link { seq: last.link.seq.saturating_add(1), prev: last.hash })
+                Some(ChainLink { seq: last.link.seq.saturating_add(1), prev: last.hash })
             }
             _ => {
                 self.take_back();
-                Link::of(line.bytes).filter(|_| line.is_whole())
+                ChainLink::of(line.bytes).filter(|_| line.is_whole())
             }
         };
         let Some(link) = link else {
@@ -296,7 +296,7 @@ impl Walk {
 
     /// If the line that was taken last is not a whole one, it was torn, and does not belong to the chain.
     fn take_back(&mut self) {
-        if self.before.is_none() || Link::of(&self.last_bytes).is_some() {
+        if self.before.is_none() || ChainLink::of(&self.last_bytes).is_some() {
             return;
         }
         let before = self.before.take();
@@ -341,7 +341,7 @@ impl Walk {
     }
 
     /// True if a line with this link comes next. If it is the first one, what is wrong is said.
-    fn is_next(&mut self, path: &Path, number: u64, link: &Link) -> bool {
+    fn is_next(&mut self, path: &Path, number: u64, link: &ChainLink) -> bool {
         if let Some(last) = &self.last {
             let is_kept =
                 self.kept.is_none_or(|(from, prev)| from != link.seq || prev == link.prev);
@@ -379,7 +379,7 @@ impl Walk {
     }
 
     /// Goes by what is no line of the chain; the next line has to explain it.
-    fn step_over(&mut self, path: &Rc<Path>, number: u64, line: &Line<'_>) {
+    fn step_over(&mut self, path: &Rc<Path>, number: u64, line: &LogLine<'_>) {
         let is_torn = line.is_whole() && is_torn(line.bytes, &self.beginning);
         let junk = self.junk.get_or_insert_with(|| Junk {
             file: path.clone(),
@@ -392,7 +392,7 @@ impl Walk {
     }
 
     /// The chain breaks at `line`; says which line is to blame, by what the line `after` it is bound to.
-    fn break_at(&mut self, line: &Known, after: Option<Link>) -> bool {
+    fn break_at(&mut self, line: &Known, after: Option<ChainLink>) -> bool {
         if let Some(junk) = self.junk.take() {
             return self.wrong(&junk.file, Some(junk.line), no_line());
         }
@@ -438,7 +438,7 @@ impl Walk {
     }
 
     /// The file does not end with a line feed. False if that is wrong.
-    fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &Line<'_>) -> bool {
+    fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &LogLine<'_>) -> bool {
         let is_covered =
             self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
         if **path != *self.path || is_covered {

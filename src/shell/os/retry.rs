@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::Sleep;
 
-use super::stopped;
+use super::wake_holder;
 
 /// How long it is tried in all (contract S2).
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl Retry {
         }
         if waited >= self.looked.saturating_add(SUSPICION) {
             self.looked = waited;
-            locked.into_iter().for_each(stopped::wake_holder);
+            locked.into_iter().for_each(wake_holder);
         }
         loop {
             let sleep = self.sleep.get_or_insert_with(|| {

@@ -23,7 +23,6 @@ mod wakeups;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -131,8 +130,8 @@ impl Relay {
         server: (Upstream, Descriptor, Descriptor),
     ) -> io::Result<Self> {
         let (upstream, server_stdin, server_stdout) = server;
-        let (stdin, no_more) = Descriptor::reading(io::stdin().as_fd())?;
-        let (stdout, copied) = Descriptor::writing(io::stdout().as_fd())?;
+        let (stdin, no_more) = Descriptor::stdin()?;
+        let (stdout, copied) = Descriptor::stdout()?;
         Ok(Relay {
             session,
             effects,

@@ -6,8 +6,8 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::shell::os::{self, Signal};
 use anyhow::{Context as _, anyhow, bail};
-use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::engine::wire::discovery::{Inquiry, InquiryTurn, Listed};
@@ -226,7 +226,7 @@ impl Probe {
                     self.latest = soon.map_or(self.latest, |soon| soon.min(self.latest));
                 }
                 WakeupEvent::Suspended => {
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 WakeupEvent::PolicyChecked(_) => {}
             }

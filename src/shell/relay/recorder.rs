@@ -3,14 +3,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::OFlags;
 
 use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::{self, Form, MAX_LINE, Reader};
+use crate::shell::os::{self, Links};
 
 /// How much of a long line is written at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -30,9 +29,9 @@ impl Recorder {
     /// It cannot be opened for writing, or holds anything else than a recording (contract S5).
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let what = || format!("failed to open recording `{}`", path.display());
-        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
         let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600).custom_flags(nonblocking);
+        os::without_waiting(&mut options, Links::Followed, 0o600);
+        options.read(true).append(true).create(true);
         let mut file = options.open(path).with_context(what)?;
         if !file.metadata().with_context(what)?.is_file() {
             return Err(anyhow!("not a regular file").context(what()));
@@ -51,7 +50,7 @@ impl Recorder {
     pub fn is_at(&self, path: &Path) -> bool {
         let ours = self.file.as_ref().and_then(|file| file.metadata().ok());
         let theirs = std::fs::metadata(path).ok();
-        ours.zip(theirs).is_some_and(|(a, b)| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+        ours.zip(theirs).is_some_and(|(a, b)| os::file_id(&a) == os::file_id(&b))
     }
 
     /// Adds a line that `from` has sent; in one write, unless it is long.

@@ -12,11 +12,10 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use super::{Relay, RelayEnd, Until};
 use crate::shell::exit::{Exit, NOT_DONE, of_signal};
 use crate::shell::grace;
+use crate::shell::os::Signal;
 
 /// For how many times [`grace::SILENCE_AFTER_EXIT`] the pipe of a server that has exited is read while something still
 /// comes: a process that the server left behind may write for ever.

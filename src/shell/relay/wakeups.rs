@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use rustix::process::{Signal, getpid, kill_process};
 
 use crate::engine::session::audit_record::Record;
 
 use super::Relay;
 use crate::shell::audit::event::{AuditEvent, PolicyLoaded, PolicyRejected, cut_text};
+use crate::shell::os;
 use crate::shell::os::clock::moment;
 use crate::shell::stderr::prose;
 use crate::shell::wakeup::WakeupEvent;
@@ -32,7 +32,7 @@ impl Relay {
                 }
                 // Between two lines, with no lock in hand.
                 WakeupEvent::Suspended => {
-                    let _ = kill_process(getpid(), Signal::STOP);
+                    os::suspend();
                 }
                 WakeupEvent::PolicyChecked(report) => {
                     self.watch.take_note(&report);

@@ -2,7 +2,7 @@
 
 /// How a runner's command line goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum RunnerKind {
     /// A command, behind so many words of the runner's own.
     Command(usize),
     /// A command behind one of these words, and behind `--` if that is there.
@@ -47,7 +47,7 @@ pub(super) struct Runner {
     /// What it is called, by any of these words.
     pub(super) names: &'static str,
     /// How it is read.
-    pub(super) kind: Kind,
+    pub(super) kind: RunnerKind,
     /// Its options that take the next word for their value, in words.
     pub(super) valued: &'static str,
 }
@@ -83,123 +83,127 @@ pub(super) const RUNNERS: &[Runner] = &[
     // Wrappers.
     Runner {
         names: "env",
-        kind: Kind::Command(0),
+        kind: RunnerKind::Command(0),
         valued: "-u --unset -C --chdir -S --split-string",
     },
     Runner {
         names: "sudo doas",
-        kind: Kind::Command(0),
+        kind: RunnerKind::Command(0),
         valued: "-u --user -g --group -D --chdir -h --host -p --prompt -T -U -R",
     },
     Runner {
         names: "nice ionice stdbuf caffeinate chrt",
-        kind: Kind::Command(0),
+        kind: RunnerKind::Command(0),
         valued: "-n -c -p -i -o -e -t -w",
     },
     Runner {
         names: "nohup setsid time unbuffer exec command winpty dotenv dotenv-cli cross-env arch start",
-        kind: Kind::Command(0),
+        kind: RunnerKind::Command(0),
         valued: "-e -f --file",
     },
-    Runner { names: "xvfb-run", kind: Kind::Command(0), valued: "-n -s -e -f -p -w" },
+    Runner { names: "xvfb-run", kind: RunnerKind::Command(0), valued: "-n -s -e -f -p -w" },
     Runner {
         names: "timeout gtimeout",
-        kind: Kind::Command(1),
+        kind: RunnerKind::Command(1),
         valued: "-s --signal -k --kill-after",
     },
-    Runner { names: "flock", kind: Kind::Command(1), valued: "-w --timeout -E" },
-    Runner { names: "wsl", kind: Kind::Command(0), valued: "-d --distribution -u --user --cd" },
+    Runner { names: "flock", kind: RunnerKind::Command(1), valued: "-w --timeout -E" },
+    Runner {
+        names: "wsl",
+        kind: RunnerKind::Command(0),
+        valued: "-d --distribution -u --user --cd",
+    },
     Runner {
         names: "mise rtx",
-        kind: Kind::CommandBehind(&["exec", "x"]),
+        kind: RunnerKind::CommandBehind(&["exec", "x"]),
         valued: "-C --cd -E --env -j -c --command",
     },
     Runner {
         names: "op",
-        kind: Kind::CommandBehind(RUNS),
+        kind: RunnerKind::CommandBehind(RUNS),
         valued: "--env-file --account --config --session --environment",
     },
     Runner {
         names: "doppler infisical dotenvx teller varlock secretspec vlt akeyless phase bws",
-        kind: Kind::CommandBehind(RUNS),
+        kind: RunnerKind::CommandBehind(RUNS),
         valued: "-p --project -c --config --command -t --token -f --env-file --env --path --projectId \
             --scope --profile --mount --app --fallback",
     },
     Runner {
         names: "chamber aws-vault direnv asdf fnm volta nvm",
-        kind: Kind::CommandBehind(&["exec", "run"]),
+        kind: RunnerKind::CommandBehind(&["exec", "run"]),
         valued: "--using --node --duration -d --region",
     },
     Runner {
         names: "conda mamba micromamba",
-        kind: Kind::CommandBehind(RUNS),
+        kind: RunnerKind::CommandBehind(RUNS),
         valued: "-n --name -p --prefix --cwd",
     },
     Runner {
         names: "nix nix-shell devbox",
-        kind: Kind::CommandBehind(&["develop", "shell", "run"]),
+        kind: RunnerKind::CommandBehind(&["develop", "shell", "run"]),
         valued: "-c --command --run -p -I",
     },
     // Shells.
     Runner {
         names: "sh bash zsh dash ksh fish ash",
-        kind: Kind::Shell,
+        kind: RunnerKind::Shell,
         valued: "-o -O --rcfile --init-file",
     },
-    Runner { names: "cmd", kind: Kind::Cmd, valued: "" },
+    Runner { names: "cmd", kind: RunnerKind::Cmd, valued: "" },
     Runner {
         names: "powershell pwsh",
-        kind: Kind::PowerShell,
+        kind: RunnerKind::PowerShell,
         valued: "-ExecutionPolicy -ep -File -f -Command -c -WorkingDirectory -wd -OutputFormat -InputFormat \
             -Version",
     },
     // Interpreters.
-    Runner { names: "node nodejs electron", kind: Kind::Script(&[]), valued: NODE },
+    Runner { names: "node nodejs electron", kind: RunnerKind::Script(&[]), valued: NODE },
     Runner {
         names: "nodemon tsx ts-node ts-node-esm",
-        kind: Kind::Script(&["watch"]),
+        kind: RunnerKind::Script(&["watch"]),
         valued: "-r --require --import --loader --tsconfig -P --project -e --eval --exec --watch -w",
     },
     Runner {
         names: "ruby perl php lua luajit rscript elixir julia dart crystal swift osascript racket",
-        kind: Kind::Script(RUNS),
+        kind: RunnerKind::Script(RUNS),
         valued: "-r -I -e -E -d -l -c",
     },
     Runner {
         names: "mcp fastmcp",
-        kind: Kind::McpTool,
+        kind: RunnerKind::McpTool,
         valued: "--transport -t --host --port -p --with --with-editable -e --env-file -f",
     },
-    Runner { names: "python py pypy", kind: Kind::Python, valued: "-m -c -W -X" },
+    Runner { names: "python py pypy", kind: RunnerKind::Python, valued: "-m -c -W -X" },
     Runner {
         names: "java",
-        kind: Kind::Java,
+        kind: RunnerKind::Java,
         valued: "-jar -cp -classpath --class-path -p --module-path -m --module --add-opens --add-modules \
             --add-exports",
     },
     Runner {
         names: "dotnet",
-        kind: Kind::Dotnet,
+        kind: RunnerKind::Dotnet,
         valued: "--project -p -c --configuration -f --framework -r --runtime --launch-profile -v \
             --verbosity --file --arch --os",
     },
     // Runners of packages.
-    Runner { names: "npx pnpx bunx dnx", kind: Kind::Package, valued: NPX },
-    Runner { names: "npm", kind: Kind::PackageOrTask(&["exec", "x"]), valued: NPX },
-    Runner { names: "pnpm yarn", kind: Kind::PackageOrTask(&["dlx"]), valued: NPX },
+    Runner { names: "npx pnpx bunx dnx", kind: RunnerKind::Package, valued: NPX },
+    Runner { names: "npm", kind: RunnerKind::PackageOrTask(&["exec", "x"]), valued: NPX },
+    Runner { names: "pnpm yarn", kind: RunnerKind::PackageOrTask(&["dlx"]), valued: NPX },
     Runner {
         names: "bun",
-        kind: Kind::PackageOrTask(&["x"]),
+        kind: RunnerKind::PackageOrTask(&["x"]),
         valued: "--cwd -r --preload --env-file -c --config -p --package",
     },
     Runner {
         names: "deno",
-        kind: Kind::Deno,
+        kind: RunnerKind::Deno,
         valued: "-c --config --import-map --env-file --lock --cert -L --log-level --seed --cwd --location",
     },
     Runner {
         names: "uv uvx",
-        kind: Kind::Uv,
+        kind: RunnerKind::Uv,
         valued: "--from --with -w --with-editable --with-requirements --python -p --directory --project \
             --index-url -i --index --default-index --extra-index-url --find-links -f --extra --group \
             --only-group --no-group --env-file --package --cache-dir --config-file --constraints -c \
@@ -208,63 +212,63 @@ pub(super) const RUNNERS: &[Runner] = &[
     },
     Runner {
         names: "pipx",
-        kind: Kind::PackageBehind(RUNS),
+        kind: RunnerKind::PackageBehind(RUNS),
         valued: "--spec --python --pip-args -i --index-url --with",
     },
     // Tools of projects.
     Runner {
         names: "poetry pdm hatch rye pipenv pixi",
-        kind: Kind::Project(RUNS),
+        kind: RunnerKind::Project(RUNS),
         valued: "-C --directory -P --project -p -e --env --environment --manifest-path",
     },
     Runner {
         names: "bundle mix composer rails",
-        kind: Kind::Project(&["exec"]),
+        kind: RunnerKind::Project(&["exec"]),
         valued: "-d --working-dir",
     },
     Runner {
         names: "make gmake just task rake ant mvn mvnw gradle gradlew sbt turbo nx",
-        kind: Kind::Task,
+        kind: RunnerKind::Task,
         valued: "-C --directory -f --file -d --dir -p -j --working-directory --justfile",
     },
     Runner {
         names: "cargo",
-        kind: Kind::Cargo,
+        kind: RunnerKind::Cargo,
         valued: "--manifest-path -C --bin --example -p --package -F --features --profile --target \
             --target-dir --config -Z -j --color",
     },
     Runner {
         names: "go",
-        kind: Kind::Go,
+        kind: RunnerKind::Go,
         valued: "-C -mod -tags -ldflags -exec -modfile -p -o -gcflags -overlay",
     },
     // Bridges.
     Runner {
         names: "mcp-remote supergateway mcp-proxy",
-        kind: Kind::Bridge,
+        kind: RunnerKind::Bridge,
         valued: "--port --host --sse-port --sse-host --transport --cwd --log-level --logLevel \
             --outputTransport --header --headers -H -e --env --allow-origin --baseUrl --stdio --sse \
             --streamableHttp --ssePath --messagePath --oauth2Bearer --auth-timeout --resource",
     },
     Runner {
         names: "smithery @smithery/cli",
-        kind: Kind::PackageBehind(RUNS),
+        kind: RunnerKind::PackageBehind(RUNS),
         valued: "--config --key --profile --client",
     },
     // Elsewhere.
     Runner {
         names: "docker podman nerdctl",
-        kind: Kind::Docker,
+        kind: RunnerKind::Docker,
         valued: "-H --host --context -c --config -l --log-level --connection --namespace -n",
     },
     Runner {
         names: "ssh autossh",
-        kind: Kind::Remote,
+        kind: RunnerKind::Remote,
         valued: "-b -c -D -E -e -F -I -i -J -L -l -M -m -O -o -p -Q -R -S -W -w",
     },
     Runner {
         names: "kubectl oc",
-        kind: Kind::Kubernetes,
+        kind: RunnerKind::Kubernetes,
         valued: "-n --namespace -c --container --context --kubeconfig --cluster --user -f --filename \
             --pod-running-timeout",
     },
@@ -301,6 +305,6 @@ pub(super) fn runner(program: &str) -> Option<&'static Runner> {
     let is_version = |c: char| c.is_ascii_digit() || c == '.';
     let known = |name: &str| RUNNERS.iter().find(|runner| is_one_of(name, runner.names));
     known(name).or_else(|| {
-        known(name.trim_end_matches(is_version)).filter(|runner| runner.kind == Kind::Python)
+        known(name.trim_end_matches(is_version)).filter(|runner| runner.kind == RunnerKind::Python)
     })
 }

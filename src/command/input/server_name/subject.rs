@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::package::{self, Package};
-use super::runner::{DIRECTORY, Kind, LINE, PACKAGED, Runner, is_one_of, runner};
+use super::runner::{DIRECTORY, LINE, PACKAGED, Runner, RunnerKind, is_one_of, runner};
 use super::words::{Options, is_assignment, simple_command};
 use super::{absolute, is_path, stem, words_of_path};
 
@@ -186,39 +186,39 @@ impl Call<'_> {
     fn subject(&self) -> Subject {
         let options = Options::of(self.arguments, self.runner.valued);
         match self.runner.kind {
-            Kind::Command(own) => {
+            RunnerKind::Command(own) => {
                 self.wrapped(&options, options.rest.get(own..).unwrap_or_default())
             }
-            Kind::CommandBehind(verbs) => self.behind(&options, verbs, self.base),
-            Kind::Project(verbs) => {
+            RunnerKind::CommandBehind(verbs) => self.behind(&options, verbs, self.base),
+            RunnerKind::Project(verbs) => {
                 let base = self.base.moved(&options, &DIRECTORY).of_project();
                 self.behind(&options, verbs, &base)
             }
-            Kind::Shell => self.shell(&options),
-            Kind::Cmd => self.cmd(),
-            Kind::PowerShell => self.power_shell(&options),
-            Kind::Script(verbs) => self.script(&options, verbs),
-            Kind::McpTool => self.mcp_tool(&options),
-            Kind::Package => self.package(&options),
-            Kind::PackageOrTask(verbs) => self.package_or_task(&options, verbs),
-            Kind::PackageBehind(verbs) => match options.rest.split_first() {
+            RunnerKind::Shell => self.shell(&options),
+            RunnerKind::Cmd => self.cmd(),
+            RunnerKind::PowerShell => self.power_shell(&options),
+            RunnerKind::Script(verbs) => self.script(&options, verbs),
+            RunnerKind::McpTool => self.mcp_tool(&options),
+            RunnerKind::Package => self.package(&options),
+            RunnerKind::PackageOrTask(verbs) => self.package_or_task(&options, verbs),
+            RunnerKind::PackageBehind(verbs) => match options.rest.split_first() {
                 Some((verb, rest)) if verbs.contains(verb) => {
                     self.package(&Options::of(rest, self.runner.valued))
                 }
                 _ => self.unknown(),
             },
-            Kind::Task => self.task(&options, options.rest.first().copied()),
-            Kind::Bridge => self.bridge(&options),
-            Kind::Python => self.python(&options),
-            Kind::Java => self.java(&options),
-            Kind::Dotnet => self.dotnet(&options),
-            Kind::Go => self.go(&options),
-            Kind::Cargo => self.cargo(&options),
-            Kind::Uv => self.uv(&options),
-            Kind::Deno => self.deno(&options),
-            Kind::Docker => self.docker(&options),
-            Kind::Remote => self.remote(&options),
-            Kind::Kubernetes => self.kubernetes(&options),
+            RunnerKind::Task => self.task(&options, options.rest.first().copied()),
+            RunnerKind::Bridge => self.bridge(&options),
+            RunnerKind::Python => self.python(&options),
+            RunnerKind::Java => self.java(&options),
+            RunnerKind::Dotnet => self.dotnet(&options),
+            RunnerKind::Go => self.go(&options),
+            RunnerKind::Cargo => self.cargo(&options),
+            RunnerKind::Uv => self.uv(&options),
+            RunnerKind::Deno => self.deno(&options),
+            RunnerKind::Docker => self.docker(&options),
+            RunnerKind::Remote => self.remote(&options),
+            RunnerKind::Kubernetes => self.kubernetes(&options),
         }
     }
 
@@ -317,12 +317,12 @@ impl Call<'_> {
     pub(super) fn package(&self, options: &Options<'_>) -> Subject {
         let base = self.base.moved(options, &["--prefix", "-C", "--dir", "--cwd"]);
         let spec = options.value(match self.runner.kind {
-            Kind::Uv => &["--from"],
-            Kind::PackageBehind(_) => &["--spec"],
+            RunnerKind::Uv => &["--from"],
+            RunnerKind::PackageBehind(_) => &["--spec"],
             _ => &["-p", "--package"],
         });
         if let Some(text) =
-            options.value(&["-c", "--call"]).filter(|_| self.runner.kind == Kind::Package)
+            options.value(&["-c", "--call"]).filter(|_| self.runner.kind == RunnerKind::Package)
         {
             return of_spec(spec, self.line(text, &base), &base);
         }

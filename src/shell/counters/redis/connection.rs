@@ -10,7 +10,7 @@ use redis::{ErrorKind, RedisError, Script, ServerErrorKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::endpoint::Place;
+use super::endpoint::RedisPlace;
 
 /// How long a reservation may take, connecting included (contract S2); and anything else that is ordered.
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(1);
@@ -45,13 +45,13 @@ pub(super) struct Run {
 }
 
 /// What a script answers.
-pub(super) type Words = Vec<String>;
+pub(super) type ReplyWords = Vec<String>;
 
 /// What the task is asked to do.
 #[derive(Debug)]
 enum Order {
     /// Run a script, and hand its answer back if anybody waits for it.
-    Run { run: Run, until: Instant, answer: Option<oneshot::Sender<anyhow::Result<Words>>> },
+    Run { run: Run, until: Instant, answer: Option<oneshot::Sender<anyhow::Result<ReplyWords>>> },
     /// Delete these keys.
     Forget { keys: Vec<String>, until: Instant },
     /// Say that everything ordered before is done.
@@ -60,16 +60,16 @@ enum Order {
 
 /// The way to the task. When it is dropped, the task ends.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct RedisLink {
     orders: mpsc::Sender<Order>,
 }
 
-impl Link {
+impl RedisLink {
     /// Starts the task. Nothing is connected before the first order.
-    pub(super) fn start(place: Place) -> Self {
+    pub(super) fn start(place: RedisPlace) -> Self {
         let (orders, taken) = mpsc::channel(MAX_WAITING);
         tokio::spawn(serve(Connection { place, open: None }, taken));
-        Link { orders }
+        RedisLink { orders }
     }
 
     /// False once the task is gone.
@@ -78,7 +78,7 @@ impl Link {
     }
 
     /// Runs a script; the answer is there within [`ANSWER_WAIT`].
-    pub(super) fn ask(&self, run: Run) -> oneshot::Receiver<anyhow::Result<Words>> {
+    pub(super) fn ask(&self, run: Run) -> oneshot::Receiver<anyhow::Result<ReplyWords>> {
         let (answer, awaited) = oneshot::channel();
         self.order(Order::Run { run, until: deadline(), answer: Some(answer) });
         awaited
@@ -140,7 +140,7 @@ pub(super) enum Request {
 }
 
 impl Request {
-    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<Words, RedisError> {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<ReplyWords, RedisError> {
         match self {
             Request::Run(run) => run.send(connection).await,
             Request::Forget(keys) => {
@@ -153,7 +153,7 @@ impl Request {
 
 impl Run {
     /// A server that does not know the script is sent it whole: it has been restarted, or another took its place.
-    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<Words, RedisError> {
+    async fn send(&self, connection: &mut MultiplexedConnection) -> Result<ReplyWords, RedisError> {
         let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
         match self.invoke("EVALSHA", &self.code.hash, connection).await {
             Err(error) if error.kind() == unknown => {
@@ -168,7 +168,7 @@ impl Run {
         command: &str,
         script: &str,
         connection: &mut MultiplexedConnection,
-    ) -> Result<Words, RedisError> {
+    ) -> Result<ReplyWords, RedisError> {
         let mut command = redis::cmd(command);
         command.arg(script).arg(self.keys.len()).arg(&self.keys).arg(&self.args);
         command.query_async(connection).await
@@ -177,13 +177,13 @@ impl Run {
 
 /// A connection that may be open.
 struct Connection {
-    place: Place,
+    place: RedisPlace,
     open: Option<MultiplexedConnection>,
 }
 
 impl Connection {
     /// Sends a request and awaits the answer, until the time is over; after any error the next one connects anew.
-    async fn within(&mut self, until: Instant, request: &Request) -> anyhow::Result<Words> {
+    async fn within(&mut self, until: Instant, request: &Request) -> anyhow::Result<ReplyWords> {
         let answered = if Instant::now() < until {
             timeout_at(until, self.send(request)).await.unwrap_or_else(|_| Err(too_slow()))
         } else {
@@ -195,7 +195,7 @@ impl Connection {
         answered.with_context(|| format!("failed to use state `{}`", self.place))
     }
 
-    async fn send(&mut self, request: &Request) -> anyhow::Result<Words> {
+    async fn send(&mut self, request: &Request) -> anyhow::Result<ReplyWords> {
         if let Some(open) = &mut self.open {
             match request.send(open).await {
                 // It was closed while nobody looked. If it was not, and the answer got lost: a call that is charged

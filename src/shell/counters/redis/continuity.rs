@@ -6,7 +6,7 @@ use crate::engine::limits::{CounterKey, Now, Scope};
 
 /// A key as it was seen last; empty if it never was. Numbers are kept as they are written.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sighting {
+pub(super) struct ServerSighting {
     /// The reservation that made it: a key that was lost and made again has another.
     pub(super) made_by: String,
     /// Until when it must be there, by the time of limits.
@@ -17,14 +17,14 @@ pub(super) struct Sighting {
 
 /// All that a run has seen.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    mark: Option<Sighting>,
-    counters: HashMap<CounterKey, Sighting>,
+pub(super) struct SeenServer {
+    mark: Option<ServerSighting>,
+    counters: HashMap<CounterKey, ServerSighting>,
     /// The last time of limits, and our steady clock when we heard of it.
     time: Option<(u64, u64)>,
 }
 
-impl Seen {
+impl SeenServer {
     /// What time it must be at least. The clock is read in whole milliseconds: one less is never too much, and wrappers
     /// that hear of each other's times do not drive them forward.
     pub(super) fn estimate_ms(&self, now: Now) -> Option<u64> {
@@ -42,19 +42,19 @@ impl Seen {
         self.time = Some((seen_ms, now.monotonic_ms));
     }
 
-    pub(super) fn mark(&self) -> Option<&Sighting> {
+    pub(super) fn mark(&self) -> Option<&ServerSighting> {
         self.mark.as_ref()
     }
 
-    pub(super) fn note_mark(&mut self, sighting: Sighting) {
+    pub(super) fn note_mark(&mut self, sighting: ServerSighting) {
         self.mark = Some(sighting);
     }
 
-    pub(super) fn counter(&self, counter: &CounterKey) -> Option<&Sighting> {
+    pub(super) fn counter(&self, counter: &CounterKey) -> Option<&ServerSighting> {
         self.counters.get(counter)
     }
 
-    pub(super) fn note_counter(&mut self, counter: CounterKey, sighting: Sighting) {
+    pub(super) fn note_counter(&mut self, counter: CounterKey, sighting: ServerSighting) {
         self.counters.insert(counter, sighting);
     }
 
@@ -65,6 +65,6 @@ impl Seen {
 
     /// Forgets everything.
     pub(super) fn forget(&mut self) {
-        *self = Seen::default();
+        *self = SeenServer::default();
     }
 }

@@ -16,7 +16,7 @@ const FORMS: &str = "say `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, the
 
 /// A Redis or Valkey server, as a URL names it.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct RedisPlace {
     connection: ConnectionInfo,
     tls: Option<TlsFiles>,
     /// The address, as it is shown.
@@ -33,7 +33,7 @@ struct TlsFiles {
     key: Option<PathBuf>,
 }
 
-impl Place {
+impl RedisPlace {
     /// Reads a URL.
     pub(super) fn parse(url: &str) -> anyhow::Result<Self> {
         let parsed = redis::parse_redis_url(url)
@@ -74,7 +74,7 @@ impl Place {
         secrets.retain(|secret| !secret.is_empty());
         let shown = show(&connection, settings.db());
         let connection = connection.set_redis_settings(settings);
-        Ok(Place { connection, tls: is_tls.then_some(tls), shown, secrets })
+        Ok(RedisPlace { connection, tls: is_tls.then_some(tls), shown, secrets })
     }
 
     /// Connects and logs in.
@@ -100,13 +100,13 @@ impl Place {
 }
 
 /// The address alone.
-impl fmt::Display for Place {
+impl fmt::Display for RedisPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for RedisPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Place").field(&self.shown).finish()
     }
@@ -160,10 +160,10 @@ fn told(error: &RedisError, secrets: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Place;
+    use super::RedisPlace;
 
     fn shown(url: &str) -> String {
-        Place::parse(url)
+        RedisPlace::parse(url)
             .map_or_else(|error| format!("error: {error:#}"), |place| place.to_string())
     }
 
@@ -177,7 +177,7 @@ mod tests {
             ("unix:///run/redis.sock?db=2&user=ann&pass=hush", "unix:///run/redis.sock?db=2"),
         ] {
             assert_eq!(shown(url), expected, "{url}");
-            assert!(!format!("{:?}", Place::parse(url)).contains("hush"), "{url}");
+            assert!(!format!("{:?}", RedisPlace::parse(url)).contains("hush"), "{url}");
         }
     }
 

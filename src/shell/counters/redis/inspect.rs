@@ -9,7 +9,7 @@ use redis::aio::MultiplexedConnection;
 use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
 use super::connection::ANSWER_WAIT;
-use super::endpoint::Place;
+use super::endpoint::RedisPlace;
 use super::keys::{self, PREFIX, shown};
 use super::request::amount;
 use crate::shell::counters::CounterRow;
@@ -19,14 +19,14 @@ const LOOKED_AT: usize = 1000;
 
 /// A connection for a command that waits.
 pub(super) struct Inspection<'p> {
-    place: &'p Place,
+    place: &'p RedisPlace,
     runtime: tokio::runtime::Runtime,
     connection: MultiplexedConnection,
 }
 
 impl<'p> Inspection<'p> {
     /// Connects.
-    pub(super) fn open(place: &'p Place) -> anyhow::Result<Self> {
+    pub(super) fn open(place: &'p RedisPlace) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let connect = async { tokio::time::timeout(ANSWER_WAIT, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {

@@ -14,13 +14,13 @@ const MAX_SHOWN: usize = 256;
 
 /// Whose counters they are.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct RedisNames {
     pub(super) server: String,
     pub(super) grant: String,
     pub(super) run: String,
 }
 
-impl Names {
+impl RedisNames {
     /// The key of the server's mark. What is in braces decides on which node of a cluster keys lie: those of one
     /// server lie together.
     pub(super) fn mark(&self) -> String {

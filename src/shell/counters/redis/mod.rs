@@ -25,10 +25,10 @@ use tokio::sync::oneshot;
 
 use crate::engine::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
 
-use self::connection::{Link, Words};
-use self::continuity::Seen;
-use self::endpoint::Place;
-use self::keys::Names;
+use self::connection::{RedisLink, ReplyWords};
+use self::continuity::SeenServer;
+use self::endpoint::RedisPlace;
+use self::keys::RedisNames;
 use self::request::{Asked, ScriptReply, release};
 use super::{CounterRow, Counters};
 use crate::shell::os::clock::moment;
@@ -37,10 +37,10 @@ use crate::shell::stderr::prose;
 /// The counters of one server, grant and run at a Redis server.
 #[derive(Debug)]
 pub struct RedisLedger {
-    place: Place,
-    names: Names,
-    link: Option<Link>,
-    seen: Seen,
+    place: RedisPlace,
+    names: RedisNames,
+    link: Option<RedisLink>,
+    seen: SeenServer,
     /// How many reservations were asked for.
     asked: u64,
     awaited: Option<PendingReply>,
@@ -57,7 +57,7 @@ pub struct RedisLedger {
 struct PendingReply {
     asked: Asked,
     demands: Vec<Demand>,
-    answer: oneshot::Receiver<anyhow::Result<Words>>,
+    answer: oneshot::Receiver<anyhow::Result<ReplyWords>>,
 }
 
 impl RedisLedger {
@@ -68,10 +68,10 @@ impl RedisLedger {
     pub fn new(url: &str, server: &str, grant: &str, run: &str) -> anyhow::Result<Self> {
         let [server, grant, run] = [server, grant, run].map(str::to_owned);
         Ok(RedisLedger {
-            place: Place::parse(url)?,
-            names: Names { server, grant, run },
+            place: RedisPlace::parse(url)?,
+            names: RedisNames { server, grant, run },
             link: None,
-            seen: Seen::default(),
+            seen: SeenServer::default(),
             asked: 0,
             awaited: None,
             idle: None,
@@ -92,9 +92,9 @@ impl RedisLedger {
         self.seen.time_ms()
     }
 
-    fn link(&mut self) -> &Link {
-        let up = self.link.take().filter(Link::is_up);
-        self.link.insert(up.unwrap_or_else(|| Link::start(self.place.clone())))
+    fn link(&mut self) -> &RedisLink {
+        let up = self.link.take().filter(RedisLink::is_up);
+        self.link.insert(up.unwrap_or_else(|| RedisLink::start(self.place.clone())))
     }
 
     fn ask(&mut self, demands: &[Demand], now: Now) -> PendingReply {
@@ -195,7 +195,7 @@ impl Counters for RedisLedger {
 /// # Errors
 /// The URL is wrong, or they cannot be read.
 pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
-    let place = Place::parse(url)?;
+    let place = RedisPlace::parse(url)?;
     inspect::Inspection::open(&place)
         .and_then(|mut session| session.rows())
         .with_context(|| format!("failed to read state `{place}`"))
@@ -211,7 +211,7 @@ pub fn reset(
     grant: Option<&str>,
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
-    let place = Place::parse(url)?;
+    let place = RedisPlace::parse(url)?;
     inspect::Inspection::open(&place)
         .and_then(|mut session| session.reset(server, grant, counter))
         .with_context(|| format!("failed to write state `{place}`"))

@@ -6,9 +6,9 @@ use crate::engine::limits::{
     Amount, Charge, CounterKey, Demand, Few, Now, Reservation, Settlement, Window, charge_of,
 };
 
-use super::connection::{Code, Run, Words, hash};
-use super::continuity::{Seen, Sighting};
-use super::keys::{Names, shown, window_name};
+use super::connection::{Code, ReplyWords, Run, hash};
+use super::continuity::{SeenServer, ServerSighting};
+use super::keys::{RedisNames, shown, window_name};
 
 const RESERVE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("reserve.lua"));
 const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("release.lua"));
@@ -48,10 +48,10 @@ impl Asked {
     /// What the script is asked. `time_ms` stands for the server's clock in tests.
     pub(super) fn run(
         &self,
-        names: &Names,
+        names: &RedisNames,
         id: String,
         demands: &[Demand],
-        seen: &Seen,
+        seen: &SeenServer,
         now: Now,
         time_ms: Option<u64>,
     ) -> Run {
@@ -88,8 +88,8 @@ impl Asked {
     pub(super) fn read(
         &self,
         demands: &[Demand],
-        words: Words,
-        seen: &mut Seen,
+        words: ReplyWords,
+        seen: &mut SeenServer,
         now: Now,
     ) -> anyhow::Result<ScriptReply> {
         let mut words = Reader { words: words.into_iter() };
@@ -105,7 +105,7 @@ impl Asked {
         }
         seen.note_time(at_ms, now);
         let charges = "0".to_owned();
-        seen.note_mark(Sighting { made_by: words.next()?, until_ms: words.next()?, charges });
+        seen.note_mark(ServerSighting { made_by: words.next()?, until_ms: words.next()?, charges });
         if kind == "full" {
             let demand = words.number()?;
             let retry_after_ms = words.next()?.parse().ok();
@@ -118,7 +118,7 @@ impl Asked {
                 (words.next()?, words.next()?, words.next()?, words.next()?);
             slots.push(slot.parse().ok());
             if !slot.is_empty() {
-                seen.note_counter(counter.clone(), Sighting { made_by, until_ms, charges });
+                seen.note_counter(counter.clone(), ServerSighting { made_by, until_ms, charges });
             }
         }
         let mut reservation = Reservation::default();
@@ -136,7 +136,11 @@ impl Asked {
 }
 
 /// What gives a reservation back, as far as its counters are still those that were charged.
-pub(super) fn release(names: &Names, reservation: &Reservation, seen: &Seen) -> Option<Run> {
+pub(super) fn release(
+    names: &RedisNames,
+    reservation: &Reservation,
+    seen: &SeenServer,
+) -> Option<Run> {
     let (mut keys, mut args) = (Vec::new(), Vec::new());
     for Charge { counter, slot, cost } in &reservation.charges {
         if let Some(known) = seen.counter(counter) {

@@ -13,7 +13,7 @@ use crate::engine::limits::{Amount, Counter, LATEST_MS, LimitClock, Now, Window}
 
 /// What is kept of a counter.
 #[derive(Debug, Clone)]
-pub(super) struct Row {
+pub(super) struct StoredRow {
     /// Which start of the machine the steady clock counts from.
     pub(super) boot: u64,
     /// The time of limits at the last charge, and the steady clock then.
@@ -24,18 +24,18 @@ pub(super) struct Row {
     pub(super) counter: Counter,
 }
 
-impl Row {
+impl StoredRow {
     /// A counter that nothing was charged to.
     pub(super) fn new(window: Window) -> Self {
         let counter = Counter::new(window);
-        Row { boot: 0, seen: Now::default(), max: Amount::default(), counter }
+        StoredRow { boot: 0, seen: Now::default(), max: Amount::default(), counter }
     }
 
     /// The time of limits for this counter, in milliseconds since the epoch: `own_ms` is what the process's own clock
     /// makes of `now`, and the counter goes on from the last time that it was charged (contract P13). What another counter
     /// has seen plays no part, so that one wrapper's wrong clock moves no counter but those that it charges.
     pub(super) fn time_ms(&self, boot: u64, own_ms: u64, now: Now) -> u64 {
-        let Row { seen, .. } = self;
+        let StoredRow { seen, .. } = self;
         if self.boot != boot || boot == 0 {
             // Of another start of the machine only the time of day is worth something: it counts as seen just now.
             return own_ms.max(seen.wall_ms);
@@ -63,12 +63,12 @@ impl Row {
         }
     }
 
-    /// Reads what [`Row::encode`] has written.
+    /// Reads what [`StoredRow::encode`] has written.
     ///
     /// # Errors
     /// It has not.
     pub(super) fn decode(id: i64, window: Window, bytes: &[u8]) -> anyhow::Result<Self> {
-        Row::parse(id, window, bytes).context("what is kept of a counter is damaged")
+        StoredRow::parse(id, window, bytes).context("what is kept of a counter is damaged")
     }
 
     fn parse(id: i64, window: Window, bytes: &[u8]) -> Option<Self> {
@@ -95,11 +95,11 @@ impl Row {
         }
         if wall_ms >= LATEST_MS {
             // Written under a clock that nobody believes: what it charged there would never be free again.
-            return Some(Row { max, ..Row::new(window) });
+            return Some(StoredRow { max, ..StoredRow::new(window) });
         }
         let counter = Counter::restore(window, charged());
         let boot = u64::from_le_bytes(*boot);
-        Some(Row { boot, seen: Now { wall_ms, monotonic_ms }, max, counter })
+        Some(StoredRow { boot, seen: Now { wall_ms, monotonic_ms }, max, counter })
     }
 }
 
@@ -153,13 +153,13 @@ impl Numbers<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::Row;
+    use super::StoredRow;
     use crate::engine::limits::{Amount, Counter, LATEST_MS, Now, Window};
 
-    fn row() -> Row {
+    fn row() -> StoredRow {
         let window = Window::Sliding(60);
         let charged = [(29_453_760_000, 1), (29_453_760_003, 10_u128.pow(24))];
-        Row {
+        StoredRow {
             boot: u64::MAX,
             seen: Now { wall_ms: 1_767_225_600_000, monotonic_ms: 5 },
             max: Amount::ONE,
@@ -171,7 +171,7 @@ mod tests {
     fn a_row_comes_back_as_it_was() {
         let mut bytes = Vec::new();
         row().encode(7, &mut bytes);
-        let found = Row::decode(7, Window::Sliding(60), &bytes).expect("a row");
+        let found = StoredRow::decode(7, Window::Sliding(60), &bytes).expect("a row");
         assert!(found.counter.charged().eq(row().counter.charged()));
         assert_eq!((found.boot, found.seen, found.max), (u64::MAX, row().seen, Amount::ONE));
     }
@@ -182,8 +182,8 @@ mod tests {
         for (wall_ms, charged) in [(LATEST_MS - 1, 2), (LATEST_MS, 0), (u64::MAX, 0)] {
             let mut bytes = Vec::new();
             let seen = Now { wall_ms, monotonic_ms: 5 };
-            Row { seen, ..row() }.encode(7, &mut bytes);
-            let found = Row::decode(7, Window::Sliding(60), &bytes).expect("a row");
+            StoredRow { seen, ..row() }.encode(7, &mut bytes);
+            let found = StoredRow::decode(7, Window::Sliding(60), &bytes).expect("a row");
             assert_eq!(found.counter.charged().count(), charged, "{wall_ms}");
             assert_eq!(found.max, Amount::ONE);
         }
@@ -192,7 +192,7 @@ mod tests {
     /// contract P13: a counter goes on from what it has seen; another start of the machine has another steady clock.
     #[test]
     fn the_time_of_a_counter_is_the_later_one_that_can_be_believed() {
-        let row = Row { boot: 3, ..row() };
+        let row = StoredRow { boot: 3, ..row() };
         let seen = row.seen.wall_ms;
         let year = 366 * 86_400_000;
         let now = Now { wall_ms: 0, monotonic_ms: 105 };
@@ -212,12 +212,18 @@ mod tests {
     fn no_damage_to_a_row_goes_unseen() {
         let mut bytes = Vec::new();
         row().encode(7, &mut bytes);
-        assert!(Row::decode(8, Window::Sliding(60), &bytes).is_err(), "the row of another counter");
+        assert!(
+            StoredRow::decode(8, Window::Sliding(60), &bytes).is_err(),
+            "the row of another counter"
+        );
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
-            assert!(Row::decode(7, Window::Sliding(60), &damaged).is_err(), "byte {at}");
-            assert!(Row::decode(7, Window::Sliding(60), &bytes[..at]).is_err(), "cut at {at}");
+            assert!(StoredRow::decode(7, Window::Sliding(60), &damaged).is_err(), "byte {at}");
+            assert!(
+                StoredRow::decode(7, Window::Sliding(60), &bytes[..at]).is_err(),
+                "cut at {at}"
+            );
         }
     }
 }

@@ -3,44 +3,32 @@
 //! They are looked at, and never opened here: to close a file that the database has open as well would take its
 //! locks away (POSIX says so).
 
-use std::fs::{DirBuilder, Metadata};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use rustix::fs::{Access, access};
 
-use super::schema;
 use crate::shell::file::create_in_one_step;
+use crate::shell::os::{self, FileId};
 
 /// How long it is trusted that nobody has touched the files beside the database.
 const TRUST: Duration = Duration::from_millis(10);
 /// A write-ahead log of so many bytes is long.
 pub(super) const LONG_LOG: u64 = 4 * 1024 * 1024;
 
-/// What tells a file from another one at the same path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-}
-
 /// A file as it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) stamp: Stamp,
-    /// Seconds, nanoseconds and length.
-    written: (i64, i64, u64),
+pub(super) struct FoundFile {
+    pub(super) stamp: FileId,
+    /// When, and how long it was then.
+    written: ((i64, i64), u64),
 }
 
-impl Found {
+impl FoundFile {
     fn new(found: &Metadata) -> Self {
-        Found {
-            stamp: Stamp { device: found.dev(), inode: found.ino() },
-            written: (found.mtime(), found.mtime_nsec(), found.len()),
-        }
+        FoundFile { stamp: os::file_id(found), written: (os::modified(found), found.len()) }
     }
 
     /// What is at `path` now.
@@ -48,21 +36,21 @@ impl Found {
     /// # Errors
     /// Nothing is.
     pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
-        Ok(Found::new(&std::fs::metadata(path).map_err(removed)?))
+        Ok(FoundFile::new(&std::fs::metadata(path).map_err(removed)?))
     }
 }
 
 /// What was opened.
 #[derive(Debug, Clone, Copy)]
-struct Opened {
-    database: Found,
+struct OpenedStore {
+    database: FoundFile,
     /// The write-ahead log and its index.
-    beside: [Stamp; 2],
+    beside: [FileId; 2],
 }
 
 /// What has become of the files that are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum StoreStanding {
     /// They are as they were.
     Same,
     /// The database was written: by a checkpoint, or by whoever should not.
@@ -78,7 +66,7 @@ pub(super) struct Files {
     log: PathBuf,
     index: PathBuf,
     /// Set once they have been opened; then they are not made anew if they are gone.
-    opened: Option<Opened>,
+    opened: Option<OpenedStore>,
     /// Something was taken away from beside an open database, and what was charged last with it.
     robbed: bool,
     checked: Option<Instant>,
@@ -99,11 +87,11 @@ impl Files {
     ///
     /// # Errors
     /// A file that was there is gone.
-    pub(super) fn look(&mut self) -> anyhow::Result<Standing> {
-        let Some(opened) = &mut self.opened else { return Ok(Standing::Others) };
-        let found = Found::at(&self.path)?;
+    pub(super) fn look(&mut self) -> anyhow::Result<StoreStanding> {
+        let Some(opened) = &mut self.opened else { return Ok(StoreStanding::Others) };
+        let found = FoundFile::at(&self.path)?;
         if found.stamp != opened.database.stamp {
-            return Ok(Standing::Others);
+            return Ok(StoreStanding::Others);
         }
         let now = Instant::now();
         if self.checked.is_none_or(|at| now.saturating_duration_since(at) >= TRUST) {
@@ -114,32 +102,33 @@ impl Files {
                 if path == &self.log {
                     self.log_bytes = found.len();
                 }
-                if Found::new(&found).stamp != known {
-                    return Ok(Standing::Others);
+                if FoundFile::new(&found).stamp != known {
+                    return Ok(StoreStanding::Others);
                 }
             }
             self.checked = Some(now);
         }
         if found != opened.database {
             opened.database = found;
-            return Ok(Standing::Written);
+            return Ok(StoreStanding::Written);
         }
-        Ok(Standing::Same)
+        Ok(StoreStanding::Same)
     }
 
     /// Takes note of what is open now; false if another file has come into the place of `opened` meanwhile.
     ///
     /// # Errors
     /// It is gone again.
-    pub(super) fn note(&mut self, opened: Stamp) -> anyhow::Result<bool> {
-        let database = Found::at(&self.path)?;
+    pub(super) fn note(&mut self, opened: FileId) -> anyhow::Result<bool> {
+        let database = FoundFile::at(&self.path)?;
         if database.stamp != opened {
             return Ok(false);
         }
-        let (log, index) = (Found::new(&look_at(&self.log)?), Found::new(&look_at(&self.index)?));
-        self.log_bytes = log.written.2;
+        let (log, index) =
+            (FoundFile::new(&look_at(&self.log)?), FoundFile::new(&look_at(&self.index)?));
+        self.log_bytes = log.written.1;
         self.robbed = false;
-        self.opened = Some(Opened { database, beside: [log.stamp, index.stamp] });
+        self.opened = Some(OpenedStore { database, beside: [log.stamp, index.stamp] });
         self.checked = None;
         Ok(true)
     }
@@ -153,7 +142,7 @@ impl Files {
     pub(super) fn locked(&self) -> impl Iterator<Item = u64> {
         [&self.index, &self.path]
             .into_iter()
-            .filter_map(|path| Some(std::fs::metadata(path).ok()?.ino()))
+            .filter_map(|path| Some(os::file_id(&std::fs::metadata(path).ok()?).inode))
     }
 
     /// Says whether they may be made if they are not there: not if they have been opened before.
@@ -169,11 +158,15 @@ impl Files {
     }
 }
 
-/// Makes sure that there is a file to open, for its owner alone. `anew`: it may be made.
+/// Makes sure that there is a file to open, for its owner alone. `anew`: it may be made, and holds what is `empty`.
 ///
 /// # Errors
 /// It is not there and must not or cannot be made, or something else stands in its place.
-pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
+pub(super) fn make(
+    path: &Path,
+    anew: bool,
+    empty: impl FnOnce() -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<()> {
     for path in [log(path), beside(path, "-shm")] {
         if std::fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
             bail!("`{}` is not a regular file", path.display());
@@ -190,29 +183,28 @@ pub(super) fn make(path: &Path, anew: bool) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound && anew && log_bytes > 0 => {
             Err(anyhow!("it is gone, but its write-ahead log is not"))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && anew => create(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && anew => create(path, &empty()?),
         Err(error) => Err(removed(error)),
     }
 }
 
 /// The database would open a file that can only be read, and leave a log beside it that nobody can write.
 fn may_write(path: &Path) -> anyhow::Result<()> {
-    access(path, Access::READ_OK | Access::WRITE_OK).map_err(io::Error::from)?;
+    os::may_write(path, true)?;
     if let (false, Some(directory)) = (log(path).exists(), path.parent()) {
-        access(directory, Access::WRITE_OK)
-            .map_err(io::Error::from)
+        os::may_write(directory, false)
             .with_context(|| format!("failed to write directory `{}`", directory.display()))?;
     }
     Ok(())
 }
 
 /// Makes the database, whole or not at all: no other process ever meets a half of it.
-fn create(path: &Path) -> anyhow::Result<()> {
+fn create(path: &Path, empty: &[u8]) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        let made = os::make_private_directory(directory);
         made.with_context(|| format!("failed to create directory `{}`", directory.display()))?;
     }
-    match create_in_one_step(path, 0o600, &schema::empty()?) {
+    match create_in_one_step(path, 0o600, empty) {
         // Somebody else was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         created => Ok(created?),

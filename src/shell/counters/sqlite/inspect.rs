@@ -6,10 +6,11 @@ use anyhow::{Context as _, anyhow};
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::engine::limits::{Counter, LimitClock, Now, Scope};
+use crate::shell::os;
 
-use super::codec::Row;
-use super::files::Found;
-use super::store::{boot, transact, window};
+use super::codec::StoredRow;
+use super::files::FoundFile;
+use super::store::{transact, window};
 use super::{Trouble, files, schema};
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::moment;
@@ -52,9 +53,9 @@ fn look<T>(
     }
     // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What
     // is read of it counts if it is still so when all is read.
-    let before = Found::at(path)?;
+    let before = FoundFile::at(path)?;
     let found = schema::verify(path).map_err(told).and_then(|()| read(&schema::open_alone(path)?));
-    if files::log(path).exists() || Found::at(path)? != before {
+    if files::log(path).exists() || FoundFile::at(path)? != before {
         return Ok(None);
     }
     found.map(Some)
@@ -66,15 +67,15 @@ fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
          FROM counter JOIN charged USING (id)
          ORDER BY server, scope, holder, name, window, calendar",
     )?;
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let mut rows = select.query([])?;
     let mut counters = Vec::new();
     while let Some(found) = rows.next()? {
         let (seconds, calendar): (i64, bool) = (found.get(4)?, found.get(5)?);
         let window = window(seconds, calendar).context("a window is out of range")?;
-        let row = Row::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?);
+        let row = StoredRow::decode(found.get(6)?, window, found.get_ref(7)?.as_blob()?);
         let is_damaged = row.is_err();
-        let row = row.unwrap_or_else(|_| Row::new(window));
+        let row = row.unwrap_or_else(|_| StoredRow::new(window));
         let at_ms = row.time_ms(boot, own_ms, now);
         counters.push(CounterRow {
             server: found.get(0)?,
@@ -101,7 +102,7 @@ pub(super) fn reset(
 ) -> anyhow::Result<Vec<String>> {
     let connection = schema::open(path, false).map_err(told)?;
     let now = moment();
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let servers = transact(&connection, |connection| {
         let mut select = connection.prepare(
             "SELECT id, server, window, calendar, row FROM counter JOIN charged USING (id)
@@ -117,13 +118,14 @@ pub(super) fn reset(
             servers.push(row.get(1)?);
             let counter = Counter::new(window);
             // One that was damaged is as new.
-            let mut row = Row::decode(id, window, &bytes).unwrap_or_else(|_| Row::new(window));
+            let mut row =
+                StoredRow::decode(id, window, &bytes).unwrap_or_else(|_| StoredRow::new(window));
             if row.seen.wall_ms > own_ms {
                 // It was charged under a clock that was wrong: it need not go on from there.
                 row.boot = boot;
                 row.seen = Now { wall_ms: own_ms, ..now };
             }
-            Row { counter, ..row }.encode(id, &mut bytes);
+            StoredRow { counter, ..row }.encode(id, &mut bytes);
             update.execute(params![id, bytes])?;
         }
         Ok(servers)

@@ -28,11 +28,11 @@ use tokio::sync::oneshot::{self, Receiver};
 use crate::engine::limits::{Demand, LimitClock, Now, Reservation, Settlement, StateUnavailable};
 
 use self::checkpoint::Tender;
-use self::files::{Files, Standing};
-use self::store::{Names, Own, Store};
+use self::files::{Files, StoreStanding};
+use self::store::{Own, Store, StoreNames};
 use super::{CounterRow, Counters};
+use crate::shell::os;
 use crate::shell::os::retry::Retry;
-use crate::shell::os::stopped;
 use crate::shell::stderr::prose;
 
 /// The file in a state directory.
@@ -80,10 +80,10 @@ impl From<anyhow::Error> for Trouble {
 #[derive(Debug)]
 pub struct SqliteLedger {
     files: Files,
-    names: Names,
+    names: StoreNames,
     own: Own,
     clock: LimitClock,
-    store: State,
+    store: StoreState,
     tender: Option<Tender>,
     retry: Retry,
     /// What is still to be given back.
@@ -92,7 +92,7 @@ pub struct SqliteLedger {
 
 /// The database: opened with the first reservation, and anew when other files are in its place.
 #[derive(Debug)]
-enum State {
+enum StoreState {
     Closed,
     /// By a thread of its own: it may have to wait for the disk.
     Opening(Receiver<Result<Store, Trouble>>),
@@ -105,10 +105,10 @@ impl SqliteLedger {
     pub fn new(directory: &Path, server: &str, grant: &str, run: &str) -> Self {
         SqliteLedger {
             files: Files::new(file(directory)),
-            names: Names::new(server, grant, run),
+            names: StoreNames::new(server, grant, run),
             own: Own::default(),
             clock: LimitClock::default(),
-            store: State::Closed,
+            store: StoreState::Closed,
             tender: None,
             retry: Retry::default(),
             releases: Vec::new(),
@@ -117,19 +117,19 @@ impl SqliteLedger {
 
     /// Opens the store; it stays open while its files are where they were.
     fn open(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
-        if let State::Open(store) = &mut self.store {
+        if let StoreState::Open(store) = &mut self.store {
             match self.files.look()? {
-                Standing::Same => {}
-                Standing::Written => store.read_anew(self.files.path())?,
-                Standing::Others => self.store = State::Closed,
+                StoreStanding::Same => {}
+                StoreStanding::Written => store.read_anew(self.files.path())?,
+                StoreStanding::Others => self.store = StoreState::Closed,
             }
         }
-        if let State::Closed = self.store {
-            self.store = State::Opening(open_aside(&self.files)?);
+        if let StoreState::Closed = self.store {
+            self.store = StoreState::Opening(open_aside(&self.files)?);
         }
-        if let State::Opening(opened) = &mut self.store {
+        if let StoreState::Opening(opened) = &mut self.store {
             let Poll::Ready(opened) = Pin::new(opened).poll(cx) else { return Err(Trouble::Busy) };
-            self.store = State::Closed;
+            self.store = StoreState::Closed;
             let opened =
                 opened.unwrap_or_else(|_| Err(anyhow!("it could not be opened").into()))?;
             if !self.files.note(opened.stamp())? {
@@ -137,11 +137,11 @@ impl SqliteLedger {
             }
             let (files, names) = (&self.files, &self.names);
             self.tender.get_or_insert_with(|| Tender::new(files.path(), &names.run));
-            self.store = State::Open(Box::new(opened));
+            self.store = StoreState::Open(Box::new(opened));
         }
         match self.store {
-            State::Open(_) => Ok(()),
-            State::Closed | State::Opening(_) => Err(Trouble::Busy),
+            StoreState::Open(_) => Ok(()),
+            StoreState::Closed | StoreState::Opening(_) => Err(Trouble::Busy),
         }
     }
 
@@ -153,7 +153,7 @@ impl SqliteLedger {
     ) -> Result<Settlement, Trouble> {
         self.try_release(cx)?;
         self.open(cx)?;
-        let SqliteLedger { store: State::Open(store), names, own, clock, .. } = self else {
+        let SqliteLedger { store: StoreState::Open(store), names, own, clock, .. } = self else {
             return Err(Trouble::Busy);
         };
         let settled = at_once(|| store.reserve(names, demands, own, clock, now))?;
@@ -166,7 +166,7 @@ impl SqliteLedger {
     fn try_release(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
         while let Some(reservation) = self.releases.pop() {
             let released = self.open(cx).and_then(|()| {
-                let SqliteLedger { store: State::Open(store), names, own, .. } = self else {
+                let SqliteLedger { store: StoreState::Open(store), names, own, .. } = self else {
                     return Err(Trouble::Busy);
                 };
                 at_once(|| store.release(names, &reservation, own))
@@ -181,8 +181,8 @@ impl SqliteLedger {
 
     /// Tells why the call has to be denied. The next one finds the store closed, and tries again.
     fn unavailable(&mut self, error: anyhow::Error) -> StateUnavailable {
-        if let State::Open(_) = self.store {
-            self.store = State::Closed;
+        if let StoreState::Open(_) = self.store {
+            self.store = StoreState::Closed;
             // A disk that is full may be so of our own log.
             self.tender.as_mut().map(Tender::wake);
         }
@@ -203,7 +203,7 @@ impl Counters for SqliteLedger {
                 if self.retry.poll(cx, self.files.locked()).is_pending() {
                     return Poll::Pending;
                 }
-                Err(anyhow!(stopped::blame(self.files.locked())))
+                Err(anyhow!(os::blame(self.files.locked())))
             }
             Err(Trouble::Broken(error)) => Err(error),
             Ok(settled) => Ok(settled),
@@ -233,8 +233,8 @@ impl Counters for SqliteLedger {
 
 impl Drop for SqliteLedger {
     fn drop(&mut self) {
-        if let State::Open(store) = std::mem::replace(&mut self.store, State::Closed)
-            && matches!(self.files.look(), Ok(Standing::Same | Standing::Written))
+        if let StoreState::Open(store) = std::mem::replace(&mut self.store, StoreState::Closed)
+            && matches!(self.files.look(), Ok(StoreStanding::Same | StoreStanding::Written))
         {
             self.tender.as_ref().map(Tender::settle);
             // Rows that stay behind are swept by whoever opens the store later.

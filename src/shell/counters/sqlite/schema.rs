@@ -1,7 +1,5 @@
 //! The database as a file: what is in it, how it comes to be, and whether it is one of ours.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::files::LONG_LOG;
 use super::{Trouble, files};
+use crate::shell::os;
 
 /// Marks a file as ours: "cgat".
 const APPLICATION_ID: i32 = 0x6367_6174;
@@ -32,7 +31,7 @@ const MIGRATIONS: [&str; 1] = ["
         calendar INTEGER NOT NULL,     -- 1: fixed windows
         UNIQUE (server, scope, holder, name, window, calendar)
     ) STRICT;
-    -- What was counted: as much as a call writes, and no more. src/shell/ledger/sqlite/row.rs reads it.
+    -- What was counted: as much as a call writes, and no more. src/shell/counters/sqlite/codec.rs reads it.
     CREATE TABLE charged (
         id INTEGER PRIMARY KEY REFERENCES counter (id) ON DELETE CASCADE,
         row BLOB NOT NULL
@@ -46,7 +45,7 @@ const MIGRATIONS: [&str; 1] = ["
 /// # Errors
 /// It is none of ours, or cannot be used. Then it is as it was.
 pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
-    files::make(path, anew)?;
+    files::make(path, anew, empty)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
         check_file(path)?;
     }
@@ -92,7 +91,7 @@ pub(super) fn empty() -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// It is not, or a later callgate's.
 pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
-    files::make(path, false)?;
+    files::make(path, false, empty)?;
     check_file(path)
 }
 
@@ -121,7 +120,7 @@ fn check_header(path: &Path) -> Result<(), Trouble> {
 /// this has to find that out, or read only what no writer changes.
 pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let mut name = b"file:".to_vec();
-    for byte in path.as_os_str().as_bytes() {
+    for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'%' => name.extend_from_slice(b"%25"),
             b'?' => name.extend_from_slice(b"%3f"),
@@ -133,7 +132,7 @@ pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(OsString::from_vec(name), flags)
+    Connection::open_with_flags(os::path_of_bytes(name), flags)
 }
 
 /// Brings the schema up to date.

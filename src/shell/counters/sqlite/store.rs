@@ -12,9 +12,10 @@ use crate::engine::limits::{
     Charge, Counter, CounterKey, Demand, Few, LimitClock, Now, Reservation, Scope, Settlement,
     Window, settle,
 };
+use crate::shell::os::{self, FileId};
 
-use super::codec::Row;
-use super::files::{Found, Stamp};
+use super::codec::StoredRow;
+use super::files::FoundFile;
 use super::{Trouble, files, schema};
 use crate::shell::grace::STORE_LOCK;
 
@@ -23,7 +24,7 @@ pub(super) const AT_ONCE: usize = 256;
 
 /// Whose counters they are.
 #[derive(Debug, Clone)]
-pub(super) struct Names {
+pub(super) struct StoreNames {
     server: String,
     grant: String,
     pub(super) run: String,
@@ -31,13 +32,13 @@ pub(super) struct Names {
     boot: u64,
 }
 
-impl Names {
+impl StoreNames {
     pub(super) fn new(server: &str, grant: &str, run: &str) -> Self {
-        Names {
+        StoreNames {
             server: server.to_owned(),
             grant: grant.to_owned(),
             run: run.to_owned(),
-            boot: boot(),
+            boot: os::boot_id(),
         }
     }
 
@@ -50,18 +51,11 @@ impl Names {
     }
 }
 
-/// The first half of the identifier of this start of the machine, which is chance; 0 if there is none.
-pub(super) fn boot() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
-    u64::from_str_radix(&digits, 16).unwrap_or_default()
-}
-
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    stamp: Stamp,
+    stamp: FileId,
     /// The numbers of rows that were found once; no number is given twice.
     ids: HashMap<CounterKey, i64, RandomState>,
     /// Rows are written here first.
@@ -73,10 +67,10 @@ pub(super) struct Store {
 pub(super) type Own = HashMap<CounterKey, Counter, RandomState>;
 
 /// A counter of a call.
-struct Kept {
+struct KeptCounter {
     /// `None` if nothing is kept of it yet.
     id: Option<i64>,
-    row: Row,
+    row: StoredRow,
     /// The row has to be written whatever the call comes to.
     is_stale: bool,
 }
@@ -84,8 +78,8 @@ struct Kept {
 impl Store {
     /// Opens the database; `anew`: it may be made. May wait for other processes.
     pub(super) fn open(path: &Path, anew: bool) -> Result<Self, Trouble> {
-        files::make(path, anew)?;
-        let stamp = Found::at(path)?.stamp;
+        files::make(path, anew, schema::empty)?;
+        let stamp = FoundFile::at(path)?.stamp;
         let connection = schema::open(path, anew)?;
         connection.set_prepared_statement_cache_capacity(16);
         // From here on nobody is waited for.
@@ -94,7 +88,7 @@ impl Store {
     }
 
     /// What the file is known by that was opened.
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(super) fn stamp(&self) -> FileId {
         self.stamp
     }
 
@@ -108,7 +102,7 @@ impl Store {
     /// One transaction over all limits of a call.
     pub(super) fn reserve(
         &mut self,
-        names: &Names,
+        names: &StoreNames,
         demands: &[Demand],
         own: &mut Own,
         clock: &mut LimitClock,
@@ -119,7 +113,7 @@ impl Store {
         let mut charged: Few<(CounterKey, Counter)> = Few::new();
         let settled = transact(connection, |connection| {
             let mut keys: Few<&CounterKey> = Few::new();
-            let mut rows: Few<Kept> = Few::new();
+            let mut rows: Few<KeptCounter> = Few::new();
             let mut counters: Vec<Counter> = Vec::with_capacity(demands.len());
             let mut times: Few<u64> = Few::new();
             let mut places: Few<usize> = Few::new();
@@ -158,12 +152,12 @@ impl Store {
                 Settlement::Charged { reservation, .. } => reservation.charges.as_slice(),
                 Settlement::Exhausted { .. } => &[],
             };
-            for (((key, counter), Kept { id, mut row, is_stale }), &wall_ms) in
+            for (((key, counter), KeptCounter { id, mut row, is_stale }), &wall_ms) in
                 keys.into_iter().zip(counters).zip(rows).zip(&times)
             {
                 if is_stale || charges.iter().any(|charge| charge.counter == *key) {
                     let seen = Now { wall_ms, monotonic_ms: now.monotonic_ms };
-                    row = Row { seen, counter, ..row };
+                    row = StoredRow { seen, counter, ..row };
                     write(connection, names, key, id, &row, buffer)?;
                     if key.scope == Scope::Session {
                         charged.push((key.clone(), row.counter));
@@ -179,7 +173,7 @@ impl Store {
     /// Gives back what was charged.
     pub(super) fn release(
         &mut self,
-        names: &Names,
+        names: &StoreNames,
         reservation: &Reservation,
         own: &mut Own,
     ) -> Result<(), Trouble> {
@@ -250,9 +244,9 @@ fn read(
     connection: &Connection,
     by_id: &mut CachedStatement<'_>,
     ids: &mut HashMap<CounterKey, i64, RandomState>,
-    names: &Names,
+    names: &StoreNames,
     key: &CounterKey,
-) -> Result<Kept, Trouble> {
+) -> Result<KeptCounter, Trouble> {
     let found = match ids.get(key) {
         Some(&id) => Some((id, row(by_id, id, key.window)?)),
         None => find(connection, names, key)?
@@ -263,21 +257,29 @@ fn read(
         if !ids.contains_key(key) {
             ids.insert(key.clone(), id);
         }
-        return Ok(Kept { id: Some(id), row, is_stale: false });
+        return Ok(KeptCounter { id: Some(id), row, is_stale: false });
     }
     // Somebody has removed it, if it was ever there.
     ids.remove(key);
-    Ok(Kept { id: None, row: Row::new(key.window), is_stale: false })
+    Ok(KeptCounter { id: None, row: StoredRow::new(key.window), is_stale: false })
 }
 
-fn row(by_id: &mut CachedStatement<'_>, id: i64, window: Window) -> Result<Option<Row>, Trouble> {
+fn row(
+    by_id: &mut CachedStatement<'_>,
+    id: i64,
+    window: Window,
+) -> Result<Option<StoredRow>, Trouble> {
     let mut rows = by_id.query([id])?;
     let Some(found) = rows.next()? else { return Ok(None) };
     let bytes = found.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-    Ok(Some(Row::decode(id, window, bytes)?))
+    Ok(Some(StoredRow::decode(id, window, bytes)?))
 }
 
-fn find(connection: &Connection, names: &Names, key: &CounterKey) -> Result<Option<i64>, Trouble> {
+fn find(
+    connection: &Connection,
+    names: &StoreNames,
+    key: &CounterKey,
+) -> Result<Option<i64>, Trouble> {
     let (window, calendar) = spell(key.window);
     let (scope, holder) = (key.scope.word(), names.holder(key.scope));
     let known = params![names.server, scope, holder, &*key.name, window, calendar];
@@ -286,10 +288,10 @@ fn find(connection: &Connection, names: &Names, key: &CounterKey) -> Result<Opti
 
 fn write(
     connection: &Connection,
-    names: &Names,
+    names: &StoreNames,
     key: &CounterKey,
     id: Option<i64>,
-    row: &Row,
+    row: &StoredRow,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
     if let Some(id) = id {

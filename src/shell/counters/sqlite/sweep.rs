@@ -9,10 +9,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use crate::engine::limits::{LimitClock, Now};
+use crate::shell::os;
 
 use super::Trouble;
-use super::codec::Row;
-use super::store::{AT_ONCE, boot, transact, window};
+use super::codec::StoredRow;
+use super::store::{AT_ONCE, transact, window};
 
 /// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
 const RUN_KEPT_MS: u64 = 60 * 1000;
@@ -61,7 +62,7 @@ fn useless(
     let steady_ms = i64::try_from(now.monotonic_ms).unwrap_or_default();
     let begin =
         if newest > LOOKED_AT { steady_ms.checked_rem(newest).unwrap_or_default() } else { 0 };
-    let (boot, own_ms) = (boot(), LimitClock::default().observe(now));
+    let (boot, own_ms) = (os::boot_id(), LimitClock::default().observe(now));
     let mut select = connection.prepare(LOOK)?;
     let mut found = select.query(params![begin, LOOKED_AT])?;
     let mut useless = Vec::new();
@@ -70,7 +71,7 @@ fn useless(
             (columns.get(0)?, columns.get(1)?, columns.get(2)?);
         let bytes: Vec<u8> = columns.get(5)?;
         let window = window(columns.get(3)?, columns.get(4)?);
-        let Some(row) = window.and_then(|window| Row::decode(id, window, &bytes).ok()) else {
+        let Some(row) = window.and_then(|window| StoredRow::decode(id, window, &bytes).ok()) else {
             continue;
         };
         let at_ms = row.time_ms(boot, own_ms, now);
@@ -92,7 +93,7 @@ mod tests {
         Amount, CounterKey, Demand, LimitClock, Now, Scope, Settlement, Window,
     };
     use crate::shell::counters::sqlite::schema;
-    use crate::shell::counters::sqlite::store::{Names, Own, Store};
+    use crate::shell::counters::sqlite::store::{Own, Store, StoreNames};
 
     fn one(name: &str, scope: Scope, window: Window) -> Demand {
         let counter = CounterKey { scope, name: name.into(), window };
@@ -114,7 +115,7 @@ mod tests {
         let charge = |run: &str, demand: &Demand, now: Now| {
             let mut store = Store::open(&path, true).unwrap();
             let (mut own, mut clock) = (Own::default(), LimitClock::default());
-            let names = Names::new("server", "grant", run);
+            let names = StoreNames::new("server", "grant", run);
             let settled =
                 store.reserve(&names, std::slice::from_ref(demand), &mut own, &mut clock, now);
             matches!(settled.unwrap(), Settlement::Charged { .. })

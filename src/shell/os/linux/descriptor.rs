@@ -38,6 +38,28 @@ impl Descriptor {
         Ok(Descriptor { fd, is_socket: false })
     }
 
+    /// Opens stdin for reading; see [`Descriptor::reading`].
+    ///
+    /// # Errors
+    /// As [`Descriptor::reading`].
+    pub fn stdin() -> io::Result<(Self, Option<oneshot::Receiver<()>>)> {
+        Self::reading(io::stdin().as_fd())
+    }
+
+    /// Opens stdout for writing; see [`Descriptor::writing`].
+    ///
+    /// # Errors
+    /// As [`Descriptor::reading`].
+    pub fn stdout() -> io::Result<(Self, Option<oneshot::Receiver<io::Result<()>>>)> {
+        Self::writing(io::stdout().as_fd())
+    }
+
+    /// Opens stderr for notices; see [`Descriptor::notices`].
+    #[must_use]
+    pub fn stderr() -> Option<Self> {
+        Self::notices(io::stderr().as_fd())
+    }
+
     /// Opens `fd`, which others may share, for reading. If that takes a thread, the thread tells when nothing will
     /// come that is not there already: nobody writes `fd` any more, or it is a regular file.
     ///

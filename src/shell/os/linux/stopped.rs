@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Continues whoever holds a lock on the file with this inode, if that is a callgate that was stopped.
-pub(in crate::shell) fn wake_holder(inode: u64) {
+pub(in crate::shell::os) fn wake_holder(inode: u64) {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     for pid in holders(&locks, inode) {
         if is_stopped(pid) && is_callgate(pid) {
@@ -24,7 +24,7 @@ pub(in crate::shell) fn wake_holder(inode: u64) {
 const LOOKS: usize = 5;
 
 /// Who it is that holds a lock on one of the files with these inodes, for people.
-pub(in crate::shell) fn blame(inodes: impl IntoIterator<Item = u64>) -> String {
+pub(in crate::shell::os) fn blame(inodes: impl IntoIterator<Item = u64>) -> String {
     let inodes: Vec<u64> = inodes.into_iter().collect();
     match (0..LOOKS).find_map(|_| holder_of_any(&inodes)) {
         Some(pid) if is_stopped(pid) => {
