@@ -5,20 +5,26 @@ use std::collections::BTreeMap;
 use super::tree::Tree;
 
 /// The rooms whose types share their names with no other type of `src`.
-const ROOMS: [&str; 7] = [
+const ROOMS: [&str; 16] = [
     "src/engine/compile/",
     "src/engine/decide/",
     "src/engine/intercept/",
     "src/engine/limits/",
     "src/engine/policy/",
     "src/engine/propose/",
+    "src/engine/session/",
     "src/engine/text/",
+    "src/shell/exit.rs",
+    "src/shell/file.rs",
+    "src/shell/relay/",
+    "src/shell/signals.rs",
+    "src/shell/stderr.rs",
+    "src/shell/upstream.rs",
+    "src/shell/wakeup.rs",
+    "src/shell/watch.rs",
 ];
 
-/// Names that two types still share.
-const SHARED: [&str; 2] = ["Judge", "Ruling"];
-
-/// The types of [`ROOMS`] that have the name of another type, and names in [`SHARED`] that are no longer shared.
+/// The types of [`ROOMS`] that have the name of another type.
 pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
     let mut types: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (path, file) in tree.sources_in("src/") {
@@ -27,17 +33,11 @@ pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
         }
     }
     let mut complaints = Vec::new();
-    for (name, files) in
-        types.iter().filter(|(name, files)| files.len() > 1 && !SHARED.contains(name))
-    {
+    for (name, files) in types.iter().filter(|(_, files)| files.len() > 1) {
         if files.iter().any(|file| ROOMS.iter().any(|room| file.starts_with(room))) {
             complaints.push(format!("`{name}` names several types: {}", files.join(", ")));
         }
     }
-    let is_shared = |name: &str| types.get(name).is_some_and(|files| files.len() > 1);
-    let stale = SHARED.into_iter().filter(|name| !is_shared(name));
-    complaints
-        .extend(stale.map(|name| format!("`{name}` is no longer shared: take it off the list")));
     complaints
 }
 
