@@ -5,8 +5,8 @@ use std::io;
 use super::os::{self, Signal};
 use super::wakeup::{News, NewsSender};
 
-/// Takes the signals over, from here on: each becomes news. One that is ignored stays so: callgate was started by
-/// `nohup`, or by a script in its background.
+/// Handles the signals from here on: each is sent on the channel. A signal that was ignored at the start stays ignored:
+/// callgate was started by `nohup`, or in a script's background.
 ///
 /// # Errors
 /// The operating system refuses.
@@ -24,7 +24,7 @@ pub fn take_over(news: &NewsSender) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes news of a signal, each time it comes, unless it is one of the ignored.
+/// Sends an event each time a signal arrives, unless the signal is ignored.
 fn tell(
     signal: Signal,
     ignored: u64,

@@ -1,5 +1,5 @@
-//! Lines for people on stderr, while the session runs. Nobody waits for stderr: what it does not take at once
-//! is dropped and counted (contract W6).
+//! Notices on stderr while a session runs. callgate never waits for stderr: what cannot be written at once is dropped
+//! and counted (contract W6).
 
 use std::fmt;
 use std::io;
@@ -8,31 +8,31 @@ use super::os;
 use super::os::descriptor::Descriptor;
 use crate::engine::text::escape::{escape_bytes, escape_line};
 
-/// The longest notice in bytes; a pipe that is ready takes as much at once.
+/// The longest notice in bytes: a pipe that is ready takes that much in one write.
 const MAX_BYTES: usize = 4096;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// `-q`: errors only.
     Quiet,
-    /// What a person would want to know.
+    /// Notices and errors.
     Normal,
     /// `-v`: every decision.
     Verbose,
 }
 
-/// The way to stderr.
+/// Writes notices to stderr.
 #[derive(Debug)]
 pub struct Notices {
     verbosity: Verbosity,
-    /// Set where stderr can be opened anew, so that writing never waits even if others write, too.
+    /// stderr, opened once more, where that is possible: then a write never blocks, even if others write too.
     own: Option<Descriptor>,
     dropped: u64,
 }
 
 impl Notices {
-    /// Opens the way.
+    /// Opens stderr.
     #[must_use]
     pub fn new(verbosity: Verbosity) -> Self {
         Notices { verbosity, own: Descriptor::stderr(), dropped: 0 }
@@ -44,21 +44,21 @@ impl Notices {
         self.verbosity == Verbosity::Verbose
     }
 
-    /// Says `text`, if `from` is not above what is wanted.
+    /// Prints `text` if the verbosity is at least `from`.
     pub fn say(&mut self, from: Verbosity, text: &str) {
         if from <= self.verbosity {
             self.write_line("callgate: ", text.as_bytes());
         }
     }
 
-    /// Tells an error in full, however little is wanted.
+    /// Prints an error with its causes, at every verbosity.
     pub fn complain(&mut self, error: &anyhow::Error) {
         for line in prose(error).lines() {
             self.write_line("callgate: ", line.as_bytes());
         }
     }
 
-    /// Shows the beginning of a line that the server wrote and that is not relayed, and why.
+    /// Prints the beginning of a server's line that is not relayed, and the reason.
     pub fn show_server_line(&mut self, reason: &str, head: &[u8]) {
         if self.verbosity >= Verbosity::Normal {
             let reason = escape_bytes(reason.as_bytes(), MAX_BYTES / 2);
@@ -73,7 +73,7 @@ impl Notices {
         self.write_text(line.trim_end().to_owned());
     }
 
-    /// Writes a line; or counts it, if stderr does not take it at once.
+    /// Writes a line, or counts it as dropped if stderr does not take it at once.
     fn write_text(&mut self, mut line: String) {
         line.push('\n');
         if self.dropped > 0 {
@@ -98,12 +98,12 @@ impl Notices {
     }
 }
 
-/// An error that takes several lines to tell: what came of it, and what was found, with the place.
+/// An error of several lines: a summary, and details with their places.
 #[derive(Debug)]
 pub struct LongError {
-    /// In one line.
+    /// One line.
     pub summary: String,
-    /// The lines below. Whoever puts them together escapes what is quoted in them, so that none is forged.
+    /// The lines below it. The caller escapes what it quotes in them, so that no line can be forged.
     pub below: String,
 }
 
@@ -115,8 +115,8 @@ impl fmt::Display for LongError {
 
 impl std::error::Error for LongError {}
 
-/// An error and its causes, for people (contract C3): in one line, but for what stands below a [`LongError`]. The operating
-/// system's own number helps nobody.
+/// An error and its causes as text (contract C3): one line, except for the lines of a [`LongError`]. The number of the
+/// operating system's error is left out.
 #[must_use]
 pub fn prose(error: &anyhow::Error) -> String {
     let mut causes = error.chain().map(|cause| {

@@ -1,30 +1,30 @@
-//! What happens seldom: signals, the server's exit, another policy. All of it comes through one channel, so that a
-//! loop which is busy with lines has one thing to look at beside them.
+//! Rare events: signals, the server's exit, a changed policy. They come through one channel, so that a busy loop has
+//! one thing to check beside its lines.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::exit::Exit;
 use super::watch::{LoadedPolicy, PolicyFinding};
 
-/// Something that happens seldom.
+/// A rare event.
 #[derive(Debug)]
 pub enum News {
     /// callgate is told to stop, by the signal with this number.
     Signalled(u8),
     /// The server has exited.
     ServerExited(Exit),
-    /// The policy's file was looked at.
+    /// The policy's file was checked.
     PolicySeen(Box<PolicyFinding<LoadedPolicy>>),
-    /// callgate is to stop for a while, as Ctrl-Z asks.
+    /// callgate is to suspend itself, as Ctrl-Z asks.
     Suspended,
 }
 
-/// Where news come from.
+/// The sender of the channel.
 pub type NewsSender = UnboundedSender<News>;
-/// Where they come out, in their order.
+/// The receiver of the channel, which gets events in order.
 pub type NewsReceiver = UnboundedReceiver<News>;
 
-/// The channel.
+/// Makes the channel.
 #[must_use]
 pub fn channel() -> (NewsSender, NewsReceiver) {
     unbounded_channel()
