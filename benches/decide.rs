@@ -4,6 +4,8 @@
 //! criterion's. With it the same bench of that commit, with its own library, and this one are run by turns.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -23,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use callgate::engine::compile::compile;
-use callgate::engine::limits::{Ledger, MemoryLedger, Now};
-use callgate::engine::session::{Action, Session, Settings};
+use callgate::engine::limits::{MemoryLedger, Now};
+use callgate::engine::session::{Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 use criterion::{Criterion, Throughput, criterion_group};
 
@@ -51,32 +53,24 @@ struct Engine {
 impl Engine {
     fn new(policy: &str) -> Self {
         let policy = compile(policy.as_bytes()).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let session = Session::new(Arc::new(policy), Settings::default());
+        let session = Session::new(Arc::new(policy), SessionOptions::default());
         Engine { session, ledger: MemoryLedger::default() }
     }
 
-    fn decide(&mut self, line: &str) -> Action {
-        let step = self.session.handle(Side::Client, line.as_bytes(), NOW);
-        match step.action {
-            Action::Reserve(pending) => {
-                let settled = self.ledger.reserve(pending.demands(), NOW);
-                self.session.resume(line.as_bytes(), *pending, settled, NOW).action
-            }
-            action => action,
-        }
+    fn decide(&mut self, side: Side, line: &str) -> Step {
+        self.session.handle_with(&mut self.ledger, side, line.as_bytes(), NOW)
     }
 
     /// Times a batch of calls, after checking that each is decided as `forwarded` says.
     fn time(&mut self, calls: &[String], answers: &[String], forwarded: bool) -> Duration {
         let begun = Instant::now();
         for line in calls {
-            let action = self.decide(black_box(line));
-            assert_eq!(matches!(action, Action::Forward), forwarded, "{action:?}");
+            let step = self.decide(Side::Client, black_box(line));
+            assert_eq!(step.is_forward(), forwarded, "{step:?}");
         }
         let spent = begun.elapsed();
         for line in answers.iter().filter(|_| forwarded) {
-            let step = self.session.handle(Side::Server, line.as_bytes(), NOW);
-            assert!(matches!(step.action, Action::Forward));
+            assert!(self.decide(Side::Server, line).is_forward());
         }
         spent
     }
@@ -84,13 +78,13 @@ impl Engine {
     /// Times one of a call and its answer: the line of this side.
     fn time_pair(&mut self, call: &str, answer: &str, side: Side) -> Duration {
         let begun = Instant::now();
-        let action = self.decide(black_box(call));
+        let step = self.decide(Side::Client, black_box(call));
         let called = begun.elapsed();
-        assert!(matches!(action, Action::Forward), "{action:?}");
+        assert!(step.is_forward(), "{step:?}");
         let begun = Instant::now();
-        let step = self.session.handle(Side::Server, black_box(answer).as_bytes(), NOW);
+        let step = self.decide(Side::Server, black_box(answer));
         let answered = begun.elapsed();
-        assert!(matches!(step.action, Action::Forward));
+        assert!(step.is_forward(), "{step:?}");
         match side {
             Side::Client => called,
             Side::Server => answered,

@@ -2,7 +2,13 @@
 //!
 //! `cargo bench --bench ledger`
 
-#![allow(clippy::expect_used, missing_docs, reason = "a benchmark that meets the unexpected stops")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark that meets the unexpected stops"
+)]
 
 use std::future::poll_fn;
 use std::hint::black_box;

@@ -21,23 +21,24 @@
 //!
 //! ```text
 //! src/engine/
-//!   session    ► decide, wire, policy, limits, json, text, outcome, work   one run, as a value
+//!   session    ► decide, wire, policy, limits, json, text, outcome, work, interrupt   one run, as a value
 //!   compile    ► decide, wire, policy, limits, json, text, outcome, work   a policy file becomes a policy
-//!   intercept  ► compile, json                                             Intercept's YAML becomes a policy file
+//!   intercept  ► compile, policy, limits, json                             Intercept's YAML becomes a policy file
 //!   propose    ► decide, wire, policy, limits, json, text, work            what a policy might say of a server's tools
 //!   decide     ► wire, policy, limits, json, text, outcome, work           the judge of one call
-//!   wire       ► json, text, outcome                                       frames, ids, MCP's words, what callgate writes
+//!   wire       ► json, text, outcome, interrupt                            frames, ids, MCP's words, what callgate writes
 //!   policy     ► limits, json, text, work                                  rules, conditions, paths
-//!   json       ► text, work                                                strict reader, exact decimals, arguments
+//!   json       ► text, work, interrupt                                     strict reader, exact decimals, arguments
 //!   text       ► work                                                      names, and what is safe to show
-//!   limits     ►                                                           amounts, windows, counters
-//!   outcome    ►                                                           allowed, denied, or to be approved
+//!   limits     ► text                                                      amounts, windows, counters
+//!   outcome    ► text                                                      allowed, denied, or to be approved
 //!   work       ►                                                           how much work a decision may take
+//!   interrupt  ►                                                           a flag that ends the reading of a long line
 //! ```
 //!
 //! ```text
 //! src/shell/
-//!   relay      ► audit, counters, exit, os, registry, signals, stderr, upstream, wakeup, watch      the loop
+//!   relay      ► audit, counters, exit, grace, os, registry, signals, stderr, upstream, wakeup, watch      the loop
 //!   upstream   ► exit, os, wakeup                                    the server: one child
 //!   signals    ► os, wakeup                                          signals that end or suspend a session
 //!   wakeup     ► exit, watch                                         everything that can wake the loop but lines
@@ -45,11 +46,11 @@
 //!   registry   ► audit, os                                           which sessions run
 //!   state_dir  ► audit, counters, digest, file, os                   where state and logs are kept
 //!   audit      ► digest, os                                          the audit log and its chain
-//!   counters   ► digest, file, os, stderr                            counters in memory, SQLite or Redis
-//!   stderr     ► os                                                  lines for people
+//!   counters   ► digest, file, grace, os, stderr                     counters in memory, SQLite or Redis
+//!   stderr     ► os                                                  messages on stderr
 //!   file       ► os                                                  files read whole, and replaced in one step
 //!   os         ►                                                     system calls, and whatever differs by platform
-//!   exit, digest ►                                                   how a server ended; SHA-256
+//!   exit, digest, grace ►                                            how a server ended; SHA-256; how long a stop may take
 //! ```
 //!
 //! ```text
@@ -71,18 +72,18 @@
 //! # The way of a frame
 //!
 //! ```text
-//! pipe → LineBuffer → frame → Session::handle → Step → record → act
-//!                                │         ▲
-//!                                └ Reserve ┘ the ledger settles the call's limits, all or none
+//! pipe → LineBuffer → frame → Session::handle → Turn::Do(Step) → record → act
+//!                                │                  ▲
+//!                                └── Turn::Settle ──┘ the ledger settles the call's limits, all or none
 //! ```
 //!
 //! 1. [`engine::wire::line::LineBuffer`] takes bytes and hands out whole lines. A line over the cap goes by unread.
 //! 2. [`engine::wire::frame`] proves in one pass that a line is strict JSON without doubtful keys, and finds its
 //!    envelope. What the client sends and two parsers could read differently is refused here.
-//! 3. [`engine::session::Session::handle`] says what to do: forward the line, answer it, replace it, or have the ledger
-//!    settle the limits first and come back ([`engine::session::Session::resume`]).
-//! 4. [`engine::decide::decide`] judges one call. It takes the steps of contract 3.5 in their order, within a budget of
-//!    [`engine::work`]; every verdict names its rule.
+//! 3. [`engine::session::Session::handle`] says what to do ([`engine::session::Turn`]): forward the line, answer it,
+//!    replace it, or have the ledger settle the limits first and come back ([`engine::session::Session::resume`]).
+//! 4. [`engine::decide::decide`] judges one call. It takes the steps that [`engine::decide::steps::STEPS`] lists (contract
+//!    3.5), within a budget of [`engine::work`]; every decision names its rule.
 //! 5. [`shell::relay`] carries the [`engine::session::Step`] out: first the record, then the effect. A line that is
 //!    forwarded is written from the buffer it was read into.
 //!
@@ -96,19 +97,19 @@
 //! [`shell::relay`] hands the new [`engine::policy::Policy`] over whole. A bad file changes nothing.
 //!
 //! A policy is taken if it compiles and its own tests pass ([`engine::compile::policy_test`]);
-//! [`command::input::policy_file`] puts that together, and [`command::show::diagnostics`] shows what is wrong.
+//! [`engine::compile::review`] puts that together, and [`command::show::diagnostics`] shows what is wrong.
 //! [`engine::decide::explain`] watches the judge at work, so there is no second judge that could disagree.
 //!
 //! # What is kept
 //!
 //! ```text
-//!   Step::Reserve ──► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step::record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
+//!   Turn::Settle ───► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
+//!   Step ► record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
 //!                                                          ├──► audit::tail ──► log, status
 //!                                                          └──► audit::verify ──► log verify
 //! ```
 //!
-//! [`shell::relay::effects`] holds both for the loop. [`engine::limits::settle`] says what a reservation means:
+//! [`shell::relay::effects`] does both for the loop. [`engine::limits::settle`] says what a reservation means:
 //! [`shell::counters::sqlite`] reads its counters from rows and writes them back in one transaction, and the script of
 //! [`shell::counters::redis`] does the same at the server and is tested against it. A call's record is written before
 //! the call goes out; what may come later is noted, and leaves with the next one. While a store or a log is locked, the
@@ -129,18 +130,21 @@
 //! use std::sync::Arc;
 //!
 //! use callgate::engine::compile::compile;
-//! use callgate::engine::limits::Now;
-//! use callgate::engine::session::{Action, Session, Settings};
+//! use callgate::engine::limits::{MemoryLedger, Now};
+//! use callgate::engine::session::{Session, SessionOptions, Step};
 //! use callgate::engine::wire::line::Side;
 //!
 //! let policy = compile(br#"{"version":"1","default":"deny","tools":{"search":{}}}"#).expect("a valid policy");
-//! let mut session = Session::new(Arc::new(policy), Settings::default());
-//! let mut call = |line: &str| session.handle(Side::Client, line.as_bytes(), Now::default()).action;
+//! let (mut session, mut ledger) =
+//!     (Session::new(Arc::new(policy), SessionOptions::default()), MemoryLedger::default());
+//! let mut call = |line: &str| {
+//!     session.handle_with(&mut ledger, Side::Client, line.as_bytes(), Now::default())
+//! };
 //!
 //! let search = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search"}}"#;
-//! assert!(matches!(call(search), Action::Forward));
+//! assert!(call(search).is_forward());
 //! let delete = r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete"}}"#;
-//! assert!(matches!(call(delete), Action::Answer(_)));
+//! assert!(matches!(call(delete), Step::Answer(_)));
 //! ```
 //!
 //! # What always holds
@@ -161,8 +165,23 @@
 //! [`engine::session`], [`engine::decide`], [`engine::policy`], [`engine::policy::condition`], [`engine::limits`], then
 //! the readers ([`engine::wire::frame`], [`engine::json::reader`], [`engine::json::value`]), then [`shell::relay`].
 
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "what is typed may stand in the environment, and name a file"
+)]
 pub mod cli;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "commands read and write files, and print"
+)]
 pub mod command;
 pub mod engine;
 pub mod manual;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the shell is where clocks, files, processes and threads belong"
+)]
 pub mod shell;

@@ -1,4 +1,5 @@
 //! The program: parse, run, report.
+#![allow(clippy::disallowed_methods, reason = "it reads its command line, and prints")]
 
 use std::process::ExitCode;
 

@@ -18,6 +18,8 @@
 //! with nothing pinned.
 
 #![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::arithmetic_side_effects,
     clippy::cast_precision_loss,
     clippy::expect_used,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::parse::{Since, parse_hash, parse_limit, parse_since};
-use super::{Format, StateArgs, place};
+use super::{Format, KeptStateArgs, place};
 
 /// Options of `callgate log`.
 #[derive(Debug, Args)]
@@ -98,7 +98,7 @@ pub struct LogFiles {
 
     /// Where they are.
     #[command(flatten)]
-    pub state: StateArgs,
+    pub state: KeptStateArgs,
 
     /// How to print the result
     #[arg(long, value_enum, default_value = "text")]

@@ -32,7 +32,7 @@ pub use parse::Since;
 pub use replay::{FailOn, ReplayArgs};
 pub use scan::ScanArgs;
 pub use schema::SchemaArgs;
-pub use state::{StateArgs, TypedState};
+pub use state::{KeptStateArgs, StateArgs, TypedState};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 
@@ -91,8 +91,39 @@ impl Cli {
     /// # Errors
     /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (contract C1).
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(line).map_err(escaped)
+        let line: Vec<OsString> = line.into_iter().collect();
+        Self::try_parse_from(&line).map_err(|error| escaped(of_variable(error, &line)))
     }
+}
+
+/// Options that a variable of the environment stands in for.
+const VARIABLES: [(&str, &str); 3] =
+    [("--policy", "CALLGATE_POLICY"), ("--state", "CALLGATE_STATE"), ("--grant", "CALLGATE_GRANT")];
+
+/// An error that names the variable in place of the option, if the wrong value was not typed.
+fn of_variable(mut error: clap::Error, line: &[OsString]) -> clap::Error {
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return error;
+    }
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.as_str(),
+        _ => "",
+    };
+    let (argument, value) = (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue));
+    let option = argument.split(' ').next().unwrap_or_default();
+    let Some((_, variable)) = VARIABLES.iter().find(|(name, _)| *name == option) else {
+        return error;
+    };
+    let is = |word: &OsString, text: &str| word.to_string_lossy() == text;
+    let joined = format!("{option}={value}");
+    // An option without its value is followed by nothing, or by an empty word.
+    let is_typed =
+        line.iter().any(|word| is(word, &joined) || value.is_empty() && is(word, option))
+            || line.iter().zip(line.iter().skip(1)).any(|(a, b)| is(a, option) && is(b, value));
+    if !is_typed {
+        error.insert(ContextKind::InvalidArg, ContextValue::String((*variable).to_owned()));
+    }
+    error
 }
 
 /// An error in which everything that may hold an argument is escaped.

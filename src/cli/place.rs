@@ -1,8 +1,9 @@
 //! Paths that are typed. A shell expands `~/` and variables before callgate sees them; a client's configuration does
-//! not, and a directory of that very name would be made in silence (contract C3).
+//! not, and a directory of that very name would be made in silence (contract C3). `./` at the beginning says that a path
+//! means what it says, and so does an absolute path that exists.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
@@ -21,16 +22,26 @@ pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
 }
 
 fn read(typed: OsString) -> Result<PathBuf, String> {
-    match unexpanded(&typed) {
+    match unexpanded_in(&typed) {
         None if typed.is_empty() => Err("a path is not empty".to_owned()),
         None => Ok(typed.into()),
         Some(found) => Err(found),
     }
 }
 
-/// Why a path is none: what no shell has expanded in it. `None` for a path that means what it says.
-pub(super) fn unexpanded(typed: &OsStr) -> Option<String> {
+/// Why a path is none: what no shell has expanded in it. `None` for a path that means what it says, and for an absolute
+/// one that names something that exists.
+pub(super) fn unexpanded_in(typed: &OsStr) -> Option<String> {
+    let path = Path::new(typed);
+    unexpanded(typed).filter(|_| !path.is_absolute() || path.symlink_metadata().is_err())
+}
+
+/// What no shell has expanded in a path. Where a path begins with `./`, nothing has to be.
+fn unexpanded(typed: &OsStr) -> Option<String> {
     let text = typed.to_string_lossy();
+    if text.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_separator)) {
+        return None;
+    }
     // `~`, `~/x` and `~name/x` alike: a file whose name begins so is `./~name`.
     if text.starts_with('~') {
         return Some(
@@ -46,7 +57,9 @@ pub(super) fn unexpanded(typed: &OsStr) -> Option<String> {
         }
     })?;
     let variable = escape_line(&variable).into_owned();
-    Some(format!("`{variable}` was not expanded, which only a shell does: write the whole path"))
+    Some(format!(
+        "`{variable}` was not expanded, which only a shell does: write the whole path, or `./` before a name that holds it"
+    ))
 }
 
 /// The variable behind a `$`: `NAME` or `{NAME}`.
@@ -108,6 +121,9 @@ mod tests {
         for typed in [
             "",
             "./~/cg",
+            "./a$b",
+            "./$HOME/st",
+            "./%TMP%",
             "a~/b",
             "/x/~",
             "a$",

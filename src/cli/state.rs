@@ -4,12 +4,29 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::place::unexpanded;
+use super::place::unexpanded_in;
 
 /// The option `--state`.
 #[derive(Debug, Args)]
 pub struct StateArgs {
     /// Where counters are kept: a directory, `memory` for this run only, or `redis://…` [default: the user's state
+    /// directory for callgate]
+    #[arg(
+        long,
+        value_name = "STATE",
+        env = "CALLGATE_STATE",
+        hide_env_values = true,
+        value_parser = parse_state,
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub state: TypedState,
+}
+
+/// The option `--state` of a command that shows what others have kept.
+#[derive(Debug, Args)]
+pub struct KeptStateArgs {
+    /// Where counters and logs are kept: the directory or the `redis://…` given to `wrap` [default: the user's state
     /// directory for callgate]
     #[arg(
         long,
@@ -72,7 +89,7 @@ fn is_url(text: &str) -> bool {
 /// A path that no shell has expanded is refused; what is wrong with a URL is said by who opens it.
 pub(super) fn parse_state(text: &str) -> Result<TypedState, String> {
     match TypedState::of(text) {
-        TypedState::Directory(path) => match unexpanded(path.as_os_str()) {
+        TypedState::Directory(path) => match unexpanded_in(path.as_os_str()) {
             Some(why) => Err(why),
             None => Ok(TypedState::Directory(path)),
         },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
-use super::{Format, StateArgs, place};
+use super::{Format, KeptStateArgs, place};
 
 /// Options of `callgate status`.
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ pub struct WhoseArgs {
 
     /// Where they are.
     #[command(flatten)]
-    pub state: StateArgs,
+    pub state: KeptStateArgs,
 
     /// An audit log in another place, as given to `wrap`
     #[arg(long, value_name = "FILE", value_parser = place::path())]

@@ -7,11 +7,12 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use super::Error;
-use super::input::policy_file::{self, Findings};
+use super::input::policy_file;
 use super::show::diagnostics::{JsonDiagnostic, SourceFile};
 use super::show::stdout;
 use crate::cli::{CheckArgs, Format};
 use crate::engine::compile::diagnostic::Severity;
+use crate::engine::compile::review::Findings;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
 use crate::shell::stderr::prose;

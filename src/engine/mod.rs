@@ -15,6 +15,7 @@ pub mod limits;
 pub mod outcome;
 pub mod policy;
 
+pub mod interrupt;
 pub mod work;
 
 pub mod compile;

@@ -17,7 +17,7 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The error message for requests that are still in flight (contract W4).
+    /// The message for requests that are still unanswered (contract W4).
     #[must_use]
     pub fn message(self) -> String {
         format!("server exited with status {}", self.code)

@@ -19,14 +19,14 @@ const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 /// What the file system records of a file. Two versions differ in it unless they were written within one step of its
 /// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
+pub struct FileStamp {
     id: FileId,
     size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp of the file that `path` leads to; `None` if there is none.
     #[must_use]
     pub fn of(path: &Path) -> Option<Self> {
@@ -47,9 +47,9 @@ impl Stamp {
     }
 }
 
-impl From<&Metadata> for Stamp {
+impl From<&Metadata> for FileStamp {
     fn from(metadata: &Metadata) -> Self {
-        Stamp {
+        FileStamp {
             id: os::file_id(metadata),
             size: metadata.len(),
             modified: os::modified(metadata),

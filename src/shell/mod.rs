@@ -8,6 +8,8 @@ pub mod state_dir;
 pub mod stderr;
 pub mod wakeup;
 
+pub mod grace;
+
 pub mod relay;
 
 pub mod signals;

@@ -1,5 +1,5 @@
-//! Notices on stderr while a session runs. callgate never waits for stderr: what cannot be written at once is dropped
-//! and counted (contract W6).
+//! Messages on stderr while a session runs. A session never waits for stderr: lines that it does not take at once are
+//! dropped and counted (contract W6).
 
 use std::fmt;
 use std::io;
@@ -8,25 +8,25 @@ use super::os;
 use super::os::descriptor::Descriptor;
 use crate::engine::text::escape::{escape_bytes, escape_line};
 
-/// The longest notice in bytes: a pipe that is ready takes that much in one write.
+/// The longest message, in bytes; a pipe that is ready takes as much at once.
 const MAX_BYTES: usize = 4096;
 
-/// How much is printed.
+/// How many messages the user wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// `-q`: errors only.
     Quiet,
-    /// Notices and errors.
+    /// Errors, and what a person has to know.
     Normal,
     /// `-v`: every decision.
     Verbose,
 }
 
-/// Writes notices to stderr.
+/// Writes messages to stderr.
 #[derive(Debug)]
 pub struct Notices {
     verbosity: Verbosity,
-    /// stderr, opened once more, where that is possible: then a write never blocks, even if others write too.
+    /// Set if stderr could be opened anew: writing never waits then, even if other processes write as well.
     own: Option<Descriptor>,
     dropped: u64,
 }
@@ -38,27 +38,27 @@ impl Notices {
         Notices { verbosity, own: Descriptor::stderr(), dropped: 0 }
     }
 
-    /// True if records are shown.
+    /// True if every decision is shown.
     #[must_use]
     pub fn shows_records(&self) -> bool {
         self.verbosity == Verbosity::Verbose
     }
 
-    /// Prints `text` if the verbosity is at least `from`.
+    /// Writes `text`, if the user wants messages of this verbosity.
     pub fn say(&mut self, from: Verbosity, text: &str) {
         if from <= self.verbosity {
             self.write_line("callgate: ", text.as_bytes());
         }
     }
 
-    /// Prints an error with its causes, at every verbosity.
+    /// Writes an error in full, whatever the verbosity.
     pub fn complain(&mut self, error: &anyhow::Error) {
         for line in prose(error).lines() {
             self.write_line("callgate: ", line.as_bytes());
         }
     }
 
-    /// Prints the beginning of a server's line that is not relayed, and the reason.
+    /// Shows the beginning of a line of the server that is not relayed, and why it is not.
     pub fn show_server_line(&mut self, reason: &str, head: &[u8]) {
         if self.verbosity >= Verbosity::Normal {
             let reason = escape_bytes(reason.as_bytes(), MAX_BYTES / 2);
@@ -73,7 +73,7 @@ impl Notices {
         self.write_text(line.trim_end().to_owned());
     }
 
-    /// Writes a line, or counts it as dropped if stderr does not take it at once.
+    /// Writes a line, or counts it if stderr does not take it at once.
     fn write_text(&mut self, mut line: String) {
         line.push('\n');
         if self.dropped > 0 {
@@ -98,12 +98,12 @@ impl Notices {
     }
 }
 
-/// An error of several lines: a summary, and details with their places.
+/// An error of several lines: a summary, and below it what was found and where.
 #[derive(Debug)]
 pub struct LongError {
     /// One line.
     pub summary: String,
-    /// The lines below it. The caller escapes what it quotes in them, so that no line can be forged.
+    /// The lines below. The caller escapes what is quoted in them, so that none is forged.
     pub below: String,
 }
 
@@ -115,8 +115,8 @@ impl fmt::Display for LongError {
 
 impl std::error::Error for LongError {}
 
-/// An error and its causes as text (contract C3): one line, except for the lines of a [`LongError`]. The number of the
-/// operating system's error is left out.
+/// An error and its causes as a message (contract C3): one line, and the lines of a [`LongError`]. It leaves out the
+/// operating system's error number, which says no more than its text.
 #[must_use]
 pub fn prose(error: &anyhow::Error) -> String {
     let mut causes = error.chain().map(|cause| {

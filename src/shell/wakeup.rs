@@ -1,31 +1,31 @@
-//! Rare events: signals, the server's exit, a changed policy. They come through one channel, so that a busy loop has
-//! one thing to check beside its lines.
+//! What can wake the loop beside lines: signals, the server's exit, a changed policy. All of it comes through one
+//! channel, so that a loop which is busy with lines has one thing to look at beside them.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::exit::Exit;
-use super::watch::{LoadedPolicy, PolicyFinding};
+use super::watch::{LoadedPolicy, WatchReport};
 
-/// A rare event.
+/// Something that wakes the loop.
 #[derive(Debug)]
-pub enum News {
+pub enum WakeupEvent {
     /// callgate is told to stop, by the signal with this number.
     Signalled(u8),
+    /// callgate is told to suspend itself, as Ctrl-Z asks.
+    Suspended,
     /// The server has exited.
     ServerExited(Exit),
-    /// The policy's file was checked.
-    PolicySeen(Box<PolicyFinding<LoadedPolicy>>),
-    /// callgate is to suspend itself, as Ctrl-Z asks.
-    Suspended,
+    /// The watch has looked at the policy file.
+    PolicyChecked(Box<WatchReport<LoadedPolicy>>),
 }
 
-/// The sender of the channel.
-pub type NewsSender = UnboundedSender<News>;
-/// The receiver of the channel, which gets events in order.
-pub type NewsReceiver = UnboundedReceiver<News>;
+/// Where events go in.
+pub type WakeupSender = UnboundedSender<WakeupEvent>;
+/// Where they come out, in order.
+pub type WakeupReceiver = UnboundedReceiver<WakeupEvent>;
 
-/// Makes the channel.
+/// A channel for one session.
 #[must_use]
-pub fn channel() -> (NewsSender, NewsReceiver) {
+pub fn channel() -> (WakeupSender, WakeupReceiver) {
     unbounded_channel()
 }

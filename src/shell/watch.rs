@@ -1,18 +1,18 @@
-//! The policy file, while a session runs: when it may have changed, and what stands in it then (contract W7).
+//! Watches the policy file while a session runs, and compiles it when it has changed (contract W7).
 //!
 //! ```text
 //!   directory ── events ──►  ┌─────────────┐
-//!                            │ the watcher │── Found ──► the loop, which hands a new policy to the session
+//!                            │ the watcher │── WatchReport ──► the loop, which hands a new policy to the session
 //!   the loop ── "look!" ──►  └─────────────┘
 //! ```
 //!
 //! The watcher is a thread: it looks and reads, so that the loop never waits for a file. Events come from every
-//! directory in which a step of the path can be exchanged. They may be missing, as on network mounts: so when the
-//! client speaks the loop asks now and then, and the client waits for the answer. Mostly that is no more than a look
-//! at the file's [`Stamp`].
+//! directory in which a step of the path can be exchanged. They may be missing, as on network mounts. So the loop asks
+//! now and then when the client sends a line, and the line waits for the report. Usually the watcher only compares the
+//! file's [`FileStamp`].
 //!
-//! A file that has changed is compiled on a thread of its own, one at a time. While it is, the watcher goes on: a
-//! newer version ends the compiling of the older one, and a client that waits does so for [`RELOAD_PATIENCE`] at most.
+//! A file that has changed is compiled on a thread of its own, one at a time. The watcher goes on meanwhile: a newer
+//! version ends the compiling of the older one, and a line of the client waits for `COMPILE_WAIT` at most.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -28,22 +28,22 @@ use anyhow::anyhow;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::file::{self, Stamp};
+use super::file::{self, FileStamp};
 use super::os::{self, FileId};
 use crate::engine::policy::Policy;
 
-/// How often the loop asks at most.
+/// The least time between two questions of the loop.
 const ASK_EVERY: Duration = Duration::from_millis(500);
-/// An editor's several steps are one change: so long nothing must have happened …
+/// An editor's several steps are one change: the file is read once nothing has happened for so long …
 const QUIET: Duration = Duration::from_millis(25);
-/// … but so long after the first step it is looked at in any case.
+/// … but at the latest so long after the first step.
 const BURST: Duration = Duration::from_millis(100);
-/// A file that is bad may be half written: it gets so long before that is said.
+/// A bad file may be half written: it is rejected once it has been bad for so long.
 const DOUBT: Duration = Duration::from_millis(200);
-/// A start is not slowed down by the watch: it is set up so much later, and what has changed since is found then.
+/// Delay of the watch, so that it does not slow the start down. It finds what has changed since.
 const HEAD_START: Duration = Duration::from_millis(50);
-/// So long a client waits for a policy that is being compiled; then the one in force goes on (contract W7).
-const RELOAD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a line of the client waits for a policy that is being compiled; then the policy in force decides (contract W7).
+const COMPILE_WAIT: Duration = Duration::from_secs(1);
 /// The most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -56,41 +56,40 @@ pub struct LoadedPolicy {
     pub sha256: String,
 }
 
-/// How the content of the file at a path becomes what is wanted of it, or an error for people. It asks now and then
-/// whether the content is stale; then nobody waits for what comes of it.
+/// Makes a value of the content of the file at a path, or an error message. It asks now and then whether the content is
+/// stale: then its result is not used.
 pub type Load<T> = fn(&Path, &[u8], &dyn Fn() -> bool) -> anyhow::Result<T>;
 
-/// What a look has found.
+/// What has become of the file since the last report.
 #[derive(Debug)]
-pub enum PolicySighting<T> {
-    /// The file has changed, and this is what it says.
+pub enum FileChange<T> {
+    /// The file has changed: its new value.
     New(T),
     /// The file cannot be used; the version before it stays in force.
     Rejected(anyhow::Error),
-    /// No events will come: changes are seen only when the client speaks.
-    Blind(anyhow::Error),
-    /// The file has changed, and it takes over a second to make anything of it; the version before it stays in
-    /// force until then.
+    /// There are no events: changes are seen only when the client sends a line.
+    Unwatched(anyhow::Error),
+    /// The file has changed and takes over a second to compile; the version before it stays in force until then.
     Slow,
-    /// Nothing that has not been told.
+    /// Nothing new.
     Nothing,
 }
 
 /// Why the watcher looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FileLook {
+enum LookCause {
     Event,
     Asked,
-    /// What was being compiled has come to an end.
+    /// A compilation has ended.
     Compiled,
 }
 
-/// What the watcher has to say.
+/// A message of the watcher to the loop.
 #[derive(Debug)]
-pub struct PolicyFinding<T> {
-    /// What it has found.
-    pub found: PolicySighting<T>,
-    /// The loop had asked.
+pub struct WatchReport<T> {
+    /// What has changed.
+    pub change: FileChange<T>,
+    /// It answers a question of the loop.
     asked: bool,
 }
 
@@ -98,24 +97,24 @@ pub struct PolicyFinding<T> {
 #[derive(Debug)]
 pub struct Watch {
     path: PathBuf,
-    looks: Sender<FileLook>,
+    looks: Sender<LookCause>,
     next_question: Instant,
-    /// A look that the loop has asked for has not come back.
+    /// A question of the loop is not answered yet.
     asked: bool,
 }
 
 impl Watch {
-    /// Watches the file at `path`; `what` it is stands in errors. `content` has been loaded already. What is found
-    /// is told to `tell`, until that returns false.
+    /// Watches the file at `path`, which errors call `what`. `content` has been loaded already. Reports go to `tell`
+    /// until it returns false.
     ///
     /// # Errors
-    /// No thread is to be had.
+    /// No thread can be started.
     pub fn new<T: Send + 'static>(
         what: &'static str,
         path: PathBuf,
         content: Vec<u8>,
         load: Load<T>,
-        tell: impl FnMut(PolicyFinding<T>) -> bool + Send + 'static,
+        tell: impl FnMut(WatchReport<T>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (looks, wanted) = channel();
         let watcher = Watcher {
@@ -130,7 +129,7 @@ impl Watch {
             told: None,
             bad_since: None,
             events: Events { looks: looks.clone(), noticed: Arc::default() },
-            sight: FileSight::NotYet,
+            sight: PathWatch::NotYet,
             tell,
         };
         // The thread ends with the process.
@@ -146,49 +145,49 @@ impl Watch {
         &self.path
     }
 
-    /// The client speaks: asks whether the file has changed, unless that was asked a moment ago. True if the client
-    /// has to wait for the answer.
+    /// To be called before a line of the client is decided: asks whether the file has changed, unless that was asked a
+    /// moment ago. True if the line has to wait for the answer.
     pub fn must_wait(&mut self, now: Instant) -> bool {
         if !self.asked && now >= self.next_question {
             self.next_question = after(now, ASK_EVERY);
-            self.asked = self.looks.send(FileLook::Asked).is_ok();
+            self.asked = self.looks.send(LookCause::Asked).is_ok();
         }
         self.asked
     }
 
-    /// True while the client has to wait.
+    /// True while lines of the client have to wait.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.asked
     }
 
-    /// Takes note of what was found.
-    pub fn hear<T>(&mut self, finding: &PolicyFinding<T>) {
-        self.asked &= !finding.asked;
+    /// Takes note of a report.
+    pub fn take_note<T>(&mut self, report: &WatchReport<T>) {
+        self.asked &= !report.asked;
     }
 }
 
 /// The thread's end of the watch.
-struct Watcher<T, F: FnMut(PolicyFinding<T>) -> bool> {
+struct Watcher<T, F: FnMut(WatchReport<T>) -> bool> {
     what: &'static str,
     path: PathBuf,
     load: Load<T>,
     /// The last good version.
     content: Vec<u8>,
-    /// The file's stamp when it was read last, unless it was so young that it says nothing.
-    stamp: Option<Stamp>,
+    /// The file's stamp when it was read last, unless it was too young to prove anything.
+    stamp: Option<FileStamp>,
     /// What is being compiled.
     compiling: Option<Compiling<T>>,
-    /// What is to be compiled after that: a newer version.
+    /// A newer version, which is compiled next.
     next: Option<Vec<u8>>,
     /// The loop has asked and has had no answer.
     owes: bool,
-    /// The error that was told last, unless a good version came after it.
+    /// The error that was reported last, unless a good version came after it.
     told: Option<String>,
-    /// When the file was first found bad, unless it was told or became good.
+    /// When the file was first found bad, unless that was reported or it became good.
     bad_since: Option<Instant>,
     events: Events,
-    sight: FileSight,
+    sight: PathWatch,
     tell: F,
 }
 
@@ -198,21 +197,21 @@ struct Compiling<T> {
     /// Set once there is a newer version.
     is_stale: Arc<AtomicBool>,
     thread: JoinHandle<anyhow::Result<T>>,
-    /// When the client has waited for long enough.
+    /// When lines of the client stop waiting.
     patience_ends: Instant,
-    /// It has been said that this takes long.
+    /// It was reported that this takes long.
     is_slow: bool,
 }
 
-/// What can be seen of the file's surroundings.
-enum FileSight {
+/// Whether events tell of changes.
+enum PathWatch {
     NotYet,
     Of(Surroundings),
     Blind,
 }
 
-impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
-    fn run(mut self, wanted: &Receiver<FileLook>) {
+impl<T: Send + 'static, F: FnMut(WatchReport<T>) -> bool> Watcher<T, F> {
+    fn run(mut self, wanted: &Receiver<LookCause>) {
         let mut due = Some(after(Instant::now(), HEAD_START));
         let mut burst_ends = None;
         loop {
@@ -225,26 +224,26 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
             let now = Instant::now();
             let goes_on = match look {
                 Err(RecvTimeoutError::Disconnected) => return,
-                Ok(FileLook::Event) => {
+                Ok(LookCause::Event) => {
                     self.events.noticed.store(false, Ordering::Release);
                     let end = *burst_ends.get_or_insert(after(now, BURST));
                     due = Some(after(now, QUIET).min(end));
                     true
                 }
-                Ok(FileLook::Compiled) => {
+                Ok(LookCause::Compiled) => {
                     let (found, again) = self.take_compiled(now);
                     due = due.or(again);
                     self.tell(found, now)
                 }
-                Ok(FileLook::Asked) if self.is_unchanged() => {
+                Ok(LookCause::Asked) if self.is_unchanged() => {
                     self.owes = true;
                     true
                 }
                 Err(RecvTimeoutError::Timeout) if due.is_none_or(|due| now < due) => {
                     self.lose_patience(now)
                 }
-                Ok(FileLook::Asked) | Err(RecvTimeoutError::Timeout) => {
-                    self.owes |= look == Ok(FileLook::Asked);
+                Ok(LookCause::Asked) | Err(RecvTimeoutError::Timeout) => {
+                    self.owes |= look == Ok(LookCause::Asked);
                     burst_ends = None;
                     self.keep_in_sight();
                     let (found, again) = self.look(now);
@@ -252,7 +251,7 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
                     self.tell(found, now)
                 }
             };
-            if !goes_on || !self.tell(PolicySighting::Nothing, now) {
+            if !goes_on || !self.tell(FileChange::Nothing, now) {
                 return;
             }
         }
@@ -260,22 +259,22 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
 
     /// True if the file is the one that was read last.
     fn is_unchanged(&self) -> bool {
-        let stamp = Stamp::of(&self.path);
+        let stamp = FileStamp::of(&self.path);
         stamp.is_some() && stamp == self.stamp
     }
 
-    /// Says what was found, and lets the client go on unless it waits for more. False if nobody listens.
-    fn tell(&mut self, found: PolicySighting<T>, now: Instant) -> bool {
+    /// Reports a change, and lets the client go on unless it waits for more. False if nobody listens.
+    fn tell(&mut self, change: FileChange<T>, now: Instant) -> bool {
         let waits = self.compiling.as_ref().is_some_and(|compiling| now < compiling.patience_ends);
-        let asked = self.owes && (!waits || matches!(found, PolicySighting::New(_)));
-        if !asked && matches!(found, PolicySighting::Nothing) {
+        let asked = self.owes && (!waits || matches!(change, FileChange::New(_)));
+        if !asked && matches!(change, FileChange::Nothing) {
             return true;
         }
         self.owes &= !asked;
-        (self.tell)(PolicyFinding { found, asked })
+        (self.tell)(WatchReport { change, asked })
     }
 
-    /// When it is to be said that compiling takes long.
+    /// When it is to be reported that compiling takes long.
     fn patience_ends(&self) -> Option<Instant> {
         let compiling = self.compiling.as_ref().filter(|compiling| !compiling.is_slow)?;
         Some(compiling.patience_ends)
@@ -289,18 +288,17 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
             return true;
         }
         compiling.is_slow = true;
-        self.tell(PolicySighting::Slow, now)
+        self.tell(FileChange::Slow, now)
     }
 
-    /// Reads the file, and has it compiled if it has changed. Returns what is to be said now, and when to look again
-    /// by ourselves.
-    fn look(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
-        let stamp = Stamp::of(&self.path);
+    /// Reads the file, and has it compiled if it has changed. Returns what to report now, and when to look again.
+    fn look(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
+        let stamp = FileStamp::of(&self.path);
         self.stamp = stamp.filter(|stamp| !stamp.is_young());
         let read = file::read(self.what, &self.path);
-        if Stamp::of(&self.path) != stamp {
-            // It was written while it was read.
-            return (PolicySighting::Nothing, Some(after(now, QUIET)));
+        if FileStamp::of(&self.path) != stamp {
+            // The file was written while it was read.
+            return (FileChange::Nothing, Some(after(now, QUIET)));
         }
         let content = match read {
             Ok(content) => content,
@@ -312,20 +310,20 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
         if self.told.is_none() && content == self.content {
             self.end_compiling();
             self.bad_since = None;
-            return (PolicySighting::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         let current = self.compiling.as_ref().filter(|_| self.next.is_none());
         if current.is_some_and(|compiling| {
             !compiling.is_stale.load(Ordering::Relaxed) && *compiling.content == content
         }) {
-            return (PolicySighting::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         self.end_compiling();
         self.next = Some(content);
         self.compile_next(now)
     }
 
-    /// What is being compiled is out of date.
+    /// Marks what is being compiled as out of date.
     fn end_compiling(&mut self) {
         self.next = None;
         if let Some(compiling) = &self.compiling {
@@ -333,12 +331,12 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
         }
     }
 
-    /// Begins to compile what waits for it, unless something else is being compiled: it will be soon.
-    fn compile_next(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
+    /// Begins to compile the next version, unless an older one is being compiled.
+    fn compile_next(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
         if self.compiling.is_some() {
-            return (PolicySighting::Nothing, None);
+            return (FileChange::Nothing, None);
         }
-        let Some(content) = self.next.take() else { return (PolicySighting::Nothing, None) };
+        let Some(content) = self.next.take() else { return (FileChange::Nothing, None) };
         let content = Arc::new(content);
         let is_stale = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name("compile".to_owned()).spawn({
@@ -347,25 +345,25 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
             move || {
                 let loaded = load(&path, &content, &|| is_stale.load(Ordering::Relaxed));
                 // Nobody listens: the session is over.
-                let _ = looks.send(FileLook::Compiled);
+                let _ = looks.send(LookCause::Compiled);
                 loaded
             }
         });
         match thread {
             Ok(thread) => {
-                let patience_ends = after(now, RELOAD_PATIENCE);
+                let patience_ends = after(now, COMPILE_WAIT);
                 let compiling =
                     Compiling { content, is_stale, thread, patience_ends, is_slow: false };
                 self.compiling = Some(compiling);
-                (PolicySighting::Nothing, None)
+                (FileChange::Nothing, None)
             }
             Err(error) => self.doubt(anyhow::Error::new(error), now),
         }
     }
 
-    /// Takes what was compiled, unless it is out of date. Returns as [`Watcher::look`] does.
-    fn take_compiled(&mut self, now: Instant) -> (PolicySighting<T>, Option<Instant>) {
-        let Some(compiling) = self.compiling.take() else { return (PolicySighting::Nothing, None) };
+    /// Takes what was compiled, unless it is out of date. Returns what [`Watcher::look`] does.
+    fn take_compiled(&mut self, now: Instant) -> (FileChange<T>, Option<Instant>) {
+        let Some(compiling) = self.compiling.take() else { return (FileChange::Nothing, None) };
         let Compiling { content, is_stale, thread, .. } = compiling;
         // It has nothing more to do.
         let loaded = thread.join();
@@ -377,79 +375,75 @@ impl<T: Send + 'static, F: FnMut(PolicyFinding<T>) -> bool> Watcher<T, F> {
                 self.content = Arc::unwrap_or_clone(content);
                 self.told = None;
                 self.bad_since = None;
-                (PolicySighting::New(loaded), None)
+                (FileChange::New(loaded), None)
             }
             Ok(Err(error)) => self.doubt(error, now),
             Err(_) => self.doubt(anyhow!("its compiling has broken off"), now),
         }
     }
 
-    /// A file that is bad may be half written: it is looked at again before that is said, once.
-    fn doubt(
-        &mut self,
-        error: anyhow::Error,
-        now: Instant,
-    ) -> (PolicySighting<T>, Option<Instant>) {
+    /// Handles a bad file, which may be half written: it is looked at again before it is rejected, once.
+    fn doubt(&mut self, error: anyhow::Error, now: Instant) -> (FileChange<T>, Option<Instant>) {
         let text = format!("{error:#}");
         if self.told.as_ref() == Some(&text) {
             self.bad_since = None;
-            return (PolicySighting::Nothing, None);
+            return (FileChange::Nothing, None);
         }
         let since = *self.bad_since.get_or_insert(now);
         if now.saturating_duration_since(since) < DOUBT {
-            return (PolicySighting::Nothing, Some(after(since, DOUBT)));
+            return (FileChange::Nothing, Some(after(since, DOUBT)));
         }
         self.bad_since = None;
         self.told = Some(text);
-        (PolicySighting::Rejected(error), None)
+        (FileChange::Rejected(error), None)
     }
 
-    /// Watches what the path leads through now. That it cannot is said once.
+    /// Watches what the path leads through now. A failure is reported once.
     fn keep_in_sight(&mut self) {
-        if let FileSight::NotYet = self.sight {
+        if let PathWatch::NotYet = self.sight {
             let begun = Surroundings::new(self.events.clone());
-            self.sight = begun.map_or_else(|error| self.go_blind(error), FileSight::Of);
+            self.sight = begun.map_or_else(|error| self.go_blind(error), PathWatch::Of);
         }
-        if let FileSight::Of(surroundings) = &mut self.sight
+        if let PathWatch::Of(surroundings) = &mut self.sight
             && let Err(error) = surroundings.follow(&self.path)
         {
             self.sight = self.go_blind(error);
         }
     }
 
-    fn go_blind(&mut self, error: notify::Error) -> FileSight {
-        (self.tell)(PolicyFinding {
-            found: PolicySighting::Blind(anyhow::Error::new(error)),
+    fn go_blind(&mut self, error: notify::Error) -> PathWatch {
+        (self.tell)(WatchReport {
+            change: FileChange::Unwatched(anyhow::Error::new(error)),
             asked: false,
         });
-        FileSight::Blind
+        PathWatch::Blind
     }
 }
 
-impl<T, F: FnMut(PolicyFinding<T>) -> bool> Drop for Watcher<T, F> {
+impl<T, F: FnMut(WatchReport<T>) -> bool> Drop for Watcher<T, F> {
     fn drop(&mut self) {
-        // Nobody is to wait for a watcher that is gone.
-        (self.tell)(PolicyFinding { found: PolicySighting::Nothing, asked: true });
+        // No line waits for a watcher that is gone.
+        (self.tell)(WatchReport { change: FileChange::Nothing, asked: true });
     }
 }
 
-/// Where events go. A flood of them is one look.
+/// Where events go. A flood of them causes one look.
 #[derive(Clone)]
 struct Events {
-    looks: Sender<FileLook>,
+    looks: Sender<LookCause>,
     /// Set while an event waits for its look.
     noticed: Arc<AtomicBool>,
 }
 
 impl Events {
     fn tell(&self, event: &notify::Result<notify::Event>) {
-        // That somebody reads the file, as we do, changes nothing.
+        // Reading the file, as the watcher does, changes nothing.
         let matters = event.as_ref().map_or(true, |event| {
             !matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
         });
         if matters && !self.noticed.swap(true, Ordering::AcqRel) {
             // Nobody listens: the session is over.
-            let _ = self.looks.send(FileLook::Event);
+            let _ = self.looks.send(LookCause::Event);
         }
     }
 }
@@ -470,7 +464,7 @@ impl Surroundings {
     fn follow(&mut self, path: &Path) -> notify::Result<()> {
         let mut wanted = HashMap::new();
         for directory in directories(path) {
-            // It may be gone by now; then so is what it is a step to, and events tell.
+            // A directory that is gone by now was reported by an event.
             if let Ok(metadata) = std::fs::metadata(&directory) {
                 wanted.insert(directory, os::file_id(&metadata));
             }
@@ -491,8 +485,8 @@ impl Surroundings {
     }
 }
 
-/// The directory of the file, and those of the symbolic links on the way to it; of what is missing, the directory
-/// where it has to appear.
+/// The directory of the file, and those of the symbolic links on the way to it. If a step is missing, the directory in
+/// which it has to appear.
 fn directories(path: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut links: usize = 0;
@@ -524,6 +518,6 @@ fn steps(path: &Path) -> Vec<OsString> {
 }
 
 fn after(now: Instant, time: Duration) -> Instant {
-    // A clock that ends here does not exist.
+    // No clock ends so soon.
     now.checked_add(time).unwrap_or(now)
 }

@@ -1,13 +1,13 @@
 //! `callgate log` on logs that grow, are rotated, or are too large to be read at once.
 
-use crate::harness::gate::{Wrap, call, callgate, temp_dir};
+use crate::harness::gate::{Wrap, call, callgate, shell, temp_dir};
 use crate::harness::process::{End, Process};
 use crate::harness::streams::Streams;
 use serde_json::{Value, json};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 fn log(dir: &Path, words: &[&str]) -> End {
     Process::spawn(callgate(dir).current_dir(dir).arg("log").args(words)).end()
@@ -46,11 +46,8 @@ fn following_survives_rotation_and_ends_with_its_reader() {
     let files = fs::read_dir(gate.dir().join("callgate/audit")).unwrap().count();
     assert!(files >= 4, "only {files} files");
     // A reader that has seen enough.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", r#"(callgate log -f; echo "ended with $?" >&2) | head -n 1"#]);
-    let binary = Path::new(env!("CARGO_BIN_EXE_callgate")).parent().unwrap();
-    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
-    shell.env("PATH", path).env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
+    let script = r#"(callgate log -f; echo "ended with $?" >&2) | head -n 1"#;
+    let mut shell = shell(gate.dir(), script);
     let end = Process::spawn_on(&mut shell, Streams::pipes(), Stdio::piped()).end();
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), "ended with 0\n"), "{end:?}");
 }
@@ -109,11 +106,8 @@ fn a_line_without_end_does_no_harm() {
     log.set_len(fs::metadata(&file).unwrap().len() + 200_000_000).unwrap();
     (&log).write_all(b"\n").unwrap();
     let run = |words: &str| {
-        let mut shell = Command::new("sh");
-        let binary = env!("CARGO_BIN_EXE_callgate");
-        shell.args(["-c", &format!("ulimit -v 150000; exec '{binary}' log {words}")]);
-        shell.env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
-        Process::spawn(&mut shell).with_patience(3).end()
+        let script = format!("ulimit -v 150000; exec callgate log {words}");
+        Process::spawn(&mut shell(gate.dir(), &script)).with_patience(3).end()
     };
     let end = run("--limit 3 --format json");
     assert_eq!((end.code, end.stdout.lines().count()), (Some(0), 3), "{end:?}");
@@ -175,11 +169,8 @@ fn a_reader_may_leave_early() {
     for id in 0..40 {
         assert!(gate.ask(call(id)).contains("result"));
     }
-    let mut shell = Command::new("sh");
-    let binary = env!("CARGO_BIN_EXE_callgate");
-    shell.args(["-c", &format!("('{binary}' log --limit all; echo $? >&2) | true")]);
-    shell.env("XDG_STATE_HOME", gate.dir()).env_remove("CALLGATE_STATE");
-    let end = Process::spawn(&mut shell).end();
+    let script = "(callgate log --limit all; echo $? >&2) | true";
+    let end = Process::spawn(&mut shell(gate.dir(), script)).end();
     assert_eq!(end.stderr, "0\n", "{end:?}");
 }
 

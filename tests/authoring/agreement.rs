@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use callgate::engine::compile::compile;
 use callgate::engine::decide::explain::explain;
@@ -14,12 +13,14 @@ use callgate::engine::wire::transcript::Reader;
 use serde_json::Value;
 use tempfile::tempdir;
 
+use crate::harness::gate::callgate;
+
 use super::classes::{sessions, tools_of};
 use super::policies::policy_for;
 
 /// What `replay` makes of a recording, call by call: the line, the verdict and the rule.
 fn by_replay(policy: &Path, session: &Path) -> Vec<(u64, String, String)> {
-    let mut replay = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    let mut replay = callgate(policy.parent().unwrap());
     replay.args(["replay", "--format", "json", "--policy"]).arg(policy).arg(session);
     let output = replay.output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -58,7 +59,7 @@ fn explanations_and_replays_of_a_scanned_policy_agree() {
             let now = Now { wall_ms: at, monotonic_ms: at };
             let ruling = explain(&policy, &call, None, &mut ledger, now).ruling;
             assert_eq!(
-                (ruling.outcome.as_str(), ruling.rule.as_str()),
+                (ruling.outcome.word(), ruling.rule.as_str()),
                 (verdict.as_str(), rule.as_str()),
                 "{}",
                 session.display()
@@ -78,7 +79,7 @@ fn a_learned_policy_denies_nothing_of_what_it_was_learned_from() {
     lists.push(&all);
     for list in lists {
         let file = dir.path().join("learned.json");
-        let mut scan = Command::new(env!("CARGO_BIN_EXE_callgate"));
+        let mut scan = callgate(dir.path());
         scan.args(["scan", "-o"]).arg(&file).arg("--sessions").args(list);
         let output = scan.output().unwrap();
         assert!(output.status.success() && output.stdout.is_empty(), "{output:?}");

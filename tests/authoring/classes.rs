@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use callgate::engine::propose::class::{Class, Risk};
-use callgate::engine::propose::classify::{ListedTool, Verdict, classify};
+use callgate::engine::propose::classify::{Classification, classify};
+use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::wire::transcript::Reader;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -48,7 +49,7 @@ fn every_recorded_tool_is_judged_as_a_careful_person_would() {
     let mut judged = BTreeSet::new();
     for session in sessions() {
         for tool in tools_of(&session).iter().filter_map(ListedTool::read) {
-            let Verdict { class, risk, reason } = classify(&tool);
+            let Classification { class, risk, reason } = classify(&tool);
             judged.insert(format!("{} | {} | {} | {reason}", tool.name, class.word(), risk.word()));
         }
     }
@@ -61,13 +62,13 @@ fn names_are_judged_by_themselves() {
     let table = include_str!("../data/scan/names.txt");
     let names = table.lines().filter_map(|line| line.split(" | ").next());
     let judged = names.map(|name| {
-        let Verdict { class, risk, .. } = classify(&ListedTool::named(name));
+        let Classification { class, risk, .. } = classify(&ListedTool::named(name));
         format!("{name} | {} | {}", class.word(), risk.word())
     });
     is_as_in(table, &judged.collect());
 }
 
-fn judge(tool: &Value) -> Verdict {
+fn judge(tool: &Value) -> Classification {
     classify(&ListedTool::read(tool).expect("a tool"))
 }
 
@@ -248,8 +249,8 @@ fn what_was_misjudged_once_is_not_again() {
 }
 
 /// `expected` is a class, or a class and a risk. The error is what was judged.
-fn is_expected(verdict: &Verdict, expected: &str) -> Result<(), String> {
-    let Verdict { class, risk, reason } = verdict;
+fn is_expected(verdict: &Classification, expected: &str) -> Result<(), String> {
+    let Classification { class, risk, reason } = verdict;
     let judged = format!("{} {}", class.word(), risk.word());
     if judged == expected || class.word() == expected {
         return Ok(());

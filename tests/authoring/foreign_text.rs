@@ -125,6 +125,14 @@ fn what_is_typed_is_escaped() {
     ] {
         shows(dir, words);
     }
+}
+
+/// The same where the error may leave out what was typed.
+#[test]
+fn what_is_typed_is_not_shown_raw() {
+    let dir = temp_dir();
+    let dir = dir.path();
+    fs::write(dir.join("p.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
     for words in [
         &["wrap", "--policy", "p.json", "--audit", &format!("p.json/{HOSTILE}"), "--", "true"][..],
         &[

@@ -1,10 +1,10 @@
 //! The policies that a scan proposes are sound, and say of each tool what they should.
 
-use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::review::Findings;
 use callgate::engine::propose::class::Class;
-use callgate::engine::propose::classify::ListedTool;
-use callgate::engine::propose::matrix::{Standing, standing};
+use callgate::engine::propose::listed_tool::ListedTool;
+use callgate::engine::propose::matrix::{Disposition, disposition};
 use callgate::engine::propose::proposal::{Proposals, Unnamed};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -111,7 +111,7 @@ fn what_cannot_be_named_exactly_is_left_to_the_default() {
     );
     let policy = compile(proposals.document("x").as_bytes()).unwrap();
     for (tool, _) in unnamed {
-        assert_eq!(standing(&policy, tool), Standing::Deny, "{tool:?}");
+        assert_eq!(disposition(&policy, tool), Disposition::Deny, "{tool:?}");
     }
 }
 
@@ -145,8 +145,8 @@ fn thousands_of_tools_are_no_trouble() {
     let proposals = Proposals::for_list(&tools, None);
     assert_eq!(proposals.entries.len(), tools.len());
     let policy = compile(proposals.document("x").as_bytes()).unwrap();
-    assert_eq!(standing(&policy, "create_1"), Standing::Limited);
-    assert_eq!(standing(&policy, "delete_2"), Standing::Hidden);
+    assert_eq!(disposition(&policy, "create_1"), Disposition::Limited);
+    assert_eq!(disposition(&policy, "delete_2"), Disposition::Hidden);
 }
 
 /// Names that servers have, and names that none should have.
@@ -197,18 +197,18 @@ proptest! {
         let policy = compile(text.as_bytes()).unwrap();
         for entry in &proposals.entries {
             let expected = match entry.verdict.class {
-                Class::Read => Standing::Allow,
-                Class::Write | Class::Execute => Standing::Limited,
-                Class::Unknown | Class::Financial => Standing::Ask,
-                Class::Destructive => Standing::Hidden,
+                Class::Read => Disposition::Allow,
+                Class::Write | Class::Execute => Disposition::Limited,
+                Class::Unknown | Class::Financial => Disposition::Ask,
+                Class::Destructive => Disposition::Hidden,
             };
-            prop_assert_eq!(standing(&policy, &entry.tool), expected, "{}", entry.tool);
+            prop_assert_eq!(disposition(&policy, &entry.tool), expected, "{}", entry.tool);
         }
         for tool in &tools {
             let is_entry = proposals.entries.iter().any(|entry| entry.tool == tool.name);
             let is_unnamed = proposals.unnamed.iter().any(|(name, _)| *name == tool.name);
             prop_assert!(is_entry != is_unnamed, "{}", tool.name);
-            prop_assert!(is_entry || standing(&policy, &tool.name) == Standing::Deny);
+            prop_assert!(is_entry || disposition(&policy, &tool.name) == Disposition::Deny);
         }
     }
 }

@@ -173,7 +173,7 @@ fn a_server_that_does_not_list_its_tools_is_told_of() {
 fn a_list_without_end_is_kept_as_far_as_it_came() {
     let script = |second: &str| json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, page(&["a"], Some("x")), { "recv": 1 }, page(&["b"], Some(second)), "hold"]);
     assert_eq!(tools_of(&script("")), ["a", "b"], "an empty cursor is the end");
-    let warning = "warning: the server's list of tools has no end: it gave the same cursor twice; only the first 2 elements count\n";
+    let warning = "warning: the server's list of tools is incomplete: it gave the same cursor twice; only the first 2 tools count\n";
     let (end, _) = ask(&script("x"));
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), warning), "{end:?}");
     assert!(end.stdout.starts_with("a "), "{end:?}");
@@ -187,6 +187,38 @@ fn a_list_without_end_is_kept_as_far_as_it_came() {
     assert!(end.stderr.contains(warning), "{end:?}");
     let policy = fs::read_to_string(dir.path().join("p.json")).unwrap();
     assert!(policy.contains("\"b\""), "{policy}");
+}
+
+/// contract S5: what a server has listed is kept, whatever goes wrong on a later page.
+#[test]
+fn what_was_listed_before_an_error_is_kept() {
+    let error = r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"no page"}}"#;
+    for (then, why) in [
+        (
+            json!([{ "send": error }, "hold"]),
+            "server answered `tools/list` with error -32603 `no page`",
+        ),
+        (
+            json!([{ "answer": r#"{"tools":[],"tools":[]}"# }, "hold"]),
+            "server sent an unreadable answer to `tools/list`",
+        ),
+        (
+            json!([{ "answer": r#"{"tools":7}"# }, "hold"]),
+            "server's answer to `tools/list` is no list of tools",
+        ),
+        (json!([{ "exit": 3 }]), "server exited with status 3 before it answered `tools/list`"),
+        (json!(["hold"]), "server did not answer `tools/list` within 2 s"),
+    ] {
+        let mut script = vec![json!({ "recv": 1 }), json!({ "answer": WELCOME })];
+        script.extend([json!({ "recv": 2 }), page(&["a"], Some("x")), json!({ "recv": 1 })]);
+        script.extend(then.as_array().unwrap().iter().cloned());
+        let (end, _) = ask(&json!(script));
+        let says = format!(
+            "warning: the server's list of tools is incomplete: {why}; only the first tool counts\n"
+        );
+        assert_eq!((end.code, end.stderr), (Some(0), says), "{then}");
+        assert!(end.stdout.starts_with("a "), "{then}: {}", end.stdout);
+    }
 }
 
 /// Asks a server in this process, whose signals stay its own.

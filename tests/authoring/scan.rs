@@ -1,6 +1,6 @@
 //! `callgate scan` with files and servers as they are: what it leaves behind, and what its policies do.
 
-use crate::harness::gate::{Wrap, callgate, launched, scripted_server, temp_dir};
+use crate::harness::gate::{Wrap, callgate, launched, scripted_server, shell, temp_dir};
 use crate::harness::process::{End, Process};
 use serde_json::{Value, json};
 use std::ffi::OsString;
@@ -114,16 +114,8 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     fs::write(path("policy.json"), before).unwrap();
     fs::write(path("s.jsonl"), call("get_x")).unwrap();
     // Where the new file would have to be made, there is a directory.
-    let shell = "mkdir \".policy.json.$$-0.callgate-new\"; exec \"$0\" scan --update policy.json --sessions s.jsonl";
-    let mut command = callgate(dir.path());
-    let callgate = command.get_program().to_owned();
-    let mut launched = std::process::Command::new("sh");
-    launched
-        .arg("-c")
-        .arg(shell)
-        .arg(callgate)
-        .current_dir(command.current_dir(dir.path()).get_current_dir().unwrap());
-    let end = Process::spawn(&mut launched).end();
+    let script = "mkdir \".policy.json.$$-0.callgate-new\"; exec \"$0\" scan --update policy.json --sessions s.jsonl";
+    let end = Process::spawn(shell(dir.path(), script).current_dir(dir.path())).end();
     assert_eq!(end.code, Some(2), "{end:?}");
     assert_eq!(end.stderr, "error: failed to write policy `policy.json`: File exists\n");
     assert_eq!(fs::read_to_string(path("policy.json")).unwrap(), before);

@@ -1,7 +1,7 @@
 //! Paths as they are typed: what no shell has expanded is refused (contract C3), a recording is continued by nobody but
 //! itself, and what is no recording is none (contract S5, C2).
 
-use crate::harness::gate::{callgate, temp_dir};
+use crate::harness::gate::{callgate, shell, temp_dir};
 use crate::harness::process::{End, Process};
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -59,6 +59,14 @@ fn what_no_shell_has_expanded_is_no_path() {
             );
         }
     }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
+}
+
+/// The same for variables, which the error names; what was typed is wrong whatever the environment says.
+#[test]
+fn what_no_shell_has_expanded_in_a_variable_is_no_path() {
+    let dir = dir();
+    let before = fs::read_dir(dir.path()).unwrap().count();
     for (variable, path) in [("CALLGATE_STATE", "$HOME/st"), ("CALLGATE_POLICY", "~/p.json")] {
         for words in [
             &["wrap", "--policy", "p.json", "--", "true"][..],
@@ -76,10 +84,25 @@ fn what_no_shell_has_expanded_is_no_path() {
             )
             .end();
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
+            assert!(end.stderr.contains(variable), "{words:?}: {end:?}");
+            assert!(!end.stderr.contains('<'), "an option that was not typed: {words:?}: {end:?}");
             assert!(end.stderr.contains("was not expanded"), "{words:?}: {end:?}");
         }
     }
+    let mut typed = callgate(dir.path());
+    typed.current_dir(dir.path()).env("CALLGATE_STATE", "memory");
+    let end = Process::spawn(typed.args(["status", "--state", "~/st"])).end();
+    assert!(
+        end.stderr.starts_with("error: invalid value '~/st' for '--state <STATE>': "),
+        "{end:?}"
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
+}
+
+/// A path that begins with `./` means what it says, and so does an absolute one that exists.
+#[test]
+fn paths_can_be_taken_as_they_are_written() {
+    let dir = dir();
     let end = run(dir.path(), &["wrap", "--policy", "p.json", "--state", "./~/cg", "--", "true"]);
     assert_eq!(end.code, Some(0), "{end:?}");
     assert!(dir.path().join("~/cg/audit").is_dir());
@@ -89,6 +112,62 @@ fn what_no_shell_has_expanded_is_no_path() {
         Some(0),
         "a file that is there is meant"
     );
+    let whole = dir.path().join("a$b.json");
+    let missing = dir.path().join("c$d.json");
+    for (path, code) in [
+        ("./a$b.json", 0),
+        (whole.to_str().unwrap(), 0),
+        ("a$b.json", 2),
+        (missing.to_str().unwrap(), 2),
+    ] {
+        let end = run(
+            dir.path(),
+            &["wrap", "--policy", path, "--state", "memory", "--no-audit", "--", "true"],
+        );
+        assert_eq!(end.code, Some(code), "{path}: {end:?}");
+        assert_eq!(
+            end.stderr.contains("or `./` before a name that holds it"),
+            code == 2,
+            "{path}: {end:?}"
+        );
+    }
+}
+
+/// A recording that an editor or a shell has written in another encoding is told as what it is.
+#[test]
+fn recordings_in_another_encoding_are_named() {
+    let dir = dir();
+    let line = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+    let wide = |order: fn(u16) -> [u8; 2]| line.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+    let (little, big) = (wide(u16::to_le_bytes), wide(u16::to_be_bytes));
+    let utf8 = [b"\xef\xbb\xbf", line.as_bytes()].concat();
+    for (content, says) in [
+        (
+            utf8,
+            "it begins with a byte order mark; save it as UTF-8 without one, which `tail -c +4 FILE` does",
+        ),
+        (
+            [b"\xff\xfe", &little[..]].concat(),
+            "it is UTF-16; save it as UTF-8, which `iconv -f UTF-16 -t UTF-8 FILE` does",
+        ),
+        (
+            [b"\xfe\xff", &big[..]].concat(),
+            "it is UTF-16; save it as UTF-8, which `iconv -f UTF-16 -t UTF-8 FILE` does",
+        ),
+        (little, "it is UTF-16; save it as UTF-8, which `iconv -f UTF-16LE -t UTF-8 FILE` does"),
+        (big, "it is UTF-16; save it as UTF-8, which `iconv -f UTF-16BE -t UTF-8 FILE` does"),
+    ] {
+        fs::write(dir.path().join("r"), content).unwrap();
+        for words in [
+            &["replay", "--policy", "p.json", "r"][..],
+            &["scan", "--sessions", "r"],
+            &["explain", "--policy", "p.json", "--matrix", "r"],
+        ] {
+            let end = run(dir.path(), words);
+            assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
+            assert_eq!(end.stderr, format!("error: `r` is no recording: {says}\n"), "{words:?}");
+        }
+    }
 }
 
 /// contract S5: `--record` goes on with a recording, and with nothing else.
@@ -215,10 +294,7 @@ fn recordings_are_files_and_pipes() {
         }
     }
     let script = "callgate replay --policy p.json - </dev/null; echo $?; cat s.jsonl | callgate replay --policy p.json /dev/stdin; callgate replay --policy p.json <s.jsonl; mkfifo f; cat s.jsonl >f & callgate replay --policy p.json f";
-    let gate = Path::new(env!("CARGO_BIN_EXE_callgate")).parent().unwrap();
-    let mut shell = std::process::Command::new("sh");
-    let paths = format!("{}:{}", gate.display(), std::env::var("PATH").unwrap());
-    let output = shell.args(["-c", script]).current_dir(path).env("PATH", paths).output().unwrap();
+    let output = shell(path, script).current_dir(path).output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(stderr, "error: failed to read recording `-`: neither a regular file nor a pipe\n");

@@ -1,8 +1,8 @@
 //! New tools in a policy that a person wrote: nothing of it changes but what is added.
 
 use callgate::engine::compile::compile;
-use callgate::engine::propose::classify::ListedTool;
 use callgate::engine::propose::extend::extend;
+use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::propose::proposal::{Proposal, Proposals, Treatment};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq};

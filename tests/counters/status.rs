@@ -1,11 +1,12 @@
 //! `callgate status` beside sessions that run (contract S2, S3): who is listed, what is counted, what is given back.
 
-use crate::harness::gate::{Gate, Wrap, call, callgate, launched, ok};
+use crate::harness::gate::{Gate, Wrap, call, callgate, launched, ok, shell};
 use crate::harness::process::{End, Process};
 use crate::harness::streams::Streams;
 use rusqlite::Connection;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -339,10 +340,9 @@ fn a_watch_ends_quietly() {
     read.signal(Signal::INT);
     let end = read.wait();
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""));
-    let mut shell = std::process::Command::new("sh");
-    shell.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
-    shell.args(["-c", "{ \"$CALLGATE\" status --watch --state state; echo $? >&2; } | head -n 1"]);
-    let End { code, stdout, stderr } = Process::spawn(&mut shell).end();
+    let script = "{ callgate status --watch --state state; echo $? >&2; } | head -n 1";
+    let mut shell = shell(gate.dir(), script);
+    let End { code, stdout, stderr } = Process::spawn(shell.current_dir(gate.dir())).end();
     assert_eq!((code, stderr.as_str()), (Some(0), "0\n"), "{stdout}");
     assert_eq!(stdout.lines().count(), 1);
 }
@@ -353,11 +353,10 @@ fn a_watch_ends_quietly() {
 fn a_watch_in_a_terminal_gives_it_back() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
-    let mut command = std::process::Command::new("setsid");
-    command.current_dir(gate.dir()).env("CALLGATE", env!("CARGO_BIN_EXE_callgate"));
-    command.env("TERM", "xterm").env("NO_COLOR", "1").args(["-c", "env"]);
-    command.args(["--default-signal", "sh", "-c"]);
-    command.arg("trap : INT; \"$CALLGATE\" status --watch --state state; echo \"ended: $?\"");
+    let script = "trap : INT; callgate status --watch --state state; echo \"ended: $?\"";
+    let launcher = ["setsid", "-c", "env", "--default-signal"].map(OsString::from);
+    let mut command = launched(shell(gate.dir(), script), &launcher);
+    command.current_dir(gate.dir()).env("TERM", "xterm").env("NO_COLOR", "1");
     let terminal = Streams::terminal().showing_all();
     let mut watch = Process::spawn_on(&mut command, terminal, Stdio::piped());
     let mut seen = String::new();

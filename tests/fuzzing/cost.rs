@@ -12,9 +12,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use callgate::engine::compile::compile;
-use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::policy::Policy;
-use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::session::{RecordDetail, Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 
 use super::counting::peak_of;
@@ -51,11 +51,11 @@ pub(crate) fn check(input: &[u8]) {
         b'C' => (Side::Client, true),
         _ => (Side::Client, false),
     };
-    let settings = Settings { recording: Recording::Values, ..Settings::default() };
-    let mut session = Session::new(Arc::clone(&POLICY), settings);
+    let options = SessionOptions { records: RecordDetail::Values, ..SessionOptions::default() };
+    let mut session = Session::new(Arc::clone(&POLICY), options);
     ask(&mut session, modern);
     let begun = cpu_time();
-    let ((), peak) = peak_of(|| hear(&mut session, side, &line));
+    let ((), peak) = peak_of(|| relay(&mut session, side, &line));
     let spent = cpu_time().saturating_sub(begun);
     let most = 3 * line.len() + SMALL;
     assert!(peak <= most, "{peak} bytes for a line of {}", line.len());
@@ -77,13 +77,9 @@ fn ask(session: &mut Session, modern: bool) {
 }
 
 /// Does with a line what the shell does.
-fn hear(session: &mut Session, side: Side, line: &[u8]) {
-    let mut step = session.handle(side, line, NOW);
-    if let Action::Reserve(pending) = step.action {
-        let settled = MemoryLedger::default().reserve(pending.demands(), NOW);
-        step = session.resume(line, *pending, settled, NOW);
-    }
-    if let Action::AnswerBatch(mut batch) = step.action {
+fn relay(session: &mut Session, side: Side, line: &[u8]) {
+    let step = session.handle_with(&mut MemoryLedger::default(), side, line, NOW);
+    if let Step::AnswerBatch { mut batch, .. } = step {
         while !batch.is_done() {
             let _ = session.next_answers(line, &mut batch);
         }

@@ -4,17 +4,18 @@
 use std::path::Path;
 use std::str;
 
-use callgate::command::input::policy_file::Findings;
 use callgate::command::show::diagnostics::SourceFile;
 use callgate::command::show::explanation;
 use callgate::engine::compile::compile;
 use callgate::engine::compile::diagnostic::Severity;
-use callgate::engine::compile::fields::{Place, Problem};
+use callgate::engine::compile::fields::{Position, Problem};
+use callgate::engine::compile::review::Findings;
 use callgate::engine::decide::explain::explain;
+use callgate::engine::decide::narrate;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
-use callgate::engine::policy::Policy;
-use callgate::engine::propose::matrix::{Standing, standing};
+use callgate::engine::policy::{BuiltIn, Policy};
+use callgate::engine::propose::matrix::{Disposition, disposition};
 use callgate::engine::text::escape::is_hidden;
 use callgate::engine::wire::line::Side;
 use callgate::engine::wire::mcp::ToolCall;
@@ -81,7 +82,7 @@ fn check_words(file: &[u8]) {
 fn check_place(problem: &Problem, file: &[u8]) {
     assert!(problem.at <= file.len(), "{problem:?} is outside");
     assert!(!problem.message.is_empty() && problem.help != Some(String::new()), "{problem:?}");
-    let Place { line, column } = Place::of(problem.at, file);
+    let Position { line, column } = Position::of(problem.at, file);
     let text = file.split(|&byte| byte == b'\n').nth(line - 1).expect("a line of the file");
     assert!((1..=text.len() + 1).contains(&column), "{problem:?} is beyond its line");
     let clean = str::from_utf8(file).is_ok_and(|text| !peer::has_duplicates(text));
@@ -124,16 +125,16 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     let call = ToolCall::of(tool, arguments);
     let mut ledger = MemoryLedger::default();
     let explanation = explain(policy, &call, None, &mut ledger, Now::default());
-    let (ruling, standing) = (&explanation.ruling, standing(policy, tool));
-    match standing {
-        Standing::Allow => assert!(ruling.outcome.is_allowed(), "{tool} {ruling:?}"),
-        Standing::Ask | Standing::Deny => {
-            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}");
+    let (ruling, disposition) = (&explanation.ruling, disposition(policy, tool));
+    match disposition {
+        Disposition::Allow => assert!(ruling.outcome.is_allowed(), "{tool} {ruling:?}"),
+        Disposition::Ask | Disposition::Deny => {
+            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}")
         }
-        Standing::Hidden => assert_eq!(ruling.rule.as_str(), "(hidden)", "{tool}"),
-        Standing::Conditional | Standing::Limited => {}
+        Disposition::Hidden => assert_eq!(ruling.rule, BuiltIn::Hidden, "{tool}"),
+        Disposition::Conditional | Disposition::Limited => {}
     }
-    let lines = explanation::lines(&explanation);
+    let lines = narrate::lines(&explanation);
     assert!(!lines.iter().any(|line| line.chars().any(is_hidden)), "{lines:?}");
     let told = lines.iter().any(|line| line.contains("the call is denied"));
     let asked = lines.iter().any(|line| line.contains("a human must approve"));

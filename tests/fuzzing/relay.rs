@@ -1,4 +1,4 @@
-//! A relay in memory. It drives a session as the shell does, keeps books of its own about who waits for what,
+//! A relay in memory. It drives a session as the shell does, keeps its own account of who waits for what,
 //! and checks at every line what must hold whatever anybody sends.
 
 use std::collections::BTreeMap;
@@ -6,10 +6,11 @@ use std::str;
 use std::sync::Arc;
 
 use callgate::engine::decide::{Denial, Permit, decide, never_passes};
+use callgate::engine::interrupt::Interrupt;
 use callgate::engine::json::reader::Scratch;
-use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::policy::{Mode, Policy};
-use callgate::engine::session::{Action, Recording, Session, Settings, Step};
+use callgate::engine::session::{Answer, Diversion, RecordDetail, Session, SessionOptions, Step};
 use callgate::engine::wire::frame::{Unrelayed, read_client, read_id, read_server};
 use callgate::engine::wire::id_finder::{IdFinder, ids_on};
 use callgate::engine::wire::line::{LongLine, Side};
@@ -48,9 +49,10 @@ struct Open {
 impl Relay {
     pub(crate) fn new(policy: Policy, shadow: bool) -> Self {
         let policy = Arc::new(policy);
-        let settings = Settings { shadow, recording: Recording::Values, ..Settings::default() };
+        let options =
+            SessionOptions { shadow, records: RecordDetail::Values, ..SessionOptions::default() };
         Relay {
-            session: Session::new(Arc::clone(&policy), settings),
+            session: Session::new(Arc::clone(&policy), options),
             policy,
             shadow,
             ledger: MemoryLedger::default(),
@@ -95,11 +97,7 @@ impl Relay {
 
     /// One line, without its line end.
     pub(crate) fn send(&mut self, side: Side, line: &[u8]) {
-        let mut step = self.session.handle(side, line, self.now);
-        if let Action::Reserve(pending) = step.action {
-            let settled = self.ledger.reserve(pending.demands(), self.now);
-            step = self.session.resume(line, *pending, settled, self.now);
-        }
+        let step = self.session.handle_with(&mut self.ledger, side, line, self.now);
         self.carry_out(side, line, step);
     }
 
@@ -108,8 +106,10 @@ impl Relay {
         let mut finder = IdFinder::default();
         finder.feed(head);
         let line = LongLine { head: head.to_vec(), ids: finder.found() };
-        let step = self.session.handle_long(side, &line, 1024, self.now);
-        assert!(!matches!(step.action, Action::Forward | Action::Rewrite(_)), "nothing is left");
+        let step = match side {
+            Side::Client => Step::Answer(self.session.refuse_long(1024)),
+            Side::Server => Step::Divert(self.session.divert_long(&line, 1024, self.now)),
+        };
         // What an id settles depends on which others are in flight.
         let settled: Vec<_> = line.ids.iter().filter_map(|id| self.settled_by(id)).collect();
         self.carry_out(side, &[], step);
@@ -129,54 +129,45 @@ impl Relay {
         assert_eq!(self.expected(), 0, "left without an answer: {:?}", self.open);
     }
 
-    /// How many requests someone waits for, by our own books.
+    /// How many requests someone waits for, by our own account.
     pub(crate) fn expected(&self) -> usize {
         self.open.values().filter(|open| open.expected).count()
     }
 
     fn carry_out(&mut self, side: Side, line: &[u8], step: Step) {
-        let forwarded = matches!(step.action, Action::Forward);
-        if let (false, Some(reservation)) = (forwarded, step.reservation) {
-            self.ledger.release(reservation);
-        }
-        match (side, step.action) {
-            (Side::Client, Action::AnswerBatch(mut batch)) => {
+        match (side, step) {
+            (Side::Client, Step::AnswerBatch { mut batch, .. }) => {
                 let mut answers = Vec::new();
                 while !batch.is_done() {
                     answers.extend(self.session.next_answers(line, &mut batch));
                 }
                 self.answer_client(line, &answers);
             }
-            (Side::Client, Action::Forward) => self.take_to_server(line),
-            (Side::Server, Action::Forward) => self.take_to_client(line, line),
-            (Side::Server, Action::Rewrite(bytes)) => self.take_to_client(line, &bytes),
-            (Side::Client, Action::Answer(bytes)) => self.answer_client(line, &bytes),
-            (Side::Server, Action::Answer(bytes)) => {
+            (Side::Client, step) if step.is_forward() => self.take_to_server(line),
+            (Side::Server, step) if step.is_forward() => self.take_to_client(line, line),
+            (Side::Server, Step::Rewrite { bytes, .. }) => self.take_to_client(line, &bytes),
+            (Side::Client, Step::Answer(Answer { bytes, .. })) => self.answer_client(line, &bytes),
+            (Side::Server, Step::Answer(Answer { bytes, .. })) => {
                 answer_server(line, &bytes);
                 let lost = self.answered_by(line).is_some_and(|key| self.open.contains_key(&key));
                 assert!(!lost, "an answer was lost");
             }
-            (Side::Server, Action::Divert { answers, .. }) => {
+            (Side::Server, Step::Divert(Diversion { answers, .. })) => {
                 for answer in lines(&answers) {
                     self.close(answer);
                     self.answers.push(answer.to_vec());
                 }
                 // Who has cancelled is not told that the late answer was unreadable. What is no message is no answer.
                 if answers_are_due(line) {
-                    ids_on(line, |id| {
+                    ids_on(line, &Interrupt::default(), |id| {
                         let open = self.open.get(&key(id));
                         assert!(open.is_none_or(|open| !open.expected), "nobody is told");
                     });
                 }
             }
-            (side, action) => panic!("{action:?} is nothing for a line of the {side}"),
+            (side, step) => panic!("{step:?} is nothing for a line of the {side}"),
         }
-        assert_eq!(
-            self.session.expected_answers(),
-            self.expected(),
-            "by the books {:?}",
-            self.open
-        );
+        assert_eq!(self.session.expected_answers(), self.expected(), "of {:?}", self.open);
     }
 
     fn take_to_server(&mut self, line: &[u8]) {

@@ -5,8 +5,9 @@ use std::str;
 use std::time::Duration;
 
 use callgate::engine::compile::compile;
-use callgate::engine::decide::decide_before;
+use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
+use callgate::engine::policy::BuiltIn;
 use callgate::engine::wire::mcp::ToolCall;
 use callgate::engine::work::Work;
 use rustix::time::{ClockId, clock_gettime};
@@ -41,13 +42,13 @@ pub(crate) fn check(input: &[u8]) {
         let call = ToolCall::of(&tool, arguments);
         let mut work = Work::of_decision();
         let before = cpu_time();
-        let decided = decide_before(&policy, &call, None, &mut work, &mut ());
+        let decided = decide_observed(&policy, &call, None, &mut work, &mut ());
         let time = cpu_time().saturating_sub(before);
         assert!(work.spent() <= Work::DECISION);
         let bound = ONCE + STEP * u32::try_from(work.spent()).expect("a budget of 32 bits");
         assert!(time <= bound, "{} steps took {time:?}", work.spent());
         if let Err(denial) = decided {
-            let is_costly = denial.rule.as_str() == "(too costly)";
+            let is_costly = denial.rule == BuiltIn::TooCostly;
             assert!(!is_costly || work.left() == 0, "denied with {} steps left", work.left());
         }
     }

@@ -98,6 +98,12 @@ impl Wrap {
         self.option(["--state"]).option([state.as_ref()])
     }
 
+    /// With all that it keeps in the directory that is its home, even if a launcher empties its environment.
+    pub(crate) fn keeping_in_own_dir(self) -> Self {
+        let state = self.dir().join("state");
+        self.keeping_in(state)
+    }
+
     /// The directory that is its home.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
@@ -347,6 +353,19 @@ pub(crate) fn callgate(home: &Path) -> Command {
     }
     command.env("HOME", home).env("XDG_STATE_HOME", home);
     command
+}
+
+/// A script of `sh` in which `callgate` is the binary, and `$0` its path. Nothing of the developer's own is heeded, as in
+/// [`callgate`].
+pub(crate) fn shell(home: &Path, script: &str) -> Command {
+    let binary = Path::new(env!("CARGO_BIN_EXE_callgate"));
+    let folder = binary.parent().expect("target/<profile>").to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(folder).chain(std::env::split_paths(&others));
+    let words = ["sh".as_ref(), "-c".as_ref(), script.as_ref()].map(OsStr::to_owned);
+    let mut shell = launched(callgate(home), &words);
+    shell.env("PATH", std::env::join_paths(folders).expect("folders without a colon"));
+    shell
 }
 
 /// The command line of a server that plays `script` and logs to `log` in `dir`.

@@ -3,6 +3,7 @@
 //! `scripted_server SCRIPT LOG`: SCRIPT is a JSON array of [`Step`]s, LOG the file that stdin is
 //! copied to as it comes. When the steps have run out the server waits for the end of its input
 //! and ends with 0.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server of its own")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, getpid, kill_process};

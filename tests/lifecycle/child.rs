@@ -7,7 +7,8 @@ use std::process::Command;
 
 /// What `server` says on stderr with `launcher` before it, behind callgate.
 fn wrapped<const N: usize>(launcher: [&str; N], server: [&str; 3]) -> Vec<String> {
-    let End { code, stderr, .. } = Wrap::allow_all().launched_by(launcher).run(server).end();
+    let wrap = Wrap::allow_all().launched_by(launcher).keeping_in_own_dir();
+    let End { code, stderr, .. } = wrap.run(server).end();
     assert_eq!(code, Some(0), "{stderr}");
     stderr.lines().map(str::to_owned).collect()
 }
@@ -48,7 +49,8 @@ fn the_working_directory_is_passed_on() {
 #[test]
 fn a_client_with_a_window_gives_little() {
     let launcher = ["sh", "-c", r#"cd / && exec env -i "$0" "$@""#];
-    let mut gate = Wrap::allow_all().launched_by(launcher).serve(&json!(["echo"]));
+    let wrap = Wrap::allow_all().launched_by(launcher).keeping_in_own_dir();
+    let mut gate = wrap.serve(&json!(["echo"]));
     assert_eq!(gate.ask(call(1)), ok(1));
     assert_eq!(gate.end(), End::quiet(0));
 }

@@ -1,6 +1,6 @@
 //! Exit codes, error texts and options of `callgate wrap` (contract C1–C4).
 
-use crate::harness::gate::{Wrap, call, callgate, ok, scripted_server, temp_dir};
+use crate::harness::gate::{Wrap, call, callgate, ok, scripted_server, shell, temp_dir};
 use crate::harness::process::{End, Process};
 use crate::wire::ids::died;
 use rustix::process::Signal;
@@ -10,7 +10,6 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 const ALLOW_ALL: &str = r#"{"version":"1","default":"allow"}"#;
@@ -333,13 +332,12 @@ fn the_server_inherits_its_standard_streams_only() {
     let policy = dir.path().join("policy.json");
     // A shell that leaks descriptor 9; `ls` itself opens 3.
     let leaky = |arguments: &[&OsStr]| {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", r#"exec 9</dev/null; exec "$0" "$@""#]).args(arguments);
-        Process::spawn(&mut shell).end().stderr
+        let mut shell = shell(dir.path(), r#"exec 9</dev/null; exec "$@""#);
+        Process::spawn(shell.args(arguments)).end().stderr
     };
     let server = ["sh", "-c", "ls /proc/self/fd >&2"].map(OsStr::new);
     assert!(leaky(&server).lines().any(|descriptor| descriptor == "9"));
-    let callgate = [env!("CARGO_BIN_EXE_callgate"), "wrap", "--policy"].map(OsStr::new);
+    let callgate = ["callgate", "wrap", "--policy"].map(OsStr::new);
     let wrapped = [&callgate[..], &[policy.as_os_str(), OsStr::new("--")], &server[..]].concat();
     assert_eq!(leaky(&wrapped), "0\n1\n2\n3\n");
 }

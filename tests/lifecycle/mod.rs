@@ -11,6 +11,8 @@ mod lockstep;
 pub(crate) mod memory;
 mod piped;
 mod pressure;
+#[cfg(not(debug_assertions))]
+mod release;
 mod stops;
 #[cfg(target_os = "linux")]
 mod terminal;

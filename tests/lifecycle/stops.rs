@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use serde_json::json;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 const SIGNALS: [Signal; 3] = [Signal::HUP, Signal::INT, Signal::TERM];
 
@@ -217,6 +218,27 @@ fn a_blocked_stdout_holds_up_no_signal() {
         assert_eq!(gate.wait_for_stop().code, Some(128 + 15), "{name}");
         drop(stdout);
     }
+}
+
+/// contract W9: nor do further signals prolong what the client may take.
+#[test]
+fn signals_without_end_do_not_prolong_a_stop() {
+    let line = r#"{"jsonrpc":"2.0","method":"notifications/x"}"#.to_owned() + "\n";
+    let flood = json!({ "send_repeat": { "text": line, "times": 50_000 } });
+    let script = json!([{ "recv": 1 }, { "stderr": "asked" }, flood, "hold"]);
+    let (stdout, stdout_end) = io::pipe().unwrap();
+    let streams = Streams::pipes().writing(stdout_end);
+    let mut gate = Wrap::allow_all().on(streams).serve(&script);
+    gate.send(call(1));
+    assert_eq!(gate.error_line(), "asked");
+    let mut again = Command::new("sh")
+        .args(["-c", "while kill -TERM $0 2>/dev/null; do sleep 0.02; done"])
+        .arg(gate.pid().to_string())
+        .spawn()
+        .unwrap();
+    assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
+    again.wait().unwrap();
+    drop(stdout);
 }
 
 /// contract W9: what was ignored at the start, as behind `nohup` or in the background of a script, stays so.

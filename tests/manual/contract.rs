@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use callgate::engine::decide::steps::STEPS;
+use callgate::engine::policy::BuiltIn;
 use regex::Regex;
 
 use super::page::Page;
@@ -29,4 +31,31 @@ fn the_contract_is_whole() {
         assert!(numbers.contains(&found[1]), "{}", &found[1]);
     }
     assert!(!page.text().contains('◇'));
+}
+
+/// contract 3.5: the judge takes the steps in the order that is written there.
+#[test]
+fn the_order_of_a_decision_is_the_one_in_the_contract() {
+    let page = Page::topic("contract");
+    let order = page.text().lines().find_map(|line| line.strip_prefix("refused frame → "));
+    let order: Vec<&str> = order.expect("the order").split(" → ").collect();
+    let steps: Vec<&str> = STEPS.iter().map(|step| step.word()).collect();
+    assert_eq!(order[..steps.len()], steps);
+    assert_eq!(order[steps.len()..], ["limits (reserved)", "audit", "forward."]);
+}
+
+/// contract 3.5: the built-in rules are those that are named there, no more and no fewer.
+#[test]
+fn the_built_in_rules_are_those_in_the_contract() {
+    let page = Page::topic("contract");
+    let words = Regex::new(r"`(\([a-z ]+\))`").unwrap();
+    let section = page.text().split("### 3.5 ").nth(1).expect("section 3.5");
+    let section = section.split("\n**P").next().unwrap_or_default();
+    let named: BTreeSet<&str> =
+        words.captures_iter(section).map(|found| found.get(1).unwrap().as_str()).collect();
+    let built_in: BTreeSet<&str> = BuiltIn::WORDS.iter().map(|(word, _)| *word).collect();
+    assert_eq!(named, built_in);
+    for (word, rule) in BuiltIn::WORDS {
+        assert_eq!((BuiltIn::from_word(word), rule.word()), (Some(*rule), *word));
+    }
 }

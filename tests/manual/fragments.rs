@@ -5,8 +5,8 @@ use std::fs;
 use std::sync::Arc;
 
 use callgate::engine::compile::compile;
-use callgate::engine::limits::{Ledger as _, MemoryLedger, Now};
-use callgate::engine::session::{Action, Session, Settings};
+use callgate::engine::limits::{MemoryLedger, Now};
+use callgate::engine::session::{Answer, Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -34,7 +34,7 @@ impl Engine {
     fn new(policy: &str, block: &Block<'_>) -> Self {
         let policy = compile(policy.as_bytes())
             .unwrap_or_else(|problems| panic!("{}: {problems:#?}", block.place));
-        let session = Session::new(Arc::new(policy), Settings::default());
+        let session = Session::new(Arc::new(policy), SessionOptions::default());
         Engine { session, ledger: MemoryLedger::default(), ids: 100 }
     }
 
@@ -42,17 +42,9 @@ impl Engine {
     fn answer(&mut self, message: &Value, at_ms: u64) -> Option<Value> {
         let now = Now { wall_ms: START_MS + at_ms, monotonic_ms: at_ms };
         let line = message.to_string();
-        let step = match self.session.handle(Side::Client, line.as_bytes(), now) {
-            step if !matches!(step.action, Action::Reserve(_)) => step,
-            step => {
-                let Action::Reserve(pending) = step.action else { unreachable!("see above") };
-                let settled = self.ledger.reserve(pending.demands(), now);
-                self.session.resume(line.as_bytes(), *pending, settled, now)
-            }
-        };
-        match step.action {
-            Action::Forward => None,
-            Action::Answer(answer) => Some(serde_json::from_slice(&answer).unwrap()),
+        match self.session.handle_with(&mut self.ledger, Side::Client, line.as_bytes(), now) {
+            step if step.is_forward() => None,
+            Step::Answer(Answer { bytes, .. }) => Some(serde_json::from_slice(&bytes).unwrap()),
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -170,7 +170,7 @@ fn transcripts() -> String {
 #[test]
 fn links_lead_somewhere() {
     let mut count = 0;
-    for page in Page::all() {
+    for page in Page::all().into_iter().chain(Page::of_forge()) {
         let file = root().join(&page.path);
         let folder = file.parent().unwrap();
         for link in page.links().iter().filter(|link| !link.starts_with("https://")) {

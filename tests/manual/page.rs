@@ -39,6 +39,11 @@ impl Page {
         std::iter::once(Self::readme()).chain(topics).collect()
     }
 
+    /// What stands where forges look for it.
+    pub(super) fn of_forge() -> Vec<Self> {
+        ["CONTRIBUTING", "SECURITY"].map(|name| Self::read(format!(".github/{name}.md"))).into()
+    }
+
     fn read(path: String) -> Self {
         let text = fs::read_to_string(root().join(&path)).expect(&path);
         Page { path, text }

@@ -1,7 +1,8 @@
 //! The verdicts on the page are those of a scan.
 
 use callgate::engine::propose::class::{Class, Risk};
-use callgate::engine::propose::classify::{ListedTool, classify};
+use callgate::engine::propose::classify::classify;
+use callgate::engine::propose::listed_tool::ListedTool;
 use callgate::engine::propose::proposal::Treatment;
 
 use super::page::Page;

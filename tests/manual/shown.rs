@@ -1,6 +1,7 @@
 //! `callgate help` shows every page in terminals of any width, in a pager, as Markdown and as man pages.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use callgate::command::help::document::PageDocument;
@@ -11,7 +12,7 @@ use regex::Regex;
 use rustix::termios::{Winsize, tcsetwinsize};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::harness::gate::{callgate, temp_dir};
+use crate::harness::gate::{callgate, shell, temp_dir};
 use crate::harness::process::{End, Process};
 use crate::harness::streams::Streams;
 
@@ -194,13 +195,10 @@ fn a_missing_pager_is_no_error() {
 #[test]
 fn a_closed_stdout_ends_it_quietly() {
     for format in ["text", "markdown", "man"] {
-        let mut shell = Command::new("sh");
-        let binary = env!("CARGO_BIN_EXE_callgate");
-        shell.args([
-            "-c",
-            &format!("('{binary}' help contract --format {format}; echo $? >&2) | true"),
-        ]);
-        assert_eq!(Process::spawn(&mut shell).end().stderr, "0\n", "{format}");
+        let script = format!("(callgate help contract --format {format}; echo $? >&2) | true");
+        let dir = temp_dir();
+        let end = Process::spawn(&mut shell(dir.path(), &script)).end();
+        assert_eq!(end.stderr, "0\n", "{format}");
     }
 }
 
@@ -215,12 +213,32 @@ fn markdown_is_the_page_itself() {
     assert!(manual::pages().all(|page| list.contains(&format!("| {} | ", page.topic))), "{list}");
 }
 
+/// Where groff is installed, it has nothing to say about any page, on paper or in a terminal.
+#[test]
+fn groff_takes_man_pages_without_a_warning() {
+    if Command::new("groff").arg("--version").output().is_err() {
+        return;
+    }
+    let dir = temp_dir();
+    for page in manual::pages() {
+        let file = dir.path().join(page.topic);
+        fs::write(&file, man::page(page)).unwrap();
+        for device in ["-Tps", "-Tutf8"] {
+            let mut groff = Command::new("groff");
+            groff.args(["-t", "-man", "-ww", "-z", device]).arg(&file);
+            let end = Process::spawn(&mut groff).end();
+            assert_eq!(end, End::quiet(0), "{} {device}", page.topic);
+        }
+    }
+}
+
 /// Man pages have a title and a name, and only requests that man(7) and tbl(1) know; tables have as many cells in each
 /// row as columns.
 #[test]
 fn man_pages_are_sound() {
-    let known =
-        ["TH", "SH", "SS", "PP", "IP", "RS", "RE", "EX", "EE", "BR", "TS", "TE", "nh", "ad"];
+    let known = [
+        "TH", "SH", "SS", "PP", "IP", "RS", "RE", "EX", "EE", "BR", "TS", "TE", "nh", "ad", "fchar",
+    ];
     for page in manual::pages() {
         let roff = man::page(page);
         assert!(roff.starts_with("'\\\" t\n.TH CALLGATE"), "{}", page.topic);

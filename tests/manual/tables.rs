@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use callgate::cli::Cli;
 use callgate::command::schema::POLICY_SCHEMA;
 use callgate::engine::compile::compile;
+use callgate::engine::compile::lint::WarningKind;
 use callgate::shell::audit::entry::LogEntry;
 use callgate::shell::audit::event::EventKind;
-use callgate::shell::audit::words::Words as _;
 use clap::{Arg, CommandFactory as _};
 use regex::Regex;
 use serde_json::Value;
@@ -94,6 +94,8 @@ fn every_warning_is_in_the_table() {
         code.captures_iter(&said).map(|found| found.get(1).unwrap().as_str()).collect();
     assert!(shown.len() >= 12, "{shown:?}");
     assert_eq!(names(&Page::topic("check"), "warning | reported for"), shown);
+    let kinds: BTreeSet<&str> = WarningKind::WORDS.iter().map(|(word, _)| *word).collect();
+    assert_eq!(shown, kinds);
 }
 
 /// The first cells of a table: names in backticks.
@@ -107,7 +109,7 @@ fn every_event_of_the_log_is_in_the_table() {
     let page = Page::topic("audit-log");
     let rows = page.table("event | its own fields");
     let mut count = 0;
-    for (kind, word) in EventKind::WORDS {
+    for (word, kind) in EventKind::WORDS {
         let shadow = match kind {
             EventKind::Call => r#"{"outcome":"denied"}"#,
             _ => "true",

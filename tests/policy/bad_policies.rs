@@ -1,7 +1,7 @@
 //! Policies that are wrong: every problem is found, at its place (contract P1).
 
 use callgate::engine::compile::compile;
-use callgate::engine::compile::fields::Place;
+use callgate::engine::compile::fields::Position;
 use serde::Deserialize;
 
 use super::case::read_all;
@@ -43,7 +43,7 @@ fn check(bad: &BadPolicy) -> Result<(), String> {
         .iter()
         .map(|problem| {
             let help = problem.help.as_deref().unwrap_or_default();
-            let place = Place::of(problem.at, bad.text.as_bytes());
+            let place = Position::of(problem.at, bad.text.as_bytes());
             format!("{place} {} {}; {help}", problem.pointer, problem.message)
         })
         .collect();

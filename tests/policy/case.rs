@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 /// A policy and calls that it must decide as written.
@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 pub(super) struct Case {
     /// The rule that is tested, and what about it.
     pub(super) why: String,
+    /// Where all calls are allowed: the case that denies one of the kind. `tests/tidy` holds this.
+    #[serde(default, rename = "twin")]
+    pub(super) _twin: IgnoredAny,
     pub(super) policy: Box<RawValue>,
     #[serde(default)]
     pub(super) shadow: bool,

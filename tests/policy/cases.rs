@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use callgate::engine::compile::compile;
-use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::outcome::Outcome;
 use callgate::engine::session::audit_record::{CallRecord, Record};
-use callgate::engine::session::{Action, Recording, Session, Settings, Step};
+use callgate::engine::session::{Answer, RecordDetail, Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::case::{Call, Case, Expect, Retry, read_all};
 
-/// A session with its ledger, as the shell would drive it.
+/// A session with its ledger.
 struct Engine {
     session: Session,
     ledger: MemoryLedger,
@@ -23,9 +23,9 @@ struct Engine {
 impl Engine {
     fn new(case: &Case) -> Result<Self, String> {
         let policy = compile(case.policy.get().as_bytes()).map_err(|found| format!("{found:?}"))?;
-        let settings =
-            Settings { shadow: case.shadow, recording: Recording::Values, ..Settings::default() };
-        let session = Session::new(Arc::new(policy), settings);
+        let (shadow, records) = (case.shadow, RecordDetail::Values);
+        let options = SessionOptions { shadow, records, ..SessionOptions::default() };
+        let session = Session::new(Arc::new(policy), options);
         Ok(Engine { session, ledger: MemoryLedger::default(), ids: 0 })
     }
 
@@ -34,18 +34,7 @@ impl Engine {
         let wall_ms = u64::try_from(at.as_millisecond()).expect("a time after 1970");
         let now = Now { wall_ms, monotonic_ms: wall_ms };
         let line = call.line(self.ids);
-        let step = self.session.handle(Side::Client, line.as_bytes(), now);
-        let step = match step.action {
-            Action::Reserve(pending) => {
-                let settled = self.ledger.reserve(pending.demands(), now);
-                self.session.resume(line.as_bytes(), *pending, settled, now)
-            }
-            _ => step,
-        };
-        if let (Action::Answer(_), Some(reservation)) = (&step.action, &step.reservation) {
-            self.ledger.release(reservation.clone());
-        }
-        step
+        self.session.handle_with(&mut self.ledger, Side::Client, line.as_bytes(), now)
     }
 }
 
@@ -80,8 +69,14 @@ pub(super) fn run(case: &Case) -> Result<(), String> {
 }
 
 fn check(call: &Call, step: Step) -> Result<(), String> {
-    let Some(Record::Call(record)) = step.record else {
-        return Err(format!("not recorded as a call: {:?}", step.action));
+    let allowed = step.is_forward();
+    let answer = match &step {
+        Step::Answer(Answer { bytes, .. }) => bytes.clone(),
+        _ => Vec::new(),
+    };
+    let record = step.into_records().into_iter().next();
+    let Some(Record::Call(record)) = record else {
+        return Err(format!("not recorded as a call: {record:?}"));
     };
     let CallRecord { verdict, shadowed, .. } = *record;
     let outcome = match (verdict.outcome, verdict.rule.as_str()) {
@@ -90,7 +85,6 @@ fn check(call: &Call, step: Step) -> Result<(), String> {
         (Outcome::Denied, "(hidden)") => Expect::Hide,
         (Outcome::Denied, _) => Expect::Deny,
     };
-    let allowed = matches!(step.action, Action::Forward);
     expect("verdict", &call.expect, &outcome)?;
     expect("forwarded", &(call.expect == Expect::Allow), &allowed)?;
     if let Some(rule) = &call.rule {
@@ -103,10 +97,8 @@ fn check(call: &Call, step: Step) -> Result<(), String> {
     if let Some(message) = &call.message {
         expect("message", message, &verdict.message)?;
     }
-    if let (Retry::Never | Retry::After(_), Action::Answer(answer)) =
-        (call.retry_after_ms, &step.action)
-    {
-        let answer: Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    if let (Retry::Never | Retry::After(_), false) = (call.retry_after_ms, allowed) {
+        let answer: Value = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
         let found = answer["result"]["_meta"]["callgate/decision"]["retry_after_ms"].as_u64();
         expect("retry_after_ms", &call.retry_after_ms, &Retry::from(found))?;
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use callgate::engine::compile::compile;
-use callgate::engine::decide::explain::{Look, explain};
+use callgate::engine::decide::explain::{TraceEntry, explain};
 use callgate::engine::json::arguments::Arguments;
-use callgate::engine::limits::{Ledger, MemoryLedger, Now};
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::outcome::Outcome;
 use callgate::engine::policy::Mode;
 use callgate::engine::session::audit_record::Record;
-use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::session::{RecordDetail, Session, SessionOptions};
 use callgate::engine::wire::line::Side;
 use callgate::engine::wire::mcp::ToolCall;
 use jiff::Timestamp;
@@ -29,9 +29,9 @@ fn an_explanation_says_what_a_session_does() {
 /// Plays a case twice, and returns how many calls were compared.
 fn compare(case: &Case) -> Result<usize, String> {
     let policy = Arc::new(compile(case.policy.get().as_bytes()).map_err(|e| format!("{e:?}"))?);
-    let settings =
-        Settings { shadow: case.shadow, recording: Recording::Names, ..Settings::default() };
-    let mut session = Session::new(Arc::clone(&policy), settings);
+    let (shadow, records) = (case.shadow, RecordDetail::Names);
+    let options = SessionOptions { shadow, records, ..SessionOptions::default() };
+    let mut session = Session::new(Arc::clone(&policy), options);
     let (mut of_session, mut of_explanation) = (MemoryLedger::default(), MemoryLedger::default());
     let mut at: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let mut ids = 0;
@@ -73,29 +73,22 @@ fn play(
     line: &str,
     now: Now,
 ) -> Result<(Outcome, String), String> {
-    let mut step = session.handle(Side::Client, line.as_bytes(), now);
-    if let Action::Reserve(pending) = step.action {
-        let settled = ledger.reserve(pending.demands(), now);
-        step = session.resume(line.as_bytes(), *pending, settled, now);
-    }
-    if let (Action::Answer(_), Some(reservation)) = (&step.action, step.reservation) {
-        ledger.release(reservation);
-    }
-    match step.record {
+    let step = session.handle_with(ledger, Side::Client, line.as_bytes(), now);
+    match step.into_records().into_iter().next() {
         Some(Record::Call(call)) => Ok((call.verdict.outcome, call.verdict.rule)),
         other => Err(format!("{line}: {other:?}")),
     }
 }
 
 /// True if this is where the rule was looked at.
-fn says(look: &Look, rule: &str) -> bool {
+fn says(look: &TraceEntry, rule: &str) -> bool {
     match look {
-        Look::Hide(met) => *met && rule == "(hidden)",
-        Look::Confusable(met) => *met && rule == "(confusable name)",
-        Look::Default(_) => rule == "(default deny)",
-        Look::Entry(_) | Look::Shadowed(_) => false,
-        Look::Action(pointer, _) => **pointer == *rule,
-        Look::Clause(clause) => *clause.pointer == *rule,
-        Look::Limit(limit) => *limit.pointer == *rule,
+        TraceEntry::Hide(met) => *met && rule == "(hidden)",
+        TraceEntry::Confusable(met) => *met && rule == "(confusable name)",
+        TraceEntry::Default(_) => rule == "(default deny)",
+        TraceEntry::Entry(_) | TraceEntry::Shadowed(_) => false,
+        TraceEntry::Action(pointer, _) => **pointer == *rule,
+        TraceEntry::Clause(clause) => *clause.pointer == *rule,
+        TraceEntry::Limit(limit) => *limit.pointer == *rule,
     }
 }

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use callgate::command::import::import_bytes;
-use callgate::command::input::policy_file::Findings;
 use callgate::command::show::diagnostics::SourceFile;
+use callgate::engine::compile::review::Findings;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::case::{Call, Case};
@@ -51,7 +52,7 @@ fn run(file: &Path) -> Result<(), String> {
         return Err(format!("{found:?}"));
     }
     let policy = RawValue::from_string(imported).map_err(|error| error.to_string())?;
-    cases::run(&Case { why, policy, shadow: false, calls })
+    cases::run(&Case { why, _twin: IgnoredAny, policy, shadow: false, calls })
 }
 
 /// What the policies of the tests do on purpose.

@@ -1,8 +1,8 @@
 //! Tests inside a policy (contract P16): those that should pass do, and those that should fail do so where they should.
 
 use callgate::engine::compile::compile_with_tests;
-use callgate::engine::compile::fields::Place;
-use callgate::engine::compile::policy_test::{self, Failure};
+use callgate::engine::compile::fields::Position;
+use callgate::engine::compile::policy_test::{self, TestFailure};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -61,9 +61,9 @@ fn run(own: &OwnTests) -> Result<(), String> {
     Err(format!("found {told:#?}"))
 }
 
-fn told(failure: &Failure<'_>, text: &str) -> String {
+fn told(failure: &TestFailure<'_>, text: &str) -> String {
     let (at, field) = failure.place();
-    let line = Place::of(at, text.as_bytes()).line;
+    let line = Position::of(at, text.as_bytes()).line;
     let spelt = text[at..].lines().next().unwrap_or_default();
     let pointer = format!("{}/{field}", failure.example.pointer);
     let value: Value = serde_json::from_str(text).expect("a document");
@@ -88,7 +88,7 @@ fn cases_pass_as_tests_of_their_policy() {
             .unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
         assert_eq!(tests.len(), case.calls.len());
         let failures = policy_test::run(&policy, &tests, &|| false).failures;
-        let told: Vec<String> = failures.iter().map(Failure::message).collect();
+        let told: Vec<String> = failures.iter().map(TestFailure::message).collect();
         assert!(told.is_empty(), "{name} {}: {told:?}", case.why);
         let bad = with_tests(case, true).expect("the same with other expectations");
         let (policy, tests) = compile_with_tests(bad.as_bytes()).expect("the same policy");

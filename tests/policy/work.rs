@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use callgate::command::input::policy_file::Findings;
 use callgate::engine::compile::compile;
-use callgate::engine::decide::decide_before;
+use callgate::engine::compile::review::Findings;
+use callgate::engine::decide::decide_observed;
 use callgate::engine::json::arguments::Arguments;
-use callgate::engine::limits::Now;
+use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::policy::path::ArgPath;
-use callgate::engine::policy::{Mode, Policy};
+use callgate::engine::policy::{BuiltIn, Mode, Policy};
 use callgate::engine::session::arguments_record::excerpt;
 use callgate::engine::session::audit_record::Record;
-use callgate::engine::session::{Action, Recording, Session, Settings};
+use callgate::engine::session::{RecordDetail, Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 use callgate::engine::wire::mcp::ToolCall;
 use callgate::engine::work::Work;
@@ -120,19 +120,27 @@ fn cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
 }
 
+fn decide(session: &mut Session, side: Side, line: &str) -> Step {
+    session.handle_with(&mut MemoryLedger::default(), side, line.as_bytes(), Now::default())
+}
+
+fn first_record(step: Step) -> Option<Record> {
+    step.into_records().into_iter().next()
+}
+
 /// contract 3.5: each is decided within the budget or denied, in bounded time, with words that say so; and the next
 /// call is decided as ever.
 #[test]
 fn no_call_takes_more_than_the_budget() {
     for Costly { why, policy: text, arguments, is_decided } in costly() {
-        let settings = Settings { recording: Recording::Values, ..Settings::default() };
-        let mut session = Session::new(Arc::new(policy(&text)), settings);
+        let options = SessionOptions { records: RecordDetail::Values, ..SessionOptions::default() };
+        let mut session = Session::new(Arc::new(policy(&text)), options);
         let line = call("a", &arguments);
         let before = cpu_time();
-        let step = session.handle(Side::Client, line.as_bytes(), Now::default());
+        let step = decide(&mut session, Side::Client, &line);
         let time = cpu_time().checked_sub(before).unwrap();
         assert!(time < BOUND, "{why}: {time:?}");
-        let Some(Record::Call(record)) = &step.record else { panic!("{why}: no record") };
+        let Some(Record::Call(record)) = first_record(step) else { panic!("{why}: no record") };
         let told = (record.verdict.rule.as_str(), record.verdict.message.as_str());
         if is_decided {
             assert_ne!(told.0, "(too costly)", "{why}");
@@ -141,8 +149,8 @@ fn no_call_takes_more_than_the_budget() {
         let message = "Tool `a` is denied by policy: checking these arguments would take too much work. Send less in one call.";
         assert_eq!(told, ("(too costly)", message), "{why}");
         let next = call("a", r#"{"x":{"key":1},"key":1}"#).replace(r#""id":1"#, r#""id":2"#);
-        let step = session.handle(Side::Client, next.as_bytes(), Now::default());
-        let Some(Record::Call(record)) = &step.record else { panic!("{why}: no record") };
+        let step = decide(&mut session, Side::Client, &next);
+        let Some(Record::Call(record)) = first_record(step) else { panic!("{why}: no record") };
         assert_ne!(record.verdict.rule, "(too costly)", "{why}");
     }
 }
@@ -153,13 +161,15 @@ fn shadow_mode_blocks_nothing_that_is_too_costly() {
     let Costly { policy: mut text, arguments, .. } = costly().remove(1);
     let line = call("a", &arguments);
     let goes_out = |text: &Value, shadow: bool| {
-        let settings = Settings { shadow, recording: Recording::Names, ..Settings::default() };
-        let mut session = Session::new(Arc::new(policy(text)), settings);
-        let step = session.handle(Side::Client, line.as_bytes(), Now::default());
-        let Some(Record::Call(record)) = step.record else { panic!("no record") };
+        let records = RecordDetail::Names;
+        let options = SessionOptions { shadow, records, ..SessionOptions::default() };
+        let mut session = Session::new(Arc::new(policy(text)), options);
+        let step = decide(&mut session, Side::Client, &line);
+        let goes_out = step.is_forward();
+        let Some(Record::Call(record)) = first_record(step) else { panic!("no record") };
         let rule = record.shadowed.map_or(record.verdict.rule, |shadowed| shadowed.rule);
         assert_eq!(rule, "(too costly)");
-        matches!(step.action, Action::Forward)
+        goes_out
     };
     assert!(!goes_out(&text, false));
     assert!(goes_out(&text, true));
@@ -179,22 +189,22 @@ fn names_and_patterns_share_the_budget() {
     let call = ToolCall::of(&name, Arguments::none());
     let mut work = Work::of_decision();
     let before = cpu_time();
-    let denial = decide_before(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
+    let denial = decide_observed(&policy, &call, None, &mut work, &mut ()).expect_err("a denial");
     assert!(cpu_time().checked_sub(before).unwrap() < BOUND);
-    assert_eq!(denial.rule.as_str(), "(too costly)");
+    assert_eq!(denial.rule, BuiltIn::TooCostly);
     let short = ToolCall::of("_word7_x", Arguments::none());
     let denial =
-        decide_before(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
-    assert_eq!(denial.expect_err("a denial").rule.as_str(), "(hidden)");
+        decide_observed(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
+    assert_eq!(denial.expect_err("a denial").rule, BuiltIn::Hidden);
     // A server's list is cut within one allowance, and in doubt wholly.
-    let mut session = Session::new(Arc::new(policy), Settings::default());
+    let mut session = Session::new(Arc::new(policy), SessionOptions::default());
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
-    let _ = session.handle(Side::Client, asked.as_bytes(), Now::default());
+    let _ = decide(&mut session, Side::Client, asked);
     let listed = format!(
         r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{{"name":"ok"}},{{"name":"{name}"}}]}}}}"#
     );
-    let step = session.handle(Side::Server, listed.as_bytes(), Now::default());
-    let Action::Rewrite(line) = step.action else { panic!("{:?}", step.action) };
+    let step = decide(&mut session, Side::Server, &listed);
+    let Step::Rewrite { bytes: line, .. } = step else { panic!("{step:?}") };
     assert_eq!(
         String::from_utf8(line).unwrap(),
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"ok"}]}}"#
@@ -205,15 +215,15 @@ fn names_and_patterns_share_the_budget() {
 #[test]
 fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     let allow = json!({ "version": "1", "default": "allow" });
-    let settings = Settings { recording: Recording::Values, ..Settings::default() };
-    let mut session = Session::new(Arc::new(policy(&allow)), settings);
+    let options = SessionOptions { records: RecordDetail::Values, ..SessionOptions::default() };
+    let mut session = Session::new(Arc::new(policy(&allow)), options);
     let deep = format!("{}\"{}\"{}", "[".repeat(500), "\\n".repeat(MIB), "]".repeat(500));
     let line = call("a", &format!(r#"{{"x":{deep}}}"#));
     let before = cpu_time();
-    let step = session.handle(Side::Client, line.as_bytes(), Now::default());
+    let step = decide(&mut session, Side::Client, &line);
     let time = cpu_time().checked_sub(before).unwrap();
     assert!(time < BOUND / 4, "{time:?}");
-    assert!(matches!(step.action, Action::Forward), "recording decides nothing");
+    assert!(step.is_forward(), "recording decides nothing");
 }
 
 /// contract 3.5, S3: what is kept of many arguments takes about as long for a policy of many paths as for one of few.

@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 
 use callgate::engine::compile::compile;
-use callgate::engine::compile::lint::lint;
+use callgate::engine::compile::lint::{WarningKind, lint};
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::json::reader::{MAX_DEPTH, Reader, Scratch};
 use callgate::engine::policy::condition::{Bound, Condition, Scalar, Test};
 use callgate::engine::policy::one_of::OneOf;
 use callgate::engine::policy::path::ArgPath;
-use callgate::engine::policy::pattern::{Allowance, Pattern};
+use callgate::engine::policy::pattern::{Pattern, PatternAllowance};
 use callgate::engine::work::Work;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
@@ -89,7 +89,9 @@ impl Op {
             "in" => Test::In(OneOf::new(self.values.iter().copied().map(scalar).collect())),
             "not_in" => Test::NotIn(OneOf::new(self.values.iter().copied().map(scalar).collect())),
             "exists" => Test::Exists(self.values[0] == "true"),
-            _ => Test::Regex(Pattern::new("^a", &mut Allowance::default()).expect("a pattern")),
+            _ => Test::Regex(
+                Pattern::new("^a", &mut PatternAllowance::default()).expect("a pattern"),
+            ),
         }
     }
 
@@ -225,7 +227,7 @@ proptest! {
         let rule = format!(r#"{{"{list}":[{{"conditions":[{conditions}]}}]}}"#);
         let file = format!(r#"{{"version":"1","default":"deny","tools":{{"t":{rule}}}}}"#);
         let policy = compile(file.as_bytes()).expect("a policy");
-        let warned = lint(&file, &policy).iter().any(|warning| warning.code == "never_holds");
+        let warned = lint(&file, &policy).iter().any(|warning| warning.kind == WarningKind::NeverHolds);
         let given = argument.map(|text| format!("\"x\":{text}")).unwrap_or_default();
         let arguments = format!("{{{given}}}");
         let holds = [one, other].iter().all(|op| judge("args.x", op.test(), &arguments).0);

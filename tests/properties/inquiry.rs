@@ -1,6 +1,6 @@
 //! A server whose list of tools never ends is not asked for ever, and what it had listed is kept.
 
-use callgate::engine::wire::discovery::{Inquiry, Turn};
+use callgate::engine::wire::discovery::{Inquiry, InquiryTurn};
 use callgate::engine::wire::tool_list::MAX_TOOLS;
 use serde_json::{Value, json};
 
@@ -18,17 +18,19 @@ fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Names, String>) 
             if page == 0 { json!({ "capabilities": {} }).to_string() } else { answer(page) };
         let line = format!(r#"{{"jsonrpc":"2.0","id":{},"result":{result}}}"#, request["id"]);
         match inquiry.handle(line.as_bytes()) {
-            Turn::Ask(next) => asked = next,
-            Turn::Done(listed) => return (page, Ok((listed.tools.names(), listed.unfinished))),
-            Turn::Fail(why) => return (page, Err(why)),
-            turn @ (Turn::Wait | Turn::Reply(_)) => panic!("{turn:?} after {line}"),
+            InquiryTurn::Ask(next) => asked = next,
+            InquiryTurn::Done(listed) => {
+                return (page, Ok((listed.tools.names(), listed.unfinished)));
+            }
+            InquiryTurn::Fail(why) => return (page, Err(why)),
+            turn @ (InquiryTurn::Wait | InquiryTurn::Reply(_)) => panic!("{turn:?} after {line}"),
         }
     }
     unreachable!("pages go on for ever");
 }
 
 fn cut(why: &str, count: usize) -> String {
-    format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+    format!("the server's list of tools is incomplete: {why}; only the first {count} tools count")
 }
 
 #[test]
@@ -59,8 +61,8 @@ fn sixty_four_mebibytes_are_enough() {
 fn noise_counts_as_well() {
     let (mut inquiry, _) = Inquiry::begin();
     let noise = vec![b'x'; 40 * 1024 * 1024];
-    assert!(matches!(inquiry.handle(&noise), Turn::Wait));
-    let Turn::Fail(why) = inquiry.handle(&noise) else { panic!("it goes on") };
+    assert!(matches!(inquiry.handle(&noise), InquiryTurn::Wait));
+    let InquiryTurn::Fail(why) = inquiry.handle(&noise) else { panic!("it goes on") };
     assert_eq!(why, "server did not answer `initialize`: it wrote over 64 MiB");
 }
 
@@ -86,10 +88,10 @@ fn a_list_ends_where_its_cursor_does() {
 
 #[test]
 fn an_answer_that_was_too_long_to_be_read_is_an_end() {
-    let (inquiry, _) = Inquiry::begin();
-    assert!(matches!(inquiry.handle_too_long(&["2".to_owned()]), Turn::Wait));
-    assert!(matches!(inquiry.handle_too_long(&[]), Turn::Wait));
-    let Turn::Fail(why) = inquiry.handle_too_long(&["2".to_owned(), "1".to_owned()]) else {
+    let (mut inquiry, _) = Inquiry::begin();
+    assert!(matches!(inquiry.handle_too_long(&["2".to_owned()]), InquiryTurn::Wait));
+    assert!(matches!(inquiry.handle_too_long(&[]), InquiryTurn::Wait));
+    let InquiryTurn::Fail(why) = inquiry.handle_too_long(&["2".to_owned(), "1".to_owned()]) else {
         panic!("it goes on")
     };
     assert_eq!(why, "server sent an unreadable answer to `initialize`");

@@ -59,6 +59,53 @@ fn whole() -> Value {
     })
 }
 
+/// Paths, the later ones wrong.
+const PATHS: &[&str] = &[
+    "args",
+    "args.a",
+    "args.a.b",
+    "args[0]",
+    "args[*].x",
+    "args[\"a.b\"]",
+    "args.*x",
+    "args[\"a\\\"]\"][1]",
+    "args[\"[*]\"]",
+    "args.é",
+    "args.",
+    "args..a",
+    "arg.a",
+    "args.*",
+    "args[",
+    "args[-1]",
+    "args[a]",
+    "args.a b",
+    "args.a]",
+    "args[\"a]",
+    "args[1]x",
+    "",
+    "args[\"\\x\"]",
+    "args[99999999999999999999999]",
+    "args.a\nb",
+];
+
+/// Times, the later ones wrong.
+const TIMES: &[&str] = &[
+    "2026-01-01T00:00:00Z",
+    "2026-01-01t09:00:00.5+01:00",
+    "1970-01-01T00:00:00-00:00",
+    "1969-12-31T23:30:00-01:00",
+    "2026-01-01T23:59:60z",
+    "2026-01-01T00:00:00+25:59",
+    "9999-12-01T00:00:00Z",
+    "1969-12-31T23:59:59Z",
+    "2026-01-01",
+    "2026-13-01T00:00:00Z",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01 00:00:00Z",
+    "2026-01-01T00:00:00",
+    "x",
+];
+
 /// Values for a field, most of them good, some nearly so.
 fn values_of(field: &str) -> Vec<Value> {
     let listed = match field {
@@ -87,33 +134,7 @@ fn values_of(field: &str) -> Vec<Value> {
             "(?i)^a$",
             [{}]
         ]),
-        "path" | "increment_from" => json!([
-            "args",
-            "args.a",
-            "args.a.b",
-            "args[0]",
-            "args[*].x",
-            "args[\"a.b\"]",
-            "args.*x",
-            "args[\"a\\\"]\"][1]",
-            "args[\"[*]\"]",
-            "args.é",
-            "args.",
-            "args..a",
-            "arg.a",
-            "args.*",
-            "args[",
-            "args[-1]",
-            "args[a]",
-            "args.a b",
-            "args.a]",
-            "args[\"a]",
-            "args[1]x",
-            "",
-            "args[\"\\x\"]",
-            "args[99999999999999999999999]",
-            "args.a\nb"
-        ]),
+        "path" | "increment_from" => json!(PATHS),
         "window" => json!([
             "minute", "hour", "day", "week", "session", 1, 60, 60.0, 31_622_400, 0, -1, 1.5, "60",
             31_622_401, "month"
@@ -134,22 +155,7 @@ fn values_of(field: &str) -> Vec<Value> {
         ]),
         "times" => json!([1, 2, 2.0, 10_000, 0, 10_001, 1.5, -1, "1"]),
         "expect" => json!(["allow", "deny", "ask", "hide", "denied"]),
-        "at" => json!([
-            "2026-01-01T00:00:00Z",
-            "2026-01-01t09:00:00.5+01:00",
-            "1970-01-01T00:00:00-00:00",
-            "1969-12-31T23:30:00-01:00",
-            "2026-01-01T23:59:60z",
-            "2026-01-01T00:00:00+25:59",
-            "9999-12-01T00:00:00Z",
-            "1969-12-31T23:59:59Z",
-            "2026-01-01",
-            "2026-13-01T00:00:00Z",
-            "2026-01-01T24:00:00Z",
-            "2026-01-01 00:00:00Z",
-            "2026-01-01T00:00:00",
-            "x"
-        ]),
+        "at" => json!(TIMES),
         "hide" => json!(["a", "*", "", "é".repeat(128), "é".repeat(129), "e".repeat(257)]),
         "counter" => json!(["c", "", 1]),
         "hide_denied" => json!([true, false, "true"]),

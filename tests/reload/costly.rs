@@ -1,6 +1,7 @@
 //! Calls and policies that take much work, through the binary: nothing else waits for them (contract 3.5, W7).
 
-use crate::harness::gate::{Gate, Wrap, call, ok, temp_dir};
+use crate::harness::gate::{Gate, Wrap, call, ok, stopped, temp_dir};
+use crate::harness::process::End;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::fs;
@@ -72,6 +73,49 @@ fn a_signal_is_heeded_beside_costly_calls() {
     let sent = Instant::now();
     let end = gate.wait();
     assert!(sent.elapsed() < BOUND + Duration::from_secs(2), "{:?} {end:?}", sent.elapsed());
+}
+
+/// A line of small members, which takes long to be read.
+fn members(begin: &str, end: &str) -> String {
+    let members: Vec<String> = (0..BYTES / 12).map(|nth| format!("\"{nth}\":0")).collect();
+    format!("{begin}{}{end}", members.join(","))
+}
+
+/// Signals once the gate has been at work for a while, and waits for its end.
+fn stop_at_work(gate: &mut Gate, before: Duration) -> End {
+    let begun = Duration::from_millis(if cfg!(debug_assertions) { 250 } else { 50 });
+    while gate.cpu_time().saturating_sub(before) < begun {
+        std::thread::yield_now();
+    }
+    gate.signal(Signal::TERM);
+    gate.wait()
+}
+
+const TOLD_TO_STOP: &str = "callgate is told to stop";
+
+/// contract W8, W9: the reading of a long line keeps no signal waiting, whoever sent the line.
+#[test]
+fn a_signal_ends_the_reading_of_a_long_line() {
+    let begin =
+        r#"{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"t","arguments":{"#;
+    let line = members(begin, "}}}");
+    let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
+    gate.serves(1);
+    let before = gate.cpu_time();
+    gate.send(line);
+    let end = stop_at_work(&mut gate, before);
+    assert!(end.stdout.contains(TOLD_TO_STOP) && end.code == Some(143), "{end:.300?}");
+
+    let wrap = Wrap::allow_all();
+    let file = wrap.dir().join("line");
+    fs::write(&file, members(r#"{"jsonrpc":"2.0","id":1,"result":{"#, "}}\n")).unwrap();
+    let script = format!("read a; cat {}; while read b; do :; done", file.display());
+    let mut gate = wrap.run(["sh", "-c", &script]);
+    let before = gate.cpu_time();
+    gate.send(call(1));
+    let end = stop_at_work(&mut gate, before);
+    assert_eq!(end.stdout, format!("{}\n", stopped(1)));
+    assert!(end.stderr.contains(TOLD_TO_STOP) && end.code == Some(143), "{end:.300?}");
 }
 
 /// A policy whose tests take long, but not too long to be taken.

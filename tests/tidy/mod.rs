@@ -1,6 +1,8 @@
 //! The rules of the house that the compiler does not know. Each rule is a function from a [`Tree`] to complaints; the
 //! pictures that it holds the code to are those drawn in `src/lib.rs`.
 
+mod lints;
+mod names;
 mod picture;
 mod planted;
 mod rules;
@@ -9,13 +11,38 @@ mod tree;
 use rules::RULES;
 use tree::Tree;
 
+/// What stands at the top of the repository beside files that begin with a dot. What else a project owes its readers
+/// stands in `.github` or in the manual.
+const TOP: [&str; 9] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "fuzz",
+    "policy.example.json",
+    "src",
+    "tests",
+];
+
+#[test]
+fn the_top_level_is_closed() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let more: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && name != "target" && !TOP.contains(&name.as_str()))
+        .collect();
+    assert!(more.is_empty(), "not at the top: {more:?}");
+}
+
 #[test]
 fn the_house_keeps_its_rules() {
     let tree = Tree::load();
     assert!(tree.sources().count() > 200, "only {} sources", tree.sources().count());
     let broken: Vec<String> = RULES
         .iter()
-        .map(|rule| (rule.name, (rule.complaints)(&tree)))
+        .map(|rule| (rule.name, rule.complaints(&tree)))
         .filter(|(_, complaints)| !complaints.is_empty())
         .map(|(name, complaints)| format!("{name}:\n  {}", complaints.join("\n  ")))
         .collect();

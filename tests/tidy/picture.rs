@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tree::Tree;
+use super::tree::{File, Tree};
 
 /// Who may import whom: by folder, then by room.
 pub(crate) type Picture = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
@@ -59,18 +59,16 @@ pub(crate) fn real(tree: &Tree, folder: &str) -> BTreeMap<String, BTreeSet<Strin
     for (path, file) in tree.sources_in(folder) {
         let here = module(path);
         let Some(room) = here.get(base.len()) else { continue };
-        for target in paths(file.without_tests(), &here) {
-            let other = target.strip_prefix(base.as_slice()).and_then(|rest| rest.first());
-            if let Some(other) = other.filter(|other| *other != room && names.contains(**other)) {
-                rooms.entry((*room).to_owned()).or_default().insert((*other).to_owned());
+        for target in paths_of(path, file) {
+            let is_below = target.iter().zip(&base).filter(|(a, b)| a == b).count() == base.len();
+            let other = target.get(base.len()).filter(|_| is_below);
+            if let Some(other) = other.filter(|other| other != room && names.contains(*other)) {
+                rooms.entry((*room).to_owned()).or_default().insert(other.clone());
             }
         }
     }
     rooms
 }
-
-/// One file of each pair that still import each other: Intercept's YAML and its problems.
-const PAIRS: [&str; 1] = ["src/engine/intercept/yaml.rs"];
 
 /// What each file imports of its siblings in the same folder, as module paths; `mod.rs` is left out, being the room.
 pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
@@ -82,11 +80,10 @@ pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     let mut graph = BTreeMap::new();
     for (path, file) in tree.sources_in("src/") {
         let here = module(path);
-        if path.ends_with("/mod.rs") || PAIRS.contains(&path) {
+        if path.ends_with("/mod.rs") {
             continue;
         }
-        let targets = paths(file.without_tests(), &here);
-        let found = targets.into_iter().filter_map(|target| {
+        let found = paths_of(path, file).iter().filter_map(|target| {
             let longest = (1..=target.len()).rev().map(|n| target[..n].join("::"));
             longest.into_iter().find(|name| all.contains(name))
         });
@@ -124,6 +121,14 @@ fn module(path: &str) -> Vec<&str> {
         parts.pop();
     }
     parts
+}
+
+/// The paths that a file names before its tests, as absolute ones.
+fn paths_of<'f>(path: &str, file: &'f File) -> &'f [Vec<String>] {
+    file.paths.get_or_init(|| {
+        let found = paths(file.without_tests(), &module(path));
+        found.into_iter().map(|path| path.into_iter().map(str::to_owned).collect()).collect()
+    })
 }
 
 /// The paths in `code` that begin with `crate`, `super` or `self`, as absolute ones. Braces are opened one level deep.

@@ -53,6 +53,19 @@ const PLANTS: &[Plant] = &[
     ("names are imported", |tree| tree.append("src/cli/mod.rs", "\nuse std::fmt::*;\n")),
     ("tests run", |tree| tree.append("tests/main.rs", "\n#[ignore]\nfn f() {}\n")),
     ("tests run", |tree| tree.append("tests/main.rs", "\nfn f() { std::thread::sleep(d); }\n")),
+    ("tests start the binary", |tree| {
+        let line = concat!("\nfn f() { Command::new(env!(\"CARGO_BIN_", "EXE_callgate\")); }\n");
+        tree.append("tests/audit/log.rs", line);
+    }),
+    ("every allow", |tree| {
+        let alone = r#"[{"why":"alone","policy":{},"calls":[{"tool":"a","expect":"allow"}]}]"#;
+        tree.put("tests/data/cases/planted.json", alone.to_owned());
+    }),
+    ("every allow", |tree| {
+        let wrong =
+            r#"[{"why":"a","twin":"b","policy":{},"calls":[{"tool":"a","expect":"allow"}]}]"#;
+        tree.put("tests/data/cases/planted.json", wrong.to_owned());
+    }),
     ("nothing is left", |tree| {
         tree.append("benches/decide.rs", &format!("\n// {}{}: later\n", "TO", "DO"));
     }),
@@ -76,6 +89,9 @@ const PLANTS: &[Plant] = &[
         tree.append("src/manual/contract.md", "\n**Z9.** A rule that nothing tests.\n");
     }),
     ("comments cite", |tree| tree.append("src/main.rs", &format!("\n// {}{} P1\n", "SP", "EC"))),
+    ("one name", |tree| {
+        tree.append("src/shell/registry.rs", "\npub(super) struct Condition;\n");
+    }),
     ("wall clocks", |tree| {
         tree.append("src/command/wrap.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
     }),
@@ -93,14 +109,16 @@ fn every_planted_violation_is_caught_by_its_rule_alone() {
         let mut tree = clean.clone();
         plant(&mut tree);
         let caught = rule(first);
-        assert!(!(caught.complaints)(&tree).is_empty(), "plant {nth}: not caught by `{first}`");
+        // All other files keep all rules, as another test says.
+        let complaints = |rule: &Rule| rule.complaints_of(&tree, tree.changed_since(&clean));
+        assert!(!complaints(caught).is_empty(), "plant {nth}: not caught by `{first}`");
         for other in RULES.iter().filter(|other| other.name != caught.name) {
             // An import against the picture often closes a circle as well.
             if first.starts_with("imports are") && other.name.starts_with("no file imports itself")
             {
                 continue;
             }
-            let complaints = (other.complaints)(&tree);
+            let complaints = complaints(other);
             assert!(
                 complaints.is_empty(),
                 "plant {nth}: caught by `{}` too: {complaints:?}",

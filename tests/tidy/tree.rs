@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 /// Folders and files that belong to the house; paths are relative to the repository, with `/`.
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 11] = [
     "src",
     "tests",
     "benches",
     "fuzz/src",
     "fuzz/fuzz_targets",
     "README.md",
+    ".github",
+    ".ci",
     ".clippy.toml",
     "Cargo.toml",
     "policy.example.json",
@@ -20,15 +23,19 @@ const ROOTS: [&str; 9] = [
 /// The text files of the repository by path.
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
-    files: BTreeMap<String, File>,
+    files: BTreeMap<String, Arc<File>>,
 }
 
-/// One text file.
-#[derive(Debug, Clone)]
+/// One text file, and what was found out about it. Copies of a tree share it.
+#[derive(Debug)]
 pub(crate) struct File {
     pub(crate) text: String,
     /// A source's text without comments and without what stands in strings; line numbers stay.
     pub(crate) code: String,
+    /// The paths that its code names, once they have been looked for.
+    pub(crate) paths: OnceLock<Vec<Vec<String>>>,
+    /// The numbers of the contract that it cites, each with its line, once they have been looked for.
+    pub(crate) citations: OnceLock<Vec<(usize, String)>>,
 }
 
 impl Tree {
@@ -54,7 +61,8 @@ impl Tree {
     /// Adds or replaces a file.
     pub(crate) fn put(&mut self, path: &str, text: String) {
         let code = if is_source(path) { code_of(&text) } else { String::new() };
-        self.files.insert(path.to_owned(), File { text, code });
+        let (paths, citations) = (OnceLock::new(), OnceLock::new());
+        self.files.insert(path.to_owned(), Arc::new(File { text, code, paths, citations }));
     }
 
     /// Appends to a file, which may be new.
@@ -68,7 +76,16 @@ impl Tree {
     }
 
     pub(crate) fn files(&self) -> impl Iterator<Item = (&str, &File)> {
-        self.files.iter().map(|(path, file)| (path.as_str(), file))
+        self.files.iter().map(|(path, file)| (path.as_str(), &**file))
+    }
+
+    /// The files that are not those of `other`.
+    pub(crate) fn changed_since(&self, other: &Tree) -> impl Iterator<Item = (&str, &File)> {
+        let is_same = |path: &str, file: &Arc<File>| {
+            other.files.get(path).is_some_and(|theirs| Arc::ptr_eq(file, theirs))
+        };
+        let changed = self.files.iter().filter(move |(path, file)| !is_same(path, file));
+        changed.map(|(path, file)| (path.as_str(), &**file))
     }
 
     /// All files of Rust.
@@ -80,33 +97,27 @@ impl Tree {
     pub(crate) fn sources_in(&self, folder: &str) -> impl Iterator<Item = (&str, &File)> {
         self.sources().filter(move |(path, _)| path.starts_with(folder))
     }
-
-    /// A complaint for each line of code in `folder` in which `wrong` finds something.
-    pub(crate) fn complain(
-        &self,
-        folder: &str,
-        wrong: impl Fn(&str, &str) -> Option<String>,
-    ) -> Vec<String> {
-        let mut complaints = Vec::new();
-        for (path, file) in self.sources_in(folder) {
-            for (nth, line) in file.code.lines().enumerate() {
-                if let Some(what) = wrong(path, line) {
-                    complaints.push(format!("{path}:{}: {what}", nth + 1));
-                }
-            }
-        }
-        complaints
-    }
 }
 
 impl File {
+    /// A complaint for each line of code in which `wrong` finds something.
+    pub(crate) fn complain(
+        &self,
+        path: &str,
+        wrong: impl Fn(&str) -> Option<String>,
+    ) -> Vec<String> {
+        let lines = self.code.lines().enumerate();
+        let wrong = lines.filter_map(|(nth, line)| Some((nth, wrong(line)?)));
+        wrong.map(|(nth, what)| format!("{path}:{}: {what}", nth + 1)).collect()
+    }
+
     /// The code before the unit tests at the end of the file.
     pub(crate) fn without_tests(&self) -> &str {
         self.code.split("#[cfg(test)]").next().unwrap_or_default()
     }
 }
 
-fn is_source(path: &str) -> bool {
+pub(crate) fn is_source(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end == "rs")
 }
 

@@ -5,6 +5,7 @@ mod cancellations;
 mod client_frames;
 mod denials;
 pub(crate) mod ids;
+mod interrupts;
 mod list_changed;
 mod methods;
 mod passes;

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::cli::Format;
 use crate::command::input::recording::RecordingFile;
 use crate::command::show::stdout;
-use crate::engine::policy::{Effect, Policy};
-use crate::engine::propose::matrix::{Matrix, Row, Stray};
+use crate::engine::policy::{BuiltIn, Effect, Policy};
+use crate::engine::propose::matrix::{Matrix, MatrixRow, Stray};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery;
 use crate::engine::wire::tool_list::MAX_TOOLS;
@@ -56,12 +56,14 @@ pub fn print(policy: &Policy, tools: &[String], format: Format) -> anyhow::Resul
 fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result<()> {
     let widest = matrix.rows.iter().map(|row| escape_line(&row.tool).chars().count()).max();
     let width = widest.unwrap_or_default().min(40);
-    let default =
-        if policy.default == Effect::Allow { "(default allow)" } else { "(default deny)" };
-    for Row { tool, standing, entries } in &matrix.rows {
+    let default = match policy.default {
+        Effect::Allow => BuiltIn::DefaultAllow.word(),
+        Effect::Deny => BuiltIn::DefaultDeny.word(),
+    };
+    for MatrixRow { tool, disposition, entries } in &matrix.rows {
         let entries = if entries.is_empty() { default.to_owned() } else { entries.join(" ") };
         let (tool, entries) = (escape_line(tool), escape_line(&entries));
-        writeln!(out, "{tool:width$}  {:11}  {entries}", standing.word())?;
+        writeln!(out, "{tool:width$}  {:11}  {entries}", disposition.word())?;
     }
     if policy.all_tools.is_some() {
         writeln!(out, "\n/all_tools applies to each of them as well")?;
@@ -100,8 +102,8 @@ pub fn stray_json(Stray { name, pointer, did_you_mean, .. }: &Stray) -> Value {
 }
 
 fn matrix_json(matrix: &Matrix) -> Value {
-    let rows = matrix.rows.iter().map(|Row { tool, standing, entries }| {
-        json!({ "tool": tool, "verdict": standing.word(), "entries": entries })
+    let rows = matrix.rows.iter().map(|MatrixRow { tool, disposition, entries }| {
+        json!({ "tool": tool, "verdict": disposition.word(), "entries": entries })
     });
     let strays = matrix.strays.iter().map(stray_json);
     json!({ "tools": rows.collect::<Vec<_>>(), "not_on_server": strays.collect::<Vec<_>>() })

@@ -15,6 +15,7 @@ use super::input::{policy_file, server_command};
 use super::show::{explanation, stdout};
 use crate::cli::{ExplainArgs, Format, TypedState};
 use crate::engine::decide::explain::{self, Explanation};
+use crate::engine::decide::narrate;
 use crate::engine::json::arguments::Arguments;
 use crate::engine::limits::{CounterKey, MemoryLedger, Now, Scope};
 use crate::engine::policy::{Mode, Policy};
@@ -151,7 +152,7 @@ fn show(out: &mut dyn Write, tool: &str, explanation: &Explanation) -> anyhow::R
         writeln!(out, "in shadow mode: {} by {rule}", shadowed.outcome)?;
     }
     writeln!(out)?;
-    for line in explanation::lines(explanation) {
+    for line in narrate::lines(explanation) {
         writeln!(out, "{line}")?;
     }
     Ok(())

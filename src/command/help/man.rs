@@ -1,5 +1,6 @@
 //! A page of the manual as a man page (roff with the macros of man(7), tables by tbl(1)).
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::manual::{GROUPS, Page};
@@ -21,6 +22,7 @@ pub fn page(page: &Page) -> String {
     let _ = writeln!(roff.text, "'\\\" t");
     let section = section(page.topic);
     let _ = writeln!(roff.text, ".TH {} {section} \"\" \"{version}\"", name.to_uppercase());
+    roff.text.push_str(&fallbacks(page.text));
     // Names and options are neither hyphenated nor stretched.
     let _ = writeln!(roff.text, ".nh\n.ad l");
     let _ = writeln!(roff.text, ".SH NAME\n{} \\- {}", escape(&name), escape(page.summary));
@@ -36,6 +38,32 @@ pub fn page(page: &Page) -> String {
         let _ = writeln!(roff.text, ".SH SEE ALSO\n{}", pages.collect::<Vec<_>>().join(" ,\n"));
     }
     roff.text
+}
+
+/// What stands for the characters of `text` that the fonts of a printer have not.
+fn fallbacks(text: &str) -> String {
+    let drawn: BTreeSet<char> = text.chars().filter(|c| !c.is_ascii()).collect();
+    let mut lines = String::new();
+    for c in drawn {
+        let plain = match c {
+            '\u{2500}' => "\\-".to_owned(),
+            '\u{2502}' => "|".to_owned(),
+            '\u{2501}'..='\u{257f}' => "+".to_owned(),
+            '\u{2588}' => "#".to_owned(),
+            '\u{25b2}' => "\\(ha".to_owned(),
+            '\u{25ba}' => ">".to_owned(),
+            '\u{25bc}' => "v".to_owned(),
+            '\u{25c4}' => "<".to_owned(),
+            // Full-width letters, which stand in one block in ASCII's order.
+            '\u{ff01}'..='\u{ff5e}' => {
+                let ascii = u32::from(c).checked_sub(0xfee0).and_then(char::from_u32);
+                escape(&ascii.map(String::from).unwrap_or_default())
+            }
+            _ => continue,
+        };
+        let _ = writeln!(lines, ".fchar \\[u{:04X}] {plain}", u32::from(c));
+    }
+    lines
 }
 
 /// What a page is called among all man pages.
@@ -143,8 +171,7 @@ impl Roff {
             let is_title = has_titles && nth == 0;
             let cells = row.iter().zip(&columns).map(|(cell, wide)| {
                 let text = if is_title { bold(cell) } else { inline(cell) };
-                // Paths may be broken behind a slash.
-                if *wide { format!("T{{\n{}\nT}}", text.replace('/', "/\\:")) } else { text }
+                if *wide { format!("T{{\n{}\nT}}", breakable(&text)) } else { text }
             });
             let _ = writeln!(self.text, "{}", cells.collect::<Vec<_>>().join("\x01"));
             if is_title {
@@ -153,6 +180,13 @@ impl Roff {
         }
         let _ = writeln!(self.text, ".TE");
     }
+}
+
+/// Text whose paths and URLs may be broken: behind a slash, and behind what parts a query.
+fn breakable(text: &str) -> String {
+    let text = text.replace('/', "/\\:").replace('?', "?\\:").replace('&', "&\\:");
+    // An escape that stands for nothing.
+    text.replace("\\&\\:", "\\&")
 }
 
 /// Running text with its fonts.
@@ -190,17 +224,18 @@ mod tests {
 
     #[test]
     fn roff_shows_text_as_it_is() {
-        let text = "# X\n\n.a 'b' \\c `d-e` …\n\n## F \"g\"\n\n- h\n\n```\n.i ~ ^\n```\n\n| j | k |\n|---|---|\n| l | a cell/with more text than a narrow one |\n\n[m](wrap.md)\n";
+        let text = "# X\n\n.a 'b' \\c `d-e` … ►\n\n## F \"g\"\n\n- h\n\n```\n.i ~ ^\n```\n\n| j | k |\n|---|---|\n| l | a cell/with more text than a narrow one |\n\n[m](wrap.md)\n";
         let page = page(&Page { topic: "limits", summary: "s", text });
         for part in [
             ".TH CALLGATE-LIMITS 7 ",
             "callgate\\-limits \\- s\n",
-            "\\&.a \\(aqb\\(aq \\ec \\fBd\\-e\\fR \\[u2026]\n",
+            "\\&.a \\(aqb\\(aq \\ec \\fBd\\-e\\fR \\[u2026] \\[u25BA]\n",
             ".SH \"F \\(dqg\\(dq\"\n",
             ".IP \\(bu 4\nh\n",
             "\\&.i \\(ti \\(ha\n",
             "l lx.\n\\fBj\\fR\x01T{\n\\fBk\\fR\nT}\n_\nl\x01T{\na cell/\\:with more text than a narrow one\nT}\n",
             ".BR callgate\\-wrap (1)\n",
+            ".fchar \\[u25BA] >\n",
         ] {
             assert!(page.contains(part), "{part:?} is missing:\n{page}");
         }

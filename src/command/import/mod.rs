@@ -16,9 +16,10 @@ use crate::cli::{Format, ImportArgs};
 use crate::engine::compile::compile;
 use crate::engine::compile::diagnostic::Diagnostic;
 use crate::engine::intercept::document::Intercept;
-use crate::engine::intercept::problems::{Found, Place, Problems};
+use crate::engine::intercept::draft::DraftPolicy;
+use crate::engine::intercept::fields::PlacedNode;
+use crate::engine::intercept::problems::{YamlPlace, YamlProblems};
 use crate::engine::intercept::translate;
-use crate::engine::intercept::written::Document;
 use crate::engine::intercept::yaml;
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
@@ -106,12 +107,12 @@ fn show_json(
 /// # Errors
 /// Everything that is wrong with the file, or cannot be said exactly, in file order.
 pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
-    let mut problems = Problems::default();
+    let mut problems = YamlProblems::default();
     let text = match std::str::from_utf8(content) {
         Ok(text) => text,
         Err(error) => {
             let at = error.valid_up_to();
-            problems.add(&Place::at(at..at), "not UTF-8", Some("save the file as UTF-8"));
+            problems.add(&YamlPlace::at(at..at), "not UTF-8", Some("save the file as UTF-8"));
             return Err(problems.into_sorted());
         }
     };
@@ -133,13 +134,13 @@ pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
     }
 }
 
-fn read(text: &str, problems: &mut Problems) -> Option<Intercept> {
+fn read(text: &str, problems: &mut YamlProblems) -> Option<Intercept> {
     let root = yaml::read(text, problems);
     match root {
-        Some(root) if !root.is_null() => Intercept::read(&Found::root(&root), problems),
+        Some(root) if !root.is_null() => Intercept::read(&PlacedNode::root(&root), problems),
         Some(_) | None if problems.is_empty() => {
             let help = "the least policy is `version: \"1\"`";
-            problems.add(&Place::default(), "the file is empty", Some(help));
+            problems.add(&YamlPlace::default(), "the file is empty", Some(help));
             None
         }
         Some(_) | None => None,
@@ -148,7 +149,7 @@ fn read(text: &str, problems: &mut Problems) -> Option<Intercept> {
 
 /// Compiles the policy. What the compiler will not have, such as a pattern that takes too much memory, is told where
 /// it comes from.
-fn prove(document: &Document, policy: &str, problems: &mut Problems) {
+fn prove(document: &DraftPolicy, policy: &str, problems: &mut YamlProblems) {
     for problem in compile(policy.as_bytes()).err().unwrap_or_default() {
         let place = document.origin(&problem.pointer).cloned().unwrap_or_default();
         problems.add(&place, problem.message, problem.help.as_deref());

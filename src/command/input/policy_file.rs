@@ -1,13 +1,12 @@
-//! A policy file as commands take it: compiled and tested, or what is wrong with it.
+//! Loads policy files: compiled and tested, or refused with everything that is wrong.
 
 use std::path::Path;
 
 use crate::command::show::diagnostics::SourceFile;
-use crate::engine::compile::diagnostic::{Diagnostic, Severity};
-use crate::engine::compile::fields::{MAX_PROBLEMS, Problem};
-use crate::engine::compile::lint::lint;
-use crate::engine::compile::policy_test::{self, Example};
-use crate::engine::compile::{compile_unless, compile_with_tests};
+use crate::engine::compile::compile_with_tests;
+use crate::engine::compile::diagnostic::Diagnostic;
+use crate::engine::compile::fields::MAX_PROBLEMS;
+use crate::engine::compile::review::{Findings, errors};
 use crate::engine::policy::Policy;
 use crate::shell::digest::Hash;
 use crate::shell::state_dir;
@@ -19,70 +18,6 @@ pub const POLICY: &str = "policy";
 
 /// How wide a report on stderr is, which may be anything.
 const COLUMNS: usize = 80;
-
-/// What there is to say about a policy file.
-#[derive(Debug)]
-pub struct Findings {
-    /// The policy, if it is sound; its tests may have failed all the same.
-    pub policy: Option<Policy>,
-    /// Errors and warnings, in file order.
-    pub diagnostics: Vec<Diagnostic>,
-    /// How many tests it has.
-    pub tests: usize,
-    /// How many of them failed.
-    pub failed: usize,
-}
-
-impl Findings {
-    /// Looks for everything that is wrong with a policy, runs its tests, and looks for what is likely wrong.
-    #[must_use]
-    pub fn of(content: &[u8]) -> Self {
-        let mut findings = Self::errors_of(content, &|| false);
-        if let (Some(policy), Ok(text)) = (&findings.policy, str::from_utf8(content)) {
-            findings.diagnostics.extend(lint(text, policy).into_iter().map(Diagnostic::from));
-            findings.diagnostics.sort_by_key(|diagnostic| diagnostic.at);
-        }
-        findings
-    }
-
-    /// The same without what is only likely wrong; any or nothing if the content is stale by now.
-    fn errors_of(content: &[u8], is_stale: &dyn Fn() -> bool) -> Self {
-        let (policy, tests) = match compile_unless(content, is_stale) {
-            Ok(compiled) => compiled,
-            Err(problems) => {
-                let diagnostics = told(content, problems);
-                return Findings { policy: None, diagnostics, tests: 0, failed: 0 };
-            }
-        };
-        let outcomes = policy_test::run(&policy, &tests, is_stale);
-        let mut diagnostics: Vec<Diagnostic> =
-            outcomes.failures.iter().map(Diagnostic::from).collect();
-        diagnostics.extend(outcomes.too_costly.map(too_costly));
-        diagnostics.sort_by_key(|diagnostic| diagnostic.at);
-        diagnostics.truncate(MAX_PROBLEMS);
-        let failed = outcomes.failed.saturating_add(usize::from(outcomes.too_costly.is_some()));
-        Findings { policy: Some(policy), diagnostics, tests: tests.len(), failed }
-    }
-
-    /// How many of the diagnostics are this bad.
-    #[must_use]
-    pub fn count(&self, severity: Severity) -> usize {
-        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
-    }
-}
-
-/// The tests of a policy take too much work together, at this one.
-fn too_costly(example: &Example) -> Diagnostic {
-    let message = format!("up to test `{}`, the tests take more than 2 s of work", example.name);
-    let help = "fewer `times`, or shorter `arguments`, show the same";
-    let pointer = format!("{}/expect", example.pointer);
-    Diagnostic::from(Problem {
-        at: example.expect_at,
-        pointer,
-        message,
-        help: Some(help.to_owned()),
-    })
-}
 
 /// Makes a policy of the `content` of the file at `path`.
 ///
@@ -117,35 +52,7 @@ pub fn load_unless(
 pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
     compile_with_tests(content)
         .map(|(policy, _)| policy)
-        .map_err(|problems| not_valid(path, content, &told(content, problems)))
-}
-
-/// The problems of a file, as they are told.
-fn told(content: &[u8], problems: Vec<Problem>) -> Vec<Diagnostic> {
-    let mut diagnostics: Vec<Diagnostic> = problems.into_iter().map(Diagnostic::from).collect();
-    if is_yaml(content) {
-        diagnostics.truncate(1);
-        diagnostics.iter_mut().for_each(point_at_import);
-    }
-    diagnostics
-}
-
-/// True if a file that is no policy looks like YAML, as Intercept's policies are: it begins with `name:`.
-fn is_yaml(content: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(content);
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let first = lines.next().unwrap_or_default();
-    let name = first.split(':').next().unwrap_or_default();
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    first == "---" || name.len() < first.len() && !name.is_empty() && name.chars().all(is_word)
-}
-
-fn point_at_import(diagnostic: &mut Diagnostic) {
-    diagnostic.message = String::from("this is YAML, and a policy is JSON");
-    diagnostic.help = Some(
-        "if it is a policy of Intercept, `callgate import FILE` turns it into one of callgate"
-            .to_owned(),
-    );
+        .map_err(|problems| not_valid(path, content, &errors(content, problems)))
 }
 
 /// What lets others change the policy: a warning for each place (contract W7).

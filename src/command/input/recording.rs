@@ -107,6 +107,9 @@ impl RecordingFile {
                 return Ok(None);
             }
             self.number = self.number.saturating_add(1);
+            if let Some(why) = foreign_encoding(&self.line).filter(|_| self.number == 1) {
+                return Err(anyhow!("`{}` is no recording: {why}", self.path.display()));
+            }
             if self.line.len() as u64 > MAX_LINE && self.line.last() != Some(&b'\n') {
                 let (number, mib) = (self.number, MAX_LINE / (1024 * 1024));
                 return Err(anyhow!("line {number} is longer than {mib} MiB").context(what()));
@@ -142,6 +145,27 @@ impl RecordingFile {
     #[must_use]
     pub fn torn(&self) -> Option<u64> {
         self.is_torn.then_some(self.number)
+    }
+}
+
+/// How a file is written that begins with these bytes, if it is not plain UTF-8: what PowerShell's `>` and some editors
+/// make of a text.
+fn foreign_encoding(beginning: &[u8]) -> Option<&'static str> {
+    match beginning {
+        [0xef, 0xbb, 0xbf, ..] => Some(
+            "it begins with a byte order mark; save it as UTF-8 without one, which `tail -c +4 FILE` does",
+        ),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Some("it is UTF-16; save it as UTF-8, which `iconv -f UTF-16 -t UTF-8 FILE` does")
+        }
+        // JSON that was written without a mark: every second byte of its first letters is zero.
+        [1..=255, 0, 1..=255, 0, ..] => {
+            Some("it is UTF-16; save it as UTF-8, which `iconv -f UTF-16LE -t UTF-8 FILE` does")
+        }
+        [0, 1..=255, 0, 1..=255, ..] => {
+            Some("it is UTF-16; save it as UTF-8, which `iconv -f UTF-16BE -t UTF-8 FILE` does")
+        }
+        _ => None,
     }
 }
 

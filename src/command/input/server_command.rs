@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::server_name::{server_name, working_directory};
 use crate::command::Error;
 use crate::engine::wire::discovery::Listed;
 use crate::shell::relay::probe::{self, ProbeError, TimeLimits};
@@ -33,7 +34,8 @@ const LONGEST: Duration = Duration::from_mins(10);
 /// # Errors
 /// The server cannot be started, does not answer, or callgate is told to stop meanwhile.
 pub fn tools(command: &[OsString], patience: Duration) -> Result<Listed, Error> {
-    let what = || format!("failed to list the tools of server `{}`", program(command));
+    let name = server_name(command, &working_directory()).name;
+    let what = || format!("failed to list the tools of server `{name}`");
     let limits = TimeLimits { each: patience, all: LONGEST };
     probe::tools(command, limits).map_err(|error| match error {
         ProbeError::NotStarted(error) => not_started(command, error),

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 
 use crate::command::show::stdout;
 use crate::engine::outcome::Outcome;
-use crate::engine::text::escape::{cut, escape_line};
+use crate::engine::text::escape::escape_line;
+use crate::engine::text::shorten::cut;
+use crate::engine::text::words::Worded;
 use crate::shell::audit::entry::{LogEntry, unknown_members};
 use crate::shell::audit::event::{AuditEvent, CallDecided, SessionStarted, Totals};
-use crate::shell::audit::words::{Word, Words};
+use crate::shell::audit::words::Word;
 
 use super::merge::ShownLine;
 
@@ -195,7 +197,7 @@ impl LogRow {
 }
 
 /// Who sent a line.
-fn sender<T: Words>(from: &Word<T>) -> String {
+fn sender<T: Worded>(from: &Word<T>) -> String {
     show(&format!("from {from}"))
 }
 

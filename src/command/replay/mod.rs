@@ -17,7 +17,7 @@ use super::input::policy_file::{self, POLICY};
 use super::input::recording::RecordingFile;
 use super::show::stdout;
 
-use crate::engine::session::offline::{Judge, Ruling};
+use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use report::{ReplayReport, ReplayRow};
 
 /// How much is held back of what is printed, in bytes.
@@ -33,14 +33,14 @@ pub fn replay(args: &ReplayArgs) -> Result<(), Error> {
             anyhow!("`--fail-on change` needs a policy to compare with: `--against FILE`").into()
         );
     }
-    let judge = Judge::new(load(&args.policy)?, args.shadow);
+    let session = OfflineSession::new(load(&args.policy)?, args.shadow);
     let other = args.against.as_deref().map(load).transpose()?;
-    let other = other.map(|policy| Judge::new(policy, args.shadow));
+    let other = other.map(|policy| OfflineSession::new(policy, args.shadow));
     let mut recording = RecordingFile::open(&args.session)?;
     let mut report = ReplayReport::new(args.format, other.is_some());
     stdout::result(|out| {
         let mut held = Held { rows: Vec::new(), out };
-        let decided = decide_all(&mut recording, judge, other, &mut report, &mut held);
+        let decided = decide_all(&mut recording, session, other, &mut report, &mut held);
         if recording.has_frame() || decided.is_err() {
             held.let_go()?;
         }
@@ -86,18 +86,18 @@ impl Held<'_> {
 /// Goes through a recording line by line.
 fn decide_all(
     recording: &mut RecordingFile,
-    mut judge: Judge,
-    mut other: Option<Judge>,
+    mut session: OfflineSession,
+    mut other: Option<OfflineSession>,
     report: &mut ReplayReport,
     held: &mut Held<'_>,
 ) -> anyhow::Result<()> {
     while let Some((number, entry)) = recording.next_entry()? {
-        let ruling = judge.hear(&entry);
-        let before = other.as_mut().map(|other| other.hear(&entry));
+        let ruling = session.decide(&entry);
+        let before = other.as_mut().map(|other| other.decide(&entry));
         let (Some(ruling), before) = (ruling, before.flatten()) else { continue };
         let row =
             ReplayRow { number, at_ms: entry.at_ms, ruling: &ruling, before: before.as_ref() };
-        if matches!(ruling, Ruling::Call(_)) {
+        if matches!(ruling, OfflineDecision::Call(_)) {
             held.let_go()?;
             report.row(&row, held.out)?;
         } else {

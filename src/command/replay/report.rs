@@ -7,14 +7,16 @@ use serde_json::json;
 use crate::cli::Format;
 use crate::command::show::stdout;
 use crate::engine::outcome::Outcome;
+use crate::engine::policy::BuiltIn;
 use crate::engine::session::audit_record::{CallRecord, Verdict};
-use crate::engine::text::escape::{cut, escape_json, escape_line};
+use crate::engine::text::escape::{escape_json, escape_line};
+use crate::engine::text::shorten::cut;
 use crate::engine::wire::transcript;
 
-use crate::engine::session::offline::Ruling;
+use crate::engine::session::offline::OfflineDecision;
 
 /// The rule that refuses a line (contract 3.5).
-const FRAME: &str = "(frame)";
+const FRAME: &str = BuiltIn::Frame.word();
 /// The word for a line that was refused, which therefore has no outcome.
 const REFUSED: &str = "refused";
 
@@ -22,9 +24,9 @@ const REFUSED: &str = "refused";
 pub(super) struct ReplayRow<'a> {
     pub(super) number: u64,
     pub(super) at_ms: Option<u64>,
-    pub(super) ruling: &'a Ruling,
+    pub(super) ruling: &'a OfflineDecision,
     /// By the policy that it is compared with.
-    pub(super) before: Option<&'a Ruling>,
+    pub(super) before: Option<&'a OfflineDecision>,
 }
 
 /// What was printed so far, in numbers.
@@ -111,8 +113,8 @@ impl ReplayReport {
             }
         };
         let (tool, rule) = match row.ruling {
-            Ruling::Call(call) => (call.tool.as_str(), call.verdict.rule.as_str()),
-            Ruling::Refused(_) => ("-", FRAME),
+            OfflineDecision::Call(call) => (call.tool.as_str(), call.verdict.rule.as_str()),
+            OfflineDecision::Refused(_) => ("-", FRAME),
         };
         let decided = word(outcome(row.ruling));
         let tool = cut(&escape_line(tool), 24);
@@ -193,7 +195,7 @@ fn json_line(row: &ReplayRow<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     if let Some(object) = line.as_object_mut() {
         object.insert("line".to_owned(), row.number.into());
         object.insert("time".to_owned(), row.at_ms.map(transcript::time).into());
-        if let Ruling::Call(call) = row.ruling {
+        if let OfflineDecision::Call(call) = row.ruling {
             object.insert("tool".to_owned(), call.tool.as_str().into());
             object.insert("id".to_owned(), serde_json::from_str(&call.id).unwrap_or_default());
         }
@@ -205,44 +207,44 @@ fn json_line(row: &ReplayRow<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn verdict_json(ruling: &Ruling) -> serde_json::Value {
-    let mut verdict = json!({ "outcome": outcome(ruling).map(Outcome::as_str), "rule": rule_of(ruling), "message": message(ruling) });
+fn verdict_json(ruling: &OfflineDecision) -> serde_json::Value {
+    let mut verdict = json!({ "outcome": outcome(ruling).map(Outcome::word), "rule": rule_of(ruling), "message": message(ruling) });
     if let (Some(shadowed), Some(object)) = (shadowed(ruling), verdict.as_object_mut()) {
         let Verdict { outcome, rule, message, .. } = shadowed;
         object.insert(
             "shadowed".to_owned(),
-            json!({ "outcome": outcome.as_str(), "rule": rule, "message": message }),
+            json!({ "outcome": outcome.word(), "rule": rule, "message": message }),
         );
     }
     verdict
 }
 
 /// The result of the decision; none of a line that was refused.
-fn outcome(ruling: &Ruling) -> Option<Outcome> {
+fn outcome(ruling: &OfflineDecision) -> Option<Outcome> {
     match ruling {
-        Ruling::Call(call) => Some(call.verdict.outcome),
-        Ruling::Refused(_) => None,
+        OfflineDecision::Call(call) => Some(call.verdict.outcome),
+        OfflineDecision::Refused(_) => None,
     }
 }
 
-fn rule_of(ruling: &Ruling) -> &str {
+fn rule_of(ruling: &OfflineDecision) -> &str {
     match ruling {
-        Ruling::Call(call) => &call.verdict.rule,
-        Ruling::Refused(_) => FRAME,
+        OfflineDecision::Call(call) => &call.verdict.rule,
+        OfflineDecision::Refused(_) => FRAME,
     }
 }
 
-fn message(ruling: &Ruling) -> &str {
+fn message(ruling: &OfflineDecision) -> &str {
     match ruling {
-        Ruling::Call(call) => &call.verdict.message,
-        Ruling::Refused(reason) => reason,
+        OfflineDecision::Call(call) => &call.verdict.message,
+        OfflineDecision::Refused(reason) => reason,
     }
 }
 
-fn shadowed(ruling: &Ruling) -> Option<&Verdict> {
+fn shadowed(ruling: &OfflineDecision) -> Option<&Verdict> {
     let call: Option<&CallRecord> = match ruling {
-        Ruling::Call(call) => Some(call),
-        Ruling::Refused(_) => None,
+        OfflineDecision::Call(call) => Some(call),
+        OfflineDecision::Refused(_) => None,
     };
     call?.shadowed.as_ref()
 }
@@ -251,7 +253,7 @@ fn shadowed(ruling: &Ruling) -> Option<&Verdict> {
 fn word(outcome: Option<Outcome>) -> &'static str {
     match outcome {
         Some(Outcome::ApprovalRequired) => "approval",
-        Some(outcome @ (Outcome::Allowed | Outcome::Denied)) => outcome.as_str(),
+        Some(outcome @ (Outcome::Allowed | Outcome::Denied)) => outcome.word(),
         None => REFUSED,
     }
 }

@@ -11,10 +11,11 @@ use crate::command::input::recording::RecordingFile;
 use crate::engine::compile::compile;
 use crate::engine::limits::LimitClock;
 use crate::engine::policy::Policy;
-use crate::engine::propose::classify::{ListedTool, Verdict, classify};
+use crate::engine::propose::classify::{Classification, classify};
+use crate::engine::propose::listed_tool::ListedTool;
 use crate::engine::propose::proposal::Proposals;
-use crate::engine::propose::usage::{Observations, Seen};
-use crate::engine::session::offline::{Judge, Ruling};
+use crate::engine::propose::usage::{ToolId, ToolUses};
+use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use crate::engine::wire::discovery::listed_in;
 use crate::engine::wire::line::Side;
 
@@ -38,7 +39,7 @@ pub(super) fn learn(
     for path in paths {
         let mut source = LearnedSession {
             recording: RecordingFile::open(path)?,
-            judge: Judge::new(Arc::clone(&policy), false),
+            session: OfflineSession::new(Arc::clone(&policy), false),
             clock: LimitClock::default(),
             run: 0,
             seen: HashSet::new(),
@@ -77,9 +78,9 @@ pub(super) fn description(sessions: usize) -> String {
 /// What the recordings hold.
 #[derive(Default)]
 struct Learned {
-    observations: Observations,
+    observations: ToolUses,
     /// What the tools that servers list there are judged to be.
-    listed: HashMap<String, Verdict>,
+    listed: HashMap<String, Classification>,
 }
 
 impl Learned {
@@ -118,18 +119,18 @@ impl Learned {
 /// A call whose time is known.
 struct LearnedCall {
     at_ms: u64,
-    tool: Seen,
+    tool: ToolId,
 }
 
 /// A recording that is being gone through.
 struct LearnedSession {
     recording: RecordingFile,
-    judge: Judge,
+    session: OfflineSession,
     clock: LimitClock,
     /// The run at hand.
     run: u64,
     /// The tools that were called in it.
-    seen: HashSet<Seen>,
+    seen: HashSet<ToolId>,
 }
 
 impl LearnedSession {
@@ -139,16 +140,16 @@ impl LearnedSession {
             if entry.from == Side::Server {
                 learned.list(&entry.line);
             }
-            let Some(Ruling::Call(call)) = self.judge.hear(&entry) else { continue };
-            if self.judge.runs() != self.run {
-                self.run = self.judge.runs();
+            let Some(OfflineDecision::Call(call)) = self.session.decide(&entry) else { continue };
+            if self.session.runs() != self.run {
+                self.run = self.session.runs();
                 self.seen.clear();
             }
             let tool = learned.observations.call(&call.tool);
             if self.seen.insert(tool) {
                 learned.observations.session(tool);
             }
-            let Some(now) = self.judge.charged_at() else { continue };
+            let Some(now) = self.session.charged_at() else { continue };
             if entry.at_ms.is_none() {
                 learned.observations.untimed(tool);
                 continue;

@@ -7,36 +7,16 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
-use super::explanation;
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
-use crate::engine::compile::fields::{Place, token_at};
-use crate::engine::compile::policy_test::Failure;
+use crate::engine::compile::fields::{Position, token_at};
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
+use crate::engine::text::shorten::MARK;
 
 /// What the frame around a line of the file takes of a terminal's columns.
 const FRAME_COLUMNS: usize = 12;
 
 /// No line is shown in less.
 const LEAST_COLUMNS: usize = 30;
-
-/// Marks what was cut off a line.
-const CUT: char = '…';
-
-impl From<&Failure<'_>> for Diagnostic {
-    fn from(failure: &Failure<'_>) -> Self {
-        let (at, field) = failure.place();
-        Diagnostic {
-            severity: Severity::Error,
-            code: None,
-            at,
-            len: None,
-            pointer: format!("{}/{field}", failure.example.pointer),
-            message: failure.message(),
-            help: None,
-            notes: explanation::lines(&failure.explanation),
-        }
-    }
-}
 
 /// A file that there is something to say about.
 #[derive(Debug)]
@@ -76,7 +56,7 @@ impl<'f> SourceFile<'f> {
     #[must_use]
     pub fn show(&self, diagnostic: &Diagnostic, columns: usize, in_colour: bool) -> String {
         let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
-        let place = Place::of(*at, self.text.as_bytes());
+        let place = Position::of(*at, self.text.as_bytes());
         let width = columns.saturating_sub(FRAME_COLUMNS).max(LEAST_COLUMNS);
         let (line, token) = self.excerpt(*at, self.token(*at, *len), width);
         let level = match severity {
@@ -114,7 +94,7 @@ impl<'f> SourceFile<'f> {
     #[must_use]
     pub fn json<'d>(&self, diagnostic: &'d Diagnostic) -> JsonDiagnostic<'d> {
         let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
-        let Place { line, column } = Place::of(*at, self.text.as_bytes());
+        let Position { line, column } = Position::of(*at, self.text.as_bytes());
         let token = self.token(*at, *len);
         JsonDiagnostic {
             severity: *severity,
@@ -152,7 +132,7 @@ impl<'f> SourceFile<'f> {
         let mut line = String::new();
         let head = fitting_tail(before, room_before);
         if head.len() < before.len() {
-            line.push(CUT);
+            line.push(MARK);
         }
         head.chars().for_each(|c| push_visible(&mut line, c));
         let start = line.len();
@@ -166,7 +146,7 @@ impl<'f> SourceFile<'f> {
             }
         }
         if tail.len() < behind.len() {
-            line.push(CUT);
+            line.push(MARK);
         }
         (line, start..end)
     }

@@ -107,14 +107,10 @@ pub(super) struct Gauge {
 impl Gauge {
     fn of(row: CounterRow, pid: Option<u32>) -> Self {
         let (used, frees_at_ms) = (row.used(), row.frees_at_ms());
-        let (scope, run) = match row.scope {
-            Scope::Grant => ("grant", None),
-            Scope::Session => ("session", Some(row.holder)),
-            Scope::Server => ("server", None),
-        };
+        let run = (row.scope == Scope::Session).then_some(row.holder);
         Gauge {
             counter: row.name,
-            scope,
+            scope: row.scope.word(),
             run,
             pid,
             window: row.window,

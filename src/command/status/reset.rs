@@ -21,7 +21,7 @@ use crate::shell::registry::{self, Running};
 use crate::shell::state_dir::{self, State};
 
 /// How long a log may be held by others.
-const LOG_PATIENCE: Duration = Duration::from_secs(1);
+const LOG_WAIT: Duration = Duration::from_secs(1);
 /// How near a name has to be to be offered in the place of one that is not there.
 const NEAR: f64 = 0.8;
 
@@ -154,7 +154,7 @@ fn tell_log(
         if !audit.is_waiting() {
             return Ok(());
         }
-        if begun.elapsed() > LOG_PATIENCE {
+        if begun.elapsed() > LOG_WAIT {
             return Err(anyhow!("another process has held it for a second"));
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -180,11 +180,12 @@ fn whose(row: &CounterRow) -> String {
 }
 
 fn as_json(row: &CounterRow) -> String {
-    let (scope, grant, run) = match row.scope {
-        Scope::Grant => ("grant", Some(&row.holder), None),
-        Scope::Session => ("session", None, Some(&row.holder)),
-        Scope::Server => ("server", None, None),
+    let (grant, run) = match row.scope {
+        Scope::Grant => (Some(&row.holder), None),
+        Scope::Session => (None, Some(&row.holder)),
+        Scope::Server => (None, None),
     };
+    let scope = row.scope.word();
     let CounterRow { server, name, .. } = row;
     json!({ "server": server, "grant": grant, "counter": name, "scope": scope, "run": run })
         .to_string()

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::engine::policy::BuiltIn;
 use crate::engine::wire::line::Side;
 use crate::shell::audit::entry::{Common, LogEntry};
 use crate::shell::audit::event::AuditEvent;
@@ -89,7 +90,7 @@ impl RecentDenial {
                 (various("method", &method.method), various("rule", &method.rule), String::new())
             }
             Some(AuditEvent::FrameRefused(frame)) => {
-                (String::new(), "(frame)".to_owned(), various("reason", &frame.reason))
+                (String::new(), BuiltIn::Frame.word().to_owned(), various("reason", &frame.reason))
             }
             _ => (String::new(), String::new(), String::new()),
         };

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::engine::limits::Window;
-use crate::engine::text::escape::{cut, escape_line, shorten};
+use crate::engine::text::escape::escape_line;
+use crate::engine::text::shorten::{cut, cut_middle};
 
 use super::overview::{Account, Gauge, Overview};
 use super::tally::{Counts, RecentDenial};
@@ -149,7 +150,7 @@ fn show_grant(lines: &mut Vec<StatusLine>, grant: &Account, overview: &Overview,
     for rule in grant.denying_rules.iter().take(SHOWN) {
         let count = format!("{:>8}", rule.denials);
         let room = columns.saturating_sub(count.len()).saturating_sub(2);
-        let name = shorten(&show(&rule.rule), room);
+        let name = cut_middle(&show(&rule.rule), room);
         lines.push(StatusLine::plain(format!("{count}  {name}")));
     }
     if !grant.last_denials.is_empty() {
@@ -179,7 +180,7 @@ fn show_session(
     lines.push(line);
     let loaded = format!(", loaded {}", time(policy_loaded));
     let room = columns.saturating_sub(loaded.len()).saturating_sub("    policy ".len());
-    let policy = shorten(&show(policy), room.max(SHORTEST_NAME));
+    let policy = cut_middle(&show(policy), room.max(SHORTEST_NAME));
     lines.push(StatusLine::plain(format!("    policy {policy}{loaded}")));
     if let Some(rejected) = policy_rejected {
         let what = format!("    a later version was rejected {}", time(rejected));
@@ -191,13 +192,13 @@ fn show_denial(lines: &mut Vec<StatusLine>, denial: &RecentDenial, columns: usiz
     let RecentDenial { time: when, event, what, rule, message, count, .. } = denial;
     let what = match event.as_str() {
         "frame_refused" => "a message".to_owned(),
-        _ => shorten(&show(what), TOOL),
+        _ => cut_middle(&show(what), TOOL),
     };
     let begun = format!("    {}  {what}", time(when));
     let times = if *count > 1 { format!("  {count} times") } else { String::new() };
     let used = begun.chars().count().saturating_add(times.len());
     let room = columns.saturating_sub(used).saturating_sub(2);
-    let rule = shorten(&show(rule), room.max(SHORTEST_NAME));
+    let rule = cut_middle(&show(rule), room.max(SHORTEST_NAME));
     lines
         .push(StatusLine::plain(begun).and(Tint::Red, format!("  {rule}")).and(Tint::Plain, times));
     if !message.is_empty() {
@@ -281,7 +282,7 @@ impl GaugeRows {
                     second.and(Tint::Plain, format!("  {}", row.frees)),
                 ];
             }
-            let named = format!("  {:name$}  {:window$}", shorten(&row.name, name), row.window);
+            let named = format!("  {:name$}  {:window$}", cut_middle(&row.name, name), row.window);
             let line = StatusLine::plain(named).and(look, drawn).and(look, format!("  {amounts}"));
             vec![line.and(Tint::Plain, format!("  {}", row.frees))]
         };

@@ -15,7 +15,7 @@ use crate::command::Error;
 use crate::command::show::stdout;
 use crate::shell::os::{self, Signal};
 use crate::shell::signals;
-use crate::shell::wakeup::{self, News, NewsReceiver};
+use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver};
 
 use super::overview::{Overview, StateView};
 use super::{json, text};
@@ -52,10 +52,10 @@ enum Woken {
 pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
-    let (news, mut heard) = wakeup::channel();
+    let (wakeups, mut events) = wakeup::channel();
     {
         let _entered = runtime.enter();
-        signals::take_over(&news).context("failed to take signals over")?;
+        signals::take_over(&wakeups).context("failed to take signals over")?;
     }
     let mut sight = StateView::new(&args.whose)?;
     let format = args.whose.format;
@@ -67,7 +67,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
             let begun = Instant::now();
             out.show(&sight.look(), format)?;
             let rest = PERIOD.max(begun.elapsed().saturating_mul(REST));
-            match wait(&runtime, &mut heard, rest) {
+            match wait(&runtime, &mut events, rest) {
                 Woken::Rested => {}
                 Woken::Suspended => {
                     out.close()?;
@@ -89,15 +89,16 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
     }
 }
 
-fn wait(runtime: &Runtime, heard: &mut NewsReceiver, rest: Duration) -> Woken {
+fn wait(runtime: &Runtime, events: &mut WakeupReceiver, rest: Duration) -> Woken {
     let begun = Instant::now();
     while begun.elapsed() < rest {
         let tick = TICK.min(rest.saturating_sub(begun.elapsed()));
-        let next = async { timeout(tick, poll_fn(|cx| heard.poll_recv(cx))).await };
+        let next = async { timeout(tick, poll_fn(|cx| events.poll_recv(cx))).await };
         match runtime.block_on(next) {
-            Ok(Some(News::Signalled(number))) => return Woken::Signalled(number),
-            Ok(Some(News::Suspended)) => return Woken::Suspended,
-            Ok(Some(News::ServerExited(_) | News::PolicySeen(_)) | None) | Err(_) => {}
+            Ok(Some(WakeupEvent::Signalled(number))) => return Woken::Signalled(number),
+            Ok(Some(WakeupEvent::Suspended)) => return Woken::Suspended,
+            Ok(Some(WakeupEvent::ServerExited(_) | WakeupEvent::PolicyChecked(_)) | None)
+            | Err(_) => {}
         }
         if !stdout::is_read() {
             return Woken::Unread;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 
 use crate::cli::WrapArgs;
 use crate::engine::limits::MemoryLedger;
-use crate::engine::session::{self, Recording, Session};
+use crate::engine::session::{RecordDetail, Session, SessionOptions};
 use crate::shell::audit::Audit;
 use crate::shell::audit::event::{AuditEvent, Identity, SessionStarted};
 use crate::shell::counters::Counters;
@@ -16,13 +16,13 @@ use crate::shell::counters::sqlite::SqliteLedger;
 use crate::shell::file;
 use crate::shell::os::clock::{moment, rfc3339};
 use crate::shell::registry::{Running, new_run};
-use crate::shell::relay::effects::Books;
+use crate::shell::relay::effects::Effects;
 use crate::shell::relay::recorder::Recorder;
-use crate::shell::relay::{self, Relay};
+use crate::shell::relay::{Relay, RelayOptions};
 use crate::shell::signals;
 use crate::shell::stderr::{Notices, Verbosity};
 use crate::shell::upstream::Upstream;
-use crate::shell::wakeup::{self, News};
+use crate::shell::wakeup::{self, WakeupEvent};
 use crate::shell::watch::LoadedPolicy;
 use crate::shell::watch::Watch;
 
@@ -75,10 +75,10 @@ fn start(
     let log = directory.as_deref().filter(|_| audit.is_some());
     let log = log.map(|directory| audit_log(args, directory, &identity.server));
     let recorder = open_recorder(args, log.as_deref())?;
-    let (news, heard) = wakeup::channel();
+    let (wakeups, events) = wakeup::channel();
     // Before there is a server that a signal could leave behind.
-    signals::take_over(&news).context("failed to take signals over")?;
-    let server = Upstream::spawn(&args.command, news.clone())
+    signals::take_over(&wakeups).context("failed to take signals over")?;
+    let server = Upstream::spawn(&args.command, wakeups.clone())
         .map_err(|error| server_command::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
     let Identity { server: name, grant, .. } = &identity;
@@ -95,20 +95,20 @@ fn start(
     if let Some(hint) = naming::hint(args, &state, &identity.server) {
         notices.say(Verbosity::Normal, &hint);
     }
-    let session = session::Settings {
+    let options = SessionOptions {
         shadow: args.shadow,
-        recording: match &audit {
-            Some(_) if args.audit_args => Recording::Values,
-            Some(_) => Recording::Names,
-            None if notices.shows_records() => Recording::Names,
-            None => Recording::Nothing,
+        records: match &audit {
+            Some(_) if args.audit_args => RecordDetail::Values,
+            Some(_) => RecordDetail::Names,
+            None if notices.shows_records() => RecordDetail::Names,
+            None => RecordDetail::Nothing,
         },
         lockstep: args.lockstep,
     };
-    let session = Session::new(Arc::new(policy), session);
-    let mut books = Books::new(ledger, audit, notices);
-    books.recorder = recorder;
-    books.note_start(&AuditEvent::SessionStart(SessionStarted {
+    let session = Session::new(Arc::new(policy), options);
+    signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
+    let mut effects = Effects::new(ledger, audit, recorder, notices);
+    effects.note_start(&AuditEvent::SessionStart(SessionStarted {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").into(),
         command: server_command::program(&args.command).into(),
@@ -117,15 +117,15 @@ fn start(
         shadow: args.shadow,
     }));
     if let Some(directory) = &directory {
-        books.register(directory, running(args, &state, directory, &identity));
+        effects.register(directory, running(args, &state, directory, &identity));
     }
     let path = args.policy.clone();
-    let tell = move |finding| news.send(News::PolicySeen(Box::new(finding))).is_ok();
+    let tell = move |report| wakeups.send(WakeupEvent::PolicyChecked(Box::new(report))).is_ok();
     let watch = Watch::new(policy_file::POLICY, path, content, policy_file::load_unless, tell)
         .context("failed to watch the policy")?;
-    let settings =
-        relay::Settings { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
-    Relay::new(session, books, settings, watch, heard, server)
+    let options =
+        RelayOptions { max_frame: args.max_frame, drain: args.drain, lockstep: args.lockstep };
+    Relay::new(session, effects, options, watch, events, server)
         .context("failed to open stdin and stdout")
         .map_err(Error::NotDone)
 }

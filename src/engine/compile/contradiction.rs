@@ -1,4 +1,4 @@
-//! Conditions that can never hold, alone or beside each other. What cannot be told is taken to be possible.
+//! Finds conditions that can never hold, alone or together. In doubt they can.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ pub(in crate::engine) enum Doubt {
     Holds,
 }
 
-/// Why a test holds for no value at all.
+/// Why a test holds for no value, if it holds for none.
 #[must_use]
 pub(in crate::engine) fn alone(test: &Test) -> Option<&'static str> {
     const TOO_LARGE: &str = "no number is that large for every server";
@@ -40,7 +40,7 @@ pub(in crate::engine) fn alone(test: &Test) -> Option<&'static str> {
     }
 }
 
-/// True if no value at one path meets both tests, and no more work is left than it takes to know that.
+/// True if no single value meets both tests. False if the work does not suffice to tell.
 #[must_use]
 pub(in crate::engine) fn between(one: &Test, other: &Test, doubt: Doubt, work: &mut Work) -> bool {
     if let (Test::Exists(false), test) | (test, Test::Exists(false)) = (one, other) {

@@ -1,26 +1,26 @@
-//! What is wrong with a file, or likely so, as a value.
+//! Diagnostics: errors and warnings about a file, as values.
 
 use serde::Serialize;
 
 use super::fields::Problem;
 use super::lint::Warning;
 
-/// How bad it is.
+/// How severe a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// It can, but may not mean what its author thinks.
+    /// The file can be used, but may not mean what its author thinks.
     Warning,
 }
 
-/// One thing that there is to say about a file.
+/// An error or warning about a file.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// How severe a diagnostic is.
     pub severity: Severity,
-    /// What kind of warning it is, for programs.
+    /// The kind of warning, for programs.
     pub code: Option<&'static str>,
     /// Where its token begins, in bytes from the start of the file.
     pub at: usize,
@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub message: String,
     /// What would be right.
     pub help: Option<String>,
-    /// How it came about.
+    /// How the problem came about.
     pub notes: Vec<String>,
 }
 
@@ -54,7 +54,11 @@ impl From<Problem> for Diagnostic {
 }
 
 impl From<Warning> for Diagnostic {
-    fn from(Warning { code, problem }: Warning) -> Self {
-        Diagnostic { severity: Severity::Warning, code: Some(code), ..Diagnostic::from(problem) }
+    fn from(Warning { kind, problem }: Warning) -> Self {
+        Diagnostic {
+            severity: Severity::Warning,
+            code: Some(kind.word()),
+            ..Diagnostic::from(problem)
+        }
     }
 }

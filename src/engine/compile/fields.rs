@@ -1,5 +1,5 @@
 //! Reading a policy file field by field, so that every problem is found at once, each with its place (contract P1).
-//! Knows objects, fields and places; what they mean is [`crate::engine::compile`]'s business.
+//! Nothing here knows what the fields mean.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,6 +9,7 @@ use super::hints::{self, Mistake};
 use super::shape::Shape;
 use crate::engine::json::value::{Kind, Member, Str, Value, proved_string_len};
 use crate::engine::text::name::same_but_for_case;
+use crate::engine::text::shorten::excerpt;
 
 /// Something that is wrong with a policy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,27 +20,27 @@ pub struct Problem {
     pub pointer: String,
     /// What is wrong.
     pub message: String,
-    /// What would have been right, if that can be said.
+    /// What would be right, if that can be told.
     pub help: Option<String>,
 }
 
-/// A place as people count it, both from 1; columns in characters.
+/// A position in a text: line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Line.
     pub line: usize,
     /// Column.
     pub column: usize,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.line, self.column)
     }
 }
 
-impl Place {
-    /// The place of the byte `at` in `text`.
+impl Position {
+    /// The position of the byte `at` in `text`.
     #[must_use]
     pub fn of(at: usize, text: &[u8]) -> Self {
         let before = text.get(..at).unwrap_or(text);
@@ -47,7 +48,7 @@ impl Place {
             memchr::memrchr(b'\n', before).map_or(0, |newline| newline.saturating_add(1));
         let line = memchr::memchr_iter(b'\n', before).count().saturating_add(1);
         let begun = String::from_utf8_lossy(before.get(line_start..).unwrap_or_default());
-        Place { line, column: begun.chars().count().saturating_add(1) }
+        Position { line, column: begun.chars().count().saturating_add(1) }
     }
 }
 
@@ -176,14 +177,11 @@ fn describe(value: Value<'_>) -> String {
     }
 }
 
-/// User text in a message: not longer than people care to read.
+/// User text in a message, cut to a length that people read.
 #[must_use]
 pub fn name_for_problem(text: &str) -> String {
     const MAX_CHARS: usize = 60;
-    match text.char_indices().nth(MAX_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
+    excerpt(text, MAX_CHARS)
 }
 
 /// An object of the file, whose fields are all known or reported.
@@ -191,7 +189,7 @@ pub fn name_for_problem(text: &str) -> String {
 pub struct Fields<'a> {
     node: Node<'a>,
     members: Vec<Member<'a>>,
-    /// Members with a wrong name, by the one that was meant: what they hold is looked at all the same.
+    /// Members with a wrong name, by the name that was meant; their values are checked too.
     misnamed: Vec<(&'static str, Member<'a>)>,
 }
 
@@ -258,7 +256,7 @@ impl<'a> Fields<'a> {
 
 /// A member whose key is a name that the policy's author chose.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub struct NamedEntry<'a> {
     /// The name.
     pub name: String,
     /// Where its opening quote stands, in bytes from the start of the file.
@@ -269,7 +267,7 @@ pub struct Entry<'a> {
 
 /// The entries of an object; nothing, with a problem, for any other value. `example` is what one looks like. An entry
 /// with a bad name is a problem, and its value is looked at all the same.
-pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> Vec<Entry<'a>> {
+pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> Vec<NamedEntry<'a>> {
     if !node.value.is_object() {
         let help = format!("it looks like this: `{example}`");
         problems.wrong_type_with(node, "an object", Some(help));
@@ -286,7 +284,7 @@ pub fn entries<'a>(node: &Node<'a>, example: &str, problems: &mut Problems) -> V
             problems.add_at(name_at, node.pointer.clone(), too_long(), None);
         }
         let node = node.child(&name, member.value);
-        entries.push(Entry { name: name.into_owned(), name_at, node });
+        entries.push(NamedEntry { name: name.into_owned(), name_at, node });
     }
     entries
 }
@@ -356,8 +354,8 @@ fn in_quotes(value: Value<'_>) -> String {
     format!("write it in quotes: `\"{}\"`", name_for_problem(value.text()))
 }
 
-/// One of some words, each with what it stands for; for any other value a problem, and what was meant, if that can be
-/// told from the mistakes that people make.
+/// One of a set of words, as the value that it stands for. Any other text is a problem; `mistakes` may tell what was
+/// meant.
 pub fn word<T: Copy>(
     node: &Node<'_>,
     words: &[(&str, T)],
@@ -367,7 +365,7 @@ pub fn word<T: Copy>(
     word_or(node, words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
 }
 
-/// The same, where a function says what was meant: a word, or what to do.
+/// [`word`] with a function that returns the word that was meant, or advice.
 pub fn word_or<T: Copy>(
     node: &Node<'_>,
     words: &[(&str, T)],
@@ -418,7 +416,7 @@ pub fn quoted_list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// The known name that someone may have meant, if one is near.
+/// The known name that is nearest to what was typed, if one is near.
 #[must_use]
 pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
     const NEAR: f64 = 0.8;
@@ -436,11 +434,11 @@ pub fn did_you_mean<'n>(typed: &str, known: &[&'n str]) -> Option<&'n str> {
 #[must_use]
 pub fn pointer_of_key(text: &str, key_at: usize) -> String {
     /// An object at a key, or an array at an index.
-    enum Open<'t> {
+    enum OpenContainer<'t> {
         Object(Option<&'t str>),
         Array(usize),
     }
-    let mut open: Vec<Open<'_>> = Vec::new();
+    let mut open: Vec<OpenContainer<'_>> = Vec::new();
     let mut at = 0_usize;
     while let Some(&byte) = text.as_bytes().get(at).filter(|_| at <= key_at) {
         let mut step = 1;
@@ -448,52 +446,52 @@ pub fn pointer_of_key(text: &str, key_at: usize) -> String {
             (b'"', top) => {
                 step = proved_string_len(text.as_bytes().get(at..).unwrap_or_default());
                 // A key is the first string behind `{` or `,`.
-                if let Some(Open::Object(key @ None)) = top {
+                if let Some(OpenContainer::Object(key @ None)) = top {
                     *key = text.get(at..at.saturating_add(step));
                 }
             }
-            (b'{', _) => open.push(Open::Object(None)),
-            (b'[', _) => open.push(Open::Array(0)),
+            (b'{', _) => open.push(OpenContainer::Object(None)),
+            (b'[', _) => open.push(OpenContainer::Array(0)),
             (b'}' | b']', _) => {
                 open.pop();
             }
-            (b',', Some(Open::Object(key))) => *key = None,
-            (b',', Some(Open::Array(nth))) => *nth = nth.saturating_add(1),
+            (b',', Some(OpenContainer::Object(key))) => *key = None,
+            (b',', Some(OpenContainer::Array(nth))) => *nth = nth.saturating_add(1),
             _ => {}
         }
         at = at.saturating_add(step);
     }
     let names = open.iter().map(|open| match open {
-        Open::Object(key) => key
+        OpenContainer::Object(key) => key
             .and_then(|key| Value::proved(key).as_str())
             .map_or(Cow::Borrowed(""), Str::decode_lossy),
-        Open::Array(nth) => Cow::Owned(nth.to_string()),
+        OpenContainer::Array(nth) => Cow::Owned(nth.to_string()),
     });
     names.fold(String::new(), |pointer, name| join(&pointer, &name))
 }
 
-/// A place in a document that a pointer leads to.
+/// A value that a pointer leads to.
 #[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
+pub struct PointedValue<'a> {
     /// The value.
     pub value: Value<'a>,
-    /// Where its key begins (its opening quote), in bytes; where itself does, if it has none.
+    /// Where its key begins (its opening quote), in bytes; for an element, where the element begins.
     pub key_at: usize,
 }
 
-/// What an RFC 6901 pointer leads to.
+/// Follows an RFC 6901 pointer.
 #[must_use]
-pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<Target<'a>> {
-    let start = Target { value: root, key_at: root.start() };
+pub fn find<'a>(root: Value<'a>, pointer: &str) -> Option<PointedValue<'a>> {
+    let start = PointedValue { value: root, key_at: root.start() };
     pointer.split('/').skip(1).try_fold(start, |target, step| {
         let name = step.replace("~1", "/").replace("~0", "~");
         if let Kind::Array = target.value.kind() {
             let value = target.value.elements().nth(name.parse().ok()?)?;
-            return Some(Target { value, key_at: value.start() });
+            return Some(PointedValue { value, key_at: value.start() });
         }
         let member = target.value.members().find(|member| member.key.is(&name))?;
         let key_at = member.key.start().saturating_sub(1);
-        Some(Target { value: member.value, key_at })
+        Some(PointedValue { value: member.value, key_at })
     })
 }
 

@@ -1,24 +1,15 @@
-//! Common mistakes in a policy, and what to write in their place: what people know from other languages and other
-//! policies. All of it stands here, for `check` and `import` alike.
+//! Hints for common mistakes: spellings that people know from other languages and policies, and what to write instead.
+//! `check` and `import` share them.
 
+use crate::engine::limits::{Amount, MAX_WINDOW_SECONDS, NAMED_WINDOWS};
 use crate::engine::policy::path::ArgPath;
 
-/// A mistake: its spellings, parted by blanks, as [`folded`] leaves them; and the word that was meant, or else what
-/// to do.
+/// A mistake: its spellings, separated by blanks, in lower case and without marks; and the word that was meant, or
+/// advice.
 pub type Mistake = (&'static str, &'static str);
 
-/// The longest text that is looked at, in bytes: whoever writes more means something else.
+/// The longest text that gets a hint, in bytes.
 const MAX_LEN: usize = 64;
-
-/// Seconds in windows that have a name, as a policy may name them.
-const NAMED: [(&str, u64); 4] =
-    [("minute", 60), ("hour", 3600), ("day", 86_400), ("week", 604_800)];
-
-/// The longest window in seconds (contract P9).
-const MAX_WINDOW: u64 = 31_622_400;
-
-/// The most that a limit can let through (contract P10).
-const MAX_COUNT: u64 = 1_000_000_000_000_000;
 
 /// `default` and the values of `methods`.
 pub const EFFECTS: &[Mistake] = &[
@@ -59,7 +50,7 @@ pub const ACTIONS: &[Mistake] = &[
     ),
 ];
 
-/// What was meant by an `action` of Intercept's: a word of its, or what to do.
+/// The `action` of Intercept that a text was meant to be, or advice.
 #[must_use]
 pub fn intercept_action(text: &str) -> Option<String> {
     const OWN: &[Mistake] = &[
@@ -141,7 +132,7 @@ const OPERATORS: &[Mistake] = &[
     ("defined exist has? hasfield isset present", "exists"),
 ];
 
-/// Operators that callgate has not, and how it says the same.
+/// Operators that callgate does not have, and how to say the same.
 const NO_OPERATORS: &[Mistake] = &[
     (
         "!~ !=~ doesnotmatch nomatch notmatch notmatches notregex nregex",
@@ -190,8 +181,8 @@ const NO_OPERATORS: &[Mistake] = &[
     ),
 ];
 
-/// A text in small letters and without the marks between words, as spellings are compared. An operator of marks
-/// stays as it is.
+/// A text in lower case without the marks between its words, as spellings are compared. An operator of marks stays as
+/// it is.
 #[must_use]
 fn folded(text: &str) -> String {
     let text = text.trim();
@@ -201,7 +192,7 @@ fn folded(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric() || *c == '?').flat_map(char::to_lowercase).collect()
 }
 
-/// What was meant by a mistake of a table, or what to do.
+/// The word that a table gives for a mistake, or its advice.
 #[must_use]
 pub fn meant(text: &str, table: &[Mistake]) -> Option<&'static str> {
     if text.len() > MAX_LEN {
@@ -218,32 +209,56 @@ pub fn operator(text: &str) -> Option<&'static str> {
     meant(text, OPERATORS)
 }
 
-/// How callgate says what an operator of another language says of a value, if not by one of its own.
+/// How to say what an operator of another language says of a value, where callgate has no such operator.
 #[must_use]
 pub fn no_operator(text: &str, value: Option<&str>) -> Option<String> {
     if text.len() > MAX_LEN {
         return None;
     }
-    let [before, behind] = match folded(text).as_str() {
-        "beginswith" | "beginwith" | "hasprefix" | "prefix" | "startswith" | "startwith" | "^=" => {
-            ["^", "(?s:.*)$"]
-        }
-        "endswith" | "endwith" | "hassuffix" | "suffix" | "$=" => ["^(?s:.*)", "$"],
-        _ => return meant(text, NO_OPERATORS).map(str::to_owned),
+    let Some(pattern) = affix_pattern(text, value) else {
+        return meant(text, NO_OPERATORS).map(str::to_owned);
     };
-    let value = value.filter(|value| value.len() <= MAX_LEN).unwrap_or("TEXT");
-    let pattern = [before, &regex::escape(value), behind].concat();
     let pattern = serde_json::to_string(&pattern).unwrap_or_default();
     Some(format!("write `\"op\": \"regex\", \"value\": {pattern}`"))
 }
 
+/// The same as a file of Intercept says it, or how the policy that comes of it can.
+#[must_use]
+pub fn intercept_no_operator(text: &str, value: Option<&str>) -> Option<String> {
+    if text.len() > MAX_LEN {
+        return None;
+    }
+    if let Some(pattern) = affix_pattern(text, value) {
+        return Some(format!("write `op: regex, value: '{}'`", pattern.replace('\'', "''")));
+    }
+    let hint = meant(text, NO_OPERATORS)?;
+    if ["`deny_if`", "`require`", "`[*]`"].iter().any(|word| hint.contains(word)) {
+        return Some(format!("leave this condition out; in the policy that comes of it, {hint}"));
+    }
+    let hint = hint.replace("\"op\": \"exists\"", "op: exists").replace("\"op\": \"eq\"", "op: eq");
+    Some(hint.replace("\"op\": \"neq\"", "op: neq").replace("\"value\": ", "value: "))
+}
+
+/// The pattern of an operator that compares how a text begins or ends.
+fn affix_pattern(operator: &str, value: Option<&str>) -> Option<String> {
+    let [before, behind] = match folded(operator).as_str() {
+        "beginswith" | "beginwith" | "hasprefix" | "prefix" | "startswith" | "startwith" | "^=" => {
+            ["^", "(?s:.*)$"]
+        }
+        "endswith" | "endwith" | "hassuffix" | "suffix" | "$=" => ["^(?s:.*)", "$"],
+        _ => return None,
+    };
+    let value = value.filter(|value| value.len() <= MAX_LEN).unwrap_or("TEXT");
+    Some([before, &regex::escape(value), behind].concat())
+}
+
 /// A stretch of time in words.
-enum Window {
+enum Duration {
     Seconds(u64),
     Session,
 }
 
-impl Window {
+impl Duration {
     /// `10m`, `1h30m`, `2 days`, `per minute`, `PT10M`, `hourly`, `seconds`.
     fn read(text: &str) -> Option<Self> {
         if text.len() > MAX_LEN {
@@ -256,12 +271,12 @@ impl Window {
         match text {
             "chat" | "connection" | "conversation" | "ever" | "forever" | "infinite"
             | "infinity" | "lifetime" | "never" | "none" | "process" | "run" | "total" => {
-                return Some(Window::Session);
+                return Some(Duration::Session);
             }
             _ => {}
         }
         if let Some(seconds) = seconds_of(text) {
-            return Some(Window::Seconds(seconds));
+            return Some(Duration::Seconds(seconds));
         }
         let mut total = 0_u64;
         let mut rest = text.strip_prefix('p').unwrap_or(text);
@@ -275,18 +290,18 @@ impl Window {
             total = total.checked_add(seconds)?;
             rest = behind.trim_start_matches([' ', ',', '-', '_']);
         }
-        Some(Window::Seconds(total)).filter(|_| total > 0)
+        Some(Duration::Seconds(total)).filter(|_| total > 0)
     }
 
     /// As a policy writes it; `None` if it is longer than a window may be.
     fn written(&self) -> Option<String> {
         let seconds = match self {
-            Window::Session => return Some("\"session\"".to_owned()),
-            Window::Seconds(seconds) => *seconds,
+            Duration::Session => return Some("\"session\"".to_owned()),
+            Duration::Seconds(seconds) => *seconds,
         };
-        let named = NAMED.iter().find(|(_, length)| *length == seconds);
+        let named = NAMED_WINDOWS.iter().find(|(_, length)| u64::from(*length) == seconds);
         let written = named.map_or(seconds.to_string(), |(name, _)| format!("\"{name}\""));
-        Some(written).filter(|_| seconds <= MAX_WINDOW)
+        Some(written).filter(|_| seconds <= u64::from(MAX_WINDOW_SECONDS))
     }
 }
 
@@ -310,17 +325,17 @@ pub fn window(text: &str) -> Option<String> {
     if text.trim().parse::<u64>().is_ok() {
         return Some(format!("write the number of seconds without quotes: `{}`", text.trim()));
     }
-    Some(match Window::read(text)?.written() {
+    Some(match Duration::read(text)?.written() {
         Some(written) if written.starts_with('"') => written.trim_matches('"').to_owned(),
         Some(seconds) => format!("write the number of seconds: `{seconds}`"),
-        None => "the longest window has 31622400 seconds, which is 366 days".to_owned(),
+        None => format!("the longest window has {MAX_WINDOW_SECONDS} seconds, which is 366 days"),
     })
 }
 
 /// The same for Intercept, which has three windows.
 #[must_use]
 pub fn intercept_window(text: &str) -> Option<String> {
-    let written = Window::read(text)?.written()?;
+    let written = Duration::read(text)?.written()?;
     Some(match written.as_str() {
         "\"minute\"" | "\"hour\"" | "\"day\"" => written.trim_matches('"').to_owned(),
         other => beyond_intercept(other),
@@ -334,7 +349,7 @@ fn beyond_intercept(window: &str) -> String {
 }
 
 /// A rate in words: how many, and in what time.
-fn rate_in(text: &str) -> Option<(u64, Window)> {
+fn rate_in(text: &str) -> Option<(u64, Duration)> {
     if text.len() > MAX_LEN {
         return None;
     }
@@ -349,8 +364,8 @@ fn rate_in(text: &str) -> Option<(u64, Window)> {
     let count = count.trim().trim_end_matches(|c: char| c.is_alphabetic() || c == ' ');
     let count: u64 = count.replace(['_', ','], "").parse().ok()?;
     let is_count =
-        text.starts_with(|c: char| c.is_ascii_digit()) && (1..=MAX_COUNT).contains(&count);
-    Some((count, Window::read(window)?)).filter(|_| is_count)
+        text.starts_with(|c: char| c.is_ascii_digit()) && (1..=Amount::MAX_WHOLE).contains(&count);
+    Some((count, Duration::read(window)?)).filter(|_| is_count)
 }
 
 /// What to write for a rate in words, such as `10/min`.
@@ -392,7 +407,7 @@ pub fn number(text: &str) -> Option<String> {
     Some(format!("write `\"max\": {count}, \"window\": {}`", window.written()?))
 }
 
-/// The path that was meant by a text that is none.
+/// The path that an invalid path was meant to be.
 #[must_use]
 pub fn path(text: &str) -> Option<String> {
     const ROOTS: [&str; 9] = [
@@ -427,15 +442,15 @@ pub fn path(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{
-        ACTIONS, ALIGNS, EFFECTS, EXPECTS, MODES, NO_OPERATORS, OPERATORS, SCOPES, VERSIONS,
-        Window, folded, meant, number, path, rate, window,
+        ACTIONS, ALIGNS, Duration, EFFECTS, EXPECTS, MODES, NO_OPERATORS, OPERATORS, SCOPES,
+        VERSIONS, folded, meant, number, path, rate, window,
     };
     use crate::engine::compile::shape::{
         ASKING, CLAUSE, CONDITION, DOCUMENT, LIMIT, RATE_LIMIT, RULE, TEST,
     };
 
     #[test]
-    fn a_spelling_stands_once_in_a_table() {
+    fn no_spelling_stands_twice_in_a_table() {
         let values = [EFFECTS, ACTIONS, MODES, SCOPES, ALIGNS, EXPECTS, VERSIONS];
         let shapes = [DOCUMENT, RULE, CLAUSE, ASKING, CONDITION, LIMIT, RATE_LIMIT, TEST];
         let fields = shapes.map(|shape| shape.mistakes);
@@ -474,7 +489,7 @@ mod tests {
             assert!(hint.contains(written), "{text}: {hint}");
         }
         for text in ["", "m10", "10", "10 parsecs", "0s", "99999999999999999999s", "soon"] {
-            assert!(Window::read(text).is_none(), "{text}");
+            assert!(Duration::read(text).is_none(), "{text}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The objects of a policy: their fields, what people write in their place, and what one looks like.
+//! The objects of a policy: their fields, the usual misspellings, and an example of each.
 
 use super::hints::Mistake;
 
@@ -9,7 +9,7 @@ pub struct Shape {
     pub fields: &'static [&'static str],
     /// Other names for them.
     pub mistakes: &'static [Mistake],
-    /// What is said of a value that is no object.
+    /// The help for a value that is no object.
     pub help: &'static str,
 }
 

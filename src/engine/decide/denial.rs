@@ -1,36 +1,36 @@
-//! Why a call does not go out, and what its agent is told (contract W2).
+//! Denials: why a call does not go out, and the message that the agent gets (contract W2).
 
 use std::sync::Arc;
 
 use crate::engine::outcome::Outcome;
-use crate::engine::policy::RuleId;
-use crate::engine::text::escape::short_name;
+use crate::engine::policy::{BuiltIn, RuleId};
+use crate::engine::text::shorten::short_name;
 
 /// Why a call does not go out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// Which rule said no.
+    /// The rule that denies.
     pub rule: RuleId,
-    /// The policy's own words for it, if it has any.
+    /// The policy's own message, if it has one.
     pub words: Option<String>,
-    /// Which default words apply.
+    /// The kind of rule; it chooses the default message.
     pub cause: Cause,
-    /// Why a value could not be decided, if that is what stands behind the denial (contract W2).
+    /// Why a value could not be decided, if that is the reason (contract W2).
     pub doubt: Option<Box<str>>,
 }
 
-/// What kind of rule said no.
+/// The kind of rule that denies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// `hide`
     Hidden,
-    /// The tool's name looks like another one (contract P4).
+    /// The tool's name can be mistaken for another one (contract P4).
     Confusable,
     /// Not listed under `default: deny`.
     NotListed,
     /// `action`, `require` or `deny_if`.
     Rule,
-    /// A limit whose amount cannot be read from the call, at this path.
+    /// A limit whose amount cannot be read, at this path in the call.
     Amount(Box<str>),
     /// A limit without room.
     Limit(LimitReached),
@@ -40,16 +40,16 @@ pub enum Cause {
     TooCostly,
     /// The counters cannot be read or written, for this reason.
     StateUnavailable(String),
-    /// The call cannot be put on record, for this reason.
+    /// The call cannot be recorded, for this reason.
     AuditUnavailable(String),
 }
 
-/// The facts of a limit without room.
+/// A limit that has no room for a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitReached {
     /// `30 per minute (image_generate_rate)`
     pub what: Arc<str>,
-    /// When every limit of the call would have room; `None`: never, in this run or at this cost.
+    /// Milliseconds until every limit of the call has room; `None` if that never happens in this run or at this cost.
     pub retry_after_ms: Option<u64>,
     /// The call costs more than the limit holds.
     pub costs_too_much: bool,
@@ -88,7 +88,7 @@ impl Denial {
     #[must_use]
     pub fn state_unavailable(reason: String) -> Self {
         Denial {
-            rule: RuleId::Named("(state unavailable)"),
+            rule: BuiltIn::StateUnavailable.into(),
             words: None,
             cause: Cause::StateUnavailable(reason),
             doubt: None,
@@ -99,7 +99,7 @@ impl Denial {
     #[must_use]
     pub fn too_costly() -> Self {
         Denial {
-            rule: RuleId::Named("(too costly)"),
+            rule: BuiltIn::TooCostly.into(),
             words: None,
             cause: Cause::TooCostly,
             doubt: None,
@@ -144,18 +144,18 @@ impl Denial {
         }
     }
 
-    /// The denial of a call that cannot be put on record (contract S3).
+    /// The denial of a call that cannot be recorded (contract S3).
     #[must_use]
     pub fn audit_unavailable(reason: String) -> Self {
         Denial {
-            rule: RuleId::Named("(audit unavailable)"),
+            rule: BuiltIn::AuditUnavailable.into(),
             words: None,
             cause: Cause::AuditUnavailable(reason),
             doubt: None,
         }
     }
 
-    /// What stands behind the denial and is not for the agent.
+    /// The reason that is kept from the agent.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         match &self.cause {
@@ -164,7 +164,7 @@ impl Denial {
         }
     }
 
-    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    /// Milliseconds until the limits have room for the call, if a limit denied it and that time ever comes.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         match &self.cause {

@@ -1,114 +1,115 @@
-//! Why a call is decided as it is: the judge's own steps, written down while it takes them. Nothing here decides.
+//! Explains a decision: records the judge's steps while it takes them. Nothing here decides.
 
 use std::sync::Arc;
 
-use super::{ClauseList, Denial, Event, Observer, Permit, decide_before};
+use super::{Denial, Observation, Observer, Permit, decide_observed};
 use crate::engine::json::arguments::Found;
 use crate::engine::limits::{Amount, CounterKey, Ledger as _, MemoryLedger, Now, Reservation};
 use crate::engine::outcome::Outcome;
 use crate::engine::policy::condition::{Condition, Truth};
-use crate::engine::policy::{ActionKind, Effect, Mode, Policy, RuleId};
+use crate::engine::policy::{ActionKind, ClauseList, Effect, Mode, Policy, RuleId};
+use crate::engine::text::shorten::excerpt;
 use crate::engine::wire::mcp::ToolCall;
 use crate::engine::work::Work;
 
-/// More values than this are counted and not kept, for each condition.
-const MAX_SIGHTINGS: usize = 8;
+/// Values that are kept for each condition; further ones are only counted.
+const MAX_VALUES: usize = 8;
 
-/// How much of a value is kept, in characters.
+/// Characters that are kept of a value.
 const MAX_VALUE_CHARS: usize = 60;
 
-/// What a call comes to, and why.
+/// A decision and its reasons.
 #[derive(Debug)]
 pub struct Explanation {
-    /// What is enforced.
+    /// The decision that is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (contract P14).
+    /// The decision if shadow mode were enforced (contract P14).
     pub shadowed: Option<Ruling>,
-    /// What was looked at, in this order.
-    pub trace: Vec<Look>,
+    /// What the judge looked at, in order.
+    pub trace: Vec<TraceEntry>,
 }
 
-/// What a call comes to, and by which rule.
+/// The decision about a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruling {
     /// The result of the decision.
     pub outcome: Outcome,
-    /// Which rule says so.
+    /// The rule that decides.
     pub rule: RuleId,
-    /// What the agent reads, with the mark before it; nothing if the call goes out.
+    /// The message that the agent gets, with its mark; `None` if the call goes out.
     pub message: Option<String>,
-    /// Milliseconds until the call would have room, if a limit denied it and such a time exists.
+    /// Milliseconds until the limits have room for the call, if a limit denied it and that time ever comes.
     pub retry_after_ms: Option<u64>,
 }
 
-/// One thing that was looked at.
+/// One thing that the judge looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Look {
-    /// `hide`: true if the tool's name is in it.
+pub enum TraceEntry {
+    /// True if `hide` names the tool.
     Hide(bool),
     /// True if the name can be mistaken for another one.
     Confusable(bool),
-    /// An entry of `tools` matches, or `all_tools` applies: its pointer.
+    /// The pointer of an entry of `tools` that matches, or of `all_tools`.
     Entry(Arc<str>),
-    /// No entry of `tools` matches: the default.
+    /// The default, because no entry of `tools` matches.
     Default(Effect),
     /// A rule's `action`, with its pointer.
     Action(Arc<str>, ActionKind),
     /// An entry of `require`, `deny_if` or `approval_if`.
-    Clause(ClauseLook),
+    Clause(ClauseTrace),
     /// An entry of `limits`, or a `rate_limit`.
-    Limit(LimitLook),
-    /// This rule denies the call, but in shadow mode.
+    Limit(LimitTrace),
+    /// A rule in shadow mode that denies the call.
     Shadowed(RuleId),
 }
 
-/// What came of an entry of `require`, `deny_if` or `approval_if`.
+/// The result of an entry of `require`, `deny_if` or `approval_if`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClauseLook {
-    /// Which list it is in.
+pub struct ClauseTrace {
+    /// The list that it is in.
     pub list: ClauseList,
     /// Where it stands.
     pub pointer: Arc<str>,
     /// Its conditions, as far as they were tried.
-    pub conditions: Vec<ConditionLook>,
+    pub conditions: Vec<ConditionTrace>,
     /// True if it holds; in doubt, whatever goes against the call.
     pub holds: bool,
 }
 
-/// What a condition was tried on.
+/// A condition and the values that it was tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConditionLook {
+pub struct ConditionTrace {
     /// `args.width gt 2048`
     pub condition: String,
-    /// What was found and what came of it. More than one for a path with `[*]`.
-    pub sightings: Vec<Sighting>,
-    /// How many more values there were between the last two.
+    /// The values and their results. A path with `[*]` can have many.
+    pub values: Vec<TriedValue>,
+    /// The number of values left out before the last one.
     pub unseen: usize,
 }
 
 /// One value that a condition was tried on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct TriedValue {
     /// The value as the call spells it, cut if it is long; `None` if nothing is there.
     pub value: Option<String>,
-    /// Something that servers may read differently stands on the way (contract P8).
+    /// True if servers may read something on the path differently (contract P8).
     pub doubtful: bool,
-    /// Why it cannot be decided, for people, if it cannot.
+    /// Why it cannot be decided, if it cannot.
     pub why: Option<String>,
-    /// What came of it.
+    /// The result.
     pub truth: Truth,
 }
 
-/// How a limit stands.
+/// The state of a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LimitLook {
+pub struct LimitTrace {
     /// Where it stands.
     pub pointer: Arc<str>,
     /// `30 per minute (images)`
     pub what: Arc<str>,
-    /// What it counts with.
+    /// Its counter.
     pub counter: CounterKey,
-    /// What the call costs, if that can be read from it.
+    /// What the call costs, if that can be told.
     pub cost: Option<Amount>,
     /// What its counter held before the call.
     pub used: Amount,
@@ -116,7 +117,8 @@ pub struct LimitLook {
     pub max: Amount,
 }
 
-/// Decides a call as a session would, charges the ledger for it, and says why. A mode can be forced on every rule.
+/// Decides a call as a session does, charges the ledger for it, and explains the decision. `forced` overrides the mode of
+/// every rule.
 pub fn explain(
     policy: &Policy,
     call: &ToolCall<'_>,
@@ -124,25 +126,25 @@ pub fn explain(
     ledger: &mut MemoryLedger,
     now: Now,
 ) -> Explanation {
-    let mut trace = Trace { policy, looks: Vec::new(), tried: Vec::new() };
-    let decided = decide_before(policy, call, forced, &mut Work::of_decision(), &mut trace);
+    let mut trace = Tracer { policy, entries: Vec::new(), tried: Vec::new() };
+    let decided = decide_observed(policy, call, forced, &mut Work::of_decision(), &mut trace);
     trace.read_counters(ledger, now);
     let Ruled { ruling, shadowed, .. } = settle(decided, call, ledger, now);
-    Explanation { ruling, shadowed, trace: trace.looks }
+    Explanation { ruling, shadowed, trace: trace.entries }
 }
 
-/// What a call comes to, and what was charged for it.
+/// A decision, and the charge for it.
 #[derive(Debug)]
 pub struct Ruled {
-    /// What is enforced.
+    /// The decision that is enforced.
     pub ruling: Ruling,
-    /// What shadow mode would have said (contract P14).
+    /// The decision if shadow mode were enforced (contract P14).
     pub shadowed: Option<Ruling>,
-    /// What was charged, if the call goes out.
+    /// The charge, if the call goes out.
     pub reservation: Option<Reservation>,
 }
 
-/// Decides a call as [`explain()`] does, charges the ledger for it, and does not say why.
+/// Decides a call and charges the ledger for it as [`explain()`] does, without an explanation.
 pub fn rule(
     policy: &Policy,
     call: &ToolCall<'_>,
@@ -151,7 +153,7 @@ pub fn rule(
     ledger: &mut MemoryLedger,
     now: Now,
 ) -> Ruled {
-    settle(decide_before(policy, call, forced, work, &mut ()), call, ledger, now)
+    settle(decide_observed(policy, call, forced, work, &mut ()), call, ledger, now)
 }
 
 fn settle(
@@ -195,47 +197,49 @@ impl Ruling {
     }
 }
 
-/// Writes down what it sees.
-struct Trace<'p> {
+/// Records what it observes.
+struct Tracer<'p> {
     policy: &'p Policy,
-    looks: Vec<Look>,
-    /// Conditions of the clause that is being gone through.
-    tried: Vec<ConditionLook>,
+    entries: Vec<TraceEntry>,
+    /// The conditions of the clause so far.
+    tried: Vec<ConditionTrace>,
 }
 
-impl Observer for Trace<'_> {
-    fn see(&mut self, event: Event<'_>) {
-        match event {
-            Event::Hide(met) => self.looks.push(Look::Hide(met)),
-            Event::Confusable(met) => self.looks.push(Look::Confusable(met)),
-            Event::Entries(rules) => {
+impl Observer for Tracer<'_> {
+    fn see(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Hide(met) => self.entries.push(TraceEntry::Hide(met)),
+            Observation::Confusable(met) => self.entries.push(TraceEntry::Confusable(met)),
+            Observation::Entries(rules) => {
                 if rules.is_empty() {
-                    self.looks.push(Look::Default(self.policy.default));
+                    self.entries.push(TraceEntry::Default(self.policy.default));
                     return;
                 }
                 let rules = rules.iter().copied().chain(&self.policy.all_tools);
-                self.looks.extend(rules.map(|rule| Look::Entry(Arc::clone(&rule.pointer))));
+                self.entries.extend(rules.map(|rule| TraceEntry::Entry(Arc::clone(&rule.pointer))));
             }
-            Event::Action(action) => {
-                self.looks.push(Look::Action(Arc::clone(&action.pointer), action.kind));
+            Observation::Action(action) => {
+                self.entries.push(TraceEntry::Action(Arc::clone(&action.pointer), action.kind));
             }
-            Event::Trial(condition) => self.tried.push(ConditionLook {
+            Observation::Trial(condition) => self.tried.push(ConditionTrace {
                 condition: condition.shown(),
-                sightings: Vec::new(),
+                values: Vec::new(),
                 unseen: 0,
             }),
-            Event::Sighting(condition, found, truth) => {
+            Observation::Value(condition, found, truth) => {
                 if let Some(look) = self.tried.last_mut() {
                     look.note(condition, found, truth);
                 }
             }
-            Event::Clause(list, clause, holds) => self.looks.push(Look::Clause(ClauseLook {
-                list,
-                pointer: Arc::clone(&clause.pointer),
-                conditions: std::mem::take(&mut self.tried),
-                holds,
-            })),
-            Event::Limit(limit, cost) => self.looks.push(Look::Limit(LimitLook {
+            Observation::Clause(list, clause, holds) => {
+                self.entries.push(TraceEntry::Clause(ClauseTrace {
+                    list,
+                    pointer: Arc::clone(&clause.pointer),
+                    conditions: std::mem::take(&mut self.tried),
+                    holds,
+                }));
+            }
+            Observation::Limit(limit, cost) => self.entries.push(TraceEntry::Limit(LimitTrace {
                 pointer: Arc::clone(&limit.pointer),
                 what: Arc::clone(&limit.what),
                 counter: limit.counter.clone(),
@@ -243,42 +247,37 @@ impl Observer for Trace<'_> {
                 used: Amount::default(),
                 max: limit.max,
             })),
-            Event::Shadowed(denial) => self.looks.push(Look::Shadowed(denial.rule.clone())),
+            Observation::Shadowed(denial) => {
+                self.entries.push(TraceEntry::Shadowed(denial.rule.clone()));
+            }
         }
     }
 }
 
-impl Trace<'_> {
-    /// Adds what the counters hold before the call is charged.
+impl Tracer<'_> {
+    /// Fills in what the counters hold before the call is charged.
     fn read_counters(&mut self, ledger: &MemoryLedger, now: Now) {
-        for look in &mut self.looks {
-            if let Look::Limit(limit) = look {
+        for look in &mut self.entries {
+            if let TraceEntry::Limit(limit) = look {
                 limit.used = ledger.used(&limit.counter, now);
             }
         }
     }
 }
 
-impl ConditionLook {
-    /// The last value is always kept: it is the one that decided.
+impl ConditionTrace {
+    /// Keeps the last value in any case, because it decided.
     fn note(&mut self, condition: &Condition, found: Found<'_>, truth: Truth) {
-        if self.sightings.len() >= MAX_SIGHTINGS {
-            self.sightings.pop();
+        if self.values.len() >= MAX_VALUES {
+            self.values.pop();
             self.unseen = self.unseen.saturating_add(1);
         }
         let value = match found {
-            Found::Value(value) => Some(excerpt(value.text())),
+            Found::Value(value) => Some(excerpt(value.text(), MAX_VALUE_CHARS)),
             Found::Absent | Found::Doubtful(_) => None,
         };
         let doubtful = matches!(found, Found::Doubtful(_));
         let why = truth.doubt().map(|doubt| condition.path.words(doubt));
-        self.sightings.push(Sighting { value, doubtful, why, truth });
-    }
-}
-
-fn excerpt(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE_CHARS) {
-        Some((end, _)) => [text.get(..end).unwrap_or_default(), "…"].concat(),
-        None => text.to_owned(),
+        self.values.push(TriedValue { value, doubtful, why, truth });
     }
 }

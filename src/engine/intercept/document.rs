@@ -1,23 +1,24 @@
-//! A policy of Intercept as it is written, and what is wrong with it.
+//! Reads a policy of Intercept, and reports what is wrong with it.
 //!
 //! Sources: POLICY.md and the packages `internal/config`, `internal/engine`, `internal/proxy` and `internal/state` of
-//! Intercept; for `require_approval`, its pull request 3. Where the page is silent the program counts:
+//! Intercept; for `require_approval`, its pull request 3. Where the page is silent, the program decides:
 //! counters are known as `TOOL.COUNTER`, those of `*` as `_global.COUNTER`; null does not exist; `rate_limit: 5/hour`
 //! is a counter `_rate_hour` that may come to 5.
 
 use std::collections::HashSet;
 
-use super::problems::{Fields, Foreign, Found, Member, Place, Problems};
-use super::scalar::{self, Kind};
-use super::written::{Condition, Name, Value};
+use super::draft::{DraftCondition, DraftValue, Name};
+use super::fields::{Foreign, PlacedNode, YamlFields, YamlMember};
+use super::problems::{YamlPlace, YamlProblems};
+use super::scalar::{self, ScalarKind};
 use super::{path, pattern};
 use crate::engine::compile::fields::{MAX_NAME_BYTES, name_for_problem};
 use crate::engine::compile::hints;
+use crate::engine::limits::Amount;
+use crate::engine::policy::Effect;
+use crate::engine::policy::condition::Operator;
 
-/// The most that a counter can be asked for (contract P10).
-const MAX_AMOUNT: u64 = 1_000_000_000_000_000;
-
-/// What is said of a text that is none.
+/// What a path looks like, for messages.
 const A_PATH: &str = "a path such as `args.amount`, or `state.TOOL.COUNTER`";
 
 const DOCUMENT: [&str; 5] = ["version", "description", "default", "hide", "tools"];
@@ -25,11 +26,11 @@ const RULE: [&str; 7] =
     ["name", "action", "conditions", "rate_limit", "on_deny", "reason", "state"];
 const STATE: [&str; 4] = ["counter", "window", "increment", "increment_from"];
 const WINDOWS: [(&str, &str); 3] = [("minute", "minute"), ("hour", "hour"), ("day", "day")];
-const ACTIONS: [(&str, Action); 4] = [
-    ("evaluate", Action::Evaluate),
-    ("deny", Action::Deny),
-    ("require_approval", Action::Ask),
-    ("allow", Action::Allow),
+const ACTIONS: [(&str, InterceptAction); 4] = [
+    ("evaluate", InterceptAction::Evaluate),
+    ("deny", InterceptAction::Deny),
+    ("require_approval", InterceptAction::Ask),
+    ("allow", InterceptAction::Allow),
 ];
 
 const FOREIGN: [Foreign; 1] = [(
@@ -55,11 +56,11 @@ const FOREIGN_IN_RULES: [Foreign; 2] = [
 pub(crate) struct Intercept {
     /// For people.
     pub(crate) description: Option<String>,
-    /// `allow` or `deny`.
-    pub(crate) default: &'static str,
+    /// What happens to a tool that is not named.
+    pub(crate) default: Effect,
     /// Names, or `*` for all.
     pub(crate) hide: Vec<Name>,
-    /// Tools, and `*` for what goes for all of them.
+    /// Tools, and `*` for all of them.
     pub(crate) tools: Vec<Tool>,
 }
 
@@ -68,32 +69,32 @@ pub(crate) struct Intercept {
 pub(crate) struct Tool {
     /// The tool's name, or `*`.
     pub(crate) name: Name,
-    /// All of them must let a call pass.
-    pub(crate) rules: Vec<Rule>,
+    /// Rules that must all let a call pass.
+    pub(crate) rules: Vec<InterceptRule>,
 }
 
 /// A rule of a tool.
 #[derive(Debug)]
-pub(crate) struct Rule {
-    /// For people; it decides nothing.
+pub(crate) struct InterceptRule {
+    /// Its name, which decides nothing.
     pub(crate) name: Option<String>,
     /// What it does.
-    pub(crate) action: Action,
+    pub(crate) action: InterceptAction,
     /// What the agent is told.
     pub(crate) on_deny: Option<String>,
-    /// What must be so, or for [`Action::Ask`] what makes it ask.
-    pub(crate) conditions: Vec<Wanted>,
-    /// What counters must not have passed.
+    /// The conditions to hold, or for [`InterceptAction::Ask`] the conditions to ask.
+    pub(crate) conditions: Vec<InterceptCondition>,
+    /// The bounds of counters.
     pub(crate) readings: Vec<Reading>,
     /// What the rule counts.
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<InterceptState>,
     /// Where the rule stands.
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
 /// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
+pub(crate) enum InterceptAction {
     /// Denies the call unless all its conditions hold.
     Evaluate,
     /// Denies the call.
@@ -106,11 +107,11 @@ pub(crate) enum Action {
 
 /// A condition over arguments.
 #[derive(Debug)]
-pub(crate) enum Wanted {
-    /// As callgate has it.
-    Holds(Condition),
-    /// There is nothing at the path, or null.
-    Absent(String, Place),
+pub(crate) enum InterceptCondition {
+    /// A condition that callgate has as well.
+    Holds(DraftCondition),
+    /// The path is absent, or its value is null.
+    Absent(String, YamlPlace),
 }
 
 /// A condition over a counter.
@@ -121,12 +122,12 @@ pub(crate) struct Reading {
     /// The largest value with which it holds.
     pub(crate) most: u64,
     /// Where it stands.
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
 /// `state`
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct InterceptState {
     /// `TOOL.COUNTER`
     pub(crate) counter: String,
     /// The UTC minute, hour or day that it counts in.
@@ -134,7 +135,7 @@ pub(crate) struct State {
     /// What a call costs.
     pub(crate) cost: Cost,
     /// Where its counter is named.
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
 /// What a call costs.
@@ -142,18 +143,18 @@ pub(crate) struct State {
 pub(crate) enum Cost {
     /// This much.
     Fixed(u64),
-    /// What stands at this path in its arguments.
+    /// The value at this path in its arguments.
     From(String),
 }
 
 impl Tool {
-    /// True for the entry that goes for all tools.
+    /// True for the entry for all tools.
     #[must_use]
     pub(crate) fn is_all(&self) -> bool {
         self.name.text == "*"
     }
 
-    /// What its counters are known under.
+    /// The prefix of its counters.
     fn scope(name: &str) -> &str {
         if name == "*" { "_global" } else { name }
     }
@@ -161,28 +162,27 @@ impl Tool {
 
 impl Intercept {
     /// Reads the document; `None` means that a problem has been added, and may do so in any other case.
-    pub(crate) fn read(root: &Found<'_>, problems: &mut Problems) -> Option<Self> {
-        let fields = Fields::open(root, &DOCUMENT, &FOREIGN, problems)?;
+    pub(crate) fn read(root: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<Self> {
+        let fields = YamlFields::open(root, &DOCUMENT, &FOREIGN, problems)?;
         if let Some(version) = fields.require("version", "Intercept's is `\"1\"`", problems) {
             version.word(&[("1", ())], hints::VERSIONS, problems);
         }
         let description = fields.text("description", problems);
-        let defaults = [("allow", "allow"), ("deny", "deny")];
-        let default =
-            fields.get("default").map(|default| default.word(&defaults, hints::EFFECTS, problems));
+        let default = fields.get("default");
+        let default = default.map(|default| default.word(Effect::WORDS, hints::EFFECTS, problems));
         let hide = fields.get("hide").map(|list| hidden(list, problems));
         let tools = fields.get("tools").map(|tools| tools.members(problems)).unwrap_or_default();
         let tools = tools.iter().map(|member| tool(member, problems)).collect();
         Some(Intercept {
             description,
-            default: default.flatten().unwrap_or("allow"),
+            default: default.flatten().unwrap_or(Effect::Allow),
             hide: hide.unwrap_or_default(),
             tools,
         })
     }
 }
 
-fn hidden(list: &Found<'_>, problems: &mut Problems) -> Vec<Name> {
+fn hidden(list: &PlacedNode<'_>, problems: &mut YamlProblems) -> Vec<Name> {
     let mut names: Vec<Name> = Vec::new();
     let mut seen = HashSet::new();
     for found in list.elements(problems) {
@@ -201,7 +201,7 @@ fn hidden(list: &Found<'_>, problems: &mut Problems) -> Vec<Name> {
 }
 
 /// A name that callgate would take for a pattern, or not at all, is a problem.
-fn literal(name: &Name, problems: &mut Problems) {
+fn literal(name: &Name, problems: &mut YamlProblems) {
     if name.text.len() > MAX_NAME_BYTES {
         let message = format!("a name is at most {MAX_NAME_BYTES} bytes long");
         problems.add(&name.place, message, None);
@@ -215,17 +215,17 @@ fn literal(name: &Name, problems: &mut Problems) {
     }
 }
 
-fn tool(member: &Member<'_>, problems: &mut Problems) -> Tool {
+fn tool(member: &YamlMember<'_>, problems: &mut YamlProblems) -> Tool {
     let name = Name { text: member.name.to_owned(), place: member.key.clone() };
     literal(&name, problems);
     let fields = Some(&member.value).filter(|value| !value.node.is_null());
-    let fields = fields.and_then(|value| Fields::open(value, &["rules"], &[], problems));
+    let fields = fields.and_then(|value| YamlFields::open(value, &["rules"], &[], problems));
     let list = fields.as_ref().and_then(|fields| fields.get("rules"));
     let list = list.map(|list| list.elements(problems)).unwrap_or_default();
-    let rules: Vec<Rule> =
+    let rules: Vec<InterceptRule> =
         list.iter().filter_map(|found| rule(found, Tool::scope(&name.text), problems)).collect();
     if rules.len() > 1 {
-        for rule in rules.iter().filter(|rule| rule.action == Action::Allow) {
+        for rule in rules.iter().filter(|rule| rule.action == InterceptAction::Allow) {
             let message = "beside other rules, `allow` could mean that they go for nothing";
             problems.add(
                 &rule.place,
@@ -237,8 +237,8 @@ fn tool(member: &Member<'_>, problems: &mut Problems) -> Tool {
     Tool { name, rules }
 }
 
-fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule> {
-    let fields = Fields::open(found, &RULE, &FOREIGN_IN_RULES, problems)?;
+fn rule(found: &PlacedNode<'_>, scope: &str, problems: &mut YamlProblems) -> Option<InterceptRule> {
+    let fields = YamlFields::open(found, &RULE, &FOREIGN_IN_RULES, problems)?;
     let name = fields.text("name", problems);
     let action = fields.get("action");
     let action = action.map(|action| action.word_or(&ACTIONS, hints::intercept_action, problems));
@@ -247,16 +247,18 @@ fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule>
     if let (Some(_), Some(_), Some(key)) = (&on_deny, &reason, fields.key("reason")) {
         problems.add(key, "a rule has one message, `on_deny`", Some("leave `reason` out"));
     }
-    let mut rule = Rule {
+    let mut rule = InterceptRule {
         name,
-        action: action.unwrap_or(Some(Action::Evaluate)).unwrap_or(Action::Evaluate),
+        action: action
+            .unwrap_or(Some(InterceptAction::Evaluate))
+            .unwrap_or(InterceptAction::Evaluate),
         on_deny: on_deny.or(reason).filter(|text| !text.is_empty()),
         conditions: Vec::new(),
         readings: Vec::new(),
         state: None,
         place: found.place.clone(),
     };
-    // An action that is not known suits nothing, and what stands beside it is looked at all the same.
+    // An unknown action suits nothing; the fields beside it are checked all the same.
     let suits = action == Some(None) || suits(rule.action, &fields, problems);
     let list = fields.get("conditions").map(|list| list.elements(problems)).unwrap_or_default();
     for found in &list {
@@ -270,32 +272,32 @@ fn rule(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Rule>
 }
 
 /// False, with a problem, if a rule has fields that make no sense with its action or beside each other.
-fn suits(action: Action, fields: &Fields<'_>, problems: &mut Problems) -> bool {
+fn suits(action: InterceptAction, fields: &YamlFields<'_>, problems: &mut YamlProblems) -> bool {
     let has = |name: &str| fields.get(name).is_some();
     let (no_place_for, message): (&[&str], &str) = match action {
-        Action::Deny => (
+        InterceptAction::Deny => (
             &["conditions", "rate_limit", "state"],
             "a rule that denies each call has nothing to look at",
         ),
-        Action::Ask => {
+        InterceptAction::Ask => {
             (&["rate_limit", "state"], "a rule that asks a human counts nothing in Intercept")
         }
-        Action::Allow => {
+        InterceptAction::Allow => {
             (&["conditions", "rate_limit", "state"], "what else an `allow` rule says has no effect")
         }
-        Action::Evaluate if has("rate_limit") => (
+        InterceptAction::Evaluate if has("rate_limit") => (
             &["conditions", "state"],
             "beside `rate_limit`, a rule has no `conditions` and no `state`",
         ),
-        Action::Evaluate => (&[], ""),
+        InterceptAction::Evaluate => (&[], ""),
     };
     let help = match action {
-        Action::Deny => {
+        InterceptAction::Deny => {
             "leave it out, or leave `action` out: what does not meet the `conditions` of a rule is denied"
         }
         _ => "make it a rule of its own",
     };
-    let wrong: Vec<&Place> =
+    let wrong: Vec<&YamlPlace> =
         no_place_for.iter().filter(|name| has(name)).filter_map(|name| fields.key(name)).collect();
     if !wrong.is_empty() {
         wrong.into_iter().for_each(|key| problems.add(key, message, Some(help)));
@@ -303,7 +305,7 @@ fn suits(action: Action, fields: &Fields<'_>, problems: &mut Problems) -> bool {
     }
     let list = fields.get("conditions");
     let is_empty = list.is_none_or(|list| list.node.is_empty_list());
-    if action == Action::Evaluate && is_empty && !has("rate_limit") && fields.are_known {
+    if action == InterceptAction::Evaluate && is_empty && !has("rate_limit") && fields.are_known {
         let help = "at least one of `conditions`, a `rate_limit`, or `action: deny`";
         problems.add(&fields.place, "this rule evaluates nothing", Some(help));
         return false;
@@ -311,12 +313,18 @@ fn suits(action: Action, fields: &Fields<'_>, problems: &mut Problems) -> bool {
     true
 }
 
-fn rate_limit(rate: &Found<'_>, scope: &str, rule: &mut Rule, problems: &mut Problems) {
+fn rate_limit(
+    rate: &PlacedNode<'_>,
+    scope: &str,
+    rule: &mut InterceptRule,
+    problems: &mut YamlProblems,
+) {
     let parts = rate.node.text().and_then(|text| text.split_once('/'));
     let parts = parts.and_then(|(count, window)| {
         let window = WINDOWS.iter().find(|(name, _)| *name == window)?.1;
         let is_count = !count.is_empty() && count.bytes().all(|byte| byte.is_ascii_digit());
-        let count = count.parse().ok().filter(|count| is_count && (1..=MAX_AMOUNT).contains(count));
+        let count =
+            count.parse().ok().filter(|count| is_count && (1..=Amount::MAX_WHOLE).contains(count));
         Some((count?, window))
     });
     let Some((most, window)) = parts else {
@@ -328,11 +336,15 @@ fn rate_limit(rate: &Found<'_>, scope: &str, rule: &mut Rule, problems: &mut Pro
     let counter = format!("{scope}._rate_{window}");
     let place = rate.place.clone();
     rule.readings.push(Reading { counter: counter.clone(), most, place: place.clone() });
-    rule.state = Some(State { counter, window, cost: Cost::Fixed(1), place });
+    rule.state = Some(InterceptState { counter, window, cost: Cost::Fixed(1), place });
 }
 
-fn state(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<State> {
-    let fields = Fields::open(found, &STATE, &[], problems)?;
+fn state(
+    found: &PlacedNode<'_>,
+    scope: &str,
+    problems: &mut YamlProblems,
+) -> Option<InterceptState> {
+    let fields = YamlFields::open(found, &STATE, &[], problems)?;
     let counter = fields.require("counter", "the counter's name", problems);
     let counter = counter.and_then(|found| Some((found.name(problems)?, found.place.clone())));
     let window = fields.require("window", "`minute`, `hour` or `day`", problems);
@@ -362,11 +374,16 @@ fn state(found: &Found<'_>, scope: &str, problems: &mut Problems) -> Option<Stat
         (None, None) => Some(Cost::Fixed(1)),
     };
     let (counter, place) = counter?;
-    Some(State { counter: format!("{scope}.{counter}"), window: window?, cost: cost?, place })
+    Some(InterceptState {
+        counter: format!("{scope}.{counter}"),
+        window: window?,
+        cost: cost?,
+        place,
+    })
 }
 
 /// The path of an argument; a problem for anything else.
-fn argument(found: &Found<'_>, problems: &mut Problems, help: &str) -> Option<String> {
+fn argument(found: &PlacedNode<'_>, problems: &mut YamlProblems, help: &str) -> Option<String> {
     let text = found.text(problems)?;
     let path = path::of_argument(&text);
     if path.is_none() {
@@ -377,15 +394,19 @@ fn argument(found: &Found<'_>, problems: &mut Problems, help: &str) -> Option<St
     path
 }
 
-fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
-    let Some(fields) = Fields::open(found, &["path", "op", "value"], &[], problems) else { return };
+fn condition(found: &PlacedNode<'_>, rule: &mut InterceptRule, problems: &mut YamlProblems) {
+    let Some(fields) = YamlFields::open(found, &["path", "op", "value"], &[], problems) else {
+        return;
+    };
     let path = fields.require("path", "where to look, such as `args.amount`", problems);
     let op = fields.require("op", "an operator such as `eq`", problems);
     let value = fields.written("value").filter(|value| !value.node.span.is_empty());
     let text = value.and_then(|value| value.node.text());
-    let hint =
-        |op: &str| hints::operator(op).map(str::to_owned).or_else(|| hints::no_operator(op, text));
-    let op = op.and_then(|found| found.word_or(&OPERATORS, hint, problems));
+    let hint = |op: &str| {
+        let known = hints::operator(op).map(str::to_owned);
+        known.or_else(|| hints::intercept_no_operator(op, text))
+    };
+    let op = op.and_then(|found| found.word_or(Operator::WORDS, hint, problems));
     if value.is_none() {
         let place = fields.key("value").unwrap_or(&fields.place);
         problems.add(
@@ -414,17 +435,25 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
     let (Some(path), Some(read)) = (path, read) else { return };
     let place = value.place.clone();
     let holds = |op, value| {
-        Wanted::Holds(Condition { path: path.clone(), op, value, place: place.clone() })
+        InterceptCondition::Holds(DraftCondition {
+            path: path.clone(),
+            op,
+            value,
+            place: place.clone(),
+        })
     };
     match read {
         // To Intercept, null does not exist.
         Comparand::Exists(true) => {
-            rule.conditions.push(holds("exists", Value::Bool(true)));
-            rule.conditions.push(holds("neq", Value::Null));
+            rule.conditions.push(holds(Operator::Exists, DraftValue::Bool(true)));
+            rule.conditions.push(holds(Operator::Neq, DraftValue::Null));
         }
-        Comparand::Exists(false) => rule.conditions.push(Wanted::Absent(path, place)),
+        Comparand::Exists(false) => rule.conditions.push(InterceptCondition::Absent(path, place)),
         Comparand::Value(value) => {
-            if op == Operator::Contains && rule.action == Action::Ask && scalar::has_twin(&value) {
+            if op == Operator::Contains
+                && rule.action == InterceptAction::Ask
+                && scalar::has_twin(&value)
+            {
                 let message = "in a list, this could be there as text or as a value: Intercept would ask for both";
                 problems.add(
                     &place,
@@ -432,7 +461,7 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
                     Some("text that looks like no value is asked for alike"),
                 );
             }
-            rule.conditions.push(holds(op.name(), value));
+            rule.conditions.push(holds(op, value));
         }
     }
 }
@@ -440,19 +469,19 @@ fn condition(found: &Found<'_>, rule: &mut Rule, problems: &mut Problems) {
 /// The largest value with which a condition over a counter holds.
 fn bound(
     op: Operator,
-    fields: &Fields<'_>,
-    action: Action,
-    value: &Found<'_>,
-    problems: &mut Problems,
+    fields: &YamlFields<'_>,
+    action: InterceptAction,
+    value: &PlacedNode<'_>,
+    problems: &mut YamlProblems,
 ) -> Option<u64> {
-    if action == Action::Ask {
+    if action == InterceptAction::Ask {
         let help = "a rule that asks a human looks at arguments only";
         problems.add(&fields.place, "callgate asks no human because of a counter", Some(help));
         return None;
     }
     let (Operator::Lt | Operator::Lte) = op else {
         let place = fields.get("op").map_or(&fields.place, |op| &op.place);
-        let message = format!("a limit cannot say `{}` of a counter", op.name());
+        let message = format!("a limit cannot say `{}` of a counter", op.word());
         problems.add(place, message, Some("`lt` and `lte` say how far a counter may go"));
         whole(value, problems);
         return None;
@@ -467,12 +496,13 @@ fn bound(
 }
 
 /// A whole number that a counter can hold; a problem for anything else.
-fn whole(found: &Found<'_>, problems: &mut Problems) -> Option<u64> {
+fn whole(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<u64> {
     let text = match scalar::kind(found.node) {
-        Some(Kind::Number(text)) => Some(text),
+        Some(ScalarKind::Number(text)) => Some(text),
         _ => None,
     };
-    let number = text.and_then(|text| text.parse().ok()).filter(|number| *number <= MAX_AMOUNT);
+    let number =
+        text.and_then(|text| text.parse().ok()).filter(|number| *number <= Amount::MAX_WHOLE);
     if number.is_none() {
         problems.wrong_type(found, "a whole number from 0 to 10^15", None);
     }
@@ -482,10 +512,14 @@ fn whole(found: &Found<'_>, problems: &mut Problems) -> Option<u64> {
 /// What an operator compares with.
 enum Comparand {
     Exists(bool),
-    Value(Value),
+    Value(DraftValue),
 }
 
-fn comparand(op: Operator, value: &Found<'_>, problems: &mut Problems) -> Option<Comparand> {
+fn comparand(
+    op: Operator,
+    value: &PlacedNode<'_>,
+    problems: &mut YamlProblems,
+) -> Option<Comparand> {
     let read = match op {
         Operator::Eq | Operator::Neq | Operator::Contains => scalar::value(value, problems)?,
         Operator::Lt | Operator::Lte | Operator::Gt | Operator::Gte => {
@@ -493,19 +527,19 @@ fn comparand(op: Operator, value: &Found<'_>, problems: &mut Problems) -> Option
         }
         Operator::In | Operator::NotIn => scalar::list(value, problems)?,
         Operator::Exists => {
-            let Some(Kind::Bool(wanted)) = scalar::kind(value.node) else {
+            let Some(ScalarKind::Bool(wanted)) = scalar::kind(value.node) else {
                 problems.wrong_type(value, "`true` or `false`", None);
                 return None;
             };
             return Some(Comparand::Exists(wanted));
         }
         Operator::Regex => {
-            let Value::String(text) = scalar::value(value, problems)? else {
+            let DraftValue::String(text) = scalar::value(value, problems)? else {
                 problems.wrong_type(value, "a pattern", Some("put it in quotes"));
                 return None;
             };
             match pattern::from_go(&text) {
-                Ok(pattern) => Value::String(pattern),
+                Ok(pattern) => DraftValue::String(pattern),
                 Err(error) => {
                     let help = "callgate's syntax is that of Rust's regex, which is nearly Go's";
                     problems.add(&value.place, error, Some(help));
@@ -515,39 +549,4 @@ fn comparand(op: Operator, value: &Found<'_>, problems: &mut Problems) -> Option
         }
     };
     Some(Comparand::Value(read))
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Eq,
-    Neq,
-    In,
-    NotIn,
-    Lt,
-    Lte,
-    Gt,
-    Gte,
-    Regex,
-    Contains,
-    Exists,
-}
-
-const OPERATORS: [(&str, Operator); 11] = [
-    ("eq", Operator::Eq),
-    ("neq", Operator::Neq),
-    ("in", Operator::In),
-    ("not_in", Operator::NotIn),
-    ("lt", Operator::Lt),
-    ("lte", Operator::Lte),
-    ("gt", Operator::Gt),
-    ("gte", Operator::Gte),
-    ("regex", Operator::Regex),
-    ("contains", Operator::Contains),
-    ("exists", Operator::Exists),
-];
-
-impl Operator {
-    fn name(self) -> &'static str {
-        OPERATORS.iter().find(|(_, op)| *op == self).map_or("", |(name, _)| name)
-    }
 }

@@ -1,4 +1,4 @@
-//! Intercept's paths of arguments → callgate's (contract P6).
+//! Translates Intercept's paths of arguments to callgate's (contract P6).
 
 /// The path of `args.a.b`, where dots stand between keys and nothing else means anything; `None` for any other text.
 #[must_use]

@@ -1,5 +1,5 @@
-//! Patterns of Go (RE2) → patterns of Rust's regex that match the same texts. Both are linear-time and nearly alike;
-//! what they spell the same and read differently is rewritten here, or refused.
+//! Translates patterns of Go (RE2) to patterns of Rust's regex that match the same texts. Both take linear time and are
+//! nearly alike; what they spell alike and read differently is rewritten, or refused.
 //!
 //! Sources: the syntax pages of Go's `regexp/syntax` and of the crates `regex` and `regex-syntax`.
 
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn what_both_read_alike_stays_as_it_is() {
+    fn patterns_that_both_read_alike_stay_unchanged() {
         for pattern in [r"^[a-z]+(\.[a-z]+)*$", "", "a|b", r"(?P<x>.)\x41[[:alpha:]]", "[]a]"] {
             assert_eq!(from_go(pattern).as_deref(), Ok(pattern));
         }
     }
 
     #[test]
-    fn what_cannot_be_said_is_refused() {
+    fn patterns_without_a_translation_are_refused() {
         for pattern in [
             "[a&&b]",
             "[a--b]",

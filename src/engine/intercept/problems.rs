@@ -1,46 +1,48 @@
-//! Reading a tree field by field, so that every problem is found at once, each with its place.
+//! Problems of a file in YAML, each with its place.
 
 use std::ops::Range;
-use std::rc::Rc;
 
-use super::yaml::{Node, Value};
 use crate::engine::compile::diagnostic::{Diagnostic, Severity};
-use crate::engine::compile::fields::{
-    MAX_PROBLEMS, alternatives, did_you_mean, name_for_problem, quoted_list,
-};
-use crate::engine::compile::hints::{self, Mistake};
+use crate::engine::compile::fields::MAX_PROBLEMS;
 
 /// Where something stands in the file, and in the document.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Place {
+pub(crate) struct YamlPlace {
     /// In bytes from the start of the file.
     pub(crate) span: Range<usize>,
     /// RFC 6901.
     pub(crate) pointer: String,
 }
 
-impl Place {
-    /// A place that is nowhere in the document.
+impl YamlPlace {
+    /// A place in the file that belongs to no value of the document.
     #[must_use]
     pub(crate) fn at(span: Range<usize>) -> Self {
-        Place { span, pointer: String::new() }
+        YamlPlace { span, pointer: String::new() }
     }
 
-    fn child(&self, name: &str, span: Range<usize>) -> Self {
+    /// The place of the member or element `name`, whose text is `span`.
+    #[must_use]
+    pub(crate) fn child(&self, name: &str, span: Range<usize>) -> Self {
         let name = name.replace('~', "~0").replace('/', "~1");
-        Place { span, pointer: format!("{}/{name}", self.pointer) }
+        YamlPlace { span, pointer: format!("{}/{name}", self.pointer) }
     }
 }
 
 /// The problems found so far.
 #[derive(Debug, Default)]
-pub(crate) struct Problems {
+pub(crate) struct YamlProblems {
     found: Vec<Diagnostic>,
 }
 
-impl Problems {
+impl YamlProblems {
     /// Adds one.
-    pub(crate) fn add(&mut self, place: &Place, message: impl Into<String>, help: Option<&str>) {
+    pub(crate) fn add(
+        &mut self,
+        place: &YamlPlace,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) {
         if self.found.len() < MAX_PROBLEMS {
             self.found.push(Diagnostic {
                 severity: Severity::Error,
@@ -55,12 +57,6 @@ impl Problems {
         }
     }
 
-    /// Adds `expected X, found Y`.
-    pub(crate) fn wrong_type(&mut self, found: &Found<'_>, expected: &str, help: Option<&str>) {
-        let message = format!("expected {expected}, found {}", found.node.describe());
-        self.add(&found.place, message, help);
-    }
-
     /// All of them in file order.
     #[must_use]
     pub(crate) fn into_sorted(mut self) -> Vec<Diagnostic> {
@@ -72,205 +68,5 @@ impl Problems {
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
-    }
-}
-
-/// A value that knows its place.
-#[derive(Debug, Clone)]
-pub(crate) struct Found<'n> {
-    /// The value.
-    pub(crate) node: &'n Node,
-    /// Where it stands; a value that is not written out is at its key.
-    pub(crate) place: Place,
-}
-
-impl<'n> Found<'n> {
-    /// The whole document.
-    #[must_use]
-    pub(crate) fn root(node: &'n Node) -> Self {
-        Found { node, place: Place::at(node.span.clone()) }
-    }
-
-    fn child(&self, name: &str, key: Option<&Node>, node: &'n Node) -> Self {
-        let is_unwritten = node.span.is_empty();
-        let span = key.filter(|_| is_unwritten).unwrap_or(node).span.clone();
-        Found { node, place: self.place.child(name, span) }
-    }
-
-    /// The text of a scalar, whatever it looks like; a problem for a list or map.
-    pub(crate) fn text(&self, problems: &mut Problems) -> Option<String> {
-        let text = self.node.text();
-        if text.is_none() {
-            problems.wrong_type(self, "text", None);
-        }
-        text.map(str::to_owned)
-    }
-
-    /// The same, but not of nothing.
-    pub(crate) fn name(&self, problems: &mut Problems) -> Option<String> {
-        let text = self.text(problems)?;
-        if text.trim().is_empty() || self.node.is_null() {
-            problems.add(&self.place, "a name is missing", None);
-            return None;
-        }
-        Some(text)
-    }
-
-    /// The elements of a list; a problem for anything else.
-    pub(crate) fn elements(&self, problems: &mut Problems) -> Vec<Found<'n>> {
-        let Value::List(elements) = &self.node.value else {
-            let help = match &self.node.value {
-                Value::Map(_) => "put `- ` before its first line: this is one entry of a list",
-                _ => "put it in brackets: `[a, b]`, or on a line of its own behind `- `",
-            };
-            problems.wrong_type(self, "a list", Some(help));
-            return Vec::new();
-        };
-        let numbered = (0_usize..).zip(elements);
-        numbered.map(|(nth, node)| self.child(&nth.to_string(), None, node)).collect()
-    }
-
-    /// The members of a map with the places of their keys; a problem for anything else.
-    pub(crate) fn members(&self, problems: &mut Problems) -> Vec<Member<'n>> {
-        let Value::Map(members) = &self.node.value else {
-            problems.wrong_type(self, "a map", None);
-            return Vec::new();
-        };
-        let member = |(key, node): &'n (Rc<Node>, Rc<Node>)| {
-            let name = key.text().unwrap_or_default();
-            let value = self.child(name, Some(key), node);
-            let key = Place { span: key.span.clone(), pointer: value.place.pointer.clone() };
-            Member { name, key, value }
-        };
-        members.iter().map(member).collect()
-    }
-
-    /// One of some words, each with what it stands for; for anything else a problem, and what was meant, if that can
-    /// be told from the mistakes that people make.
-    pub(crate) fn word<T: Copy>(
-        &self,
-        words: &[(&str, T)],
-        mistakes: &[Mistake],
-        problems: &mut Problems,
-    ) -> Option<T> {
-        self.word_or(words, |text| hints::meant(text, mistakes).map(str::to_owned), problems)
-    }
-
-    /// The same, where a function says what was meant: a word, or what to do.
-    pub(crate) fn word_or<T: Copy>(
-        &self,
-        words: &[(&str, T)],
-        hint: impl FnOnce(&str) -> Option<String>,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        let text = self.node.text();
-        let of = |name: &str| words.iter().find(|(word, _)| *word == name).map(|&(_, value)| value);
-        if let Some(value) = text.and_then(of) {
-            return Some(value);
-        }
-        let names: Vec<&str> = words.iter().map(|&(name, _)| name).collect();
-        let hint = text.and_then(hint);
-        let meant = match &hint {
-            Some(hint) => names.iter().copied().find(|name| name == hint),
-            None => text.and_then(|text| did_you_mean(text, &names)),
-        };
-        let help = meant.map(|name| format!("did you mean `{name}`?")).or(hint);
-        problems.wrong_type(self, &alternatives(&names), help.as_deref());
-        meant.and_then(of)
-    }
-}
-
-/// A member of a map.
-#[derive(Debug)]
-pub(crate) struct Member<'n> {
-    /// Its key.
-    pub(crate) name: &'n str,
-    /// Where the key stands.
-    pub(crate) key: Place,
-    /// Its value.
-    pub(crate) value: Found<'n>,
-}
-
-/// A field that Intercept has and callgate's policy has not: its name, why, and what to do instead.
-pub(crate) type Foreign = (&'static str, &'static str, &'static str);
-
-/// The fields of a map. A field with nothing behind it is as good as left out.
-#[derive(Debug)]
-pub(crate) struct Fields<'n> {
-    /// Where the map stands.
-    pub(crate) place: Place,
-    /// False if there are fields that are not known: what is missing may be meant by them.
-    pub(crate) are_known: bool,
-    members: Vec<Member<'n>>,
-}
-
-impl<'n> Fields<'n> {
-    /// The fields of a map that may have those `known`; each other one is a problem.
-    pub(crate) fn open(
-        found: &Found<'n>,
-        known: &[&str],
-        foreign: &[Foreign],
-        problems: &mut Problems,
-    ) -> Option<Self> {
-        if !matches!(found.node.value, Value::Map(_)) {
-            problems.wrong_type(found, "a map", None);
-            return None;
-        }
-        let members = found.members(problems);
-        let are_known = members.iter().all(|member| known.contains(&member.name));
-        for Member { name, key, .. } in &members {
-            if known.contains(name) {
-                continue;
-            }
-            if let Some((_, message, help)) = foreign.iter().find(|(other, ..)| other == name) {
-                problems.add(key, *message, Some(help));
-                continue;
-            }
-            let help = match did_you_mean(name, known) {
-                Some(name) => format!("did you mean `{name}`?"),
-                None => format!("known here: {}", quoted_list(known)),
-            };
-            let message = format!("unknown field `{}`", name_for_problem(name));
-            problems.add(key, message, Some(&help));
-        }
-        Some(Fields { place: found.place.clone(), are_known, members })
-    }
-
-    /// The field `name`, if it is there and not null.
-    #[must_use]
-    pub(crate) fn get(&self, name: &str) -> Option<&Found<'n>> {
-        self.written(name).filter(|found| !found.node.is_null())
-    }
-
-    /// The field `name`, if it is there; it may be null.
-    #[must_use]
-    pub(crate) fn written(&self, name: &str) -> Option<&Found<'n>> {
-        self.members.iter().find(|member| member.name == name).map(|member| &member.value)
-    }
-
-    /// Where the key `name` stands.
-    #[must_use]
-    pub(crate) fn key(&self, name: &str) -> Option<&Place> {
-        self.members.iter().find(|member| member.name == name).map(|member| &member.key)
-    }
-
-    /// The field `name`; a problem if it is not there.
-    pub(crate) fn require(
-        &self,
-        name: &str,
-        help: &str,
-        problems: &mut Problems,
-    ) -> Option<&Found<'n>> {
-        let found = self.get(name);
-        if found.is_none() {
-            let place = self.key(name).unwrap_or(&self.place);
-            problems.add(place, format!("missing field `{name}`"), Some(help));
-        }
-        found
-    }
-
-    /// The text of the field `name`, if it is there.
-    pub(crate) fn text(&self, name: &str, problems: &mut Problems) -> Option<String> {
-        self.get(name).and_then(|found| found.text(problems))
     }
 }

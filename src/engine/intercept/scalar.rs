@@ -1,54 +1,57 @@
-//! Values without quotes: what Intercept's reader of YAML takes them for. Where readers disagree, it is a problem.
+//! The types of unquoted values, as Intercept's reader of YAML sees them. A value on which readers disagree is a problem.
 
 use serde_json::value::RawValue;
 
-use super::problems::{Found, Problems};
-use super::written::Value;
-use super::yaml::{self, Node};
+use super::draft::DraftValue;
+use super::fields::PlacedNode;
+use super::problems::YamlProblems;
+use super::yaml::{self, YamlNode};
 use crate::engine::json::decimal::Decimal;
 
 /// What a scalar is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind<'n> {
+pub(crate) enum ScalarKind<'n> {
     /// `null`, `~`
     Null,
     /// `true`, `false`
     Bool(bool),
     /// A number as JSON writes it.
     Number(&'n str),
-    /// Anything in quotes, and what is nothing else.
+    /// Anything in quotes, and any other text.
     Text(&'n str),
-    /// Some take it for a number or a time, in one way or another.
+    /// A text that some readers take for a number or a time.
     Doubtful,
 }
 
 /// What a value is; `None` for a list or map.
 #[must_use]
-pub(crate) fn kind(node: &Node) -> Option<Kind<'_>> {
-    let yaml::Value::Scalar(scalar) = &node.value else { return None };
+pub(crate) fn kind(node: &YamlNode) -> Option<ScalarKind<'_>> {
+    let yaml::YamlValue::Scalar(scalar) = &node.value else { return None };
     let text = scalar.text.as_str();
     Some(match scalar.boolean() {
-        _ if !scalar.is_plain => Kind::Text(text),
-        _ if scalar.is_null() => Kind::Null,
-        Some(value) => Kind::Bool(value),
-        None if is_json_number(text) => Kind::Number(text),
-        None if looks_like_number(text) || looks_like_time(text) => Kind::Doubtful,
-        None => Kind::Text(text),
+        _ if !scalar.is_plain => ScalarKind::Text(text),
+        _ if scalar.is_null() => ScalarKind::Null,
+        Some(value) => ScalarKind::Bool(value),
+        None if is_json_number(text) => ScalarKind::Number(text),
+        None if looks_like_number(text) || looks_like_time(text) => ScalarKind::Doubtful,
+        None => ScalarKind::Text(text),
     })
 }
 
-/// A value that can be compared with; a problem for a list, a map, and what is doubtful.
-pub(crate) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+/// A value to compare with; a problem for a list, a map, or a doubtful value.
+pub(crate) fn value(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<DraftValue> {
     Some(match kind(found.node) {
-        Some(Kind::Null) => Value::Null,
-        Some(Kind::Bool(value)) => Value::Bool(value),
-        Some(Kind::Number(text)) => Value::Number(RawValue::from_string(text.to_owned()).ok()?),
-        Some(Kind::Text("<nil>")) => {
+        Some(ScalarKind::Null) => DraftValue::Null,
+        Some(ScalarKind::Bool(value)) => DraftValue::Bool(value),
+        Some(ScalarKind::Number(text)) => {
+            DraftValue::Number(RawValue::from_string(text.to_owned()).ok()?)
+        }
+        Some(ScalarKind::Text("<nil>")) => {
             problems.add(&found.place, "to Intercept, `<nil>` and null are equal", None);
             return None;
         }
-        Some(Kind::Text(text)) => Value::String(text.to_owned()),
-        Some(Kind::Doubtful) => {
+        Some(ScalarKind::Text(text)) => DraftValue::String(text.to_owned()),
+        Some(ScalarKind::Doubtful) => {
             let message = "readers of YAML disagree about this number or time";
             let help = "write a plain decimal number, or put it in quotes";
             problems.add(&found.place, message, Some(help));
@@ -62,8 +65,8 @@ pub(crate) fn value(found: &Found<'_>, problems: &mut Problems) -> Option<Value>
 }
 
 /// A number; a problem for anything else.
-pub(crate) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
-    if let Some(Kind::Number(_) | Kind::Doubtful) = kind(found.node) {
+pub(crate) fn number(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<DraftValue> {
+    if let Some(ScalarKind::Number(_) | ScalarKind::Doubtful) = kind(found.node) {
         return value(found, problems);
     }
     problems.wrong_type(found, "a number", None);
@@ -71,17 +74,19 @@ pub(crate) fn number(found: &Found<'_>, problems: &mut Problems) -> Option<Value
 }
 
 /// A list of values of one type; a problem for anything else.
-pub(crate) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> {
+pub(crate) fn list(found: &PlacedNode<'_>, problems: &mut YamlProblems) -> Option<DraftValue> {
     let elements = found.elements(problems);
     if found.node.is_empty_list() {
         problems.add(&found.place, "an empty list matches nothing", None);
     }
-    let values: Vec<Option<Value>> =
+    let values: Vec<Option<DraftValue>> =
         elements.iter().map(|element| value(element, problems)).collect();
-    let values: Vec<Value> = values.into_iter().collect::<Option<_>>()?;
-    let mut typed = values.iter().zip(&elements).filter(|(value, _)| !matches!(value, Value::Null));
+    let values: Vec<DraftValue> = values.into_iter().collect::<Option<_>>()?;
+    let mut typed =
+        values.iter().zip(&elements).filter(|(value, _)| !matches!(value, DraftValue::Null));
     if let Some((first, _)) = typed.next() {
-        let same = |value: &Value| std::mem::discriminant(value) == std::mem::discriminant(first);
+        let same =
+            |value: &DraftValue| std::mem::discriminant(value) == std::mem::discriminant(first);
         if let Some((_, other)) = typed.find(|(value, _)| !same(value)) {
             let message = "values of different types in one list";
             let help = "to Intercept `5` and `\"5\"` are equal, to callgate they are not";
@@ -89,15 +94,15 @@ pub(crate) fn list(found: &Found<'_>, problems: &mut Problems) -> Option<Value> 
             return None;
         }
     }
-    Some(Value::List(values)).filter(|_| !elements.is_empty())
+    Some(DraftValue::List(values)).filter(|_| !elements.is_empty())
 }
 
-/// True if a list can hold something that Intercept takes for this text or number, and callgate does not.
-pub(crate) fn has_twin(value: &Value) -> bool {
+/// True if Intercept takes another value in a list for this text or number, and callgate does not.
+pub(crate) fn has_twin(value: &DraftValue) -> bool {
     match value {
-        Value::Null | Value::List(_) => false,
-        Value::Bool(_) | Value::Number(_) => true,
-        Value::String(text) => {
+        DraftValue::Null | DraftValue::List(_) => false,
+        DraftValue::Bool(_) | DraftValue::Number(_) => true,
+        DraftValue::String(text) => {
             matches!(text.as_str(), "true" | "false")
                 || text.starts_with('[')
                 || text.starts_with("map[")
@@ -153,7 +158,7 @@ mod tests {
     use super::{is_json_number, looks_like_number, looks_like_time};
 
     #[test]
-    fn only_numbers_that_all_readers_take_alike_are_numbers() {
+    fn only_numbers_that_all_readers_agree_on_are_numbers() {
         for text in ["0", "-0", "5", "-12.5", "1e3", "1.5E-7", "9007199254740993"] {
             assert!(is_json_number(text), "{text}");
         }

@@ -1,4 +1,4 @@
-//! A policy of Intercept → the policy that decides alike, or what cannot be said exactly.
+//! Translates a policy of Intercept to one that decides alike, or reports what has no exact translation.
 //!
 //! All rules of a tool must let a call pass, those of `*` too. So the conditions of each become an entry of `require`,
 //! and what it counts a limit; nothing depends on their order but which message an agent sees.
@@ -6,15 +6,23 @@
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
-use super::document::{Action, Cost, Intercept, Reading, Rule, State, Tool, Wanted};
-use super::problems::{Place, Problems};
-use super::written::{self, Clause, Condition, Document, Limit, Name, Value};
+use super::document::{
+    Cost, Intercept, InterceptAction, InterceptCondition, InterceptRule, InterceptState, Reading,
+    Tool,
+};
+use super::draft::{
+    DraftClause, DraftCondition, DraftLimit, DraftPolicy, DraftRule, DraftValue, Name,
+};
+use super::problems::{YamlPlace, YamlProblems};
 use crate::engine::compile::fields::name_for_problem;
+use crate::engine::limits::Scope;
+use crate::engine::policy::condition::Operator;
+use crate::engine::policy::{ActionKind, Effect};
 
-/// How many entries one rule that asks may make.
+/// The most entries that one rule that asks may become.
 const MAX_ENTRIES: usize = 16;
 
-/// What callgate does in another way than Intercept: it judges more strictly, but for [`Note::Servers`].
+/// A difference between callgate and Intercept: callgate is stricter, except for [`Note::Servers`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Note {
     /// contract P8
@@ -41,8 +49,11 @@ impl fmt::Display for Note {
     }
 }
 
-/// Translates a policy. The result is only meant if no problem has been added.
-pub(crate) fn translate(policy: Intercept, problems: &mut Problems) -> (Document, BTreeSet<Note>) {
+/// Translates a policy. The result is valid only if no problem was added.
+pub(crate) fn translate(
+    policy: Intercept,
+    problems: &mut YamlProblems,
+) -> (DraftPolicy, BTreeSet<Note>) {
     let is_whole = problems.is_empty();
     let mut translator = Translator {
         counters: counters(&policy.tools, problems),
@@ -51,11 +62,17 @@ pub(crate) fn translate(policy: Intercept, problems: &mut Problems) -> (Document
         problems,
     };
     let Intercept { description, default, hide, tools } = policy;
-    if default == "allow" && !(hide.is_empty() && tools.iter().all(Tool::is_all)) {
+    if default == Effect::Allow && !(hide.is_empty() && tools.iter().all(Tool::is_all)) {
         translator.notes.insert(Note::Names);
     }
-    let mut document =
-        Document { version: "1", description, default, hide, all_tools: None, tools: Vec::new() };
+    let mut document = DraftPolicy {
+        version: "1",
+        description,
+        default: default.word(),
+        hide,
+        all_tools: None,
+        tools: Vec::new(),
+    };
     for tool in tools {
         let rule = translator.tool(&tool);
         if tool.is_all() {
@@ -68,20 +85,22 @@ pub(crate) fn translate(policy: Intercept, problems: &mut Problems) -> (Document
 }
 
 /// A counter that a rule counts with.
-struct Counter {
+struct StateCounter {
     /// The tool whose calls it counts.
     tool: String,
     window: &'static str,
     cost: Cost,
 }
 
-/// The counters of all tools. What Intercept would not count is a problem.
-fn counters(tools: &[Tool], problems: &mut Problems) -> HashMap<String, Counter> {
+/// The counters of all tools. A counter that Intercept would not count is a problem.
+fn counters(tools: &[Tool], problems: &mut YamlProblems) -> HashMap<String, StateCounter> {
     let is_whole = problems.is_empty();
-    let mut counters: HashMap<String, Counter> = HashMap::new();
+    let mut counters: HashMap<String, StateCounter> = HashMap::new();
     for tool in tools {
         for rule in &tool.rules {
-            let Some(State { counter, window, cost, place }) = &rule.state else { continue };
+            let Some(InterceptState { counter, window, cost, place }) = &rule.state else {
+                continue;
+            };
             let name = name_for_problem(counter);
             if counters.contains_key(counter) {
                 let message = format!("another rule counts with `{name}` already");
@@ -102,55 +121,55 @@ fn counters(tools: &[Tool], problems: &mut Problems) -> HashMap<String, Counter>
                 problems.add(&second.place, message, Some("leave one of them out"));
             }
             let (tool, cost) = (tool.name.text.clone(), cost.clone());
-            counters.insert(counter.clone(), Counter { tool, window, cost });
+            counters.insert(counter.clone(), StateCounter { tool, window, cost });
         }
     }
     counters
 }
 
 struct Translator<'p> {
-    counters: HashMap<String, Counter>,
-    /// False if something could not be read, and so may only seem to be missing.
+    counters: HashMap<String, StateCounter>,
+    /// False if something could not be read, so that what seems missing may be there.
     is_whole: bool,
     notes: BTreeSet<Note>,
-    problems: &'p mut Problems,
+    problems: &'p mut YamlProblems,
 }
 
 impl Translator<'_> {
-    fn tool(&mut self, tool: &Tool) -> written::Rule {
+    fn tool(&mut self, tool: &Tool) -> DraftRule {
         let names: Vec<&str> = tool.rules.iter().filter_map(|rule| rule.name.as_deref()).collect();
         let description = Some(names.join("; ")).filter(|text| !text.is_empty());
-        let mut written = written::Rule { description, ..written::Rule::default() };
+        let mut draft = DraftRule { description, ..DraftRule::default() };
         for rule in &tool.rules {
             match rule.action {
-                Action::Deny => deny(rule, &mut written),
-                Action::Evaluate => self.evaluate(rule, tool, &mut written),
-                Action::Ask => self.ask(rule, &mut written),
-                Action::Allow => {}
+                InterceptAction::Deny => deny(rule, &mut draft),
+                InterceptAction::Evaluate => self.evaluate(rule, tool, &mut draft),
+                InterceptAction::Ask => self.ask(rule, &mut draft),
+                InterceptAction::Allow => {}
             }
         }
-        if let [only] = written.approval_if.as_slice()
+        if let [only] = draft.approval_if.as_slice()
             && only.conditions.is_empty()
-            && written.action.is_none()
+            && draft.action.is_none()
         {
-            written.action = Some("require_approval");
-            written.reason.clone_from(&only.reason);
-            written.approval_if.clear();
+            draft.action = Some(ActionKind::RequireApproval.word());
+            draft.reason.clone_from(&only.reason);
+            draft.approval_if.clear();
         }
-        written
+        draft
     }
 
-    fn evaluate(&mut self, rule: &Rule, tool: &Tool, written: &mut written::Rule) {
+    fn evaluate(&mut self, rule: &InterceptRule, tool: &Tool, draft: &mut DraftRule) {
         let on_deny = rule.on_deny.clone().or_else(|| denied_by(rule));
         let mut conditions = Vec::new();
         for wanted in &rule.conditions {
             self.notes.insert(Note::Types);
             match wanted {
-                Wanted::Holds(condition) => conditions.push(condition.clone()),
+                InterceptCondition::Holds(condition) => conditions.push(condition.clone()),
                 // What is there and not null.
-                Wanted::Absent(path, place) => {
+                InterceptCondition::Absent(path, place) => {
                     let conditions = is_there(path, place);
-                    written.deny_if.push(Clause {
+                    draft.deny_if.push(DraftClause {
                         conditions,
                         on_deny: on_deny.clone(),
                         reason: None,
@@ -159,17 +178,22 @@ impl Translator<'_> {
             }
         }
         if !conditions.is_empty() {
-            written.require.push(Clause { conditions, on_deny, reason: None });
+            draft.require.push(DraftClause { conditions, on_deny, reason: None });
         }
         for reading in &rule.readings {
             if let Some(limit) = self.limit(rule, reading, &tool.name) {
-                written.limits.push(limit);
+                draft.limits.push(limit);
             }
         }
     }
 
     /// The limit that holds where a condition over a counter does.
-    fn limit(&mut self, rule: &Rule, reading: &Reading, tool: &Name) -> Option<Limit> {
+    fn limit(
+        &mut self,
+        rule: &InterceptRule,
+        reading: &Reading,
+        tool: &Name,
+    ) -> Option<DraftLimit> {
         let Reading { counter: name, most, place } = reading;
         let Some(counter) = self.counters.get(name) else {
             if !self.is_whole {
@@ -210,12 +234,12 @@ impl Translator<'_> {
         if increment_from.is_some() {
             self.notes.insert(Note::Amounts);
         }
-        Some(Limit {
+        Some(DraftLimit {
             counter: name.clone(),
             window: counter.window,
             align: "calendar",
             max,
-            scope: "server",
+            scope: Scope::Server.word(),
             increment,
             increment_from,
             on_deny: rule.on_deny.clone(),
@@ -223,26 +247,29 @@ impl Translator<'_> {
         })
     }
 
-    /// All conditions must hold. Whether there is nothing at a path or null takes two entries.
-    fn ask(&mut self, rule: &Rule, written: &mut written::Rule) {
-        let mut entries: Vec<Vec<Condition>> = vec![Vec::new()];
+    /// Translates a rule that asks. A condition for absent or null takes two entries.
+    fn ask(&mut self, rule: &InterceptRule, draft: &mut DraftRule) {
+        let mut entries: Vec<Vec<DraftCondition>> = vec![Vec::new()];
         for wanted in &rule.conditions {
             self.notes.insert(Note::Types);
             match wanted {
-                Wanted::Holds(condition) => {
+                InterceptCondition::Holds(condition) => {
                     entries.iter_mut().for_each(|entry| entry.push(condition.clone()));
                 }
-                Wanted::Absent(path, place) => {
+                InterceptCondition::Absent(path, place) => {
                     if entries.len() >= MAX_ENTRIES {
                         let message = "too many arguments that may be absent in one rule that asks";
                         self.problems.add(place, message, Some("make it several rules"));
                         return;
                     }
-                    let ways = [("exists", Value::Bool(false)), ("eq", Value::Null)];
+                    let ways = [
+                        (Operator::Exists, DraftValue::Bool(false)),
+                        (Operator::Eq, DraftValue::Null),
+                    ];
                     let longer = entries.iter().flat_map(|entry| {
                         ways.iter().map(|(op, value)| {
                             let mut entry = entry.clone();
-                            entry.push(condition(path, op, value.clone(), place));
+                            entry.push(condition(path, *op, value.clone(), place));
                             entry
                         })
                     });
@@ -254,7 +281,7 @@ impl Translator<'_> {
             rule.name.as_ref().map(|name| format!("The rule `{name}` asks for a human's approval."))
         });
         let entries = entries.into_iter();
-        written.approval_if.extend(entries.map(|conditions| Clause {
+        draft.approval_if.extend(entries.map(|conditions| DraftClause {
             conditions,
             on_deny: None,
             reason: reason.clone(),
@@ -262,41 +289,41 @@ impl Translator<'_> {
     }
 }
 
-fn deny(rule: &Rule, written: &mut written::Rule) {
+fn deny(rule: &InterceptRule, draft: &mut DraftRule) {
     let message = rule.on_deny.clone().or_else(|| denied_by(rule));
-    if written.action.is_none() {
-        written.action = Some("deny");
-        written.reason = message;
+    if draft.action.is_none() {
+        draft.action = Some(ActionKind::Deny.word());
+        draft.reason = message;
     } else {
-        written.deny_if.push(Clause { on_deny: message, ..Clause::default() });
+        draft.deny_if.push(DraftClause { on_deny: message, ..DraftClause::default() });
     }
 }
 
-/// What the agent is told where the policy does not say.
-fn denied_by(rule: &Rule) -> Option<String> {
+/// The default message.
+fn denied_by(rule: &InterceptRule) -> Option<String> {
     rule.name.as_ref().map(|name| format!("Denied by the rule `{name}`."))
 }
 
-fn condition(path: &str, op: &'static str, value: Value, place: &Place) -> Condition {
-    Condition { path: path.to_owned(), op, value, place: place.clone() }
+fn condition(path: &str, op: Operator, value: DraftValue, place: &YamlPlace) -> DraftCondition {
+    DraftCondition { path: path.to_owned(), op, value, place: place.clone() }
 }
 
-/// Conditions for something that is not null.
-fn is_there(path: &str, place: &Place) -> Vec<Condition> {
+/// Conditions for a value that is not null.
+fn is_there(path: &str, place: &YamlPlace) -> Vec<DraftCondition> {
     vec![
-        condition(path, "exists", Value::Bool(true), place),
-        condition(path, "neq", Value::Null, place),
+        condition(path, Operator::Exists, DraftValue::Bool(true), place),
+        condition(path, Operator::Neq, DraftValue::Null, place),
     ]
 }
 
-/// What the calls of a tool are charged to a counter that another rule counts with.
+/// The charge of a tool's calls to a counter of another rule.
 enum Charged {
     Never,
     Always(u64),
     Variably,
 }
 
-fn charged(counter: &Counter, tool: &str) -> Charged {
+fn charged(counter: &StateCounter, tool: &str) -> Charged {
     match &counter.cost {
         _ if counter.tool != tool && counter.tool != "*" && tool != "*" => Charged::Never,
         Cost::Fixed(cost) if counter.tool == tool || counter.tool == "*" => Charged::Always(*cost),

@@ -1,5 +1,5 @@
-//! YAML text → a tree whose values know their places. What two readers of YAML could take differently is a problem,
-//! and no file makes the tree larger or deeper than a policy can be.
+//! Reads YAML into a tree whose values know their places. What two readers of YAML could take differently is a problem,
+//! and the tree is never larger or deeper than a policy can be.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -7,51 +7,51 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
-use super::problems::{Place, Problems};
+use super::problems::{YamlPlace, YamlProblems};
 use crate::engine::compile::fields::name_for_problem;
 
-/// How deep lists and maps may be nested; a policy needs nine levels.
+/// The deepest nesting of lists and maps; a policy needs nine levels.
 const MAX_DEPTH: usize = 64;
 
-/// How many values there may be; an alias counts for all that it stands for.
+/// The most values; an alias counts as often as its values.
 const MAX_VALUES: usize = 200_000;
 
 /// A value with its place.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     /// Where it stands, in bytes from the start of the file.
     pub(crate) span: Range<usize>,
     /// What it is.
-    pub(crate) value: Value,
-    /// How many values it is, itself and aliases included.
+    pub(crate) value: YamlValue,
+    /// The number of its values, itself and aliases included.
     weight: usize,
-    /// How many levels it has below itself.
+    /// The number of levels below it.
     height: usize,
 }
 
 /// What a node is. Aliases have been followed.
 #[derive(Debug)]
-pub(crate) enum Value {
+pub(crate) enum YamlValue {
     /// Text, a number, a word.
-    Scalar(Scalar),
+    Scalar(YamlScalar),
     /// `- a`
-    List(Vec<Rc<Node>>),
+    List(Vec<Rc<YamlNode>>),
     /// `a: b`; each key is a scalar that stands once.
-    Map(Vec<(Rc<Node>, Rc<Node>)>),
+    Map(Vec<(Rc<YamlNode>, Rc<YamlNode>)>),
 }
 
 /// What is neither list nor map.
 #[derive(Debug)]
-pub(crate) struct Scalar {
+pub(crate) struct YamlScalar {
     /// The text without its quotes.
     pub(crate) text: String,
     /// True if it has no quotes, and so may be a number or a word such as `true`.
     pub(crate) is_plain: bool,
 }
 
-/// Reads a file that is to be one document.
-pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
-    let mut reader = Reader {
+/// Reads a file of one document.
+pub(crate) fn read(text: &str, problems: &mut YamlProblems) -> Option<Rc<YamlNode>> {
+    let mut reader = YamlReader {
         offsets: Offsets::new(text),
         open: Vec::new(),
         anchored: HashMap::new(),
@@ -65,11 +65,14 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
             Ok((event, span)) => reader.event(event, span),
             Err(error) => {
                 let at = reader.offsets.byte(error.marker().index());
-                Err(Fault { span: at..at, message: format!("this is no YAML: {}", error.info()) })
+                Err(YamlFault {
+                    span: at..at,
+                    message: format!("this is no YAML: {}", error.info()),
+                })
             }
         };
-        if let Err(Fault { span, message }) = read {
-            reader.problems.add(&Place::at(span), message, None);
+        if let Err(YamlFault { span, message }) = read {
+            reader.problems.add(&YamlPlace::at(span), message, None);
             return None;
         }
     }
@@ -77,38 +80,38 @@ pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Rc<Node>> {
 }
 
 /// Why a file cannot be read any further.
-struct Fault {
+struct YamlFault {
     span: Range<usize>,
     message: String,
 }
 
-struct Reader<'t, 'p> {
+struct YamlReader<'t, 'p> {
     offsets: Offsets<'t>,
     /// Lists and maps that have begun, the outermost first.
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
     /// Values that have an anchor, by its number.
-    anchored: HashMap<usize, Rc<Node>>,
-    root: Option<Rc<Node>>,
+    anchored: HashMap<usize, Rc<YamlNode>>,
+    root: Option<Rc<YamlNode>>,
     documents: usize,
-    /// How many values were read so far, not counting those that aliases stand for.
+    /// The number of values so far, without those of aliases.
     values: usize,
-    problems: &'p mut Problems,
+    problems: &'p mut YamlProblems,
 }
 
 /// A list or map that has begun.
-struct Open {
+struct OpenNode {
     start: Range<usize>,
     anchor: usize,
     is_map: bool,
     /// The elements; in a map, keys and values by turns.
-    children: Vec<Rc<Node>>,
+    children: Vec<Rc<YamlNode>>,
 }
 
-impl Reader<'_, '_> {
-    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Fault> {
+impl YamlReader<'_, '_> {
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlFault> {
         let start = self.offsets.byte(span.start.index());
         let end = self.offsets.byte(span.end.index());
-        // The parser counts white space behind a token to it.
+        // The parser includes white space after a token.
         let written = self.offsets.text.get(start..end).unwrap_or_default().trim_end();
         let span = start..start.saturating_add(written.len());
         match event {
@@ -117,12 +120,15 @@ impl Reader<'_, '_> {
                 if self.documents > 1 {
                     let message =
                         "a second document begins here, and Intercept reads the first one only";
-                    return Err(Fault::new(span, message));
+                    return Err(YamlFault::new(span, message));
                 }
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchored.get(&anchor).cloned() else {
-                    return Err(Fault::new(span, "this alias stands in the value that it means"));
+                    return Err(YamlFault::new(
+                        span,
+                        "this alias stands in the value that it means",
+                    ));
                 };
                 self.attach(node, &span)?;
             }
@@ -130,15 +136,15 @@ impl Reader<'_, '_> {
                 let is_text = self.tag(tag.as_deref(), &span);
                 let is_plain = style == ScalarStyle::Plain && !is_text;
                 let span = if text.is_empty() && is_plain { start..start } else { span };
-                let scalar = Scalar { text: text.into_owned(), is_plain };
-                self.finish(Node::new(span.clone(), Value::Scalar(scalar)), anchor, &span)?;
+                let scalar = YamlScalar { text: text.into_owned(), is_plain };
+                self.finish(YamlNode::new(span.clone(), YamlValue::Scalar(scalar)), anchor, &span)?;
             }
             Event::SequenceStart(anchor, tag) => self.begin(span, anchor, false, tag.as_deref())?,
             Event::MappingStart(anchor, tag) => self.begin(span, anchor, true, tag.as_deref())?,
             Event::SequenceEnd | Event::MappingEnd => {
-                if let Some(Open { start, anchor, is_map, children }) = self.open.pop() {
-                    let value = if is_map { self.map(children) } else { Value::List(children) };
-                    self.finish(Node::new(start, value), anchor, &span)?;
+                if let Some(OpenNode { start, anchor, is_map, children }) = self.open.pop() {
+                    let value = if is_map { self.map(children) } else { YamlValue::List(children) };
+                    self.finish(YamlNode::new(start, value), anchor, &span)?;
                 }
             }
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -152,33 +158,33 @@ impl Reader<'_, '_> {
         anchor: usize,
         is_map: bool,
         tag: Option<&Tag>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), YamlFault> {
         self.tag(tag, &start);
         if self.open.len() >= MAX_DEPTH {
-            return Err(Fault::too_deep(start));
+            return Err(YamlFault::too_deep(start));
         }
-        self.open.push(Open { start, anchor, is_map, children: Vec::new() });
+        self.open.push(OpenNode { start, anchor, is_map, children: Vec::new() });
         Ok(())
     }
 
-    /// True if the tag says that this is text. Any other one is a problem: what it means is up to a reader.
+    /// True if the tag marks text. Any other tag is a problem, because readers differ about its meaning.
     fn tag(&mut self, tag: Option<&Tag>, span: &Range<usize>) -> bool {
         let Some(tag) = tag else { return false };
         let is_text = tag.is_yaml_core_schema() && tag.suffix == "str";
         if !is_text {
             let message = format!("a tag, `{}`", name_for_problem(&tag.suffix));
             let help = "leave it out; text that looks like something else stands in quotes";
-            self.problems.add(&Place::at(span.clone()), message, Some(help));
+            self.problems.add(&YamlPlace::at(span.clone()), message, Some(help));
         }
         is_text
     }
 
-    fn map(&mut self, children: Vec<Rc<Node>>) -> Value {
+    fn map(&mut self, children: Vec<Rc<YamlNode>>) -> YamlValue {
         let mut members = Vec::new();
         let mut seen = HashSet::new();
         let mut children = children.into_iter();
         while let (Some(key), Some(value)) = (children.next(), children.next()) {
-            let place = Place::at(key.span.clone());
+            let place = YamlPlace::at(key.span.clone());
             let Some(text) = key.text() else {
                 self.problems.add(&place, "a key is text", None);
                 continue;
@@ -194,11 +200,16 @@ impl Reader<'_, '_> {
                 members.push((Rc::clone(&key), value));
             }
         }
-        Value::Map(members)
+        YamlValue::Map(members)
     }
 
     /// Takes a value that ends with `end`.
-    fn finish(&mut self, node: Node, anchor: usize, end: &Range<usize>) -> Result<(), Fault> {
+    fn finish(
+        &mut self,
+        node: YamlNode,
+        anchor: usize,
+        end: &Range<usize>,
+    ) -> Result<(), YamlFault> {
         let node = Rc::new(node);
         if anchor > 0 {
             self.anchored.insert(anchor, Rc::clone(&node));
@@ -206,15 +217,15 @@ impl Reader<'_, '_> {
         self.attach(node, end)
     }
 
-    /// Puts a value where it belongs; it, an alias for it or its end stands at `span`.
-    fn attach(&mut self, node: Rc<Node>, span: &Range<usize>) -> Result<(), Fault> {
+    /// Adds a value to the list or map around it. `span` is the value, an alias for it, or its end.
+    fn attach(&mut self, node: Rc<YamlNode>, span: &Range<usize>) -> Result<(), YamlFault> {
         self.values = self.values.saturating_add(1);
         if self.values.max(node.weight) > MAX_VALUES {
             let message = format!("up to here, there are more than {MAX_VALUES} values");
-            return Err(Fault { span: span.clone(), message });
+            return Err(YamlFault { span: span.clone(), message });
         }
         if self.open.len().saturating_add(node.height) > MAX_DEPTH {
-            return Err(Fault::too_deep(span.clone()));
+            return Err(YamlFault::too_deep(span.clone()));
         }
         match self.open.last_mut() {
             Some(open) => open.children.push(node),
@@ -224,74 +235,74 @@ impl Reader<'_, '_> {
     }
 }
 
-impl Fault {
+impl YamlFault {
     fn new(span: Range<usize>, message: &str) -> Self {
-        Fault { span, message: message.to_owned() }
+        YamlFault { span, message: message.to_owned() }
     }
 
     fn too_deep(span: Range<usize>) -> Self {
-        Fault { span, message: format!("nested deeper than {MAX_DEPTH} levels") }
+        YamlFault { span, message: format!("nested deeper than {MAX_DEPTH} levels") }
     }
 }
 
-impl Node {
-    fn new(span: Range<usize>, value: Value) -> Self {
+impl YamlNode {
+    fn new(span: Range<usize>, value: YamlValue) -> Self {
         let mut weight = 1_usize;
         let mut height = 0_usize;
-        let mut contain = |child: &Rc<Node>| {
+        let mut contain = |child: &Rc<YamlNode>| {
             weight = weight.saturating_add(child.weight);
             height = height.max(child.height.saturating_add(1));
         };
         match &value {
-            Value::Scalar(_) => {}
-            Value::List(elements) => elements.iter().for_each(contain),
-            Value::Map(members) => members.iter().for_each(|(key, value)| {
+            YamlValue::Scalar(_) => {}
+            YamlValue::List(elements) => elements.iter().for_each(contain),
+            YamlValue::Map(members) => members.iter().for_each(|(key, value)| {
                 contain(key);
                 contain(value);
             }),
         }
-        Node { span, value, weight, height }
+        YamlNode { span, value, weight, height }
     }
 
     /// The text of a scalar, as it would be without quotes.
     #[must_use]
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(scalar) => Some(&scalar.text),
-            Value::List(_) | Value::Map(_) => None,
+            YamlValue::Scalar(scalar) => Some(&scalar.text),
+            YamlValue::List(_) | YamlValue::Map(_) => None,
         }
     }
 
     /// True for nothing at all, `~` and `null`.
     #[must_use]
     pub(crate) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar(scalar) if scalar.is_null())
+        matches!(&self.value, YamlValue::Scalar(scalar) if scalar.is_null())
     }
 
     /// True for `[]`.
     #[must_use]
     pub(crate) fn is_empty_list(&self) -> bool {
-        matches!(&self.value, Value::List(elements) if elements.is_empty())
+        matches!(&self.value, YamlValue::List(elements) if elements.is_empty())
     }
 
     /// What it is, for a message.
     #[must_use]
     pub(crate) fn describe(&self) -> String {
         match &self.value {
-            Value::Scalar(scalar) if scalar.is_null() => "null".to_owned(),
-            Value::Scalar(Scalar { text, is_plain: true }) => {
+            YamlValue::Scalar(scalar) if scalar.is_null() => "null".to_owned(),
+            YamlValue::Scalar(YamlScalar { text, is_plain: true }) => {
                 format!("`{}`", name_for_problem(text))
             }
-            Value::Scalar(Scalar { text, .. }) => {
+            YamlValue::Scalar(YamlScalar { text, .. }) => {
                 format!("the text `{}`", name_for_problem(text))
             }
-            Value::List(_) => "a list".to_owned(),
-            Value::Map(_) => "a map".to_owned(),
+            YamlValue::List(_) => "a list".to_owned(),
+            YamlValue::Map(_) => "a map".to_owned(),
         }
     }
 }
 
-impl Scalar {
+impl YamlScalar {
     /// True for nothing at all, `~` and `null`.
     #[must_use]
     pub(crate) fn is_null(&self) -> bool {
@@ -309,7 +320,7 @@ impl Scalar {
     }
 }
 
-/// The parser counts in characters, and places are bytes.
+/// Converts the offsets of the parser, which are characters, to bytes.
 struct Offsets<'t> {
     text: &'t str,
     /// Where each [`Offsets::STEP`]th character begins; none if characters are bytes.

@@ -1,20 +1,23 @@
 //! The outermost members of a text, however deep the rest goes. A text of brackets costs a bit a level here, where
 //! [`super::reader::Reader`] keeps what it needs to compare keys.
 
-use super::reader::JsonError;
-use super::token::{Cursor, Expected};
+use super::reader::{Fault, JsonError};
+use super::token::Cursor;
 use super::value::{Str, Value};
+use crate::engine::interrupt::Interrupt;
 
 /// Proves that `text` is one JSON value with nothing but white space around it. If it is an object, `member` is shown
-/// each of its members.
+/// each of its members. `interrupt` ends the reading of a long text.
 ///
 /// # Errors
-/// The first place where the text is not JSON.
+/// The first place where the text is not JSON, or where the reading ended.
 pub fn outline<'a>(
     text: &'a str,
+    interrupt: &Interrupt,
     mut member: impl FnMut(Str<'a>, Value<'a>),
 ) -> Result<Value<'a>, JsonError> {
     let mut levels = Levels::default();
+    let is_interrupted = || interrupt.ends(text.len());
     let mut cursor = Cursor::new(text, 0);
     cursor.peek();
     let start = cursor.at();
@@ -26,7 +29,7 @@ pub fn outline<'a>(
                     Str::proved(text.get(place.clone()).unwrap_or_default(), place.start, escaped);
                 cursor.peek();
                 let at = cursor.at();
-                cursor = levels.behind_value(cursor)?;
+                cursor = levels.behind_value(cursor, is_interrupted)?;
                 member(key, Value::proved_at(text.get(at..cursor.at()).unwrap_or_default(), at));
                 if !cursor.eat(b',') {
                     break;
@@ -37,7 +40,7 @@ pub fn outline<'a>(
             return Ok(cursor.expected("`,` or `}`")?);
         }
     } else {
-        cursor = levels.behind_value(cursor)?;
+        cursor = levels.behind_value(cursor, is_interrupted)?;
     }
     let end = cursor.at();
     match cursor.peek() {
@@ -72,8 +75,15 @@ impl Levels {
     }
 
     /// Steps over the value that comes next.
-    fn behind_value<'a>(&mut self, mut cursor: Cursor<'a>) -> Result<Cursor<'a>, Expected> {
+    fn behind_value<'a>(
+        &mut self,
+        mut cursor: Cursor<'a>,
+        is_interrupted: impl Fn() -> bool,
+    ) -> Result<Cursor<'a>, JsonError> {
         'next: loop {
+            if is_interrupted() {
+                return Err(JsonError { at: cursor.at(), fault: Fault::Interrupted });
+            }
             if self.innermost() == Some(true) {
                 cursor.key()?;
             }
@@ -115,13 +125,16 @@ impl Levels {
 #[cfg(test)]
 mod tests {
     use super::outline;
+    use crate::engine::interrupt::Interrupt;
 
     #[test]
     fn members_are_shown_at_any_depth_of_the_rest() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let text = format!(r#" {{"a" : {deep},"b":{{"a":[1,{{"c":[]}}]}}, "c":"}}"}} "#);
         let mut keys = Vec::new();
-        let whole = outline(&text, |key, value| keys.push((key.raw(), value.text().len())));
+        let whole = outline(&text, &Interrupt::default(), |key, value| {
+            keys.push((key.raw(), value.text().len()));
+        });
         assert_eq!(keys, [("a", 200_000), ("b", 18), ("c", 3)]);
         assert_eq!(whole.expect("JSON").text(), text.trim());
     }
@@ -138,7 +151,7 @@ mod tests {
             ("[[1],", 5),
         ] {
             assert_eq!(
-                outline(text, |_, _| ()).map_err(|error| error.at).err(),
+                outline(text, &Interrupt::default(), |_, _| ()).map_err(|error| error.at).err(),
                 Some(at),
                 "{text}"
             );

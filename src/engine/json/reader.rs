@@ -8,6 +8,7 @@ use std::fmt;
 use super::keys::{KeySet, Keys};
 use super::token::{Cursor, Expected};
 use super::value::{Str, Value};
+use crate::engine::interrupt::Interrupt;
 
 /// The deepest nesting that is read; the outermost object is level 1 (contract W3).
 pub const MAX_DEPTH: usize = 512;
@@ -28,6 +29,8 @@ pub enum Fault {
     Expected(&'static str),
     /// Nested deeper than the reader allows.
     TooDeep,
+    /// The reader was told to give up ([`Scratch::interrupt`]); the text may be good.
+    Interrupted,
 }
 
 impl From<Expected> for JsonError {
@@ -41,6 +44,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Expected(what) => write!(f, "expected {what}"),
             Fault::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+            Fault::Interrupted => f.write_str("callgate is told to stop"),
         }
     }
 }
@@ -64,6 +68,7 @@ pub struct Scratch {
     keys: Keys,
     /// Some key, at any depth, resembles [`INPUT_REQUESTS`].
     has_input_requests: bool,
+    interrupt: Interrupt,
 }
 
 /// The key under which a server asks the client to run methods (MCP 2026-07-28). It is noticed while a text is read,
@@ -90,6 +95,12 @@ impl Scratch {
     #[must_use]
     pub fn has_input_requests(&self) -> bool {
         self.has_input_requests
+    }
+
+    /// What ends the reading of a long text.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
     }
 
     /// Forgets the last text, and gives back what only a large one needed.
@@ -136,7 +147,8 @@ impl<'a, 's> Reader<'a, 's> {
     pub fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             Some(_) => Ok(self.cursor().expected("the end of the text")?),
-            None => Ok(()),
+            // The keys of an interrupted text were not compared.
+            None => self.go_on(self.cursor()),
         }
     }
 
@@ -160,6 +172,7 @@ impl<'a, 's> Reader<'a, 's> {
         let mut inside = Inside::Nothing;
         // Each turn reads one element, or one member with its key, and what is closed behind it.
         'next: loop {
+            self.go_on(cursor)?;
             match &mut inside {
                 Inside::Nothing | Inside::Array => {}
                 Inside::Object(keys) => {
@@ -216,7 +229,7 @@ impl<'a, 's> Reader<'a, 's> {
                         continue 'next;
                     }
                     (Inside::Array, Some(b']')) => {}
-                    (Inside::Object(keys), Some(b'}')) => self.scratch.keys.close(keys, self.text),
+                    (Inside::Object(keys), Some(b'}')) => self.close(keys),
                     (Inside::Array, _) => cursor.expected("`,` or `]`")?,
                     _ => cursor.expected("`,` or `}`")?,
                 }
@@ -265,6 +278,7 @@ impl<'a, 's> Reader<'a, 's> {
         cursor.bump(1);
         if cursor.peek() != Some(b'}') {
             loop {
+                self.go_on(cursor)?;
                 let key = self.key(&mut cursor)?;
                 if compared {
                     self.scratch.keys.push(&mut keys, key, self.text);
@@ -281,9 +295,26 @@ impl<'a, 's> Reader<'a, 's> {
             cursor.expected("`,` or `}`")?;
         }
         self.at = cursor.at();
-        self.scratch.keys.close(keys, self.text);
+        self.close(keys);
         self.scratch.around.pop();
         Ok(self.view(start))
+    }
+
+    /// Compares the keys of an object that ends, which may take long, unless the reading is interrupted.
+    #[inline]
+    fn close(&mut self, keys: KeySet) {
+        if !self.scratch.interrupt.ends(self.text.len()) {
+            self.scratch.keys.close(keys, self.text);
+        }
+    }
+
+    /// Fails once the reading of a long text is interrupted.
+    #[inline]
+    fn go_on(&self, cursor: Cursor<'a>) -> Result<(), JsonError> {
+        if self.scratch.interrupt.ends(self.text.len()) {
+            return Err(JsonError { at: cursor.at(), fault: Fault::Interrupted });
+        }
+        Ok(())
     }
 
     /// Counts one level more: what begins at the cursor lies in `around`.

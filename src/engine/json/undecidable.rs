@@ -25,7 +25,7 @@ pub enum Undecidable {
         /// What the step leads into.
         wanted: Types,
     },
-    /// The key is there in another case only: some servers read it (Go's `encoding/json`).
+    /// The key is there only with different capitals: some servers read it (Go's `encoding/json`).
     OtherCase {
         /// See [`Undecidable`].
         left: usize,
@@ -108,7 +108,7 @@ impl Undecidable {
             }
             Undecidable::NoElement(wanted) => format!("`{place}` has no element that is {wanted}"),
             Undecidable::OtherCase { .. } => {
-                format!("`{place}` is there in another case only")
+                format!("`{place}` is there only with different capitals")
             }
             Undecidable::TwoCases { .. } => {
                 format!("`{place}` stands beside a key that differs by case only")

@@ -1,4 +1,5 @@
-//! Conditions over a call's arguments (contract P5–P8). What an operator cannot compare is a verdict, never a pass.
+//! Conditions over a call's arguments (contract P5–P8). A value that an operator cannot compare goes
+//! against the call.
 
 use std::cmp::Ordering;
 use std::fmt::{self, Write as _};
@@ -12,6 +13,8 @@ use super::scalar::{
 use crate::engine::json::arguments::{Arguments, Found};
 use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Type, Value};
+use crate::engine::text::shorten::MARK;
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
 pub use super::scalar::{Scalar, Truth};
@@ -21,9 +24,50 @@ pub use super::scalar::{Scalar, Truth};
 pub struct Condition {
     /// Where to look.
     pub path: ArgPath,
-    /// What must be so there.
+    /// The test for the values there.
     pub test: Test,
 }
+
+/// What a condition asks of the value at its path (contract P7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Neq,
+    /// Less than.
+    Lt,
+    /// Less than or equal.
+    Lte,
+    /// Greater than.
+    Gt,
+    /// Greater than or equal.
+    Gte,
+    /// Equal to one of a list.
+    In,
+    /// Equal to none of a list.
+    NotIn,
+    /// Present, or absent.
+    Exists,
+    /// A text that a pattern finds something in.
+    Regex,
+    /// A text with this substring, or a list with this element.
+    Contains,
+}
+
+words!(Operator {
+    Eq => "eq",
+    Neq => "neq",
+    Lt => "lt",
+    Lte => "lte",
+    Gt => "gt",
+    Gte => "gte",
+    In => "in",
+    NotIn => "not_in",
+    Exists => "exists",
+    Regex => "regex",
+    Contains => "contains",
+});
 
 /// An operator with its value.
 #[derive(Debug, Clone)]
@@ -61,12 +105,12 @@ pub enum Bound {
     String(String),
 }
 
-/// What came of trying a condition.
+/// The result of a condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trial {
     /// True if it holds; in doubt, whatever goes against the call.
     pub holds: bool,
-    /// Why that could not be decided, if it could not.
+    /// Why it could not be decided, if it could not.
     pub doubt: Option<Undecidable>,
 }
 
@@ -74,7 +118,7 @@ impl fmt::Display for Condition {
     /// `args.width gt 2048`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Condition { path, test } = self;
-        write!(f, "{path} {} ", test.operator())?;
+        write!(f, "{path} {} ", test.operator().word())?;
         match test {
             Test::Equal(scalar) | Test::NotEqual(scalar) | Test::Contains(scalar) => {
                 write!(f, "{scalar}")
@@ -98,16 +142,16 @@ impl fmt::Display for Condition {
     }
 }
 
-/// The longest text that a condition is given for people, in bytes.
+/// The longest text of a condition in messages, in bytes.
 const MAX_SHOWN: usize = 512;
 
-/// Writes up to its end and no further.
-struct Shown {
+/// A text of at most [`MAX_SHOWN`] bytes.
+struct ShownText {
     text: String,
     is_cut: bool,
 }
 
-impl fmt::Write for Shown {
+impl fmt::Write for ShownText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = MAX_SHOWN.saturating_sub(self.text.len());
         if text.len() <= room {
@@ -121,23 +165,23 @@ impl fmt::Write for Shown {
 }
 
 impl Condition {
-    /// The condition for people, cut if it is long.
+    /// The condition for messages, cut if it is long.
     #[must_use]
     pub fn shown(&self) -> String {
-        let mut shown = Shown { text: String::new(), is_cut: false };
-        // What fails is what is cut.
+        let mut shown = ShownText { text: String::new(), is_cut: false };
+        // An error means that the text was cut.
         let _ = write!(shown, "{self}");
         if shown.is_cut {
-            shown.text.push('…');
+            shown.text.push(MARK);
         }
         shown.text
     }
 
-    /// In `require`: holds if the condition certainly does, for every match of the path. `witness` is shown what was
-    /// found, as far as it was looked at.
+    /// In `require`: true if the condition certainly holds for every match of the path. `witness` sees each value that is
+    /// tried.
     ///
     /// # Errors
-    /// Less work is left than this takes.
+    /// The work does not suffice.
     pub fn surely_holds(
         &self,
         arguments: &Arguments<'_>,
@@ -148,10 +192,10 @@ impl Condition {
         Ok(Trial { holds: broken.is_none(), doubt: broken.and_then(Truth::doubt) })
     }
 
-    /// In `deny_if` and `approval_if`: holds unless the condition certainly fails, for every match of the path.
+    /// In `deny_if` and `approval_if`: true unless the condition certainly fails for every match of the path.
     ///
     /// # Errors
-    /// Less work is left than this takes.
+    /// The work does not suffice.
     pub fn may_hold(
         &self,
         arguments: &Arguments<'_>,
@@ -162,7 +206,7 @@ impl Condition {
         Ok(Trial { holds: met.is_some(), doubt: met.and_then(Truth::doubt) })
     }
 
-    /// What the condition comes to for the first match of the path that is `wanted`.
+    /// The result for the first match of the path that is `wanted`.
     #[inline]
     fn first(
         &self,
@@ -186,25 +230,25 @@ impl Condition {
     }
 }
 
-/// Steps for trying a condition, whatever is there.
+/// Steps for trying a condition on any value.
 const TRIAL: u64 = 20;
 
 impl Test {
-    /// The operator, as a policy writes it.
+    /// The operator.
     #[must_use]
-    pub fn operator(&self) -> &'static str {
+    pub fn operator(&self) -> Operator {
         match self {
-            Test::Equal(_) => "eq",
-            Test::NotEqual(_) => "neq",
-            Test::Less(_) => "lt",
-            Test::AtMost(_) => "lte",
-            Test::Greater(_) => "gt",
-            Test::AtLeast(_) => "gte",
-            Test::In(_) => "in",
-            Test::NotIn(_) => "not_in",
-            Test::Exists(_) => "exists",
-            Test::Regex(_) => "regex",
-            Test::Contains(_) => "contains",
+            Test::Equal(_) => Operator::Eq,
+            Test::NotEqual(_) => Operator::Neq,
+            Test::Less(_) => Operator::Lt,
+            Test::AtMost(_) => Operator::Lte,
+            Test::Greater(_) => Operator::Gt,
+            Test::AtLeast(_) => Operator::Gte,
+            Test::In(_) => Operator::In,
+            Test::NotIn(_) => Operator::NotIn,
+            Test::Exists(_) => Operator::Exists,
+            Test::Regex(_) => Operator::Regex,
+            Test::Contains(_) => Operator::Contains,
         }
     }
 

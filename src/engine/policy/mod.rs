@@ -1,9 +1,11 @@
-//! A policy as it is used. One that exists is sound: only [`crate::engine::compile`] makes it.
+//! Compiled policies. One that exists is sound: only [`crate::engine::compile`] makes it.
 
 pub mod condition;
+pub mod limit;
 pub mod one_of;
 pub mod path;
 pub mod pattern;
+pub mod rule_id;
 pub mod scalar;
 
 use std::collections::{HashMap, HashSet};
@@ -14,9 +16,12 @@ use smallvec::SmallVec;
 
 use self::condition::Condition;
 use self::path::ArgPath;
-use crate::engine::limits::{Amount, CounterKey};
 use crate::engine::text::name::{self, NamePattern};
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
+
+pub use self::limit::{Limit, amount_of};
+pub use self::rule_id::{BuiltIn, RuleId};
 
 /// A whole policy document (contract 3.1).
 #[derive(Debug)]
@@ -26,7 +31,7 @@ pub struct Policy {
     /// `mode` of the document.
     pub mode: Mode,
     /// `hide`.
-    pub hide: Names,
+    pub hide: NameSet,
     /// `hide_denied`.
     pub hide_denied: bool,
     /// `tools`, in file order.
@@ -37,7 +42,7 @@ pub struct Policy {
     pub methods: Methods,
 }
 
-/// Yes or no, where nothing else is possible.
+/// Whether something may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Let it through.
@@ -46,41 +51,25 @@ pub enum Effect {
     Deny,
 }
 
-/// Whether a denial blocks (contract P14).
+words!(Effect { Allow => "allow", Deny => "deny" });
+
+/// Whether denials are enforced (contract P14).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// It does.
+    /// A denial blocks.
     #[default]
     Enforce,
-    /// It is recorded only.
+    /// A denial is only recorded.
     Shadow,
 }
 
+words!(Mode { Enforce => "enforce", Shadow => "shadow" });
+
 impl Mode {
-    /// What `--shadow` forces, if it is given.
+    /// The mode that `--shadow` forces, if it is given.
     #[must_use]
     pub fn forced_by(shadow: bool) -> Option<Self> {
         shadow.then_some(Mode::Shadow)
-    }
-}
-
-/// Which rule made a decision: an RFC 6901 JSON Pointer into the policy, or a name in parentheses (contract 3.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleId {
-    /// `/tools/create_refund/deny_if/0`
-    At(Arc<str>),
-    /// `(hidden)`, `(default deny)` …
-    Named(&'static str),
-}
-
-impl RuleId {
-    /// The text that answers and records carry.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            RuleId::At(pointer) => pointer,
-            RuleId::Named(name) => name,
-        }
     }
 }
 
@@ -92,7 +81,7 @@ pub struct Rule {
     /// The rule's own `mode`, if it has one.
     pub mode: Option<Mode>,
     /// `action`, unless it is `allow`.
-    pub action: Option<Action>,
+    pub action: Option<RuleAction>,
     /// `require`: each must hold.
     pub require: Vec<Clause>,
     /// `deny_if`: none may hold.
@@ -103,19 +92,47 @@ pub struct Rule {
     pub limits: Vec<Arc<Limit>>,
 }
 
+/// A list of conditions in a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClauseList {
+    /// Each entry must hold, or the call is denied.
+    Require,
+    /// The call is denied if an entry holds.
+    DenyIf,
+    /// A human must approve the call if an entry holds.
+    ApprovalIf,
+}
+
+words!(ClauseList { Require => "require", DenyIf => "deny_if", ApprovalIf => "approval_if" });
+
 impl Rule {
+    /// Its lists of conditions.
+    #[must_use]
+    pub fn lists(&self) -> [(ClauseList, &[Clause]); 3] {
+        let Rule { require, deny_if, approval_if, .. } = self;
+        [
+            (ClauseList::Require, require),
+            (ClauseList::DenyIf, deny_if),
+            (ClauseList::ApprovalIf, approval_if),
+        ]
+    }
+
+    /// The entries of its lists of conditions.
+    pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.lists().into_iter().flat_map(|(_, clauses)| clauses)
+    }
+
     /// The paths that its conditions and limits look at.
     pub fn paths(&self) -> impl Iterator<Item = &ArgPath> {
-        let clauses = [&self.require, &self.deny_if, &self.approval_if].into_iter().flatten();
-        let conditions = clauses.flat_map(|clause| &clause.conditions);
+        let conditions = self.clauses().flat_map(|clause| &clause.conditions);
         let amounts = self.limits.iter().filter_map(|limit| limit.increment_from.as_ref());
         conditions.map(|condition| &condition.path).chain(amounts)
     }
 }
 
-/// `action` of a rule, where it does something.
+/// `action` of a rule, unless it is `allow`.
 #[derive(Debug)]
-pub struct Action {
+pub struct RuleAction {
     /// What it does.
     pub kind: ActionKind,
     /// Where it stands.
@@ -133,6 +150,8 @@ pub enum ActionKind {
     RequireApproval,
 }
 
+words!(ActionKind { Deny => "deny", RequireApproval => "require_approval" });
+
 /// An entry of `require`, `deny_if` or `approval_if`.
 #[derive(Debug)]
 pub struct Clause {
@@ -144,51 +163,31 @@ pub struct Clause {
     pub message: Option<String>,
 }
 
-/// An entry of `limits` (contract 3.4).
-#[derive(Debug)]
-pub struct Limit {
-    /// Where it stands.
-    pub pointer: Arc<str>,
-    /// What it says, for people: `30 per minute (images)`.
-    pub what: Arc<str>,
-    /// What it counts with.
-    pub counter: CounterKey,
-    /// The most that its counter may hold.
-    pub max: Amount,
-    /// What a call costs, or what [`Limit::increment_from`] is multiplied by.
-    pub increment: Amount,
-    /// Where in the arguments the amount stands.
-    pub increment_from: Option<ArgPath>,
-    /// `on_deny`.
-    pub on_deny: Option<String>,
-}
-
 impl Policy {
-    /// The mode that a rule is in: what is `forced` from outside overrides all, as `--shadow` does; then the rule's
-    /// own, then the document's.
+    /// The mode of a rule: `forced` (as `--shadow` does) before the rule's own before the document's.
     #[must_use]
     pub fn mode_of(&self, rule: &Rule, forced: Option<Mode>) -> Mode {
         forced.or(rule.mode).unwrap_or(self.mode)
     }
 
-    /// The mode of what no rule owns: hiding, names, the default and methods.
+    /// The mode of what belongs to no rule: `hide`, confusable names, the default and methods.
     #[must_use]
     pub fn document_mode(&self, forced: Option<Mode>) -> Mode {
         forced.unwrap_or(self.mode)
     }
 
-    /// True if an entry of `hide` or `tools` looks like `name` but is another, and no exact entry of `tools`
-    /// names it (contract P4). `matching` are the entries that mean it.
+    /// True if `name` can be mistaken for an entry of `hide` or `tools` and no exact entry of `tools` names it (contract
+    /// P4). `matching` are the entries that match it.
     #[must_use]
     pub fn is_confusable(&self, name: &str, matching: &Matching<'_>) -> bool {
-        // With so much work it comes to an end.
+        // This much work always suffices.
         self.is_confusable_within(name, matching, &mut Work::of(u64::MAX)).unwrap_or(true)
     }
 
-    /// The same, if no more work is left than it takes.
+    /// The same, within the work that is left.
     ///
     /// # Errors
-    /// Less is left.
+    /// The work does not suffice.
     pub fn is_confusable_within(
         &self,
         name: &str,
@@ -213,16 +212,16 @@ impl Policy {
 
 /// A set of names and patterns.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct NameSet {
     exact: HashSet<String, RandomState>,
     wild: Vec<NamePattern>,
     look_alikes: LookAlikes,
 }
 
-impl Names {
+impl NameSet {
     /// Collects names and patterns.
     pub fn new(names: impl IntoIterator<Item = NamePattern>) -> Self {
-        let mut set = Names::default();
+        let mut set = NameSet::default();
         for name in names {
             set.look_alikes.add(&name);
             match name {
@@ -235,23 +234,23 @@ impl Names {
         set
     }
 
-    /// How many patterns a name is compared with.
+    /// The number of patterns that a name is compared with.
     #[must_use]
     pub fn patterns(&self) -> usize {
         self.wild.len()
     }
 
-    /// True if one of them means `name`.
+    /// True if one of them matches `name`.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        // With so much work it comes to an end.
+        // This much work always suffices.
         self.matches_within(name, &mut Work::of(u64::MAX)).unwrap_or(true)
     }
 
-    /// The same, if no more work is left than it takes.
+    /// The same, within the work that is left.
     ///
     /// # Errors
-    /// Less is left.
+    /// The work does not suffice.
     pub fn matches_within(&self, name: &str, work: &mut Work) -> Result<bool, TooCostly> {
         work.take(steps(name.len()))?;
         if self.exact.contains(name) {
@@ -265,9 +264,9 @@ impl Names {
         Ok(false)
     }
 
-    /// True if there are the same names and patterns in both.
+    /// True if both hold the same names and patterns.
     #[must_use]
-    pub fn are(&self, others: &Names) -> bool {
+    pub fn are(&self, others: &NameSet) -> bool {
         let wild = |names: &Self| {
             names.wild.iter().map(|name| name.as_str().to_owned()).collect::<HashSet<_>>()
         };
@@ -286,7 +285,7 @@ impl Names {
     }
 }
 
-/// `tools`: a name is looked up in time that does not depend on how many exact names there are.
+/// `tools`. The time of a look-up does not depend on the number of exact names.
 #[derive(Debug, Default)]
 pub struct Tools {
     rules: Vec<Rule>,
@@ -314,7 +313,7 @@ impl Tools {
         tools
     }
 
-    /// How many patterns a name is compared with.
+    /// The number of patterns that a name is compared with.
     #[must_use]
     pub fn patterns(&self) -> usize {
         self.wild.len()
@@ -323,16 +322,16 @@ impl Tools {
     /// The rules of all entries that match, in file order.
     #[must_use]
     pub fn matching(&self, name: &str) -> Matching<'_> {
-        // With so much work it comes to an end.
+        // This much work always suffices.
         self.matching_within(name, &mut Work::of(u64::MAX)).unwrap_or_default()
     }
 
-    /// The same, if no more work is left than it takes.
+    /// The same, within the work that is left.
     ///
     /// # Errors
-    /// Less is left.
+    /// The work does not suffice.
     pub fn matching_within(&self, name: &str, work: &mut Work) -> Result<Matching<'_>, TooCostly> {
-        /// Steps for an entry that matches: its rule is gone through several times.
+        /// Steps for an entry that matches: several steps of the decision look at its rule.
         const ENTRY: u64 = 40;
         work.take(steps(name.len()))?;
         let exact = self.exact.get(name).copied();
@@ -380,14 +379,14 @@ impl Tools {
 pub struct Matching<'p> {
     /// Their rules, in file order.
     pub rules: SmallVec<[&'p Rule; 4]>,
-    /// One of them is the very name.
+    /// True if one of them is the exact name.
     pub is_exact: bool,
 }
 
-/// Names and patterns by what they look like.
+/// Names and patterns by their folds (contract P4).
 #[derive(Debug, Default)]
 struct LookAlikes {
-    /// Fold → the names that have it: two at most, as any name is another than one of them.
+    /// For each fold its names, two at most: any name differs from one of them.
     exact: HashMap<String, SmallVec<[String; 1]>, RandomState>,
     /// A pattern beside its fold.
     wild: Vec<(NamePattern, NamePattern)>,
@@ -430,7 +429,7 @@ impl LookAlikes {
 #[derive(Debug, Default)]
 pub struct Methods {
     exact: HashMap<String, MethodRule, RandomState>,
-    /// Longest first, deny before allow: the first that matches decides.
+    /// Longest first, then deny before allow: the first match decides.
     wild: Vec<(NamePattern, MethodRule)>,
 }
 
@@ -472,7 +471,7 @@ impl Methods {
         self.exact.is_empty() && self.wild.is_empty()
     }
 
-    /// True if a pattern may reach `method`; else only its exact name does.
+    /// True if patterns can match `method`; otherwise only its exact name does.
     #[must_use]
     pub fn is_open_to_patterns(method: &str) -> bool {
         !Self::UNTOUCHABLE.contains(&method)
@@ -480,7 +479,7 @@ impl Methods {
             && !method.starts_with("notifications/")
     }
 
-    /// The entry that denies `method`, if one does. What is not named is allowed.
+    /// The entry that denies `method`, if one does. A method that is not named is allowed.
     #[must_use]
     pub fn denial(&self, method: &str) -> Option<&MethodRule> {
         if self.is_empty() {
@@ -516,7 +515,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn the_most_exact_entry_decides_about_a_method() {
+    fn the_most_exact_method_entry_decides() {
         let rules = [
             ("*", Effect::Deny),
             ("resources/*", Effect::Allow),
@@ -539,7 +538,7 @@ mod tests {
 
     /// contract P15
     #[test]
-    fn no_pattern_reaches_what_a_session_needs() {
+    fn patterns_match_no_method_that_a_session_needs() {
         let all = [("*", Effect::Deny)];
         for method in
             Methods::UNTOUCHABLE.into_iter().chain(["ping", "tools/list", "notifications/x"])

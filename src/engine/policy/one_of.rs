@@ -1,4 +1,4 @@
-//! The list of `in` and `not_in`, compiled: one look, however long it is.
+//! The lists of `in` and `not_in`, compiled to sets: the time of a look-up does not depend on their length.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ pub struct OneOf {
     list: Vec<Scalar>,
     /// The types in it.
     types: Types,
-    /// There is nothing but null in it.
+    /// True if it holds only null.
     only_nulls: bool,
     bools: [bool; 2],
     /// Numbers by [`Decimal::canonical`].
@@ -103,7 +103,7 @@ impl OneOf {
     }
 }
 
-/// The canonical text of a number, which for most is how they are spelt.
+/// The canonical text of a number; most numbers are spelled that way.
 fn canonical(number: Decimal<'_>) -> Cow<'_, str> {
     let text = number.text();
     let is_plain = text.len() <= 18

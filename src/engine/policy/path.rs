@@ -10,12 +10,12 @@ use crate::engine::json::undecidable::{Types, Undecidable};
 use crate::engine::json::value::{Member, Str, Type, Value};
 use crate::engine::work::{TooCostly, Work};
 
-/// Why the values at a path are looked at no further.
+/// Why a visit of the values at a path ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
-    /// The one that was looked for has been found.
+    /// The visitor found what it wanted.
     Met,
-    /// The work that is left does not suffice.
+    /// The work does not suffice.
     TooCostly,
 }
 
@@ -25,34 +25,34 @@ impl From<TooCostly> for Stop {
     }
 }
 
-/// Who is shown what stands at a path, and may take work of what is left.
+/// Sees each value at a path, and may take work from the budget.
 type Visit<'v, 'a> = dyn FnMut(Found<'a>, &mut Work) -> Result<(), Stop> + 'v;
 
 /// A path that has been parsed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArgPath {
     text: String,
-    steps: Vec<Step>,
+    steps: Vec<Segment>,
     /// Where each step ends in the text, in bytes.
     ends: Vec<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Step {
+enum Segment {
     Key(String),
     Index(usize),
     Each,
 }
 
-/// What several paths name at one place of the arguments.
+/// The rests of several paths from one place in the arguments on.
 #[derive(Debug, Clone, Default)]
 pub struct Named<'p> {
-    /// The steps from there on.
-    paths: Vec<&'p [Step]>,
+    /// The segments from there on.
+    paths: Vec<&'p [Segment]>,
 }
 
 impl<'p> Named<'p> {
-    /// What is named in the arguments themselves.
+    /// The paths from the arguments on.
     pub fn of(paths: impl Iterator<Item = &'p ArgPath>) -> Self {
         let paths = paths.map(|path| path.steps.as_slice()).filter(|steps| !steps.is_empty());
         Named { paths: paths.collect() }
@@ -64,57 +64,57 @@ impl<'p> Named<'p> {
         self.paths.is_empty()
     }
 
-    /// How many paths lead on from here.
+    /// The number of paths that lead on.
     #[must_use]
     pub fn count(&self) -> usize {
         self.paths.len()
     }
 
-    /// The names of the members that are named, to be looked up for each of many members.
+    /// The members that the paths name, as a set.
     #[must_use]
-    pub fn names(&self) -> Names<'p> {
+    pub fn names(&self) -> NamedKeys<'p> {
         let names = self.paths.iter().filter_map(|path| match path.first() {
-            Some(Step::Key(name)) => Some(name.as_str()),
+            Some(Segment::Key(name)) => Some(name.as_str()),
             _ => None,
         });
         let names: HashSet<&str> = names.collect();
         let longest = names.iter().map(|name| name.len()).max().unwrap_or_default();
-        Names { names, longest }
+        NamedKeys { names, longest }
     }
 
-    /// What is named in the member `key`.
+    /// The paths that lead into the member `key`.
     #[must_use]
     pub fn below(&self, key: Str<'_>) -> Self {
         self.behind(|step| match step {
-            Step::Key(name) => key.is(name),
-            Step::Each => true,
-            Step::Index(_) => false,
+            Segment::Key(name) => key.is(name),
+            Segment::Each => true,
+            Segment::Index(_) => false,
         })
     }
 
-    /// What is named in elements of an array.
+    /// The paths that lead into elements of an array.
     #[must_use]
     pub fn each(&self) -> Self {
-        self.behind(|step| matches!(step, Step::Each | Step::Index(_)))
+        self.behind(|step| matches!(step, Segment::Each | Segment::Index(_)))
     }
 
-    fn behind(&self, leads_there: impl Fn(&Step) -> bool) -> Self {
+    fn behind(&self, leads_there: impl Fn(&Segment) -> bool) -> Self {
         let steps = self.paths.iter().filter_map(|path| path.split_first());
         let below = steps.filter(|(step, rest)| !rest.is_empty() && leads_there(step));
         Named { paths: below.map(|(_, rest)| rest).collect() }
     }
 }
 
-/// The names that several paths name in one object. A look takes the same time however many there are.
+/// The members that several paths name in one object. The time of a look-up does not depend on their number.
 #[derive(Debug)]
-pub struct Names<'p> {
+pub struct NamedKeys<'p> {
     names: HashSet<&'p str>,
     /// Bytes of the longest.
     longest: usize,
 }
 
-impl Names<'_> {
-    /// True if no name is named.
+impl NamedKeys<'_> {
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
@@ -154,7 +154,7 @@ impl ArgPath {
         let mut steps = Vec::new();
         let mut ends = Vec::new();
         while !rest.is_empty() {
-            let (step, behind) = Step::parse(rest)?;
+            let (step, behind) = Segment::parse(rest)?;
             steps.push(step);
             rest = behind;
             ends.push(text.len().saturating_sub(rest.len()));
@@ -196,7 +196,7 @@ impl ArgPath {
     ) -> Result<(), Stop> {
         match self.steps.split_first() {
             None => visit(Found::Value(arguments.whole()), work),
-            Some((Step::Key(key), rest)) => {
+            Some((Segment::Key(key), rest)) => {
                 match arguments.look_up(key, self.steps.len(), work)? {
                     Found::Value(value) => follow(value, rest, work, visit),
                     other => visit(other, work),
@@ -232,7 +232,7 @@ impl ArgPath {
     /// True if the path takes `args` for a list, which it never is.
     #[must_use]
     pub fn begins_with_index(&self) -> bool {
-        matches!(self.steps.first(), Some(Step::Index(_)))
+        matches!(self.steps.first(), Some(Segment::Index(_)))
     }
 
     /// True if something at this path stands in what is at `other`, or is it.
@@ -244,13 +244,13 @@ impl ArgPath {
     /// True if the path has `[*]` and so can stand for many values.
     #[must_use]
     pub fn is_many(&self) -> bool {
-        self.steps.contains(&Step::Each)
+        self.steps.contains(&Segment::Each)
     }
 }
 
-impl Step {
+impl Segment {
     /// Reads one step from the start of `text`; returns what is behind it.
-    fn parse(text: &str) -> Result<(Step, &str), PathError> {
+    fn parse(text: &str) -> Result<(Segment, &str), PathError> {
         if let Some(rest) = text.strip_prefix('.') {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());
             let (name, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
@@ -260,22 +260,22 @@ impl Step {
                 name if name.contains([']', '"', '\'', ' ']) => {
                     Err(wrong(&format!("a key such as `{name}` is written `[\"{name}\"]`")))
                 }
-                name => Ok((Step::Key(name.to_owned()), behind)),
+                name => Ok((Segment::Key(name.to_owned()), behind)),
             };
         }
         let Some(rest) = text.strip_prefix('[') else {
             return Err(wrong("a step is `.name`, `[\"any key\"]`, `[3]` or `[*]`"));
         };
         if rest.starts_with('"') {
-            return Step::parse_quoted(rest);
+            return Segment::parse_quoted(rest);
         }
         let (inside, behind) = rest.split_once(']').ok_or_else(|| wrong("`[` is not closed"))?;
         if inside == "*" {
-            return Ok((Step::Each, behind));
+            return Ok((Segment::Each, behind));
         }
         let digits = !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_digit());
         match inside.parse() {
-            Ok(index) if digits => Ok((Step::Index(index), behind)),
+            Ok(index) if digits => Ok((Segment::Index(index), behind)),
             _ => Err(wrong(
                 "between `[` and `]` stands a number from 0, `*`, or a key in double quotes",
             )),
@@ -283,7 +283,7 @@ impl Step {
     }
 
     /// Reads `"any key"]`, with the escapes of JSON.
-    fn parse_quoted(text: &str) -> Result<(Step, &str), PathError> {
+    fn parse_quoted(text: &str) -> Result<(Segment, &str), PathError> {
         let unclosed = || wrong("`[\"` is not closed by `\"]`");
         let mut ends = text.match_indices("\"]").map(|(at, _)| at.saturating_add(1));
         // The first end at which the text before it is one whole JSON string.
@@ -297,7 +297,7 @@ impl Step {
             })
             .ok_or_else(unclosed)?;
         let behind = text.get(end.saturating_add(1)..).unwrap_or_default();
-        Ok((Step::Key(key), behind))
+        Ok((Segment::Key(key), behind))
     }
 }
 
@@ -307,7 +307,7 @@ fn wrong(message: &str) -> PathError {
 
 fn follow<'a>(
     value: Value<'a>,
-    steps: &[Step],
+    steps: &[Segment],
     work: &mut Work,
     visit: &mut Visit<'_, 'a>,
 ) -> Result<(), Stop> {
@@ -319,12 +319,12 @@ fn follow<'a>(
     let another = |found, wanted| Found::Doubtful(Undecidable::Step { left, found, wanted });
     let next = match (step, value.of_type()) {
         (_, Type::Null) => Found::Absent,
-        (Step::Key(key), Type::Object) => look_up_in(value, key, left, work)?,
-        (Step::Key(_), found) => another(found, OBJECT),
-        (Step::Index(nth), Type::Array) => nth_of(value, *nth, work)?,
-        (Step::Index(_), found) => another(found, ARRAY),
-        (Step::Each, Type::Array | Type::Object) => return each(value, steps, work, visit),
-        (Step::Each, found) => another(found, EITHER),
+        (Segment::Key(key), Type::Object) => look_up_in(value, key, left, work)?,
+        (Segment::Key(_), found) => another(found, OBJECT),
+        (Segment::Index(nth), Type::Array) => nth_of(value, *nth, work)?,
+        (Segment::Index(_), found) => another(found, ARRAY),
+        (Segment::Each, Type::Array | Type::Object) => return each(value, steps, work, visit),
+        (Segment::Each, found) => another(found, EITHER),
     };
     match next {
         Found::Value(value) => follow(value, rest, work, visit),
@@ -335,7 +335,7 @@ fn follow<'a>(
 /// Goes on with each element or value; the first of `steps` is the `[*]` that leads to them.
 fn each<'a>(
     container: Value<'a>,
-    steps: &[Step],
+    steps: &[Segment],
     work: &mut Work,
     visit: &mut Visit<'_, 'a>,
 ) -> Result<(), Stop> {

@@ -45,16 +45,16 @@ pub struct Pattern {
 
 /// What the patterns of one policy may take together.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct PatternAllowance {
     /// Memory in bytes, what was tried in vain included.
     bytes: usize,
     /// Work of building automata, in steps.
     work: Work,
 }
 
-impl Default for Allowance {
+impl Default for PatternAllowance {
     fn default() -> Self {
-        Allowance { bytes: 256 * 1024 * 1024, work: Work::of(1_000_000_000) }
+        PatternAllowance { bytes: 256 * 1024 * 1024, work: Work::of(1_000_000_000) }
     }
 }
 
@@ -74,7 +74,7 @@ impl Pattern {
     ///
     /// # Errors
     /// See [`PatternError`].
-    pub fn new(text: &str, allowance: &mut Allowance) -> Result<Self, PatternError> {
+    pub fn new(text: &str, allowance: &mut PatternAllowance) -> Result<Self, PatternError> {
         // How much a pattern takes shows only in which limit it fits.
         for size in SIZES {
             allowance.bytes = allowance.bytes.checked_sub(size).ok_or(PatternError::TooMany)?;
@@ -133,7 +133,7 @@ impl Pattern {
 }
 
 /// The automaton of a pattern, if it is small.
-fn automaton(hir: &Hir, allowance: &mut Allowance) -> Option<dense::DFA<Vec<u32>>> {
+fn automaton(hir: &Hir, allowance: &mut PatternAllowance) -> Option<dense::DFA<Vec<u32>>> {
     let config = thompson::Config::new()
         .utf8(true)
         .nfa_size_limit(Some(AUTOMATON_FROM_BYTES))
@@ -181,11 +181,11 @@ fn width(hir: &Hir) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Allowance, Pattern};
+    use super::{Pattern, PatternAllowance};
     use crate::engine::work::Work;
 
     fn pattern(text: &str) -> Pattern {
-        Pattern::new(text, &mut Allowance::default()).expect("a pattern")
+        Pattern::new(text, &mut PatternAllowance::default()).expect("a pattern")
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn patterns_share_an_allowance() {
-        let mut allowance = Allowance { bytes: 100_000, work: Work::of(0) };
+        let mut allowance = PatternAllowance { bytes: 100_000, work: Work::of(0) };
         assert!(Pattern::new("a", &mut allowance).is_ok_and(|pattern| pattern.automaton.is_none()));
         assert!(Pattern::new("b", &mut allowance).is_ok());
         assert!(Pattern::new("c", &mut allowance).is_ok());

@@ -1,6 +1,8 @@
-//! What a tool may do to the world, and how bad that can be.
+//! Classes of tools, and their risks.
 
-/// What kind of tool it is, in the order of how strictly its kind is ruled.
+use crate::engine::text::words::words;
+
+/// The class of a tool, from the most to the least harmless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// It looks something up, or works something out.
@@ -17,25 +19,19 @@ pub enum Class {
     Destructive,
 }
 
-impl Class {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Class::Read => "Read",
-            Class::Write => "Write",
-            Class::Execute => "Execute",
-            Class::Unknown => "Unknown",
-            Class::Financial => "Financial",
-            Class::Destructive => "Destructive",
-        }
-    }
-}
+words!(Class {
+    Read => "Read",
+    Write => "Write",
+    Execute => "Execute",
+    Unknown => "Unknown",
+    Financial => "Financial",
+    Destructive => "Destructive",
+});
 
-/// How bad it is if a call should not have been made.
+/// The damage that a wrong call can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Risk {
-    /// Hardly at all.
+    /// Hardly any.
     Low,
     /// It can be mended.
     Medium,
@@ -45,18 +41,9 @@ pub enum Risk {
     Critical,
 }
 
-impl Risk {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Risk::Low => "Low",
-            Risk::Medium => "Medium",
-            Risk::High => "High",
-            Risk::Critical => "Critical",
-        }
-    }
+words!(Risk { Low => "Low", Medium => "Medium", High => "High", Critical => "Critical" });
 
+impl Risk {
     /// One step worse, if there is one.
     #[must_use]
     pub fn worse(self) -> Self {

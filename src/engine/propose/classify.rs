@@ -1,5 +1,5 @@
-//! What kind of tool a server lists: judged by its name first, and by what else the server says of it only as far as
-//! that makes the verdict stricter, or the name says nothing. A server's words are its own; nothing here is proof.
+//! Classifies a tool: first by its name, and by its description, arguments and hints only where they make the class
+//! stricter or the name says nothing. All of these are the server's own words and prove nothing.
 //!
 //! ```text
 //! name ─► a verb in it ──────────────────────────────► class, risk
@@ -13,136 +13,39 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use super::class::{Class, Risk};
 use super::lexicon::{
     self, ADDRESS_ARGUMENTS, AMOUNT_ARGUMENTS, CODE, CODE_ARGUMENTS, COMMAND_ARGUMENTS, ENDS,
-    FILLERS, KEEPS, Kind, LIGHT, LOOKUPS, MAX_LOOKED_AT, MONEY, Meaning, OUTPUT_ARGUMENTS,
-    PAYMENT_ARGUMENTS, RUNS, UNPAID, WHOLES, is_one_of,
+    FILLERS, KEEPS, LIGHT, LOOKUPS, MONEY, Meaning, OUTPUT_ARGUMENTS, PAYMENT_ARGUMENTS, RUNS,
+    UNPAID, WHOLES, WordKind, is_one_of,
 };
-use crate::engine::wire::tool_list::{member, members, name_of, text};
+use super::listed_tool::ListedTool;
 
-/// So many words behind "Run" are looked at for what is run.
+/// The number of words after "Run" in which the object is looked for.
 const LOOKUP_WITHIN: usize = 6;
 
-/// So much of a word of the server's is quoted.
+/// The longest quotation of a word, in bytes.
 const MAX_SHOWN: usize = 24;
 
-/// A tool as a server lists it: what of that says something.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ListedTool {
-    /// Its name.
-    pub name: String,
-    /// `title`, or the one among the hints.
-    pub title: String,
-    /// `description`.
-    pub description: String,
-    /// `annotations.readOnlyHint`.
-    pub read_only: Option<bool>,
-    /// `annotations.destructiveHint`.
-    pub destructive: Option<bool>,
-    /// `annotations.openWorldHint`.
-    pub open_world: Option<bool>,
-    /// The names of its arguments.
-    pub arguments: Vec<String>,
-}
-
-impl ListedTool {
-    /// Reads an element of `tools/list`. `None` if it has no name.
-    #[must_use]
-    pub fn read(tool: &Value) -> Option<Self> {
-        Self::of(&tool.to_string())
-    }
-
-    /// Reads the text of one, and keeps no more of it than is looked at.
-    #[must_use]
-    pub fn of(tool: &str) -> Option<Self> {
-        let name = name_of(tool)?.into_owned();
-        let mut listed = ListedTool { name, ..ListedTool::default() };
-        let mut title_of_hints = None;
-        members(tool, |key, value| match key {
-            "title" => listed.title = beginning(value),
-            "description" => listed.description = beginning(value),
-            "annotations" => title_of_hints = listed.hints(value.get()),
-            "inputSchema" => listed.arguments = argument_names(value.get()),
-            _ => {}
-        })?;
-        if listed.title.is_empty() {
-            listed.title = title_of_hints.unwrap_or_default();
-        }
-        Some(listed)
-    }
-
-    /// Takes its hints over; returns the title among them.
-    fn hints(&mut self, hints: &str) -> Option<String> {
-        let mut title = None;
-        members(hints, |key, value| {
-            let hint = serde_json::from_str::<bool>(value.get()).ok();
-            match key {
-                "readOnlyHint" => self.read_only = hint,
-                "destructiveHint" => self.destructive = hint,
-                "openWorldHint" => self.open_world = hint,
-                "title" => title = Some(beginning(value)),
-                _ => {}
-            }
-        })?;
-        title
-    }
-
-    /// A tool of which nothing is known but its name.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        ListedTool { name: name.to_owned(), ..ListedTool::default() }
-    }
-}
-
-/// The beginning of a text; nothing of anything else.
-fn beginning(value: &RawValue) -> String {
-    let whole = text(value).unwrap_or_default();
-    whole.get(..whole.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default().to_owned()
-}
-
-/// The names of the arguments in an input schema, in the order of the alphabet.
-fn argument_names(schema: &str) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    let Some(properties) = member(schema, "properties") else { return names };
-    let shorten = |names: &mut Vec<String>| {
-        names.sort_unstable();
-        names.dedup();
-        names.truncate(MAX_LOOKED_AT);
-    };
-    members(properties.get(), |name, _| {
-        names.push(name.to_owned());
-        // Sorted now and then, so that a million of them take no more room than a few.
-        if names.len() >= 2 * MAX_LOOKED_AT {
-            shorten(&mut names);
-        }
-    });
-    shorten(&mut names);
-    names
-}
-
-/// What a tool was judged to be.
+/// The class of a tool, and the reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What kind of tool it is.
+pub struct Classification {
+    /// The class.
     pub class: Class,
-    /// How bad a wrong call can be.
+    /// The damage that a wrong call can do.
     pub risk: Risk,
-    /// What decided, in a sentence without its full stop.
+    /// The reason, as a sentence without its full stop.
     pub reason: String,
 }
 
-/// A word, and what it says.
+/// A word and what it tells of the tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Evidence<'w> {
     class: Class,
     risk: Risk,
-    /// The word, and another one beside it that gave it its meaning.
+    /// The word, and the other word that gave it its meaning.
     words: Vec<Cow<'w, str>>,
-    /// The word is a verb and nothing else.
+    /// True if the word can only be a verb.
     is_sure: bool,
 }
 
@@ -158,7 +61,7 @@ impl Evidence<'_> {
         words.any(|word| self.words.first().is_some_and(|own| word.starts_with(&**own)))
     }
 
-    /// True for a verb that says only that something is done.
+    /// True for a verb that only says that something is done.
     fn is_light(&self) -> bool {
         let is_light = |word: &str| verb_of(word).is_some_and(|(stem, _)| is_one_of(&stem, LIGHT));
         self.class == Class::Execute
@@ -166,7 +69,7 @@ impl Evidence<'_> {
     }
 }
 
-/// An argument, and its name without what tells one way of writing from another.
+/// An argument, and its name in lower case without marks.
 struct Argument<'t> {
     name: &'t str,
     plain: String,
@@ -185,9 +88,9 @@ impl<'t> Argument<'t> {
     }
 }
 
-/// Judges a tool.
+/// Classifies a tool.
 #[must_use]
-pub fn classify(tool: &ListedTool) -> Verdict {
+pub fn classify(tool: &ListedTool) -> Classification {
     let name = lexicon::name_words(&tool.name);
     let name: Vec<&str> = name.iter().map(String::as_str).collect();
     let arguments: Vec<Argument<'_>> =
@@ -195,42 +98,42 @@ pub fn classify(tool: &ListedTool) -> Verdict {
     let said = in_text(&tool.description, &name).or_else(|| in_text(&tool.title, &name));
     let told = in_name(&name);
     let verbs = told.words();
-    let mut judge = Judge::new(told, said, &tool.description);
-    judge.arguments(&arguments);
-    judge
+    let mut assessment = Assessment::new(told, said, &tool.description);
+    assessment.arguments(&arguments);
+    assessment
         .things(&verbs, name.iter().copied().filter(|word| !verbs.iter().any(|verb| verb == word)));
-    judge.hints(tool);
-    judge.worst(&name, &arguments, tool);
-    judge.secrets(&name, &arguments, tool);
-    Verdict { class: judge.class, risk: judge.risk, reason: judge.reason }
+    assessment.hints(tool);
+    assessment.worst(&name, &arguments, tool);
+    assessment.secrets(&name, &arguments, tool);
+    Classification { class: assessment.class, risk: assessment.risk, reason: assessment.reason }
 }
 
-/// What the words of a name say.
-enum Told<'w> {
+/// What the words of a name tell.
+enum NameMeaning<'w> {
     /// What the tool does.
     Clearly(Evidence<'w>),
-    /// What it may do, or be about.
+    /// What it may do, or what it may be about.
     Perhaps(Evidence<'w>),
-    /// The same, but only a description that plainly reads makes it what the tool is about: `rpc_block_volume`.
+    /// The same, but it is what the tool is about only if the description clearly reads: `rpc_block_volume`.
     Inside(Evidence<'w>),
     Nothing,
 }
 
-impl Told<'_> {
+impl NameMeaning<'_> {
     /// The words that tell it.
     fn words(&self) -> Vec<String> {
         match self {
-            Told::Clearly(Evidence { words, .. })
-            | Told::Perhaps(Evidence { words, .. })
-            | Told::Inside(Evidence { words, .. }) => {
+            NameMeaning::Clearly(Evidence { words, .. })
+            | NameMeaning::Perhaps(Evidence { words, .. })
+            | NameMeaning::Inside(Evidence { words, .. }) => {
                 words.iter().map(|word| word.clone().into_owned()).collect()
             }
-            Told::Nothing => Vec::new(),
+            NameMeaning::Nothing => Vec::new(),
         }
     }
 }
 
-fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
+fn in_name<'w>(name: &[&'w str]) -> NameMeaning<'w> {
     let last = name.len().saturating_sub(1);
     let mut verbs: Vec<(usize, Evidence<'_>)> = Vec::new();
     let mut others = Vec::new();
@@ -243,50 +146,53 @@ fn in_name<'w>(name: &[&'w str]) -> Told<'w> {
             let evidence = evidence(word, meaning, name);
             let is_last = place == last && evidence.class >= Class::Execute && *word != "trash";
             match meaning.kind {
-                Kind::Verb if is_read && !is_joined && !is_last && lexicon::may_be_thing(word) => {}
-                Kind::Verb => verbs.push((place, evidence)),
-                Kind::Either | Kind::First if is_joined => verbs.push((place, evidence)),
-                Kind::Either => others.push((place, evidence)),
-                Kind::First if place == 0 || evidence.words.len() > 1 => {
+                WordKind::Verb
+                    if is_read && !is_joined && !is_last && lexicon::may_be_thing(word) => {}
+                WordKind::Verb => verbs.push((place, evidence)),
+                WordKind::Either | WordKind::First if is_joined => verbs.push((place, evidence)),
+                WordKind::Either => others.push((place, evidence)),
+                WordKind::First if place == 0 || evidence.words.len() > 1 => {
                     others.push((place, evidence));
                 }
-                Kind::Noun if place == last => others.push((place, evidence)),
-                Kind::First | Kind::Noun => {}
+                WordKind::Noun if place == last => others.push((place, evidence)),
+                WordKind::First | WordKind::Noun => {}
             }
         }
     }
     if let Some((place, verb)) = strictest(verbs) {
         // At the end it may be a thing: a `todo_list`.
         return match verb.class {
-            Class::Read if place == last => Told::Perhaps(verb),
-            _ => Told::Clearly(verb),
+            Class::Read if place == last => NameMeaning::Perhaps(verb),
+            _ => NameMeaning::Clearly(verb),
         };
     }
     if name.iter().any(|word| lexicon::is_foreign(word)) {
-        return Told::Nothing;
+        return NameMeaning::Nothing;
     }
     let gives = |word: &&str| {
         lexicon::meanings(word)
-            .any(|meaning| meaning.kind == Kind::Noun && meaning.class == Class::Read)
+            .any(|meaning| meaning.kind == WordKind::Noun && meaning.class == Class::Read)
     };
     let of_place = |place| others.iter().find(|(other, _)| *other == place);
     if let Some((_, given)) = name.last().filter(|word| gives(word)).and_then(|_| of_place(last)) {
-        return Told::Perhaps(given.clone());
+        return NameMeaning::Perhaps(given.clone());
     }
-    // Two of them, the last of which does more than look: nobody knows which is the verb.
+    // Two candidates, and the last does more than look: either may be the verb.
     let is_stricter =
         |other: &Evidence<'_>| others.first().is_some_and(|(_, first)| other.class > first.class);
     if let Some((_, end)) = of_place(last).filter(|(_, end)| is_stricter(end)) {
-        return Told::Perhaps(end.clone());
+        return NameMeaning::Perhaps(end.clone());
     }
     match others.into_iter().next() {
-        Some((0, verb)) if last > 0 => Told::Clearly(verb),
-        Some((place, verb)) if place < last => Told::Inside(verb),
-        Some((_, verb)) => Told::Perhaps(verb),
+        Some((0, verb)) if last > 0 => NameMeaning::Clearly(verb),
+        Some((place, verb)) if place < last => NameMeaning::Inside(verb),
+        Some((_, verb)) => NameMeaning::Perhaps(verb),
         None => name
             .iter()
             .find_map(|word| lexicon::glued(word))
-            .map_or(Told::Nothing, |(verb, meaning)| Told::Perhaps(evidence(verb, meaning, name))),
+            .map_or(NameMeaning::Nothing, |(verb, meaning)| {
+                NameMeaning::Perhaps(evidence(verb, meaning, name))
+            }),
     }
 }
 
@@ -297,10 +203,10 @@ fn evidence<'w>(word: &'w str, meaning: Meaning, beside: &[&'w str]) -> Evidence
         return Evidence { class, risk, words, is_sure: false };
     }
     let Meaning { kind, class, risk } = meaning;
-    Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == Kind::Verb }
+    Evidence { class, risk, words: vec![Cow::Borrowed(word)], is_sure: kind == WordKind::Verb }
 }
 
-/// The first of those that are ruled most strictly.
+/// The strictest; the first of several.
 fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)> {
     found.into_iter().reduce(|strictest, other| {
         let is_stricter = (other.1.class, other.1.risk) > (strictest.1.class, strictest.1.risk);
@@ -308,8 +214,8 @@ fn strictest(found: Vec<(usize, Evidence<'_>)>) -> Option<(usize, Evidence<'_>)>
     })
 }
 
-/// What the verbs of a text's first sentence say: those that it begins with, and what is strung to them by a comma
-/// or an `and`. `beside` are words that stand with all of them.
+/// What the verbs of a text's first sentence tell: those at its head, and those joined to them by a comma or an `and`.
+/// `beside` are words that accompany all of them.
 fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     let sentence = text.trim_start().split(['.', '\n', ';', '!']).next().unwrap_or_default();
     let pieces: Vec<(&str, String)> = sentence
@@ -319,7 +225,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     let beside: Vec<&str> =
         pieces.iter().map(|(_, word)| word.as_str()).chain(beside.iter().copied()).collect();
     let mut found = Vec::new();
-    // Where it begins, a word is a verb; further on, one that may be a thing is a thing.
+    // At its head a word is a verb; further on, a word that can be a noun is one.
     let mut is_head = true;
     let mut is_joined = true;
     for (place, (piece, word)) in pieces.iter().enumerate() {
@@ -330,7 +236,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
             continue;
         }
         let verb = if is_joined { verb_of(word) } else { None };
-        let verb = verb.filter(|(_, verb)| is_head || verb.kind == Kind::Verb);
+        let verb = verb.filter(|(_, verb)| is_head || verb.kind == WordKind::Verb);
         is_joined = piece.ends_with(',');
         is_head &= verb.is_some();
         match verb {
@@ -359,7 +265,7 @@ fn in_text(text: &str, beside: &[&str]) -> Option<Evidence<'static>> {
     strictest(found).map(|(_, evidence)| evidence)
 }
 
-/// A word without the marks around it.
+/// A word without punctuation around it.
 fn plain(piece: &str) -> &str {
     piece.trim_matches(|c: char| !c.is_alphanumeric())
 }
@@ -369,10 +275,10 @@ fn shown(piece: &str) -> String {
     plain(piece).chars().take(MAX_SHOWN).collect()
 }
 
-/// What a word means that stands where a verb does, in whatever person; and its stem.
+/// The meaning of a word in the place of a verb, in any person, and its stem.
 fn verb_of(word: &str) -> Option<(String, Meaning)> {
     let of = |word: String| {
-        let meaning = lexicon::meanings(&word).find(|meaning| meaning.kind != Kind::Noun)?;
+        let meaning = lexicon::meanings(&word).find(|meaning| meaning.kind != WordKind::Noun)?;
         Some((word, meaning))
     };
     let stem = |end: &str, new: &str| Some([word.strip_suffix(end)?, new].concat());
@@ -382,28 +288,28 @@ fn verb_of(word: &str) -> Option<(String, Meaning)> {
         .or_else(|| of(stem("ies", "y")?))
 }
 
-/// A verdict in the making.
-struct Judge {
+/// A classification in the making.
+struct Assessment {
     class: Class,
     risk: Risk,
     reason: String,
-    /// The name has no verb: what else the server says may make it stricter.
+    /// True if the name has no verb, so that arguments may make the class stricter.
     is_open: bool,
-    /// Neither name nor description says anything.
+    /// True if neither name nor description tells anything.
     is_blank: bool,
 }
 
-impl Judge {
+impl Assessment {
     /// `said` is what `text` says.
-    fn new(name: Told<'_>, said: Option<Evidence<'_>>, text: &str) -> Self {
-        let by_name = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
+    fn new(name: NameMeaning<'_>, said: Option<Evidence<'_>>, text: &str) -> Self {
+        let by_name = |Evidence { class, risk, words, .. }: Evidence<'_>| Assessment {
             class,
             risk,
             reason: format!("its name says {}", quoted(&words)),
             is_open: false,
             is_blank: false,
         };
-        let by_text = |Evidence { class, risk, words, .. }: Evidence<'_>| Judge {
+        let by_text = |Evidence { class, risk, words, .. }: Evidence<'_>| Assessment {
             class,
             risk,
             reason: format!("its description says {}", quoted(&words)),
@@ -414,34 +320,36 @@ impl Judge {
             (said.class, said.risk) > (name.class, name.risk)
         };
         match (name, said) {
-            // Whatever it is called, it says itself that it pays or destroys.
-            (Told::Clearly(name), Some(said))
+            // The description says that it pays or destroys.
+            (NameMeaning::Clearly(name), Some(said))
                 if name.class == Class::Read && said.class >= Class::Financial =>
             {
                 let Evidence { class, risk, words, .. } = said;
-                let mut judge = by_name(name);
+                let mut assessment = by_name(name);
                 let why = format_args!("its description says {}", quoted(&words));
-                judge.becomes(class, risk, why);
-                judge
+                assessment.becomes(class, risk, why);
+                assessment
             }
-            (Told::Inside(name), Some(said)) if said.is_reader() && name.is_in(text) => {
+            (NameMeaning::Inside(name), Some(said)) if said.is_reader() && name.is_in(text) => {
                 by_text(said)
             }
-            (Told::Perhaps(name), Some(said)) if name.is_reader() && said.is_light() => {
-                let mut judge = Judge { is_open: true, ..by_name(name) };
-                judge.worse(format_args!("its description says {}", quoted(&said.words)));
-                judge
+            (NameMeaning::Perhaps(name), Some(said)) if name.is_reader() && said.is_light() => {
+                let mut assessment = Assessment { is_open: true, ..by_name(name) };
+                assessment.worse(format_args!("its description says {}", quoted(&said.words)));
+                assessment
             }
-            (Told::Clearly(name) | Told::Inside(name), Some(said)) if is_stricter(&said, &name) => {
-                let mut judge = by_name(name);
-                judge.worse(format_args!("its description says {}", quoted(&said.words)));
-                judge
+            (NameMeaning::Clearly(name) | NameMeaning::Inside(name), Some(said))
+                if is_stricter(&said, &name) =>
+            {
+                let mut assessment = by_name(name);
+                assessment.worse(format_args!("its description says {}", quoted(&said.words)));
+                assessment
             }
-            (Told::Clearly(name) | Told::Inside(name), _) => by_name(name),
-            (Told::Perhaps(name), Some(said)) if is_stricter(&said, &name) => by_text(said),
-            (Told::Perhaps(name), _) => Judge { is_open: true, ..by_name(name) },
-            (Told::Nothing, Some(said)) => by_text(said),
-            (Told::Nothing, None) => Judge {
+            (NameMeaning::Clearly(name) | NameMeaning::Inside(name), _) => by_name(name),
+            (NameMeaning::Perhaps(name), Some(said)) if is_stricter(&said, &name) => by_text(said),
+            (NameMeaning::Perhaps(name), _) => Assessment { is_open: true, ..by_name(name) },
+            (NameMeaning::Nothing, Some(said)) => by_text(said),
+            (NameMeaning::Nothing, None) => Assessment {
                 class: Class::Unknown,
                 risk: Risk::Medium,
                 reason: "nothing says what it does, so it may do anything".to_owned(),
@@ -462,7 +370,7 @@ impl Judge {
         self.note(why);
     }
 
-    /// Puts another verdict in the place of one that was none.
+    /// Changes the class; if nothing was known before, replaces the reason as well.
     fn becomes(&mut self, class: Class, risk: Risk, why: std::fmt::Arguments<'_>) {
         let blank = std::mem::take(&mut self.is_blank);
         (self.class, self.risk) = (class, risk);
@@ -473,7 +381,7 @@ impl Judge {
         }
     }
 
-    /// What its arguments give away: that it writes somewhere, and, where its name has no verb, what runs or pays.
+    /// Looks at its arguments: whether it writes somewhere and, if its name has no verb, whether it runs or pays.
     fn arguments(&mut self, arguments: &[Argument<'_>]) {
         let find = |list| Argument::find(arguments, list);
         if let Some(output) = find(OUTPUT_ARGUMENTS).filter(|_| self.class == Class::Read) {
@@ -494,7 +402,7 @@ impl Judge {
         }
     }
 
-    /// What is made, changed or written to may be money, the end of something, or something that obeys.
+    /// Looks at its objects: money, the end of something, or something that runs what is written to it.
     fn things<'w>(&mut self, verbs: &[String], name: impl Iterator<Item = &'w str>) {
         let name: Vec<&str> = name.collect();
         let keeps = |word: &str| is_one_of(word, KEEPS);
@@ -513,7 +421,7 @@ impl Judge {
         }
     }
 
-    /// What the server says of its own tool.
+    /// Looks at the server's hints.
     fn hints(&mut self, tool: &ListedTool) {
         let changes = tool.read_only == Some(false);
         let destroys = tool.destructive == Some(true) && tool.read_only != Some(true);
@@ -537,7 +445,7 @@ impl Judge {
         }
     }
 
-    /// What it reads may be what opens something else.
+    /// Raises the risk of a reader that hands out secrets.
     fn secrets(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let gives = self.class == Class::Read
             || self.class == Class::Write
@@ -558,7 +466,7 @@ impl Judge {
         }
     }
 
-    /// What makes it worse than others of its class.
+    /// Raises the risk for what is worse than the rest of its class.
     fn worst(&mut self, name: &[&str], arguments: &[Argument<'_>], tool: &ListedTool) {
         let named = |list| name.iter().find(|word| is_one_of(word, list));
         let taken = |list| Argument::find(arguments, list);
@@ -598,7 +506,7 @@ impl Judge {
     }
 }
 
-/// The words of a description up to its first preposition: its verb, and what that is about.
+/// The words of a description up to its first preposition: its verb and object.
 fn subject(text: &str) -> Vec<String> {
     const PARTS: &str = "about after as at before by for from given in into of on onto so that to under using when \
          where which with without";

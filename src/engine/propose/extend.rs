@@ -1,11 +1,11 @@
-//! New entries in the text of a policy that a person wrote: inserted where its lists end, laid out as it is, and not
-//! a byte of what is there touched.
+//! Inserts entries into the text of a policy: at the end of its lists, in its own layout, without changing a byte of
+//! what is there.
 
-use super::proposal::{Layout, Proposal, Treatment, string};
+use super::proposal::{JsonLayout, Proposal, Treatment, string};
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::Value;
 
-/// Puts proposals into the text of a sound policy. `None` if it is none.
+/// Inserts proposals into the text of a sound policy. `None` if the text is none.
 #[must_use]
 pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     let mut scratch = Scratch::default();
@@ -15,9 +15,10 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
         proposals.iter().partition(|proposal| proposal.treatment == Treatment::Hide);
     let mut insertions = Vec::new();
     let mut members = Vec::new();
-    let name = |proposal: &&Proposal, _: &Layout<'_>, _: &str| string(&proposal.tool);
-    let rule =
-        |proposal: &&Proposal, layout: &Layout<'_>, indent: &str| proposal.entry(layout, indent);
+    let name = |proposal: &&Proposal, _: &JsonLayout<'_>, _: &str| string(&proposal.tool);
+    let rule = |proposal: &&Proposal, layout: &JsonLayout<'_>, indent: &str| {
+        proposal.entry(layout, indent)
+    };
     for (key, brackets, items, write) in [
         ("hide", ["[", "]"], hidden, &name as Write<'_>),
         ("tools", ["{", "}"], ruled, &rule as Write<'_>),
@@ -32,7 +33,7 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     }
     if !members.is_empty() {
         let write =
-            |(key, brackets, items, write): &Member<'_>, layout: &Layout<'_>, indent: &str| {
+            |(key, brackets, items, write): &NewList<'_>, layout: &JsonLayout<'_>, indent: &str| {
                 let inner = [indent, layout.unit].concat();
                 let items = items.iter().map(|item| write(item, layout, &inner));
                 format!("{}: {}", string(key), layout.list(items, *brackets, indent))
@@ -51,11 +52,11 @@ pub fn extend(text: &str, proposals: &[Proposal]) -> Option<String> {
     Some(extended)
 }
 
-/// How an item is written.
-type Write<'w> = &'w dyn Fn(&&Proposal, &Layout<'_>, &str) -> String;
+/// Writes an item.
+type Write<'w> = &'w dyn Fn(&&Proposal, &JsonLayout<'_>, &str) -> String;
 
-/// A list that is not there yet, its brackets and what it holds.
-type Member<'m> = (&'m str, [&'m str; 2], Vec<&'m Proposal>, Write<'m>);
+/// The key of a list to add, with its brackets, items and their writer.
+type NewList<'m> = (&'m str, [&'m str; 2], Vec<&'m Proposal>, Write<'m>);
 
 /// A file, and how it is laid out.
 struct File<'f> {
@@ -68,7 +69,7 @@ impl<'f> File<'f> {
     fn of(text: &'f str, root: Value<'_>) -> Self {
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let mut file = File { text, newline, unit: "  " };
-        // The first member is one step further in than the brace.
+        // The first member is one step deeper than the brace.
         let first = root.members().next().map(|member| member.key.start().saturating_sub(1));
         if let Some(indent) = first.and_then(|first| file.indent_before(first)) {
             let outer = file.line_indent(root.start());
@@ -98,7 +99,7 @@ impl<'f> File<'f> {
         &self,
         list: Value<'_>,
         items: &[T],
-        write: &dyn Fn(&T, &Layout<'_>, &str) -> String,
+        write: &dyn Fn(&T, &JsonLayout<'_>, &str) -> String,
     ) -> (usize, String) {
         let (last_key, last_end) = last_item(list);
         let inside = list.start().saturating_add(1);
@@ -107,18 +108,18 @@ impl<'f> File<'f> {
         let is_open = self.text.get(inside..closing).unwrap_or_default().contains('\n');
         let own = match last_key {
             Some(key) => self.indent_before(key).map(str::to_owned),
-            // An empty list of one line is opened, if the file is one of many lines.
+            // In a file of many lines, an empty list gets lines of its own.
             None => {
                 (is_open || self.text.trim().contains('\n')).then(|| [outer, self.unit].concat())
             }
         };
         let Some(indent) = own else {
-            let layout = Layout { newline: None, unit: self.unit };
+            let layout = JsonLayout { newline: None, unit: self.unit };
             let items: Vec<String> = items.iter().map(|item| write(item, &layout, "")).collect();
             let before = if last_end.is_some() { ", " } else { "" };
             return (last_end.unwrap_or(inside), [before, &items.join(", ")].concat());
         };
-        let layout = Layout { newline: Some(self.newline), unit: self.unit };
+        let layout = JsonLayout { newline: Some(self.newline), unit: self.unit };
         let mut inserted = String::new();
         for (nth, item) in items.iter().enumerate() {
             let comma = if nth > 0 || last_end.is_some() { "," } else { "" };

@@ -1,25 +1,25 @@
-//! The words that tell what a tool does: all that [`super::classify`] knows of language is in these tables.
+//! The words that tell what a tool does: everything that [`super::classify`] knows of language.
 
 use super::class::{Class, Risk};
 use crate::engine::text::name;
 
 use Class::{Destructive, Execute, Financial, Read, Write};
-use Kind::{Either, First, Noun, Verb};
 use Risk::{Critical, High, Low, Medium};
+use WordKind::{Either, First, Noun, Verb};
 
-/// So much of a name, a description or a list of arguments is looked at, in bytes or arguments.
+/// The part of a name, a description or a list of arguments that is read, in bytes or arguments.
 pub(in crate::engine) const MAX_LOOKED_AT: usize = 1024;
 
 /// How a word is used in names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) enum Kind {
+pub(in crate::engine) enum WordKind {
     /// It says what the tool does, wherever it stands: `delete`.
     Verb,
-    /// It may as well be the thing that something is done to: `run_tests`, but `get_run`.
+    /// A verb or a noun: `run_tests`, but `get_run`.
     Either,
-    /// The same, and it is the thing unless it stands first: `log_event`, but `git_log`.
+    /// A verb at the beginning and a noun elsewhere: `log_event`, but `git_log`.
     First,
-    /// The thing that the tool gives, if nothing says more: `weather`.
+    /// A noun: what the tool returns, if there is no verb: `weather`.
     Noun,
 }
 
@@ -27,15 +27,15 @@ pub(in crate::engine) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) struct Meaning {
     /// How it is used.
-    pub(in crate::engine) kind: Kind,
+    pub(in crate::engine) kind: WordKind,
     /// What it does.
     pub(in crate::engine) class: Class,
-    /// How bad that can be.
+    /// The damage that a wrong call can do.
     pub(in crate::engine) risk: Risk,
 }
 
 /// Words by what they mean.
-const WORDS: &[(Kind, Class, Risk, &str)] = &[
+const WORDS: &[(WordKind, Class, Risk, &str)] = &[
     (
         Verb,
         Read,
@@ -143,7 +143,7 @@ const WORDS: &[(Kind, Class, Risk, &str)] = &[
     ),
 ];
 
-/// Words that mean something else beside another one.
+/// Words that have another meaning beside a second word.
 const PAIRS: &[(&str, &str, Class, Risk)] = &[
     ("accept", "bid contract offer proposal quote quotation", Financial, High),
     (
@@ -410,7 +410,7 @@ const FOREIGN: &str = "abrir actualizar afficher aggiorna aggiornare agregar ajo
 /// True if a verb is among the words of a name.
 #[must_use]
 pub(in crate::engine) fn says_what(name: &str) -> bool {
-    let is_verb = |word: &String| meanings(word).any(|meaning| meaning.kind == Kind::Verb);
+    let is_verb = |word: &String| meanings(word).any(|meaning| meaning.kind == WordKind::Verb);
     name_words(name).iter().any(is_verb)
 }
 
@@ -450,13 +450,13 @@ pub(in crate::engine) fn secret<'w>(words: &[&'w str], arguments: &[&str]) -> Op
     neighbours.or_else(|| last.filter(|_| !is_coin() && !words.contains(&"search")))
 }
 
-/// True if `word` is one of a list that blanks part.
+/// True if `word` is in a list separated by blanks.
 #[must_use]
 pub(in crate::engine) fn is_one_of(word: &str, list: &str) -> bool {
     list.split_ascii_whitespace().any(|other| other == word)
 }
 
-/// The words of a name, in small letters: parted by marks, and where a small letter is followed by a large one.
+/// The words of a name in lower case, split at marks and before capitals.
 #[must_use]
 pub(in crate::engine) fn name_words(name: &str) -> Vec<String> {
     let name = name.get(..name.floor_char_boundary(MAX_LOOKED_AT)).unwrap_or_default();
@@ -482,7 +482,7 @@ pub(in crate::engine) fn name_words(name: &str) -> Vec<String> {
     words.iter().map(|word| name::fold(word).into_owned()).collect()
 }
 
-/// What a word means, as often as it means something.
+/// The meanings of a word.
 pub(in crate::engine) fn meanings(word: &str) -> impl Iterator<Item = Meaning> {
     WORDS
         .iter()
@@ -490,7 +490,7 @@ pub(in crate::engine) fn meanings(word: &str) -> impl Iterator<Item = Meaning> {
         .map(|&(kind, class, risk, _)| Meaning { kind, class, risk })
 }
 
-/// What a word means beside others, if that is not what it means by itself; and the other word.
+/// The meaning that a word has beside another one, if it differs, and the other word.
 #[must_use]
 pub(in crate::engine) fn meaning_beside<'w>(
     word: &str,
@@ -524,7 +524,7 @@ pub(in crate::engine) fn glued(word: &str) -> Option<(&'static str, Meaning)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, PAIRS, THINGS, WORDS, meanings, name_words};
+    use super::{PAIRS, THINGS, WORDS, WordKind, meanings, name_words};
 
     #[test]
     fn a_word_has_one_meaning_in_each_use() {
@@ -532,7 +532,7 @@ mod tests {
             for word in words.split_ascii_whitespace() {
                 let alike = meanings(word).filter(|meaning| meaning.kind == kind);
                 assert_eq!(alike.count(), 1, "{word}");
-                let is_verb = meanings(word).any(|meaning| meaning.kind == Kind::Verb);
+                let is_verb = meanings(word).any(|meaning| meaning.kind == WordKind::Verb);
                 assert!(!is_verb || meanings(word).count() == 1, "{word} is more than a verb");
                 assert!(word.bytes().all(|b| b.is_ascii_lowercase()), "{word}");
             }
@@ -546,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_parted_at_marks_and_humps() {
+    fn names_split_at_marks_and_capitals() {
         for (name, words) in [
             ("image_generate", "image generate"),
             ("browser.tab/close:now-2", "browser tab close now 2"),

@@ -1,14 +1,15 @@
-//! How a policy stands to the tools of a server, before any call is made.
+//! What a policy does with the tools of a server, before any call is made.
 
 use super::lexicon::says_what;
 use crate::engine::decide::{is_closed, never_passes_within};
-use crate::engine::policy::{ActionKind, Mode, Policy, Rule};
+use crate::engine::policy::{ActionKind, BuiltIn, Mode, Policy, Rule};
 use crate::engine::text::name::{NamePattern, same_but_for_case, without_client_prefix};
+use crate::engine::text::words::words;
 use crate::engine::work::{TooCostly, Work, steps};
 
 /// What becomes of the calls of one tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum Disposition {
     /// They go out.
     Allow,
     /// Their arguments decide.
@@ -23,34 +24,28 @@ pub enum Standing {
     Hidden,
 }
 
-impl Standing {
-    /// The word for it.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Standing::Allow => "allow",
-            Standing::Conditional => "conditional",
-            Standing::Limited => "limited",
-            Standing::Ask => "ask",
-            Standing::Deny => "deny",
-            Standing::Hidden => "hidden",
-        }
-    }
-}
+words!(Disposition {
+    Allow => "allow",
+    Conditional => "conditional",
+    Limited => "limited",
+    Ask => "ask",
+    Deny => "deny",
+    Hidden => "hidden",
+});
 
 /// A tool of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub struct MatrixRow {
     /// Its name.
     pub tool: String,
     /// What becomes of its calls.
-    pub standing: Standing,
-    /// What names it: pointers of `/hide` and entries of `tools`, or `(confusable name)` if it looks like what they
-    /// name. If there is none, the default decides.
+    pub disposition: Disposition,
+    /// What matches it: the pointers of `/hide` and of entries of `tools`, or `(confusable name)`. If there are none, the
+    /// default decides.
     pub entries: Vec<String>,
 }
 
-/// A name or pattern of the policy that means no tool of the server.
+/// A name or pattern of the policy that matches no tool of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
     /// As the policy writes it.
@@ -63,12 +58,12 @@ pub struct Stray {
     pub is_prefixed: bool,
 }
 
-/// A policy beside a server.
+/// A policy compared with a server's tools.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// The server's tools, in its order.
-    pub rows: Vec<Row>,
-    /// What the policy names and the server does not have.
+    pub rows: Vec<MatrixRow>,
+    /// What the policy names and the server lacks.
     pub strays: Vec<Stray>,
 }
 
@@ -78,7 +73,7 @@ impl Matrix {
     #[must_use]
     pub fn of(policy: &Policy, tools: &[String]) -> Self {
         let mut work = Work::of(Work::TESTS);
-        let rows = tools.iter().map(|tool| Row::of(policy, tool, &mut work)).collect();
+        let rows = tools.iter().map(|tool| MatrixRow::of(policy, tool, &mut work)).collect();
         let mut strays = Vec::new();
         for (name, rule) in policy.tools.in_file_order() {
             strays.extend(Stray::of(&name, &rule.pointer, tools, &mut work));
@@ -93,12 +88,12 @@ impl Matrix {
     }
 }
 
-impl Row {
+impl MatrixRow {
     fn of(policy: &Policy, tool: &str, work: &mut Work) -> Self {
-        Row::within(policy, tool, work).unwrap_or_else(|TooCostly| Row {
+        MatrixRow::within(policy, tool, work).unwrap_or_else(|TooCostly| MatrixRow {
             tool: tool.to_owned(),
-            standing: Standing::Deny,
-            entries: vec!["(too costly)".to_owned()],
+            disposition: Disposition::Deny,
+            entries: vec![BuiltIn::TooCostly.word().to_owned()],
         })
     }
 
@@ -106,11 +101,11 @@ impl Row {
         let matching = policy.tools.matching_within(tool, work)?;
         let hide = policy.hide.matches_within(tool, work)?.then(|| "/hide".to_owned());
         let confusable = policy.is_confusable_within(tool, &matching, work)?;
-        let confusable = confusable.then(|| "(confusable name)".to_owned());
+        let confusable = confusable.then(|| BuiltIn::ConfusableName.word().to_owned());
         let rules = matching.rules.iter().map(|rule| rule.pointer.to_string());
         let entries = hide.into_iter().chain(confusable).chain(rules).collect();
-        let standing = standing_within(policy, tool, work)?;
-        Ok(Row { tool: tool.to_owned(), standing, entries })
+        let disposition = disposition_within(policy, tool, work)?;
+        Ok(MatrixRow { tool: tool.to_owned(), disposition, entries })
     }
 }
 
@@ -183,17 +178,21 @@ fn nearest<'t>(name: &str, tools: &'t [String], work: &mut Work) -> Option<&'t S
 
 /// What becomes of the calls of a tool.
 #[must_use]
-pub fn standing(policy: &Policy, tool: &str) -> Standing {
-    standing_within(policy, tool, &mut Work::of(Work::TESTS)).unwrap_or(Standing::Deny)
+pub fn disposition(policy: &Policy, tool: &str) -> Disposition {
+    disposition_within(policy, tool, &mut Work::of(Work::TESTS)).unwrap_or(Disposition::Deny)
 }
 
-fn standing_within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Standing, TooCostly> {
+fn disposition_within(
+    policy: &Policy,
+    tool: &str,
+    work: &mut Work,
+) -> Result<Disposition, TooCostly> {
     let enforced = policy.document_mode(None) == Mode::Enforce;
     if enforced && policy.hide.matches_within(tool, work)? {
-        return Ok(Standing::Hidden);
+        return Ok(Disposition::Hidden);
     }
     if enforced && never_passes_within(policy, tool, work)? {
-        return Ok(Standing::Deny);
+        return Ok(Disposition::Deny);
     }
     let matching = policy.tools.matching_within(tool, work)?.rules;
     let matching = matching.into_iter().chain(&policy.all_tools);
@@ -201,15 +200,15 @@ fn standing_within(policy: &Policy, tool: &str, work: &mut Work) -> Result<Stand
         matching.filter(|rule| policy.mode_of(rule, None) == Mode::Enforce).collect();
     let any = |of: fn(&Rule) -> bool| rules.iter().any(|rule| of(rule));
     Ok(if rules.iter().any(|rule| is_closed(policy, rule)) {
-        Standing::Deny
+        Disposition::Deny
     } else if any(always_asks) {
-        Standing::Ask
+        Disposition::Ask
     } else if any(is_conditional) {
-        Standing::Conditional
+        Disposition::Conditional
     } else if any(|rule| !rule.limits.is_empty()) {
-        Standing::Limited
+        Disposition::Limited
     } else {
-        Standing::Allow
+        Disposition::Allow
     })
 }
 
@@ -220,6 +219,5 @@ fn always_asks(rule: &Rule) -> bool {
 }
 
 fn is_conditional(rule: &Rule) -> bool {
-    let mut clauses = rule.require.iter().chain(&rule.deny_if).chain(&rule.approval_if);
-    clauses.any(|clause| !clause.conditions.is_empty())
+    rule.clauses().any(|clause| !clause.conditions.is_empty())
 }

@@ -1,10 +1,10 @@
-//! What a policy might say of tools that it does not know yet: a treatment for each, by its class or by what was
-//! seen of it, and the policy's text.
+//! Proposes rules for tools that a policy does not name yet, by their classes or their use, and writes them as text.
 
 use std::collections::{HashMap, HashSet};
 
 use super::class::Class;
-use super::classify::{ListedTool, Verdict, classify};
+use super::classify::{Classification, classify};
+use super::listed_tool::ListedTool;
 use crate::engine::policy::Policy;
 use crate::engine::text::escape::{is_hidden, json_string};
 use crate::engine::text::name;
@@ -12,10 +12,10 @@ use crate::engine::text::name;
 /// The longest name that a policy can hold, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
-/// What an agent is told of a tool that moves money.
+/// The denial of a tool that moves money.
 const ASK_REASON: &str = "This may move money: a human must approve it.";
 
-/// What an agent is told of a tool of which nobody knows what it does.
+/// The denial of a tool of unknown effect.
 const ASK_UNKNOWN: &str = "What this does is not known: a human must approve it.";
 
 /// What a policy does with the calls of one tool.
@@ -23,7 +23,7 @@ const ASK_UNKNOWN: &str = "What this does is not known: a human must approve it.
 pub enum Treatment {
     /// They pass.
     Permit,
-    /// They pass while these have room.
+    /// They pass while these limits have room.
     Limit(Vec<Cap>),
     /// A human must approve each.
     Ask,
@@ -38,24 +38,24 @@ pub struct Cap {
     pub counter: String,
     /// The name of its window.
     pub window: &'static str,
-    /// How many calls.
+    /// The most calls.
     pub max: u64,
 }
 
-/// What is proposed for one tool.
+/// The rule proposed for one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proposal {
     /// Its name.
     pub tool: String,
-    /// What it was judged to be.
-    pub verdict: Verdict,
-    /// What is to be done with its calls.
+    /// Its class.
+    pub verdict: Classification,
+    /// What the policy does with its calls.
     pub treatment: Treatment,
-    /// What was seen of it: the rule's `description`.
+    /// Its recorded use, for the rule's `description`.
     pub evidence: Option<String>,
 }
 
-/// Why nothing is proposed for a tool. It is left to the default.
+/// Why nothing is proposed for a tool, which is left to the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unnamed {
     /// It has no name.
@@ -64,9 +64,9 @@ pub enum Unnamed {
     Pattern,
     /// Its name is longer than any in a policy.
     TooLong,
-    /// There is something in its name that nobody sees.
+    /// Its name has hidden characters.
     Invisible,
-    /// Its name can be mistaken for one before it, or for one in the policy.
+    /// Its name can be mistaken for that of an earlier tool, or for one in the policy.
     Confusable,
 }
 
@@ -84,19 +84,19 @@ impl Unnamed {
     }
 }
 
-/// What is proposed for the tools of a server, or for those that were called.
+/// Proposals for the tools of a server, or for those that were called.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proposals {
     /// In the order of the list.
     pub entries: Vec<Proposal>,
     /// Tools that cannot be named exactly.
     pub unnamed: Vec<(String, Unnamed)>,
-    /// How many tools the policy names already.
+    /// The number of tools that the policy names already.
     pub known: usize,
 }
 
 impl Treatment {
-    /// What `PolicyLayer` publishes for tools of a class; of a tool that nobody knows, a human decides.
+    /// The treatment that `PolicyLayer` publishes for a class; a human decides about unknown tools.
     #[must_use]
     pub fn of(class: Class, tool: &str) -> Self {
         let limited = |max| {
@@ -112,7 +112,7 @@ impl Treatment {
         }
     }
 
-    /// In few words, for people.
+    /// A short description.
     #[must_use]
     pub fn words(&self) -> String {
         match self {
@@ -132,15 +132,15 @@ impl Proposals {
     #[must_use]
     pub fn for_list(tools: &[ListedTool], policy: Option<&Policy>) -> Self {
         let mut order = Vec::new();
-        let mut judged: HashMap<&str, Verdict> = HashMap::new();
+        let mut judged: HashMap<&str, Classification> = HashMap::new();
         for tool in tools {
             let verdict = classify(tool);
-            let strict = |verdict: &Verdict| (verdict.class, verdict.risk);
+            let strict = |verdict: &Classification| (verdict.class, verdict.risk);
             let before = judged.get(tool.name.as_str()).map(strict);
             if before.is_none() {
                 order.push(tool.name.as_str());
             }
-            // A tool that is listed twice is the worse of the two.
+            // A tool that is listed twice gets the stricter class.
             if before.is_none_or(|before| before < strict(&verdict)) {
                 judged.insert(&tool.name, verdict);
             }
@@ -153,7 +153,7 @@ impl Proposals {
         Self::sift(entries, policy)
     }
 
-    /// Keeps what can be named exactly, and what `policy` does not name yet.
+    /// Keeps the tools that can be named exactly and that `policy` does not name yet.
     #[must_use]
     pub fn sift(proposed: impl IntoIterator<Item = Proposal>, policy: Option<&Policy>) -> Self {
         let mut proposals = Proposals::default();
@@ -185,10 +185,10 @@ impl Proposals {
         proposals
     }
 
-    /// A whole policy, as text: what is not proposed is denied.
+    /// A whole policy, as text. It denies what is not proposed.
     #[must_use]
     pub fn document(&self, description: &str) -> String {
-        let layout = Layout::default();
+        let layout = JsonLayout::default();
         let mut hidden = Vec::new();
         let mut ruled = Vec::new();
         for proposal in &self.entries {
@@ -219,7 +219,7 @@ impl Proposals {
 impl Proposal {
     /// The entry of `tools`: the key with its rule. `indent` is what stands before the key.
     #[must_use]
-    pub fn entry(&self, layout: &Layout<'_>, indent: &str) -> String {
+    pub fn entry(&self, layout: &JsonLayout<'_>, indent: &str) -> String {
         let mut fields = Vec::new();
         if let Some(evidence) = &self.evidence {
             fields.push(format!("\"description\": {}", string(evidence)));
@@ -254,21 +254,21 @@ impl Cap {
 
 /// How text is laid out.
 #[derive(Debug, Clone, Copy)]
-pub struct Layout<'l> {
-    /// What ends a line; none, if all stands in one.
+pub struct JsonLayout<'l> {
+    /// The end of a line; `None` puts everything on one line.
     pub newline: Option<&'l str>,
-    /// What a line is further in than the bracket around it.
+    /// The indentation of one level.
     pub unit: &'l str,
 }
 
-impl Default for Layout<'_> {
+impl Default for JsonLayout<'_> {
     fn default() -> Self {
-        Layout { newline: Some("\n"), unit: "  " }
+        JsonLayout { newline: Some("\n"), unit: "  " }
     }
 }
 
-impl Layout<'_> {
-    /// Items between brackets; `indent` is what the line of the opening one begins with.
+impl JsonLayout<'_> {
+    /// Items between brackets; `indent` is the indentation of the line with the opening one.
     #[must_use]
     pub fn list(
         &self,
@@ -295,7 +295,7 @@ pub fn string(text: &str) -> String {
     json_string(text)
 }
 
-/// Why a policy cannot name a tool, or nobody could read the name in it.
+/// Why a policy cannot name a tool, or why people could not read the name there.
 fn unnamed(tool: &str) -> Option<Unnamed> {
     if tool.is_empty() {
         Some(Unnamed::Empty)
@@ -316,7 +316,7 @@ fn counters_of(policy: &Policy) -> HashSet<String> {
     rules.flat_map(|rule| &rule.limits).map(|limit| limit.counter.name.to_string()).collect()
 }
 
-/// Gives a counter a name that no other has: to share one would change a rule that is there.
+/// Gives a counter a name of its own: a shared counter would change an existing rule.
 fn make_own(counter: &mut String, taken: &HashSet<String>) {
     while taken.contains(counter) {
         counter.push('_');

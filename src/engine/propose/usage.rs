@@ -1,21 +1,21 @@
-//! What was seen of tools in recorded sessions, in memory that grows with the number of tools and not of calls.
+//! The use of tools in recorded sessions. Memory grows with the number of tools, not of calls.
 
 use std::collections::HashMap;
 
 use super::class::Class;
-use super::classify::Verdict;
+use super::classify::Classification;
 use super::proposal::{Cap, Proposal, Treatment};
 use crate::engine::limits::{Amount, Counter, Window};
 
-/// No limit is tighter than this many calls a minute: it would hinder more than it protects.
+/// The tightest limit for a minute: a tighter one would hinder more than it protects.
 const LEAST_A_MINUTE: u64 = 10;
-/// Nor than this many a day.
+/// The tightest limit for a day.
 const LEAST_A_DAY: u64 = 100;
 
 const MINUTE: u32 = 60;
 const DAY: u32 = 86_400;
 
-/// The most that a window has held, as limits count.
+/// The most calls in a window, as limits count them.
 #[derive(Debug)]
 struct Peak {
     counter: Counter,
@@ -34,9 +34,9 @@ impl Peak {
     }
 }
 
-/// What was seen of one tool.
+/// The use of one tool.
 #[derive(Debug)]
-struct Observed {
+struct ToolUse {
     tool: String,
     calls: u64,
     sessions: u64,
@@ -48,25 +48,25 @@ struct Observed {
     is_untimed: bool,
 }
 
-/// A tool that was seen: the handle to it.
+/// The handle of a tool that was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seen(usize);
+pub struct ToolId(usize);
 
-/// What was seen of all tools.
+/// The use of all tools.
 #[derive(Debug, Default)]
-pub struct Observations {
+pub struct ToolUses {
     /// In the order of their first calls.
-    tools: Vec<Observed>,
+    tools: Vec<ToolUse>,
     places: HashMap<String, usize>,
 }
 
-impl Observations {
+impl ToolUses {
     /// Takes note that a tool was called.
-    pub fn call(&mut self, tool: &str) -> Seen {
+    pub fn call(&mut self, tool: &str) -> ToolId {
         let place = self.places.get(tool).copied().unwrap_or_else(|| {
             let place = self.tools.len();
             self.places.insert(tool.to_owned(), place);
-            self.tools.push(Observed {
+            self.tools.push(ToolUse {
                 tool: tool.to_owned(),
                 calls: 0,
                 sessions: 0,
@@ -77,25 +77,25 @@ impl Observations {
             });
             place
         });
-        self.edit(Seen(place), |observed| observed.calls = observed.calls.saturating_add(1));
-        Seen(place)
+        self.edit(ToolId(place), |observed| observed.calls = observed.calls.saturating_add(1));
+        ToolId(place)
     }
 
-    /// Takes note that it was the first call in its session.
-    pub fn session(&mut self, seen: Seen) {
+    /// Takes note that the call was the first in its session.
+    pub fn session(&mut self, seen: ToolId) {
         self.edit(seen, |observed| observed.sessions = observed.sessions.saturating_add(1));
     }
 
-    /// Takes note of when it was, by the clock of limits. Times never go back.
-    pub fn time(&mut self, seen: Seen, at_ms: u64) {
+    /// Takes note of the time of the call, by the clock of limits. Times never go back.
+    pub fn time(&mut self, seen: ToolId, at_ms: u64) {
         self.edit(seen, |observed| {
             observed.minute.count(at_ms);
             observed.day.count(at_ms);
         });
     }
 
-    /// Takes note that nobody knows when it was.
-    pub fn untimed(&mut self, seen: Seen) {
+    /// Takes note that the time of the call is unknown.
+    pub fn untimed(&mut self, seen: ToolId) {
         self.edit(seen, |observed| {
             observed.untimed = observed.untimed.saturating_add(1);
             observed.is_untimed = true;
@@ -113,20 +113,23 @@ impl Observations {
     }
 
     /// A policy's entry for each tool in the order of their first calls, with what was seen as evidence.
-    pub fn proposals(&self, judge: impl Fn(&str) -> Verdict) -> impl Iterator<Item = Proposal> {
+    pub fn proposals(
+        &self,
+        judge: impl Fn(&str) -> Classification,
+    ) -> impl Iterator<Item = Proposal> {
         self.tools.iter().map(move |observed| observed.proposal(judge(&observed.tool)))
     }
 
-    fn edit(&mut self, Seen(place): Seen, edit: impl FnOnce(&mut Observed)) {
+    fn edit(&mut self, ToolId(place): ToolId, edit: impl FnOnce(&mut ToolUse)) {
         if let Some(observed) = self.tools.get_mut(place) {
             edit(observed);
         }
     }
 }
 
-impl Observed {
-    fn proposal(&self, verdict: Verdict) -> Proposal {
-        let Observed { tool, calls, sessions, minute, day, is_untimed, untimed: _ } = self;
+impl ToolUse {
+    fn proposal(&self, verdict: Classification) -> Proposal {
+        let ToolUse { tool, calls, sessions, minute, day, is_untimed, untimed: _ } = self;
         let (minute, day) = (minute.highest, day.highest);
         let plural =
             |count: u64, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
@@ -157,12 +160,10 @@ impl Observed {
 
 /// Twice as much, rounded up to 1, 2, 3 or 5 times a power of ten.
 fn with_room(peak: u64) -> u64 {
-    /// What a limit may be at most.
-    const MOST: u64 = 1_000_000_000_000_000;
-    let wanted = peak.saturating_mul(2).clamp(1, MOST);
+    let wanted = peak.saturating_mul(2).clamp(1, Amount::MAX_WHOLE);
     let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(10));
     let round = powers.flat_map(|power| [1, 2, 3, 5].map(|times| power.saturating_mul(times)));
-    round.into_iter().find(|round| *round >= wanted).unwrap_or(MOST)
+    round.into_iter().find(|round| *round >= wanted).unwrap_or(Amount::MAX_WHOLE)
 }
 
 #[cfg(test)]
@@ -170,7 +171,7 @@ mod tests {
     use super::with_room;
 
     #[test]
-    fn limits_leave_room_and_are_round() {
+    fn proposed_limits_leave_room_and_are_round() {
         let rows = [(0, 1), (1, 2), (2, 5), (3, 10), (6, 20), (14, 30), (17, 50), (50, 100)];
         for (peak, limit) in rows {
             assert_eq!(with_room(peak), limit, "{peak}");

@@ -1,64 +1,54 @@
-//! What is recorded of a call's arguments: their names, and if so wished their values, both bounded (contract S3).
+//! What is recorded of a call's arguments: their names and, with `--audit-args`, their values, both bounded (contract S3).
 //!
-//! A caller may add as many arguments as it likes, and make them as long as it likes. What the policy's rules look at
-//! comes first, and every value has its share of the line: nothing that is made up keeps anything else out.
+//! A caller may add as many arguments as it likes, of any length. What the policy's rules look at comes first, and every
+//! value has its share of the line, so that invented arguments push nothing out.
 
+use super::audit_record::ArgumentsRecord;
 use crate::engine::json::arguments::Arguments;
 use crate::engine::json::value::{Kind, Member, Str, Value};
-use crate::engine::policy::path::{ArgPath, Named, Names};
+use crate::engine::policy::path::{ArgPath, Named, NamedKeys};
 use crate::engine::work::{Work, steps};
 
-/// How many keys are recorded.
+/// The most keys that are recorded.
 const MAX_KEYS: usize = 64;
-/// How much of one.
+/// The most bytes of one key.
 const MAX_KEY_BYTES: usize = 64;
-/// How much of a string value.
+/// The most bytes of a string value.
 const MAX_STRING_BYTES: usize = 256;
-/// How much of all values together, more or less.
+/// About the most bytes of all values together.
 const MAX_VALUE_BYTES: usize = 16 * 1024;
-/// The least that is shown of a value.
+/// The least share of a value, in bytes.
 const LEAST_BYTES: usize = 8;
-/// How deep a value is looked into that is too long for its share, and that no rule looks into: each level costs a walk
-/// over all of it.
+/// How many levels of a value are recorded that is too long for its share and that no rule looks into: each level costs a
+/// walk over all of it.
 const MAX_DEPTH: usize = 3;
 
-/// How many steps all values take at most: each level of nesting is gone through anew.
+/// The most work that all values take together: each level of nesting is walked anew.
 const MAX_WORK: u64 = 50_000_000;
 
-/// Steps to look one key up among the names that the policy's rules name, and to take down one that may be recorded:
-/// it is copied, and sorted in.
+/// Work to look one key up among the names in the policy's rules, and to copy and sort in one that may be recorded.
 const LOOK_UP: u64 = 32;
-const TAKE_DOWN: u64 = 256;
+const COPY: u64 = 256;
 
 /// Marks what was cut.
 const CUT: &str = "…";
 
-/// True if not everything fits into a record: then it counts what the policy's rules name.
+/// True if not everything fits into a record, so that the names in the policy's rules matter.
 #[must_use]
 pub fn is_crowded(arguments: &Arguments<'_>, with_values: bool) -> bool {
     arguments.has_more_than(MAX_KEYS) || with_values && arguments.text().len() > MAX_VALUE_BYTES
 }
 
-/// What is recorded of a call's arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Excerpt {
-    /// At most 64 names, each of at most 64 bytes.
-    pub keys: Vec<String>,
-    /// How many more there are.
-    pub more_keys: u64,
-    /// The arguments as JSON, if wished for: strings cut to 256 bytes, and some 16 KiB in all. `…` stands in the place
-    /// of what was left out.
-    pub values: Option<String>,
-}
-
-/// Takes down these arguments. What the paths of the policy's rules lead to comes first.
+/// Records these arguments: at most 64 names, each of at most 64 bytes, and their values if `with_values`: strings cut to
+/// 256 bytes, and some 16 KiB in all. `…` stands in the place of what was left out. What the paths of the policy's rules
+/// lead to comes first.
 pub fn excerpt<'p>(
     arguments: &Arguments<'_>,
     with_values: bool,
     paths: impl Iterator<Item = &'p ArgPath>,
-) -> Excerpt {
+) -> ArgumentsRecord {
     let named = &Named::of(paths);
-    let (members, count) = chosen(arguments, named, &mut Allowance::default());
+    let (members, count) = chosen(arguments, named, &mut RecordAllowance::default());
     let more = count.saturating_sub(members.len());
     let values = with_values.then(|| {
         let mut out = String::new();
@@ -68,21 +58,21 @@ pub fn excerpt<'p>(
         out
     });
     let keys = members.into_iter().map(|(key, _)| key).collect();
-    Excerpt { keys, more_keys: more as u64, values }
+    ArgumentsRecord { keys, more_keys: more as u64, values }
 }
 
 /// The work that choosing the arguments may take.
 #[derive(Debug)]
-struct Allowance {
-    /// To look for those that are named. Others do not use it up.
+struct RecordAllowance {
+    /// For those that rules name. Others do not use it up.
     named: Work,
-    /// To take down others.
+    /// For the others.
     others: Work,
 }
 
-impl Default for Allowance {
+impl Default for RecordAllowance {
     fn default() -> Self {
-        Allowance { named: Work::of_decision(), others: Work::of(MAX_WORK) }
+        RecordAllowance { named: Work::of_decision(), others: Work::of(MAX_WORK) }
     }
 }
 
@@ -91,7 +81,7 @@ impl Default for Allowance {
 fn chosen<'a>(
     arguments: &Arguments<'a>,
     named: &Named<'_>,
-    allowance: &mut Allowance,
+    allowance: &mut RecordAllowance,
 ) -> (Vec<(String, Member<'a>)>, usize) {
     let names = named.names();
     let mut first: Vec<(String, Member<'_>)> = Vec::new();
@@ -104,7 +94,7 @@ fn chosen<'a>(
             first.push((cut(member.key, MAX_KEY_BYTES), member));
             continue;
         }
-        let work = TAKE_DOWN.saturating_add(steps(member.key.raw().len()));
+        let work = COPY.saturating_add(steps(member.key.raw().len()));
         if allowance.others.take(work).is_err() {
             continue;
         }
@@ -121,8 +111,8 @@ fn chosen<'a>(
     (first, count)
 }
 
-/// True if the member is one of those that are named, and the work that is left suffices to find out.
-fn is_named(member: Member<'_>, names: &Names<'_>, work: &mut Work) -> bool {
+/// True if rules name the member, and the work that is left suffices to find out.
+fn is_named(member: Member<'_>, names: &NamedKeys<'_>, work: &mut Work) -> bool {
     let cost = LOOK_UP.saturating_add(steps(member.key.raw().len()));
     !names.is_empty() && work.take(cost).is_ok() && names.has(member.key)
 }
@@ -288,7 +278,7 @@ fn push_string(out: &mut String, text: &str) {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Allowance, MAX_VALUE_BYTES, chosen, excerpt, is_crowded};
+    use super::{MAX_VALUE_BYTES, RecordAllowance, chosen, excerpt, is_crowded};
     use crate::engine::json::arguments::Arguments;
     use crate::engine::policy::path::{ArgPath, Named};
     use crate::engine::work::Work;
@@ -320,7 +310,7 @@ mod tests {
             assert_eq!(keys[..3], ["amount", "to", "!00"]);
             assert_eq!((keys.len(), more), (64, 8));
             assert_eq!((&values["amount"], &values["to"]), (&json!(5000), &json!("bob")));
-            // Whoever names nothing learns how many are missing.
+            // A policy that names none still records how many are missing.
             let (keys, more, _) = recorded(&arguments, &[]);
             assert_eq!((keys[0].as_str(), keys.len(), more), ("!00", 64, 8));
         }
@@ -365,7 +355,8 @@ mod tests {
         let arguments = Arguments::parse(text).unwrap();
         let paths = [ArgPath::parse("args.to").unwrap()];
         let keys = |named, others| {
-            let mut allowance = Allowance { named: Work::of(named), others: Work::of(others) };
+            let mut allowance =
+                RecordAllowance { named: Work::of(named), others: Work::of(others) };
             let (members, count) = chosen(&arguments, &Named::of(paths.iter()), &mut allowance);
             assert_eq!(count, 3);
             members.into_iter().map(|(key, _)| key).collect::<Vec<_>>()

@@ -1,8 +1,9 @@
-//! What is to be recorded of a session: values that the shell turns into lines.
+//! What is recorded of a session: values that the shell turns into lines of the audit log.
 
 use std::fmt;
 
 use crate::engine::outcome::Outcome;
+use crate::engine::text::words::words;
 use crate::engine::wire::line::Side;
 
 /// One event.
@@ -44,7 +45,7 @@ pub enum Record {
         /// True if the policy did it, false if the server says so.
         by_policy: bool,
     },
-    /// A line was dropped that nobody waits for.
+    /// A line was dropped because nobody waits for it.
     Dropped {
         /// Who sent it.
         from: Side,
@@ -60,7 +61,7 @@ pub struct CallRecord {
     pub id: String,
     /// The tool.
     pub tool: String,
-    /// The verdict that counts.
+    /// The verdict that is enforced.
     pub verdict: Verdict,
     /// What shadow mode would have said.
     pub shadowed: Option<Verdict>,
@@ -79,7 +80,7 @@ pub struct ArgumentsRecord {
     pub keys: Vec<String>,
     /// How many more there are.
     pub more_keys: u64,
-    /// The arguments as JSON, cut to a bearable length; only if values are wished for.
+    /// The arguments as JSON, cut; only with `--audit-args`.
     pub values: Option<String>,
 }
 
@@ -90,7 +91,7 @@ pub enum CallEnd {
     Result,
     /// With a JSON-RPC error, or a result with `isError`.
     Error,
-    /// With a line that could not be relayed; the client was told so.
+    /// With a line that could not be relayed; the client got an error instead.
     Unreadable,
     /// With a result that was not relayed, since the policy denies a method that it asks the client to run.
     Withheld,
@@ -98,16 +99,13 @@ pub enum CallEnd {
     Nothing,
 }
 
-impl CallEnd {
-    /// Every end with its word in the audit log (contract C1).
-    pub const WORDS: [(CallEnd, &'static str); 5] = [
-        (CallEnd::Result, "result"),
-        (CallEnd::Error, "error"),
-        (CallEnd::Unreadable, "unreadable"),
-        (CallEnd::Withheld, "withheld"),
-        (CallEnd::Nothing, "unanswered"),
-    ];
-}
+words!(CallEnd {
+    Result => "result",
+    Error => "error",
+    Unreadable => "unreadable",
+    Withheld => "withheld",
+    Nothing => "unanswered",
+});
 
 /// What a call came to, and by which rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,18 +116,14 @@ pub struct Verdict {
     pub rule: String,
     /// What the agent is told; empty if it is allowed.
     pub message: String,
-    /// What stands behind it and is not for the agent: why the state is unavailable.
+    /// The cause, which the agent is not told: why the state is unavailable.
     pub cause: Option<String>,
 }
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Record::Call(call) => {
-                write!(f, "call {} `{}`: {}", call.id, call.tool, call.verdict)?;
-                let shadowed = call.shadowed.iter();
-                shadowed.clone().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
-            }
+            Record::Call(call) => call.fmt(f),
             Record::Answer { id, end, latency_ms } => {
                 let how = match end {
                     CallEnd::Result => "answered",
@@ -154,6 +148,13 @@ impl fmt::Display for Record {
             }
             Record::Dropped { from, reason } => write!(f, "line from the {from} dropped: {reason}"),
         }
+    }
+}
+
+impl fmt::Display for CallRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {} `{}`: {}", self.id, self.tool, self.verdict)?;
+        self.shadowed.iter().try_for_each(|shadowed| write!(f, "; in shadow mode: {shadowed}"))
     }
 }
 

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::Session;
 use super::audit_record::Record;
-use super::step::{Action, Step};
+use super::step::{Answer, Step};
 use crate::engine::limits::Now;
 use crate::engine::policy::Mode;
 use crate::engine::wire::frame::{Frame, Unrelayed};
 use crate::engine::wire::input_requests;
 use crate::engine::wire::line::Side;
 
-/// A method that a message of the server asks the client to run, and that the policy denies; or nothing of the kind.
+/// A method that a message of the server asks the client to run and that the policy denies, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Denied {
     /// False in shadow mode, and if no method is denied.
@@ -22,8 +22,8 @@ pub(super) struct Denied {
 }
 
 impl Session {
-    /// This step for a message that is no answer to a request; if it asks the client to run a method that the policy
-    /// denies, what `answer` makes of the method and the rule goes to the server instead.
+    /// Returns `step` for a message that is no answer to a request, unless the message asks the client to run a method
+    /// that the policy denies: then the server gets what `answer` makes of the method and the rule.
     pub(super) fn unless_input_is_denied(
         &mut self,
         line: &[u8],
@@ -32,19 +32,23 @@ impl Session {
         answer: impl FnOnce(&str, &str) -> Vec<u8>,
         now: Now,
     ) -> Step {
-        if !matches!(step.action, Action::Forward) {
-            return step;
-        }
+        let Step::Forward { charge, mut records } = step else { return step };
         match self.denied_input(frame) {
             Ok(Denied { method, rule, record, enforced: true }) => {
-                Step { record, ..Step::of(Action::Answer(answer(&method, &rule))) }
+                let (bytes, records) = (answer(&method, &rule), record.into_iter().collect());
+                Step::Answer(Answer { bytes, records, ..Answer::default() })
             }
-            Ok(Denied { record, .. }) => Step { record: step.record.or(record), ..step },
+            Ok(Denied { record, .. }) => {
+                if records.is_empty() {
+                    records.extend(record);
+                }
+                Step::Forward { charge, records }
+            }
             Err(unrelayed) => self.unrelayed(line, unrelayed, now),
         }
     }
 
-    /// Whether a message asks the client to run a method that the policy denies (contract P15).
+    /// Finds the method that a message asks the client to run and that the policy denies (contract P15).
     pub(super) fn denied_input(&self, frame: &Frame<'_>) -> Result<Denied, Unrelayed> {
         if self.policy.methods.is_empty() {
             return Ok(Denied::default());

@@ -1,27 +1,27 @@
-//! A policy at work on a recording: the session of a live run, with the recording's clock and counters in memory.
+//! The session of a live run fed from a recording, with the recording's clock and counters in memory.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::audit_record::{CallRecord, Record};
-use super::{Action, Recording, Session, Settings, Step};
-use crate::engine::limits::{Ledger as _, MemoryLedger, Now};
+use super::{RecordDetail, Session, SessionOptions};
+use crate::engine::limits::{MemoryLedger, Now};
 use crate::engine::policy::Policy;
 use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::Entry;
 
-/// When the lines of a recording without times were sent: all at once, which limits judge most strictly. The same as
-/// the first test of a policy (contract P16): 2026-01-01T00:00:00Z.
+/// The time of all lines of a recording without times, which is the strictest reading for limits: 2026-01-01T00:00:00Z,
+/// as for a policy's tests (contract P16).
 const WITHOUT_TIME_MS: u64 = 1_767_225_600_000;
 
-/// So many requests without an answer in the recording are remembered. Where an answer is missing, callgate
-/// itself had answered, or the recording does not hold what the server sent.
+/// The most requests that may wait for an answer. One is missing where callgate itself had answered, or where the
+/// recording does not hold what the server sent.
 const MAX_UNANSWERED: usize = 32_768;
 
-/// What was decided of one line.
+/// The decision about one line.
 #[derive(Debug)]
-pub(crate) enum Ruling {
+pub(crate) enum OfflineDecision {
     /// A tool call.
     Call(Box<CallRecord>),
     /// A line that was refused, and why.
@@ -29,7 +29,7 @@ pub(crate) enum Ruling {
 }
 
 /// A session that is fed from a recording.
-pub(crate) struct Judge {
+pub(crate) struct OfflineSession {
     policy: Arc<Policy>,
     /// As with `wrap --shadow`.
     shadow: bool,
@@ -37,42 +37,36 @@ pub(crate) struct Judge {
     ledger: MemoryLedger,
     now: Now,
     runs: u64,
-    /// The line heard last was charged.
+    /// The last line was charged.
     charged: bool,
 }
 
-impl Judge {
+impl OfflineSession {
     pub(crate) fn new(policy: Arc<Policy>, shadow: bool) -> Self {
         let session = session(&policy, shadow);
         let (ledger, now) = (MemoryLedger::default(), Now::default());
-        Judge { policy, shadow, session, ledger, now, runs: 0, charged: false }
+        OfflineSession { policy, shadow, session, ledger, now, runs: 0, charged: false }
     }
 
     /// Decides one line. `None` if there was nothing to decide.
-    pub(crate) fn hear(&mut self, entry: &Entry<'_>) -> Option<Ruling> {
-        let stepped_back = self.tell_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
+    pub(crate) fn decide(&mut self, entry: &Entry<'_>) -> Option<OfflineDecision> {
+        let stepped_back = self.set_time(entry.at_ms.unwrap_or(WITHOUT_TIME_MS));
         if entry.from == Side::Client && begins_run(&entry.line, stepped_back) {
             self.session = session(&self.policy, self.shadow);
             self.ledger.begin_run();
             self.runs = self.runs.saturating_add(1);
         }
-        let step = self.decide(entry.from, &entry.line);
-        self.charged = false;
-        if let Step { reservation: Some(reservation), action, .. } = &step {
-            self.charged = matches!(action, Action::Forward);
-            if !self.charged {
-                self.ledger.release(reservation.clone());
-            }
-        }
+        let step = self.session.handle_with(&mut self.ledger, entry.from, &entry.line, self.now);
+        self.charged = step.charge().is_some();
         // A recording without times holds no answers either.
         let unanswered = self.session.expected_answers();
         if unanswered >= MAX_UNANSWERED || entry.at_ms.is_none() && unanswered > 0 {
             self.session.abandon("", self.now);
         }
-        match step.record? {
-            Record::Call(call) => Some(Ruling::Call(call)),
+        match step.into_records().into_iter().next()? {
+            Record::Call(call) => Some(OfflineDecision::Call(call)),
             Record::FrameRefused { from: Side::Client, reason, .. } => {
-                Some(Ruling::Refused(reason))
+                Some(OfflineDecision::Refused(reason))
             }
             Record::FrameRefused { .. }
             | Record::Answer { .. }
@@ -87,23 +81,13 @@ impl Judge {
         self.runs
     }
 
-    /// When the line heard last was charged, if it was; by the recording's clock.
+    /// When the last line was charged, if it was; by the recording's clock.
     pub(crate) fn charged_at(&self) -> Option<Now> {
         self.charged.then_some(self.now)
     }
 
-    fn decide(&mut self, side: Side, line: &[u8]) -> Step {
-        match self.session.handle(side, line, self.now) {
-            Step { action: Action::Reserve(pending), .. } => {
-                let settled = self.ledger.reserve(pending.demands(), self.now);
-                self.session.resume(line, *pending, settled, self.now)
-            }
-            step => step,
-        }
-    }
-
-    /// True if time has stepped back: a clock was set, or another run begins.
-    fn tell_time(&mut self, wall_ms: u64) -> bool {
+    /// Takes over the recording's time. True if it has stepped back: a clock was set, or another run begins.
+    fn set_time(&mut self, wall_ms: u64) -> bool {
         let passed = match self.now.wall_ms {
             0 => 0,
             before => wall_ms.saturating_sub(before),
@@ -116,8 +100,8 @@ impl Judge {
 }
 
 fn session(policy: &Arc<Policy>, shadow: bool) -> Session {
-    let settings = Settings { shadow, recording: Recording::Names, lockstep: false };
-    Session::new(Arc::clone(policy), settings)
+    let options = SessionOptions { shadow, records: RecordDetail::Names, lockstep: false };
+    Session::new(Arc::clone(policy), options)
 }
 
 /// A recording may hold several runs. One begins with `initialize`; or, where time steps back, with

@@ -1,4 +1,4 @@
-//! Text from elsewhere on its way to people and programs: the one definition of what is safe to show (contract C1).
+//! Escapes text that is not callgate's own: the one definition of what is safe to show (contract C1).
 //!
 //! Whatever callgate prints that it did not write itself goes through here: [`escape_line`] for people, who then see
 //! one line without a hidden character, and [`escape_json`] for programs, who read the same value.
@@ -9,11 +9,7 @@ use std::fmt::Write as _;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
-/// The longest name in a message, in bytes (contract W2).
-const MAX_NAME_BYTES: usize = 128;
-
-/// Marks what was cut.
-const CUT: char = '…';
+use super::shorten::MARK;
 
 /// True for a character that a terminal could obey or a person not see: controls, line separators, marks that turn
 /// the direction of writing, and everything that has no shape of its own, letters such as U+3164 included.
@@ -70,24 +66,12 @@ pub fn escape_bytes(bytes: &[u8], max: usize) -> String {
 
 /// Ends a line at `whole`, if it has no room for more than `…`.
 fn is_over(line: &mut String, whole: usize, max: usize) -> bool {
-    let is_over = line.len().saturating_add(CUT.len_utf8()) > max;
+    let is_over = line.len().saturating_add(MARK.len_utf8()) > max;
     if is_over {
         line.truncate(whole);
-        line.push(CUT);
+        line.push(MARK);
     }
     is_over
-}
-
-/// A name as messages quote it: cut where it has over 128 bytes (contract W2). A message is escaped where it is shown.
-#[must_use]
-pub fn short_name(name: &str) -> Cow<'_, str> {
-    if name.len() <= MAX_NAME_BYTES {
-        return Cow::Borrowed(name);
-    }
-    let end = name.floor_char_boundary(MAX_NAME_BYTES);
-    let mut short = name.get(..end).unwrap_or_default().to_owned();
-    short.push(CUT);
-    Cow::Owned(short)
 }
 
 /// A JSON text in which every hidden character is written as `\uXXXX`. They stand in strings only, but for the
@@ -142,40 +126,13 @@ fn is_plain(text: &str) -> bool {
     pieces.all(|piece| piece.iter().fold(true, |all, byte| all & is_plain(byte)))
 }
 
-/// The beginning of a text that is escaped already, in at most `columns` characters.
-#[must_use]
-pub fn cut(text: &str, columns: usize) -> String {
-    match text.char_indices().nth(columns) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(columns.saturating_sub(1)).chain([CUT]).collect(),
-    }
-}
-
-/// A text that is escaped already, in at most `columns` characters: its middle gives way, since names differ at
-/// their ends.
-#[must_use]
-pub fn shorten(text: &str, columns: usize) -> String {
-    let length = text.chars().count();
-    if length <= columns {
-        return text.to_owned();
-    }
-    let kept = columns.saturating_sub(1);
-    let behind = kept.div_ceil(2);
-    let before = kept.saturating_sub(behind);
-    let head = text.chars().take(before);
-    head.chain([CUT]).chain(text.chars().skip(length.saturating_sub(behind))).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        cut, escape_bytes, escape_json, escape_line, is_hidden, json_string, push_json_string,
-        short_name, shorten,
-    };
+    use super::{escape_bytes, escape_json, escape_line, is_hidden, json_string, push_json_string};
 
     /// contract C1: a row for each kind, and its twin that is seen.
     #[test]
-    fn what_nobody_sees_is_hidden_and_what_people_write_is_not() {
+    fn hidden_characters_are_told_from_visible_ones() {
         let hidden = [
             "\0\t\n\r\u{1b}\u{7f}\u{85}\u{9b}",
             "\u{2028}\u{2029}",
@@ -206,12 +163,6 @@ mod tests {
     }
 
     #[test]
-    fn names_are_cut_in_messages() {
-        assert_eq!(short_name(&"é".repeat(64)), "é".repeat(64));
-        assert_eq!(short_name(&format!("a{}", "é".repeat(64))), format!("a{}…", "é".repeat(63)));
-    }
-
-    #[test]
     fn a_text_for_programs_keeps_its_value() {
         assert_eq!(
             escape_json("{\n\t\"a\":\"é\u{202E}\u{7f}\u{E0041}\"}"),
@@ -239,14 +190,5 @@ mod tests {
             let text = format!("a{c}b");
             assert_eq!(serde_json::from_str::<String>(&json_string(&text)).ok(), Some(text));
         }
-    }
-
-    #[test]
-    fn long_names_give_way_in_the_middle() {
-        assert_eq!(shorten("image_generate_rate", 9), "imag…rate");
-        assert_eq!(shorten("ünïcödé", 4), "ü…dé");
-        assert_eq!(shorten("short", 5), "short");
-        assert_eq!(cut("too long", 5), "too …");
-        assert_eq!(cut("short", 5), "short");
     }
 }

@@ -2,3 +2,5 @@
 
 pub mod escape;
 pub mod name;
+pub mod shorten;
+pub(crate) mod words;

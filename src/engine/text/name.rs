@@ -22,7 +22,7 @@ pub enum NamePattern {
 }
 
 impl NamePattern {
-    /// Reads a name or pattern; there is none that is wrong.
+    /// Reads a name or pattern; every text is one.
     #[must_use]
     pub fn new(text: &str) -> Self {
         if text.contains(['*', '?']) {
@@ -46,17 +46,17 @@ impl NamePattern {
         matches!(self, NamePattern::Wild(_))
     }
 
-    /// True if `name` is meant, case and all.
+    /// True if the pattern matches `name`; case matters.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        // With so much work it comes to an end.
+        // This much work always suffices.
         self.matches_within(name, &mut Work::of(u64::MAX)).unwrap_or_default()
     }
 
-    /// The same, if no more work is left than it takes.
+    /// The same, within the work that is left.
     ///
     /// # Errors
-    /// Less is left.
+    /// The work does not suffice.
     #[inline]
     pub fn matches_within(&self, name: &str, work: &mut Work) -> Result<bool, TooCostly> {
         match self {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_can_be_seen_makes_a_name_long() {
+    fn only_visible_characters_make_a_name_long() {
         assert!(!is_beyond_folding(&format!("{}delete", "\u{200D}".repeat(10_000))));
         assert_eq!(fold(&format!("{}delete", "\u{200D}".repeat(10_000))), "delete");
         assert!(!is_beyond_folding(&"é".repeat(1024)));

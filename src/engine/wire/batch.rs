@@ -7,6 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use super::frame::{self, Refusal, RequestId};
 use super::in_flight::InFlight;
 use super::message;
+use crate::engine::interrupt::Interrupt;
 use crate::engine::json::value::{Elements, Value};
 
 /// A piece of the answers is about so long, in bytes.
@@ -47,10 +48,20 @@ impl Batch {
     }
 
     /// The next answers; `line` is the batch. No answer bears an id that is in flight.
-    pub(in crate::engine) fn answers(&mut self, line: &[u8], in_flight: &InFlight) -> Vec<u8> {
+    /// Once `interrupt` is raised, a long batch gets no more.
+    pub(in crate::engine) fn answers(
+        &mut self,
+        line: &[u8],
+        in_flight: &InFlight,
+        interrupt: &Interrupt,
+    ) -> Vec<u8> {
         let mut answers = Vec::new();
         let mut length = PART;
         while answers.len() < PIECE && !self.is_done {
+            if interrupt.ends(line.len()) {
+                self.is_done = true;
+                return answers;
+            }
             let begun = if self.at == 0 { first(line) } else { self.at };
             let (part, is_last) = part(line, begun, length);
             let mut is_over = true;
@@ -63,7 +74,7 @@ impl Batch {
                 }
                 self.at = begun.saturating_add(element.end());
                 if is_request(element) {
-                    let id = frame::undoubted_id(element.text());
+                    let id = frame::undoubted_id(element.text(), interrupt);
                     let id = id.filter(|id| !in_flight.contains(*id));
                     let id =
                         id.filter(|id| self.ids.insert(self.hasher.hash_one(id.key().as_ref())));
@@ -109,6 +120,7 @@ fn is_request(element: Value<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Batch;
+    use crate::engine::interrupt::Interrupt;
     use crate::engine::wire::frame::{INVALID_REQUEST, Refusal};
     use crate::engine::wire::in_flight::InFlight;
 
@@ -116,7 +128,7 @@ mod tests {
         let mut batch = Batch::new(Refusal::of(INVALID_REQUEST, "no", None));
         let mut all = Vec::new();
         while !batch.is_done() {
-            all.extend(batch.answers(line.as_bytes(), &InFlight::default()));
+            all.extend(batch.answers(line.as_bytes(), &InFlight::default(), &Interrupt::default()));
         }
         String::from_utf8(all).expect("UTF-8").lines().map(str::to_owned).collect()
     }

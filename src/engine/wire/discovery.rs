@@ -42,7 +42,7 @@ const MAX_REVISIONS: usize = 64 * 1024;
 
 /// What is to be done after a line of the server.
 #[derive(Debug)]
-pub enum Turn {
+pub enum InquiryTurn {
     /// Read on.
     Wait,
     /// The server asks for something itself: send it this, if it still reads.
@@ -116,18 +116,18 @@ impl Inquiry {
     }
 
     /// Heeds a line of the server. Noise, notifications and answers to nobody are passed over.
-    pub fn handle(&mut self, line: &[u8]) -> Turn {
+    pub fn handle(&mut self, line: &[u8]) -> InquiryTurn {
         match self.room.checked_sub(line.len()) {
             Some(room) => self.room = room,
             None => return self.stop(&format!("it wrote over {} MiB", MAX_BYTES / (1024 * 1024))),
         }
         match Message::read(line) {
-            Some(Message::Request { id, is_ping: true }) => {
-                Turn::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into())
-            }
+            Some(Message::Request { id, is_ping: true }) => InquiryTurn::Reply(
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{}}}}\n").into(),
+            ),
             Some(Message::Request { id, is_ping: false }) => {
                 let refusal = "this client answers nothing but ping";
-                Turn::Reply(message::error(Some(&id), NO_SUCH_METHOD, refusal))
+                InquiryTurn::Reply(message::error(Some(&id), NO_SUCH_METHOD, refusal))
             }
             Some(Message::Answer { ids, reply }) if ids.iter().any(|id| self.is_own(id)) => {
                 match reply {
@@ -135,14 +135,14 @@ impl Inquiry {
                     None => self.unreadable(),
                 }
             }
-            Some(Message::Answer { .. }) | None => Turn::Wait,
+            Some(Message::Answer { .. }) | None => InquiryTurn::Wait,
         }
     }
 
     /// Heeds a line that was too long to be read; `ids` are what was found on it.
     #[must_use]
-    pub fn handle_too_long(&self, ids: &[String]) -> Turn {
-        if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { Turn::Wait }
+    pub fn handle_too_long(&mut self, ids: &[String]) -> InquiryTurn {
+        if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { InquiryTurn::Wait }
     }
 
     /// True for the id of the request that awaits its answer; a server may spell it as a string (contract W4).
@@ -155,11 +155,12 @@ impl Inquiry {
             })
     }
 
-    fn unreadable(&self) -> Turn {
-        Turn::Fail(format!("server sent an unreadable answer to `{}`", self.awaits()))
+    fn unreadable(&mut self) -> InquiryTurn {
+        let why = format!("server sent an unreadable answer to `{}`", self.awaits());
+        self.give_up(why)
     }
 
-    fn answered(&mut self, reply: Reply<'_>) -> Turn {
+    fn answered(&mut self, reply: Reply<'_>) -> InquiryTurn {
         match (&self.stage, reply) {
             (Stage::Handshake, Ok(welcome)) => {
                 let capabilities = member(welcome, "capabilities").map(RawValue::get);
@@ -167,7 +168,7 @@ impl Inquiry {
                 self.stage = Stage::Legacy { declares_tools };
                 let mut lines = line(&json!({ "jsonrpc": "2.0", "method": INITIALIZED }));
                 lines.extend(self.next_page(json!({})));
-                Turn::Ask(lines)
+                InquiryTurn::Ask(lines)
             }
             // It may know no handshake: then each request says what the handshake would have said.
             (Stage::Handshake, Err(error)) => {
@@ -177,29 +178,34 @@ impl Inquiry {
                     "io.modelcontextprotocol/clientInfo": us(),
                 });
                 self.stage = Stage::Modern { meta, refusal: error.to_string() };
-                Turn::Ask(self.next_page(json!({})))
+                InquiryTurn::Ask(self.next_page(json!({})))
             }
             (Stage::Legacy { .. } | Stage::Modern { .. }, Ok(result)) => self.take(result),
-            (Stage::Legacy { declares_tools: false }, Err(_)) => Turn::Done(self.listed(None)),
-            (Stage::Legacy { declares_tools: true }, Err(error)) => {
-                Turn::Fail(format!("server answered `{TOOLS_LIST}` with {error}"))
+            (Stage::Legacy { .. } | Stage::Modern { .. }, Err(error)) if self.has_page => {
+                self.give_up(format!("server answered `{TOOLS_LIST}` with {error}"))
             }
-            (Stage::Modern { refusal, .. }, Err(error)) => Turn::Fail(format!(
+            (Stage::Legacy { declares_tools: false }, Err(_)) => {
+                InquiryTurn::Done(self.listed(None))
+            }
+            (Stage::Legacy { declares_tools: true }, Err(error)) => {
+                InquiryTurn::Fail(format!("server answered `{TOOLS_LIST}` with {error}"))
+            }
+            (Stage::Modern { refusal, .. }, Err(error)) => InquiryTurn::Fail(format!(
                 "server answered `{INITIALIZE}` with {refusal}, `{TOOLS_LIST}` with {error}"
             )),
         }
     }
 
     /// Takes a page.
-    fn take(&mut self, result: &str) -> Turn {
+    fn take(&mut self, result: &str) -> InquiryTurn {
         let Some(page) = Page::read(result, &mut self.tools) else {
-            return Turn::Fail(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
+            return self.give_up(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
         };
         self.has_page = true;
         if !page.is_whole {
             return self.stop(&format!("it has over {MAX_TOOLS} tools"));
         }
-        let Some(cursor) = page.next_cursor else { return Turn::Done(self.listed(None)) };
+        let Some(cursor) = page.next_cursor else { return InquiryTurn::Done(self.listed(None)) };
         let params = json!({ "cursor": cursor });
         if !self.cursors.insert(cursor) {
             return self.stop("it gave the same cursor twice");
@@ -207,21 +213,34 @@ impl Inquiry {
         if self.cursors.len() >= MAX_PAGES {
             return self.stop(&format!("it has over {MAX_PAGES} pages"));
         }
-        Turn::Ask(self.next_page(params))
+        InquiryTurn::Ask(self.next_page(params))
     }
 
-    /// Ends the conversation with what the server has listed by now, if it has listed anything.
-    pub fn stop(&mut self, why: &str) -> Turn {
+    /// Ends the conversation with what the server has listed by now, if it has listed anything. `why` says what it does
+    /// too long or too much.
+    pub fn stop(&mut self, why: &str) -> InquiryTurn {
         if self.has_page {
-            return Turn::Done(self.listed(Some(why)));
+            return self.give_up(why.to_owned());
         }
-        Turn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
+        InquiryTurn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
+    }
+
+    /// The same for any other reason: what went wrong, as a whole sentence.
+    pub fn give_up(&mut self, why: String) -> InquiryTurn {
+        if self.has_page {
+            InquiryTurn::Done(self.listed(Some(&why)))
+        } else {
+            InquiryTurn::Fail(why)
+        }
     }
 
     fn listed(&mut self, why: Option<&str>) -> Listed {
         let unfinished = why.map(|why| {
-            let count = self.tools.len();
-            format!("the server's list of tools has no end: {why}; only the first {count} elements count")
+            let first = match self.tools.len() {
+                1 => "first tool counts".to_owned(),
+                count => format!("first {count} tools count"),
+            };
+            format!("the server's list of tools is incomplete: {why}; only the {first}")
         });
         Listed { tools: std::mem::take(&mut self.tools), unfinished }
     }
@@ -282,7 +301,9 @@ impl<'a> Message<'a> {
             Err(Unrelayed::NoMessage(_)) => return None,
             Err(Unrelayed::Unreadable(_)) => {
                 let mut ids = Vec::new();
-                ids_on(line, |id| ids.extend((ids.len() < 64).then(|| id.to_owned())));
+                ids_on(line, scratch.interrupt(), |id| {
+                    ids.extend((ids.len() < 64).then(|| id.to_owned()));
+                });
                 return Some(Message::Answer { ids, reply: None });
             }
         };

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::engine::interrupt::Interrupt;
 use crate::engine::json::decimal::is_plain_integer;
 use crate::engine::json::outline::outline;
 use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Str, Value};
-use crate::engine::text::escape::short_name;
+use crate::engine::text::shorten::short_name;
 
 /// Not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;
@@ -160,6 +161,12 @@ impl Refusal {
         let answer = RefusalAnswer::Id(id.map(|id| id.raw().to_owned()));
         Refusal { code, message: message.into(), answer }
     }
+
+    /// The refusal of a long line that was not read to its end.
+    #[must_use]
+    pub fn interrupted() -> Self {
+        Refusal::of(SERVER_ERROR, Fault::Interrupted.to_string(), None)
+    }
 }
 
 /// Reads a line from the client, without its line end. Whatever two parsers could read differently is refused.
@@ -176,31 +183,52 @@ pub fn read_client<'a>(
         let message = format!("not UTF-8 at byte {}", error.valid_up_to());
         Refusal::of(PARSE_ERROR, message, None)
     })?;
-    if let Some(at) = memchr::memchr(b'\r', line) {
+    read_client_text(text, scratch, param).map_err(|unread| match unread {
+        Unread::Refused(refusal) => refusal,
+        Unread::Doubtful(message) => {
+            let id = undoubted_id(text, scratch.interrupt());
+            Refusal::of(INVALID_REQUEST, message, id)
+        }
+    })
+}
+
+/// Why a client's line is not read.
+enum Unread {
+    Refused(Refusal),
+    /// It is refused with this message, under the id that it may bear.
+    Doubtful(Cow<'static, str>),
+}
+
+fn read_client_text<'a>(
+    text: &'a str,
+    scratch: &mut Scratch,
+    param: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
+) -> Result<Frame<'a>, Unread> {
+    if let Some(at) = memchr::memchr(b'\r', text.as_bytes()) {
         let message = format!("a carriage return at byte {at}: some servers end a line there");
-        return Err(Refusal::of(INVALID_REQUEST, message, undoubted_id(text)));
+        return Err(Unread::Doubtful(message.into()));
     }
     let mut reader = Reader::new(text, MAX_DEPTH, scratch);
     match reader.peek() {
         Some(b'{') => {}
-        Some(b'[') => return Err(refuse_batch(text)),
-        _ => return Err(refuse_other(text)),
+        Some(b'[') => return Err(Unread::Refused(refuse_batch(text, scratch.interrupt()))),
+        _ => return Err(Unread::Refused(refuse_other(text, scratch.interrupt()))),
     }
     let mut seen = Seen::default();
     let read = seen.read(&mut reader, param).and_then(|()| reader.end());
     if let Err(error) = read {
-        let id = if error.fault == Fault::TooDeep { undoubted_id(text) } else { None };
-        return Err(refuse_json(error, id));
+        return Err(match error.fault {
+            Fault::TooDeep => Unread::Doubtful(error.fault.to_string().into()),
+            Fault::Expected(_) | Fault::Interrupted => Unread::Refused(refuse_json(error)),
+        });
     }
     if let Some(&at) = scratch.duplicates().first() {
-        let message = duplicate_message(text, at);
-        return Err(Refusal::of(INVALID_REQUEST, message, undoubted_id(text)));
+        return Err(Unread::Doubtful(duplicate_message(text, at).into()));
     }
     if let Some(key) = seen.look_alike {
-        return Err(Refusal::of(INVALID_REQUEST, look_alike_message(key), undoubted_id(text)));
+        return Err(Unread::Doubtful(look_alike_message(key).into()));
     }
-    seen.classify_strictly()
-        .map_err(|message| Refusal::of(INVALID_REQUEST, message, undoubted_id(text)))
+    seen.classify_strictly().map_err(|message| Unread::Doubtful(message.into()))
 }
 
 /// Why a line from the server is not relayed (contract W6).
@@ -213,6 +241,11 @@ pub enum Unrelayed {
 }
 
 impl Unrelayed {
+    /// The line was not read to its end. Whoever waits for it is told that callgate stopped.
+    fn interrupted() -> Self {
+        Unrelayed::NoMessage(Fault::Interrupted.to_string().into())
+    }
+
     /// What is wrong with the line, for people.
     #[must_use]
     pub fn reason(self) -> Cow<'static, str> {
@@ -255,9 +288,13 @@ pub fn read_server<'a>(
             unreadable(format!("not JSON: expected {what} at byte {}", error.at))
         }
         Fault::TooDeep => unreadable(error.fault.to_string()),
+        Fault::Interrupted => Unrelayed::interrupted(),
     })?;
-    reader.end().map_err(|error| {
-        unreadable(format!("more text behind the first object, at byte {}", error.at))
+    reader.end().map_err(|error| match error.fault {
+        Fault::Interrupted => Unrelayed::interrupted(),
+        Fault::Expected(_) | Fault::TooDeep => {
+            unreadable(format!("more text behind the first object, at byte {}", error.at))
+        }
     })?;
     if !seen.is_jsonrpc {
         return Err(Unrelayed::NoMessage("no `\"jsonrpc\":\"2.0\"`".into()));
@@ -472,45 +509,49 @@ pub fn look_alike_message(key: Str<'_>) -> String {
     format!("the key `{}` differs from a reserved one only by case", short_name(&key))
 }
 
-fn refuse_json(error: JsonError, id: Option<RequestId<'_>>) -> Refusal {
+fn refuse_json(error: JsonError) -> Refusal {
     match error.fault {
         Fault::Expected(what) => Refusal::of(
             PARSE_ERROR,
             format!("not JSON: expected {what} at byte {}", error.at),
             None,
         ),
-        Fault::TooDeep => Refusal::of(INVALID_REQUEST, error.fault.to_string(), id),
+        Fault::TooDeep => Refusal::of(INVALID_REQUEST, error.fault.to_string(), None),
+        Fault::Interrupted => Refusal::interrupted(),
     }
 }
 
-fn refuse_other(text: &str) -> Refusal {
+fn refuse_other(text: &str, interrupt: &Interrupt) -> Refusal {
     if text.starts_with('\u{FEFF}') {
         return Refusal::of(PARSE_ERROR, format!("not JSON: {BYTE_ORDER_MARK}"), None);
     }
-    match outline(text, |_, _| ()) {
+    match outline(text, interrupt, |_, _| ()) {
         Ok(_) => Refusal::of(INVALID_REQUEST, NOT_AN_OBJECT, None),
-        Err(error) => refuse_json(error, None),
+        Err(error) => refuse_json(error),
     }
 }
 
 /// A batch gets one error for each request in it (contract W3); see [`super::batch`].
-fn refuse_batch(text: &str) -> Refusal {
-    match outline(text, |_, _| ()) {
+fn refuse_batch(text: &str, interrupt: &Interrupt) -> Refusal {
+    match outline(text, interrupt, |_, _| ()) {
         Ok(_) => Refusal {
             code: INVALID_REQUEST,
             message: "batches are not supported: send one message a line".to_owned(),
             answer: RefusalAnswer::Batch,
         },
-        Err(error) => refuse_json(error, None),
+        Err(error) => refuse_json(error),
     }
 }
 
 /// The id of a frame that is refused, if it was read without doubt: the text is JSON at any depth, an object,
 /// and has exactly one key that any parser could take for `id`.
-pub(in crate::engine) fn undoubted_id(text: &str) -> Option<RequestId<'_>> {
+pub(in crate::engine) fn undoubted_id<'a>(
+    text: &'a str,
+    interrupt: &Interrupt,
+) -> Option<RequestId<'a>> {
     let mut ids = 0_usize;
     let mut only = None;
-    let read = outline(text, |key, value| {
+    let read = outline(text, interrupt, |key, value| {
         if key.resembles("id") {
             ids = ids.saturating_add(1);
             only = key.is("id").then_some(value);

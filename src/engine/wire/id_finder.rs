@@ -1,6 +1,7 @@
 //! The ids of the messages on a line of the server that cannot be relayed (contract W6): who waits for one of them is told.
 
 use super::frame::MAX_ID_BYTES;
+use crate::engine::interrupt::Interrupt;
 use crate::engine::json::outline::outline;
 use crate::engine::text::name::same_but_for_case;
 
@@ -192,11 +193,14 @@ impl IdFinder {
 }
 
 /// Shows `each` the ids at the tops of the messages on a line that cannot be relayed. What is JSON, but no message, is
-/// passed over: a log line behind an answer answers nothing.
-pub fn ids_on(line: &[u8], mut each: impl FnMut(&str)) {
+/// passed over: a log line behind an answer answers nothing. `interrupt` ends the search.
+pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
     let mut finder = IdFinder::default();
     let mut start = 0;
     for (at, byte) in line.iter().enumerate() {
+        if interrupt.ends(line.len()) {
+            return;
+        }
         let before = finder.depth;
         finder.step(*byte);
         match (before, finder.depth, finder.state) {
@@ -205,7 +209,7 @@ pub fn ids_on(line: &[u8], mut each: impl FnMut(&str)) {
             (1, 0, _) => {
                 let found = std::mem::take(&mut finder.found);
                 let message = line.get(start..=at).unwrap_or_default();
-                if !found.is_empty() && !is_foreign(message) {
+                if !found.is_empty() && !is_foreign(message, interrupt) {
                     found.iter().for_each(|id| each(id));
                 }
             }
@@ -216,10 +220,10 @@ pub fn ids_on(line: &[u8], mut each: impl FnMut(&str)) {
 }
 
 /// True for a strict JSON object that is no message of JSON-RPC.
-fn is_foreign(message: &[u8]) -> bool {
+fn is_foreign(message: &[u8], interrupt: &Interrupt) -> bool {
     let mut is_jsonrpc = false;
     let read = std::str::from_utf8(message).map(|text| {
-        outline(text, |key, value| {
+        outline(text, interrupt, |key, value| {
             let version = value.as_str().filter(|_| key.is("jsonrpc"));
             is_jsonrpc |= version.is_some_and(|version| version.is("2.0"));
         })
@@ -229,7 +233,7 @@ fn is_foreign(message: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{IdFinder, ids_on};
+    use super::{IdFinder, Interrupt, ids_on};
 
     #[test]
     fn the_ids_of_all_messages_on_a_line_are_found() {
@@ -276,7 +280,7 @@ mod tests {
         ];
         for (line, ids) in rows {
             let mut found = Vec::new();
-            ids_on(line.as_bytes(), |id| found.push(id.to_owned()));
+            ids_on(line.as_bytes(), &Interrupt::default(), |id| found.push(id.to_owned()));
             assert_eq!(found, ids, "{line}");
             if !line.contains("level") {
                 let mut finder = IdFinder::default();

@@ -18,7 +18,7 @@ const MAX_CANCELLED: usize = 16_384;
 
 /// What an answer will be, as far as callgate has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Awaited {
+pub enum AnswerKind {
     /// The result of `initialize`.
     Initialize,
     /// A page of `tools/list`.
@@ -43,9 +43,9 @@ pub enum Awaited {
 
 /// A request that is in flight.
 #[derive(Debug, Clone)]
-pub struct Waiting {
+pub struct OpenRequest {
     /// What it waits for.
-    pub awaited: Awaited,
+    pub awaited: AnswerKind,
     /// Whether the request was of 2026-07-28 or later.
     pub modern: bool,
     /// When it went out, in milliseconds on the monotonic clock.
@@ -62,7 +62,7 @@ pub struct Waiting {
 /// A keyed hash of a progress token.
 pub type ProgressKey = NonZeroU64;
 
-impl Waiting {
+impl OpenRequest {
     /// The id as the client spelt it; `key` is its key.
     fn spelling<'a>(&'a self, key: &'a [u8]) -> Cow<'a, str> {
         match &self.spelling {
@@ -74,11 +74,11 @@ impl Waiting {
     /// True for a tool call.
     #[must_use]
     pub fn is_call(&self) -> bool {
-        matches!(self.awaited, Awaited::PlainCall | Awaited::ToolCall { .. })
+        matches!(self.awaited, AnswerKind::PlainCall | AnswerKind::ToolCall { .. })
     }
 
     fn is_listen(&self) -> bool {
-        matches!(self.awaited, Awaited::Listen { .. })
+        matches!(self.awaited, AnswerKind::Listen { .. })
     }
 }
 
@@ -87,26 +87,26 @@ impl Waiting {
 pub struct Settled {
     key: Box<[u8]>,
     /// What it was.
-    pub waiting: Waiting,
+    pub request: OpenRequest,
 }
 
 impl Settled {
     /// The id as the client spelt it.
     #[must_use]
     pub fn id(&self) -> Cow<'_, str> {
-        self.waiting.spelling(&self.key)
+        self.request.spelling(&self.key)
     }
 }
 
 /// The table of them.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    waiting: HashMap<Box<[u8]>, Waiting, RandomState>,
+    waiting: HashMap<Box<[u8]>, OpenRequest, RandomState>,
     /// Sum of the lengths of keys and spellings.
     id_bytes: usize,
     /// Requests that are cancelled and may still be answered.
     cancelled: usize,
-    /// Requests that someone waits for: neither cancelled nor [`Awaited::Listen`].
+    /// Requests that someone waits for: neither cancelled nor [`AnswerKind::Listen`].
     expected: usize,
     count: u64,
     /// The progress keys of the requests that someone waits for, and how many of them each has.
@@ -146,11 +146,11 @@ impl InFlight {
     }
 
     /// Takes a request in. The caller has made sure that its id is not in flight and has room.
-    pub fn insert(&mut self, id: RequestId<'_>, awaited: Awaited, modern: bool, since_ms: u64) {
+    pub fn insert(&mut self, id: RequestId<'_>, awaited: AnswerKind, modern: bool, since_ms: u64) {
         let key: Box<[u8]> = id.key().into();
         let spelling = (*key != *id.raw().as_bytes()).then(|| Box::from(id.raw()));
         let number = self.count;
-        let waiting = Waiting {
+        let waiting = OpenRequest {
             awaited,
             modern,
             since_ms,
@@ -227,7 +227,7 @@ impl InFlight {
     /// server's own, and nothing happens.
     pub fn end_listen(&mut self, id: RequestId<'_>) {
         let key = id.key();
-        if self.waiting.get(key.as_ref()).is_some_and(Waiting::is_listen) {
+        if self.waiting.get(key.as_ref()).is_some_and(OpenRequest::is_listen) {
             self.cancel(id);
         }
     }
@@ -235,8 +235,8 @@ impl InFlight {
     /// The ids, as they were spelt, of the open streams that ask for changes of the list of tools; oldest first.
     #[must_use]
     pub fn listeners(&self) -> Vec<String> {
-        let listens = Awaited::Listen { tools: true };
-        let is_open = |waiting: &Waiting| waiting.awaited == listens && !waiting.cancelled;
+        let listens = AnswerKind::Listen { tools: true };
+        let is_open = |waiting: &OpenRequest| waiting.awaited == listens && !waiting.cancelled;
         let open = self.waiting.iter().filter(|(_, waiting)| is_open(waiting));
         let mut open: Vec<(u64, String)> = open
             .map(|(key, waiting)| (waiting.number, waiting.spelling(key).into_owned()))
@@ -256,10 +256,10 @@ impl InFlight {
         let waiting = std::mem::take(self).waiting.into_iter();
         let all = waiting.map(|(key, waiting)| {
             let is_expected = is_expected(&waiting);
-            (Settled { key, waiting }, is_expected)
+            (Settled { key, request: waiting }, is_expected)
         });
         let mut all: Vec<(Settled, bool)> = all.collect();
-        all.sort_unstable_by_key(|(settled, _)| settled.waiting.number);
+        all.sort_unstable_by_key(|(settled, _)| settled.request.number);
         all
     }
 
@@ -269,21 +269,21 @@ impl InFlight {
         self.expected = self.expected.saturating_sub(usize::from(is_expected(&waiting)));
         self.cancelled = self.cancelled.saturating_sub(usize::from(waiting.cancelled));
         self.forget_progress(waiting.progress);
-        Some(Settled { key, waiting })
+        Some(Settled { key, request: waiting })
     }
 }
 
-fn is_expected(waiting: &Waiting) -> bool {
+fn is_expected(waiting: &OpenRequest) -> bool {
     !waiting.cancelled && !waiting.is_listen()
 }
 
-fn cost(key: &[u8], waiting: &Waiting) -> usize {
+fn cost(key: &[u8], waiting: &OpenRequest) -> usize {
     key.len().saturating_add(waiting.spelling.as_ref().map_or(0, |spelling| spelling.len()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Awaited, InFlight, MAX_CANCELLED};
+    use super::{AnswerKind, InFlight, MAX_CANCELLED};
     use crate::engine::wire::frame::RequestId;
 
     /// contract W4
@@ -292,7 +292,7 @@ mod tests {
         let mut in_flight = InFlight::default();
         let ids: Vec<String> = (0..=MAX_CANCELLED).map(|id| id.to_string()).collect();
         for id in &ids {
-            in_flight.insert(RequestId::again(id), Awaited::Other, false, 0);
+            in_flight.insert(RequestId::again(id), AnswerKind::Other, false, 0);
             let is_last = *id == MAX_CANCELLED.to_string();
             assert_eq!(in_flight.cancel(RequestId::again(id)), !is_last, "{id}");
         }
@@ -311,7 +311,7 @@ mod tests {
         let settles = |asked: &[&str], answered: &str| {
             let mut in_flight = InFlight::default();
             for id in asked {
-                in_flight.insert(RequestId::again(id), Awaited::Other, false, 0);
+                in_flight.insert(RequestId::again(id), AnswerKind::Other, false, 0);
             }
             let settled = in_flight.settle(RequestId::again(answered));
             settled.map(|settled| settled.id().into_owned())
@@ -334,7 +334,7 @@ mod tests {
         let id = RequestId::again;
         let mut in_flight = InFlight::default();
         for (request, token) in [("1", "7"), ("2", "7"), ("3", "\"7\""), ("4", "\"\\u0037x\"")] {
-            in_flight.insert(id(request), Awaited::Other, false, 0);
+            in_flight.insert(id(request), AnswerKind::Other, false, 0);
             let key = in_flight.progress_key(id(token)).expect("a key");
             in_flight.expect_progress(id(request), key);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::id_finder::IdFinder;
+use crate::engine::text::words::words;
 
 /// How much of a line that is thrown away is kept for people to see.
 pub const HEAD_BYTES: usize = 1024;
@@ -21,12 +22,11 @@ pub enum Side {
     Server,
 }
 
+words!(Side { Client => "client", Server => "server" });
+
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Side::Client => "client",
-            Side::Server => "server",
-        })
+        f.write_str(self.word())
     }
 }
 

@@ -86,7 +86,7 @@ impl Line {
     }
 
     fn facts(self, facts: &DecisionFacts<'_>) -> Self {
-        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome.as_str());
+        let line = self.raw(r#""callgate/decision":{"outcome":""#).raw(facts.outcome.word());
         let line = line.raw(r#"","rule":"#).json(facts.rule);
         let line = match facts.retry_after_ms {
             Some(ms) => line.raw(r#","retry_after_ms":"#).raw(&ms.to_string()),

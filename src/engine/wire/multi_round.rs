@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::RandomState;
 
-use super::in_flight::Awaited;
+use super::in_flight::AnswerKind;
 use super::mcp::ToolCall;
 use crate::engine::json::canonical::{digest, digest_of_string};
 use crate::engine::json::value::Str;
@@ -18,7 +18,7 @@ const MAX_OPEN: usize = 1024;
 #[derive(Debug, Default)]
 pub struct OpenStates {
     hasher: RandomState,
-    origins: HashMap<u64, (u64, Awaited)>,
+    origins: HashMap<u64, (u64, AnswerKind)>,
     /// States by age, with the number under which each was remembered. Some may have come back since.
     order: VecDeque<(u64, u64)>,
     count: u64,
@@ -27,17 +27,17 @@ pub struct OpenStates {
 impl OpenStates {
     /// What to await for a call that is charged, or for a free retry with `retries` left.
     #[must_use]
-    pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> Awaited {
+    pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> AnswerKind {
         if !call.modern {
-            return Awaited::PlainCall;
+            return AnswerKind::PlainCall;
         }
         // A call that takes too much work to compare has no retry that is free.
         let call = digest(&self.hasher, &call.name, call.arguments.whole());
-        call.map_or(Awaited::PlainCall, |call| Awaited::ToolCall { call, retries })
+        call.map_or(AnswerKind::PlainCall, |call| AnswerKind::ToolCall { call, retries })
     }
 
     /// Remembers a state that an answer to `origin` carries to the client.
-    pub fn remember(&mut self, state: Str<'_>, origin: Awaited) {
+    pub fn remember(&mut self, state: Str<'_>, origin: AnswerKind) {
         let state = digest_of_string(&self.hasher, state);
         self.count = self.count.saturating_add(1);
         self.origins.insert(state, (self.count, origin));
@@ -51,13 +51,13 @@ impl OpenStates {
     }
 
     /// Takes the state that a call brings back. `Some` if the call is free: what to await then.
-    pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<Awaited> {
+    pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<AnswerKind> {
         let state = call.request_state.filter(|_| call.modern)?;
         let (_, origin) = self.origins.remove(&digest_of_string(&self.hasher, state))?;
-        let Awaited::ToolCall { retries, call: digest } = origin else { return None };
+        let AnswerKind::ToolCall { retries, call: digest } = origin else { return None };
         let is_same = self.awaited(call, retries) == origin;
         let retries = retries.checked_sub(1).filter(|_| is_same)?;
-        Some(Awaited::ToolCall { call: digest, retries })
+        Some(AnswerKind::ToolCall { call: digest, retries })
     }
 }
 

@@ -129,10 +129,6 @@ pub fn write(at_ms: u64, from: Side, line: &[u8]) -> Vec<u8> {
 pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut(&[u8])) {
     /// A multiple of three bytes, which base64 writes as four letters.
     const PIECE: usize = 12 * 1024;
-    let from = match from {
-        Side::Client => "client",
-        Side::Server => "server",
-    };
     show(format!(r#"{{"t":"{}","from":"{from}","#, time(at_ms)).as_bytes());
     if let Ok(mut text) = str::from_utf8(line) {
         show(br#""text":""#);

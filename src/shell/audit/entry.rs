@@ -5,7 +5,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::{AuditEvent, EventKind};
-use super::words::Words as _;
 use crate::engine::outcome::Outcome;
 
 /// A line of a log, as it is read.
@@ -50,7 +49,7 @@ impl LogEntry {
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
         let common: Common = serde_json::from_slice(line).ok()?;
-        let event = match EventKind::of_word(&common.event) {
+        let event = match EventKind::from_word(&common.event) {
             Some(kind) => Some(AuditEvent::read(kind, line).ok()?),
             None if common.event.is_empty() => return None,
             None => None,
@@ -138,11 +137,10 @@ mod tests {
     use super::{LogEntry, unknown_members};
     use crate::shell::audit::event::{AuditEvent, EventKind, RecordsLost};
     use crate::shell::audit::head::Recovered;
-    use crate::shell::audit::words::Words as _;
 
     #[test]
     fn every_kind_of_event_is_read_as_it_is_written() {
-        for (kind, word) in EventKind::WORDS {
+        for (word, kind) in EventKind::WORDS {
             let line = format!(r#"{{"event":"{word}","lines":1,"torn_bytes":0}}"#);
             let entry = LogEntry::of(line.as_bytes()).expect("a line");
             let event = entry.event.expect("a known event");

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::head::Recovered;
-use super::words::{ChangedBy, Word, Words};
+use super::words::{ChangedBy, Word};
 use crate::engine::outcome::Outcome;
 use crate::engine::session::audit_record::{CallEnd, CallRecord, Record, Verdict};
+use crate::engine::text::words::words;
 use crate::engine::wire::line::Side;
 
 /// The longest string from elsewhere, in bytes.
@@ -57,23 +58,21 @@ pub enum EventKind {
     Recovered,
 }
 
-impl Words for EventKind {
-    const WORDS: &'static [(Self, &'static str)] = &[
-        (EventKind::SessionStart, "session_start"),
-        (EventKind::Call, "call"),
-        (EventKind::Answer, "answer"),
-        (EventKind::FrameRefused, "frame_refused"),
-        (EventKind::FrameDropped, "frame_dropped"),
-        (EventKind::MethodDenied, "method_denied"),
-        (EventKind::ToolsChanged, "tools_changed"),
-        (EventKind::PolicyLoaded, "policy_loaded"),
-        (EventKind::PolicyRejected, "policy_rejected"),
-        (EventKind::CounterReset, "counter_reset"),
-        (EventKind::RecordsLost, "records_lost"),
-        (EventKind::SessionEnd, "session_end"),
-        (EventKind::Recovered, "recovered"),
-    ];
-}
+words!(EventKind {
+    SessionStart => "session_start",
+    Call => "call",
+    Answer => "answer",
+    FrameRefused => "frame_refused",
+    FrameDropped => "frame_dropped",
+    MethodDenied => "method_denied",
+    ToolsChanged => "tools_changed",
+    PolicyLoaded => "policy_loaded",
+    PolicyRejected => "policy_rejected",
+    CounterReset => "counter_reset",
+    RecordsLost => "records_lost",
+    SessionEnd => "session_end",
+    Recovered => "recovered",
+});
 
 /// One event, as it stands in the log.
 #[derive(Debug)]
@@ -299,15 +298,20 @@ impl Totals {
     /// Counts one record.
     pub fn count(&mut self, record: &Record) {
         let counted = match record {
-            Record::Call(call) => {
-                self.calls = self.calls.saturating_add(1);
-                if call.verdict.outcome.is_allowed() { &mut self.allowed } else { &mut self.denied }
-            }
+            Record::Call(call) => return self.count_call(call),
             Record::Answer { .. } => &mut self.answers,
             Record::FrameRefused { .. } => &mut self.frames_refused,
             Record::Dropped { .. } => &mut self.frames_dropped,
             Record::Method { .. } | Record::ToolsChanged { .. } => return,
         };
+        *counted = counted.saturating_add(1);
+    }
+
+    /// Counts one call.
+    pub fn count_call(&mut self, call: &CallRecord) {
+        self.calls = self.calls.saturating_add(1);
+        let went_out = call.verdict.outcome.is_allowed();
+        let counted = if went_out { &mut self.allowed } else { &mut self.denied };
         *counted = counted.saturating_add(1);
     }
 }
@@ -317,7 +321,7 @@ impl<'a> AuditEvent<'a> {
     #[must_use]
     pub fn of(record: &'a Record) -> Self {
         match record {
-            Record::Call(call) => AuditEvent::Call(CallDecided::of(call)),
+            Record::Call(call) => AuditEvent::of_call(call),
             Record::Answer { id, end, latency_ms } => AuditEvent::Answer(CallEnded {
                 id: Some(shown_id(id)),
                 end: (*end).into(),
@@ -345,6 +349,11 @@ impl<'a> AuditEvent<'a> {
                 AuditEvent::FrameDropped(FrameDropped { from: (*from).into(), reason })
             }
         }
+    }
+
+    /// The event of a decided call.
+    pub(super) fn of_call(call: &'a CallRecord) -> Self {
+        AuditEvent::Call(CallDecided::of(call))
     }
 
     /// Its kind.

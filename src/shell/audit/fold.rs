@@ -9,7 +9,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 use super::event::EventKind;
-use super::words::Words as _;
 use crate::engine::session::audit_record::Record;
 use crate::engine::wire::line::Side;
 use crate::shell::os::clock::rfc3339;
@@ -74,6 +73,8 @@ struct Likeness<'r> {
     enforced: bool,
     /// The rule or the reason …
     why: &'r str,
+    /// … what stands behind it, such as why a value could not be decided …
+    cause: &'r str,
     /// … and what it was about.
     what: &'r str,
 }
@@ -91,12 +92,16 @@ impl<'r> Likeness<'r> {
     /// None for a record that is never folded: a call that went out, and its answer.
     fn of(record: &'r Record) -> Option<Self> {
         let side = |side: &Side| side.word();
+        let cause = match record {
+            Record::Call(call) => call.verdict.cause.as_deref().unwrap_or_default(),
+            _ => "",
+        };
         let (kind, who, enforced, why, what) = match record {
             Record::Call(call) if call.verdict.outcome.is_allowed() => return None,
             Record::Answer { .. } => return None,
             Record::Call(call) => (
                 EventKind::Call,
-                call.verdict.outcome.as_str(),
+                call.verdict.outcome.word(),
                 true,
                 call.verdict.rule.as_str(),
                 call.tool.as_str(),
@@ -112,7 +117,7 @@ impl<'r> Likeness<'r> {
             }
             Record::ToolsChanged { by_policy } => (EventKind::ToolsChanged, "", *by_policy, "", ""),
         };
-        Some(Likeness { kind, who, enforced, why, what })
+        Some(Likeness { kind, who, enforced, why, cause, what })
     }
 
     /// The likeness at a coarser level.
@@ -120,7 +125,7 @@ impl<'r> Likeness<'r> {
         match level {
             0 => self,
             1 => Likeness { what: "", ..self },
-            _ => Likeness { why: "", what: "", ..self },
+            _ => Likeness { why: "", cause: "", what: "", ..self },
         }
     }
 
@@ -247,6 +252,24 @@ mod tests {
         assert!(matches!(folds.admit(&denied, begun + second, 0), Fate::Counted { .. }));
         assert_eq!(folds.take(begun + 2 * second, false).len(), 1);
         assert_eq!(folds.admit(&denied, begun + 4 * second, 0), Fate::Whole);
+    }
+
+    /// A denial that says why a value could not be decided is not counted as one that says nothing of the kind.
+    #[test]
+    fn a_denial_with_another_cause_is_another() {
+        let mut folds = Folds::default();
+        let now = Instant::now();
+        let because = |cause: Option<&str>| {
+            let mut record = call("t", "/r", Outcome::Denied);
+            let Record::Call(call) = &mut record else { unreachable!("a call") };
+            call.verdict.cause = cause.map(str::to_owned);
+            record
+        };
+        for cause in [None, Some("a list where text is wanted"), Some("it is absent")] {
+            assert_eq!(folds.admit(&because(cause), now, 0), Fate::Whole, "{cause:?}");
+            let again = folds.admit(&because(cause), now, 0);
+            assert!(matches!(again, Fate::Counted { count: 1, .. }), "{cause:?}: {again:?}");
+        }
     }
 
     /// Nobody fills the table, and nothing is lost from the counts.

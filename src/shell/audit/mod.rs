@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use jiff::Timestamp;
 
-use crate::engine::session::audit_record::Record;
+use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::text::escape::escape_json;
 
 use self::chain::{AppendError, Chain, Draft};
@@ -50,8 +50,6 @@ const MAX_OTHER_BYTES: usize = 64 * 1024;
 const ENOUGH_BYTES: usize = 32 * 1024;
 /// A folded record that is longer loses its arguments.
 const SHORT_BYTES: usize = 2048;
-/// How long writing the last lines of a session may take.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The log of refusals may take one in so many of the bytes that are kept.
@@ -159,28 +157,19 @@ impl Audit {
         })
     }
 
-    /// Writes a record after all queued lines. Must be polled with the same record until ready. Never pending for a call
-    /// that does not go out.
+    /// Writes the record of a call that goes out, after all queued lines. Must be polled with the same record until it is
+    /// ready.
     ///
     /// # Errors
     /// Why it cannot be written.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        record: &Record,
+        call: &CallRecord,
         wall_ms: u64,
     ) -> Poll<anyhow::Result<()>> {
         self.seen_ms = wall_ms;
-        if !matches!(record, Record::Call(call) if call.verdict.outcome.is_allowed()) {
-            if self.note(record, wall_ms)
-                && !self.failing
-                && let Err(AppendError::Failed(error)) = self.append(None)
-            {
-                self.trouble = Some(error);
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let body = self.event_body(&AuditEvent::of(record), wall_ms);
+        let body = self.event_body(&AuditEvent::of_call(call), wall_ms);
         let written = match self.append(Some(&body)) {
             Err(AppendError::Busy)
                 if self.retry.poll(cx, Some(self.chain.lock_inode())).is_pending() =>
@@ -190,12 +179,22 @@ impl Audit {
             Err(AppendError::Busy) => Err(anyhow!("another process has held the log for a second")),
             Err(AppendError::Failed(error)) => Err(error),
             Ok(()) => {
-                self.totals.count(record);
+                self.totals.count_call(call);
                 Ok(())
             }
         };
         self.retry.end();
         Poll::Ready(written)
+    }
+
+    /// Queues a record and writes it at once, unless the log is busy or cannot be written.
+    pub fn note_now(&mut self, record: &Record, wall_ms: u64) {
+        if self.note(record, wall_ms)
+            && !self.failing
+            && let Err(AppendError::Failed(error)) = self.append(None)
+        {
+            self.trouble = Some(error);
+        }
     }
 
     /// Queues a record. False if it was folded into others like it.
@@ -314,11 +313,11 @@ impl Audit {
         self.chain.due().is_some_and(|due| due <= Instant::now())
     }
 
-    /// Writes the last line of the session.
+    /// Writes the last line of the session. Other processes may keep it waiting for `at_most` so long.
     ///
     /// # Errors
     /// The log cannot be written.
-    pub fn close(&mut self, exit_code: u8, wall_ms: u64) -> anyhow::Result<()> {
+    pub fn close(&mut self, exit_code: u8, wall_ms: u64, at_most: Duration) -> anyhow::Result<()> {
         self.note_folded(true);
         let totals = self.totals;
         self.note_event(&AuditEvent::SessionEnd(SessionEnded { exit_code, totals }), wall_ms);
@@ -326,7 +325,7 @@ impl Audit {
         loop {
             match self.append(None) {
                 Ok(()) if self.refused.waiting.is_empty() => return Ok(()),
-                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < LAST_WORDS => {
+                Ok(()) | Err(AppendError::Busy) if begun.elapsed() < at_most => {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 Ok(()) | Err(AppendError::Busy) => {

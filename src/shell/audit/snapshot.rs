@@ -11,7 +11,7 @@ use super::head::Head;
 use crate::shell::os::{self, Lock};
 
 /// How long another process may hold the lock.
-const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// What is wrong with a head that was made, and never written.
 pub(super) const EMPTY: &str = "is empty";
@@ -85,7 +85,7 @@ fn lock(head: &Path) -> anyhow::Result<Option<OpenedFile>> {
         match os::try_lock(&opened.file, Lock::Exclusive) {
             Ok(true) if opened.is_at(head) => return Ok(Some(opened)),
             Ok(true) => {}
-            Ok(false) if begun.elapsed() < SNAPSHOT_PATIENCE => {
+            Ok(false) if begun.elapsed() < LOCK_WAIT => {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Ok(false) => {

@@ -5,40 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::engine::outcome::Outcome;
-use crate::engine::session::audit_record::CallEnd;
-use crate::engine::wire::line::Side;
-
-/// One of a few things, each of which has a word.
-pub trait Words: Copy + PartialEq + 'static {
-    /// Each of them with its word.
-    const WORDS: &'static [(Self, &'static str)];
-
-    /// Its word.
-    #[must_use]
-    fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(known, _)| *known == self).map_or("", |(_, word)| word)
-    }
-
-    /// The one that has this word, if any has.
-    #[must_use]
-    fn of_word(word: &str) -> Option<Self> {
-        Self::WORDS.iter().find(|(_, known)| *known == word).map(|(known, _)| *known)
-    }
-}
-
-impl Words for Outcome {
-    const WORDS: &'static [(Self, &'static str)] = &Outcome::WORDS;
-}
-
-impl Words for CallEnd {
-    const WORDS: &'static [(Self, &'static str)] = &CallEnd::WORDS;
-}
-
-impl Words for Side {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(Side::Client, "client"), (Side::Server, "server")];
-}
+use crate::engine::text::words::{Worded, words};
 
 /// What changed a list of tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,10 +16,7 @@ pub enum ChangedBy {
     Server,
 }
 
-impl Words for ChangedBy {
-    const WORDS: &'static [(Self, &'static str)] =
-        &[(ChangedBy::Policy, "policy"), (ChangedBy::Server, "server")];
-}
+words!(ChangedBy { Policy => "policy", Server => "server" });
 
 /// A value as it stands in a log: one that is known, or the word of a newer version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +27,7 @@ pub enum Word<T> {
     Other(String),
 }
 
-impl<T: Words> Word<T> {
+impl<T: Worded> Word<T> {
     /// True if it is this value.
     pub fn is(&self, value: T) -> bool {
         *self == Word::Known(value)
@@ -91,21 +55,21 @@ impl<T> From<T> for Word<T> {
     }
 }
 
-impl<T: Words> fmt::Display for Word<T> {
+impl<T: Worded> fmt::Display for Word<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-impl<T: Words> Serialize for Word<T> {
+impl<T: Worded> Serialize for Word<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
 }
 
-impl<'de, T: Words> Deserialize<'de> for Word<T> {
+impl<'de, T: Worded> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = Cow::<'de, str>::deserialize(deserializer)?;
-        Ok(T::of_word(&word).map_or_else(|| Word::Other(word.into_owned()), Word::Known))
+        Ok(T::from_word(&word).map_or_else(|| Word::Other(word.into_owned()), Word::Known))
     }
 }

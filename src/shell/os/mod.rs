@@ -18,6 +18,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -278,6 +280,14 @@ pub fn boot_id() -> u64 {
 /// The operating system refuses.
 pub fn listen(signal: Signal) -> io::Result<SignalStream> {
     platform::listen(signal)
+}
+
+/// Has a signal raise a flag at once, whatever the process is busy with.
+///
+/// # Errors
+/// The operating system refuses.
+pub fn raise_at(signal: Signal, flag: &Arc<AtomicBool>) -> io::Result<()> {
+    platform::raise_at(signal, flag)
 }
 
 /// The signals that were ignored when callgate was started, one bit each, from 1 on; none if that cannot be told.

@@ -1,4 +1,4 @@
-//! Retrying what another process has locked; most locks are released after a few microseconds.
+//! Trying again: what another process holds is mostly free a few microseconds later.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -9,30 +9,30 @@ use tokio::time::Sleep;
 
 use super::wake_holder;
 
-/// How long to retry in all (contract S2).
-const RETRY_PATIENCE: Duration = Duration::from_secs(1);
-/// Interval between checks for a stopped lock holder.
+/// How long it is tried in all (contract S2).
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked who holds the lock.
 const SUSPICION: Duration = Duration::from_millis(50);
 /// The first pause; each is twice as long as the one before, up to the longest.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(16);
-/// After this long, pauses are short again, so that a waiting process is not starved by new ones.
-const IMPATIENCE: Duration = Duration::from_millis(200);
+/// Whoever has waited so long tries more often than those who come anew, so that nobody waits for ever.
+const OFTEN_AFTER: Duration = Duration::from_millis(200);
 
-/// The pauses between attempts at one operation.
+/// The pauses between attempts at one thing.
 #[derive(Debug, Default)]
 pub(in crate::shell) struct Retry {
     /// When the first attempt failed.
     begun: Option<Instant>,
-    /// When the lock holder was last checked, from the first attempt on.
+    /// How far into the attempts whoever stands in the way was last looked at.
     looked: Duration,
     pause: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Retry {
-    /// To be called after an attempt failed because another process locks one of the files with inodes `locked`.
-    /// Pending: the task is woken for the next attempt. Ready: that was the last attempt.
+    /// An attempt has failed, since another process holds a lock on a file with an inode of `locked`. Pending: the task
+    /// is woken when it is time for another one. Ready: that was the last.
     pub(in crate::shell) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -40,7 +40,7 @@ impl Retry {
     ) -> Poll<()> {
         let now = Instant::now();
         let waited = now.saturating_duration_since(*self.begun.get_or_insert(now));
-        if waited >= RETRY_PATIENCE {
+        if waited >= LONGEST_WAIT {
             *self = Retry::default();
             return Poll::Ready(());
         }
@@ -50,7 +50,7 @@ impl Retry {
         }
         loop {
             let sleep = self.sleep.get_or_insert_with(|| {
-                let longest = if waited < IMPATIENCE { LONGEST } else { SHORTEST };
+                let longest = if waited < OFTEN_AFTER { LONGEST } else { SHORTEST };
                 self.pause = self.pause.saturating_mul(2).clamp(SHORTEST, longest);
                 Box::pin(tokio::time::sleep(self.pause))
             });

@@ -1,63 +1,57 @@
-//! What is kept of a session and told of it: counters, the audit log, and notices to people.
+//! What a session leaves behind beside the lines that it relays: charges, the audit log, the recording, its entry in the
+//! registry, and messages on stderr.
 
 use std::future::poll_fn;
 use std::path::Path;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
-use crate::engine::limits::Now;
-use crate::engine::session::Step;
-use crate::engine::session::audit_record::Record;
+use crate::engine::limits::{Demand, Now, Reservation, Settlement, StateUnavailable};
+use crate::engine::session::audit_record::{CallRecord, Record};
 use crate::engine::wire::line::Side;
 
 use super::recorder::Recorder;
 use crate::shell::audit::Audit;
 use crate::shell::audit::event::AuditEvent;
 use crate::shell::counters::Counters;
+use crate::shell::grace;
 use crate::shell::os::clock::moment;
 use crate::shell::registry::{Registration, Running};
 use crate::shell::stderr::{Notices, Verbosity, prose};
 
-/// How soon the same trouble is told again.
-const TROUBLE_AGAIN: Duration = Duration::from_mins(1);
-/// How long a session that is over waits for charges to be given back.
-const LAST_CHARGES: Duration = Duration::from_millis(200);
+/// The same trouble is reported again after so long.
+const REPORT_AGAIN: Duration = Duration::from_mins(1);
 
-/// What is kept of a session, and told of it.
-pub struct Books {
-    /// The counters.
-    pub ledger: Box<dyn Counters>,
-    /// The audit log, if one is kept.
-    pub audit: Option<Audit>,
-    /// The way to people.
-    pub notices: Notices,
-    /// How others know that the session runs, if they can.
+/// Where the effects of a session go. The relay decides when.
+pub struct Effects {
+    counters: Box<dyn Counters>,
+    /// `None` with `--no-audit`.
+    audit: Option<Audit>,
+    notices: Notices,
+    /// How `callgate status` knows of the session, if it does.
     registration: Option<Registration>,
-    /// The recording, if one is made.
-    pub recorder: Option<Recorder>,
-    /// The last trouble that people were told of, and when.
-    trouble: Option<(String, Instant)>,
+    /// `None` without `--record`.
+    recorder: Option<Recorder>,
+    /// The last trouble with counters or log that was reported, and when.
+    reported: Option<(String, Instant)>,
 }
 
-impl Books {
-    /// Opens them.
+/// The session as a whole.
+impl Effects {
+    /// The effects of a session that has not begun.
     #[must_use]
-    pub fn new(ledger: Box<dyn Counters>, audit: Option<Audit>, notices: Notices) -> Self {
-        Books { ledger, audit, notices, registration: None, recorder: None, trouble: None }
+    pub fn new(
+        counters: Box<dyn Counters>,
+        audit: Option<Audit>,
+        recorder: Option<Recorder>,
+        notices: Notices,
+    ) -> Self {
+        Effects { counters, audit, notices, registration: None, recorder, reported: None }
     }
 
-    /// Takes a line down in the recording. A failure is told, and changes nothing else.
-    pub(in crate::shell) fn take_down(&mut self, from: Side, line: &[u8], now: Now) {
-        if let Some(recorder) = &mut self.recorder
-            && let Err(error) = recorder.take_down(now.wall_ms, from, line)
-        {
-            self.notices.complain(&error.context("the session goes on without its recording"));
-        }
-    }
-
-    /// Lets others know of the session as long as it runs. If that cannot be, it goes on without.
+    /// Enters the session into the registry as long as it runs. If that fails, it goes on without.
     pub fn register(&mut self, directory: &Path, session: Running) {
         match Registration::enter(directory, session) {
             Ok(registration) => self.registration = Some(registration),
@@ -68,118 +62,164 @@ impl Books {
         }
     }
 
-    /// Lets others know that a new version of the policy was taken, or not.
-    pub(in crate::shell) fn note_policy(&mut self, is_taken: bool, now: Now) {
-        if let Some(registration) = &mut self.registration {
-            registration.note_policy(is_taken, now.wall_ms);
-        }
-    }
-
-    /// Puts a step on record. A call that would go out waits for it; all else does not.
-    ///
-    /// # Errors
-    /// Why the call cannot be put on record.
-    pub(in crate::shell) fn poll_record(
-        &mut self,
-        cx: &mut Context<'_>,
-        step: &Step,
-        now: Now,
-    ) -> Poll<Result<(), String>> {
-        let Some(record) = &step.record else {
-            self.note_all(&step.more, now);
-            return Poll::Ready(Ok(()));
-        };
-        if let (Record::Call(_), Some(audit)) = (record, &mut self.audit) {
-            let Poll::Ready(written) = audit.poll_write(cx, record, now.wall_ms) else {
-                return Poll::Pending;
-            };
-            if let Err(error) = written {
-                return Poll::Ready(Err(prose(&error)));
-            }
-            self.show_all([record]);
-        } else {
-            self.note(record, now);
-        }
-        self.note_all(&step.more, now);
-        Poll::Ready(Ok(()))
-    }
-
-    /// Notes a record that nothing waits for.
-    pub(in crate::shell) fn note(&mut self, record: &Record, now: Now) {
-        self.note_all([record], now);
-    }
-
-    pub(in crate::shell) fn note_all<'r>(
-        &mut self,
-        records: impl IntoIterator<Item = &'r Record>,
-        now: Now,
-    ) {
-        for record in records {
-            if let Some(audit) = &mut self.audit {
-                audit.note(record, now.wall_ms);
-            }
-            self.show_all([record]);
-        }
-    }
-
-    pub(in crate::shell) fn show_all<'r>(&mut self, records: impl IntoIterator<Item = &'r Record>) {
-        if self.notices.shows_records() {
-            for record in records {
-                self.notices.say(Verbosity::Verbose, &record.to_string());
-            }
-        }
-    }
-
     /// Notes the first event of the session.
     pub fn note_start(&mut self, start: &AuditEvent<'_>) {
         self.note_event(start, moment());
     }
 
-    pub(in crate::shell) fn note_event(&mut self, event: &AuditEvent<'_>, now: Now) {
+    /// Notes in the registry whether a new version of the policy was taken.
+    pub(super) fn note_policy(&mut self, is_taken: bool, now: Now) {
+        if let Some(registration) = &mut self.registration {
+            registration.note_policy(is_taken, now.wall_ms);
+        }
+    }
+
+    /// Ends the session: gives charges back, and writes the last line of the log, within [`grace::CLOSING`].
+    pub(super) async fn close(&mut self, exit_code: u8) {
+        let begun = Instant::now();
+        let counters = &mut self.counters;
+        let idle = poll_fn(|cx| counters.poll_end(cx));
+        // What does not come back in time is lost, and never given twice.
+        let _ = tokio::time::timeout(grace::LAST_REFUNDS, idle).await;
+        let rest = grace::CLOSING.saturating_sub(begun.elapsed());
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = audit.close(exit_code, moment().wall_ms, rest)
+        {
+            self.report(&prose(&error));
+        }
+    }
+}
+
+/// Counters.
+impl Effects {
+    /// Has the counters settle `demands`. Poll it with the same demands until it is ready.
+    ///
+    /// # Errors
+    /// The counters cannot be read or written, which is reported.
+    pub(super) fn poll_reserve(
+        &mut self,
+        cx: &mut Context<'_>,
+        demands: &[Demand],
+        now: Now,
+    ) -> Poll<Result<Settlement, StateUnavailable>> {
+        let settled = ready!(self.counters.poll_reserve(cx, demands, now));
+        if let Err(unavailable) = &settled {
+            self.report(&unavailable.reason);
+        }
+        Poll::Ready(settled)
+    }
+
+    /// Gives a charge back.
+    pub(super) fn release(&mut self, charge: Reservation) {
+        self.counters.release(charge);
+    }
+}
+
+/// Records.
+impl Effects {
+    /// Writes the record of a call that goes out. Poll it with the same record until it is ready.
+    ///
+    /// # Errors
+    /// Why the record cannot be written, which is reported.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &CallRecord,
+        now: Now,
+    ) -> Poll<Result<(), String>> {
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = ready!(audit.poll_write(cx, call, now.wall_ms))
+        {
+            let reason = prose(&error);
+            self.report(&reason);
+            return Poll::Ready(Err(reason));
+        }
+        if self.notices.shows_records() {
+            self.notices.say(Verbosity::Verbose, &call.to_string());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Notes records that nothing waits for. That of a denied call is written at once if the log is free.
+    pub(super) fn note(&mut self, records: impl IntoIterator<Item = Record>, now: Now) {
+        for record in records {
+            if let Some(audit) = &mut self.audit {
+                match &record {
+                    Record::Call(call) if !call.verdict.outcome.is_allowed() => {
+                        audit.note_now(&record, now.wall_ms);
+                    }
+                    record => {
+                        audit.note(record, now.wall_ms);
+                    }
+                }
+            }
+            // A line of the server that is not relayed is shown itself, with the reason.
+            let is_shown = matches!(record, Record::FrameRefused { from: Side::Server, .. });
+            if self.notices.shows_records() && !is_shown {
+                self.notices.say(Verbosity::Verbose, &record.to_string());
+            }
+        }
+    }
+
+    pub(super) fn note_event(&mut self, event: &AuditEvent<'_>, now: Now) {
         if let Some(audit) = &mut self.audit {
             audit.note_event(event, now.wall_ms);
         }
     }
 
-    /// When [`Books::keep_time`] has something to do.
-    pub(in crate::shell) fn due(&self) -> Option<Instant> {
+    /// When [`Effects::keep_time`] has something to do.
+    pub(super) fn due(&self) -> Option<Instant> {
         self.audit.as_ref().and_then(Audit::due)
     }
 
     /// Writes what was noted, if that is due.
-    pub(in crate::shell) fn keep_time(&mut self) {
+    pub(super) fn keep_time(&mut self) {
         let Some(audit) = &mut self.audit else { return };
         let flushed = match audit.due() {
             Some(due) if due <= Instant::now() => audit.flush(),
             _ => Ok(()),
         };
         if let Some(error) = flushed.err().or_else(|| audit.take_trouble()) {
-            self.tell_trouble(&prose(&error));
+            self.report(&prose(&error));
         }
     }
 
-    /// Tells people of trouble with state or log, but not again and again.
-    pub(in crate::shell) fn tell_trouble(&mut self, reason: &str) {
+    /// Adds a line to the recording. A failure is reported, and ends the recording alone.
+    pub(super) fn record_line(&mut self, from: Side, line: &[u8], now: Now) {
+        if let Some(recorder) = &mut self.recorder
+            && let Err(error) = recorder.write_line(now.wall_ms, from, line)
+        {
+            self.complain(&error.context("the session goes on without its recording"));
+        }
+    }
+}
+
+/// Messages on stderr.
+impl Effects {
+    /// Writes a message, unless the user wants fewer.
+    pub(super) fn say(&mut self, text: &str) {
+        self.notices.say(Verbosity::Normal, text);
+    }
+
+    /// Writes an error, however few messages the user wants.
+    pub(super) fn complain(&mut self, error: &anyhow::Error) {
+        self.notices.complain(error);
+    }
+
+    /// Shows the beginning of a line of the server that is no message, and why.
+    pub(super) fn show_server_line(&mut self, reason: &str, head: &[u8]) {
+        self.notices.show_server_line(reason, head);
+    }
+
+    /// Reports trouble with counters or log, but not again and again.
+    fn report(&mut self, reason: &str) {
         let is_old = self
-            .trouble
+            .reported
             .as_ref()
-            .is_some_and(|(told, at)| told == reason && at.elapsed() < TROUBLE_AGAIN);
+            .is_some_and(|(reported, at)| reported == reason && at.elapsed() < REPORT_AGAIN);
         if !is_old {
             self.notices.complain(&anyhow!("{reason}"));
-            self.trouble = Some((reason.to_owned(), Instant::now()));
-        }
-    }
-
-    /// Closes the books: what was charged in vain goes back, and the log gets its last line.
-    pub(in crate::shell) async fn close(&mut self, exit_code: u8) {
-        let ledger = &mut self.ledger;
-        let idle = poll_fn(|cx| ledger.poll_end(cx));
-        // What does not come back in time is lost, and never given twice.
-        let _ = tokio::time::timeout(LAST_CHARGES, idle).await;
-        if let Some(audit) = &mut self.audit
-            && let Err(error) = audit.close(exit_code, moment().wall_ms)
-        {
-            self.tell_trouble(&prose(&error));
+            self.reported = Some((reason.to_owned(), Instant::now()));
         }
     }
 }

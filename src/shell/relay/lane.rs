@@ -1,5 +1,4 @@
-//! One direction of a session, and one destination: what is read, what is on its way out, and how both are moved
-//! without waiting.
+//! One direction of a session, and one destination; reading and writing never wait.
 
 use std::future::Future as _;
 use std::io;
@@ -15,57 +14,73 @@ use crate::engine::wire::line::LineBuffer;
 
 use crate::shell::os::descriptor::Descriptor;
 
+/// Where a line lies in the buffer of its lane, until the next read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineSpan {
+    /// First byte.
+    pub(super) start: usize,
+    /// Behind the last byte that is not of the line end.
+    pub(super) content_end: usize,
+    /// Behind the line end.
+    pub(super) end: usize,
+}
+
 /// One direction: a source, its lines, and the stretch of them that is on its way out.
-pub(in crate::shell) struct Lane {
+pub(super) struct Lane {
     /// `None` once it has ended.
-    pub(in crate::shell) source: Option<AsyncFd<Descriptor>>,
-    /// Where the source takes a thread: told when nothing will come that is not there already.
+    pub(super) source: Option<AsyncFd<Descriptor>>,
+    /// If a thread reads the source: ready once nothing more will come than is in its pipe.
     no_more: Option<oneshot::Receiver<()>>,
-    /// Something was announced and not read, nor is the announcement left that the reactor made.
+    /// There is something to read although the reactor's readiness was cleared.
     announced: bool,
-    pub(in crate::shell) buffer: LineBuffer,
+    pub(super) buffer: LineBuffer,
     /// `run.start <= run.end`, and what is before `run.start` is written.
-    pub(in crate::shell) run: Range<usize>,
-    /// Bytes read and bytes of runs written so far: it grows as long as anything goes on.
-    pub(in crate::shell) moved: u64,
+    pub(super) run: Range<usize>,
+    /// Bytes read and bytes of runs written so far.
+    pub(super) moved: u64,
 }
 
 impl Lane {
-    pub(in crate::shell) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
+    pub(super) fn new(source: Descriptor, max_frame: usize) -> io::Result<Self> {
         let source = Some(source.watched(Interest::READABLE)?);
         Ok(Lane { source, buffer: LineBuffer::new(max_frame), ..Self::silent() })
     }
 
-    /// With a thread that reads the source; see [`Descriptor::reading`].
-    pub(in crate::shell) fn told(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
+    /// The lane of a source that a thread reads; see [`Descriptor::reading`].
+    pub(super) fn with_end(self, no_more: Option<oneshot::Receiver<()>>) -> Self {
         Lane { no_more, ..self }
     }
 
-    /// A direction in which nothing comes.
-    pub(in crate::shell) fn silent() -> Self {
+    /// A lane without a source.
+    pub(super) fn silent() -> Self {
         let buffer = LineBuffer::new(0);
         Lane { source: None, no_more: None, announced: false, buffer, run: 0..0, moved: 0 }
     }
 
     /// True once the source has ended and nothing of it is left.
-    pub(in crate::shell) fn is_done(&self) -> bool {
+    pub(super) fn is_done(&self) -> bool {
         self.source.is_none() && self.run.is_empty() && self.buffer.begun() == 0
     }
 
-    /// True if the next line, whatever becomes of it, leaves the run in one piece.
-    pub(in crate::shell) fn continues_run(&self) -> bool {
+    /// True if the next line can be added to the run.
+    pub(super) fn continues_run(&self) -> bool {
         self.run.is_empty() || self.run.end == self.buffer.decided()
     }
 
-    /// Adds a line to the run.
-    pub(in crate::shell) fn extend_run(&mut self, line: Range<usize>) {
-        let start = if self.run.is_empty() { line.start } else { self.run.start };
-        self.run = start..line.end;
+    /// A line without its line end.
+    pub(super) fn content(&self, at: LineSpan) -> &[u8] {
+        self.buffer.slice(at.start, at.content_end)
     }
 
-    /// Reads once, if something is there; behind a run that is not out yet as long as there is room. True if it read
-    /// or the source ended.
-    pub(in crate::shell) fn read(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Adds a line to the run.
+    pub(super) fn extend_run(&mut self, at: LineSpan) {
+        let start = if self.run.is_empty() { at.start } else { self.run.start };
+        self.run = start..at.end;
+    }
+
+    /// Reads once, if something is there; behind a run that is not written yet only while there is room. True if it read
+    /// something or the source ended.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(source) = &self.source else { return false };
             let mut guard = match source.poll_read_ready(cx) {
@@ -90,7 +105,7 @@ impl Lane {
             match source.get_ref().read(buffer) {
                 Ok(0) => break,
                 Ok(count) => {
-                    // A short read has emptied the pipe: the next byte will be announced.
+                    // A short read has emptied the pipe: the reactor reports the next byte.
                     if count < room {
                         self.announced = false;
                         guard.iter_mut().for_each(AsyncFdReadyGuard::clear_ready);
@@ -109,17 +124,17 @@ impl Lane {
         true
     }
 
-    /// True once nothing will come that is not there already, though there is no room to read it. Wakes the task then.
-    pub(in crate::shell) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
+    /// True once the source has ended, even if there is no room to read what it left. Wakes the task then.
+    pub(super) fn poll_no_more(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(source) = &self.source else { return true };
         if let Some(no_more) = &mut self.no_more
             && Pin::new(no_more).poll(cx).is_ready()
         {
-            // It can be asked once. From here on the end is that of the thread's pipe.
+            // It is ready once. From here on the end of the thread's pipe is the end.
             self.no_more = None;
             return true;
         }
-        // What is announced would hide the end, and keep us from being woken by it.
+        // Readiness for reading would hide the end and its wake-up.
         while let Poll::Ready(ready) = source.poll_read_ready(cx) {
             match ready {
                 Ok(guard) if guard.ready().is_read_closed() => return true,
@@ -134,38 +149,38 @@ impl Lane {
     }
 }
 
-/// One destination, and what callgate itself has to say there.
-pub(in crate::shell) struct Outlet {
+/// One destination, and what callgate itself writes there.
+pub(super) struct Outlet {
     /// `None` once nobody reads it.
     sink: Option<Sink>,
-    pub(in crate::shell) queue: Queue,
+    pub(super) queue: Queue,
     /// Bytes written so far.
-    pub(in crate::shell) moved: u64,
+    pub(super) moved: u64,
 }
 
 impl Outlet {
-    pub(in crate::shell) fn new(sink: Descriptor) -> io::Result<Self> {
+    pub(super) fn new(sink: Descriptor) -> io::Result<Self> {
         let sink = Sink { fd: sink.watched(Sink::IDLE)?, is_full: false };
         Ok(Outlet { sink: Some(sink), queue: Queue::default(), moved: 0 })
     }
 
-    pub(in crate::shell) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.sink.is_some()
     }
 
-    pub(in crate::shell) fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         self.sink = None;
     }
 
-    /// Closes itself once nobody reads any more, though there is nothing to write; wakes the task then.
-    pub(in crate::shell) fn poll_closed(&mut self, cx: &mut Context<'_>) {
+    /// Closes the outlet once nobody reads it any more, even if there is nothing to write; wakes the task then.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) {
         if self.sink.as_ref().is_some_and(|sink| sink.poll_closed(cx).is_ready()) {
             self.close();
         }
     }
 
-    /// Writes the run of the lane that leads here, then the queue, as far as they are taken.
-    pub(in crate::shell) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
+    /// Writes the run of the lane that leads here, then the queue, as much as the destination takes.
+    pub(super) fn flush(&mut self, lane: &mut Lane, cx: &mut Context<'_>) {
         while let Some(sink) = self.sink.take() {
             let run = lane.buffer.slice(lane.run.start, lane.run.end);
             let bytes = if run.is_empty() { self.queue.bytes() } else { run };
@@ -174,7 +189,7 @@ impl Outlet {
                 return;
             }
             match sink.write(bytes, cx) {
-                Written::Some(sink, count) => {
+                WriteOutcome::Some(sink, count) => {
                     self.sink = Some(sink);
                     self.moved = self.moved.saturating_add(count as u64);
                     if run.is_empty() {
@@ -184,28 +199,28 @@ impl Outlet {
                         lane.run.start = lane.run.start.saturating_add(count);
                     }
                 }
-                Written::NotYet(sink) => {
+                WriteOutcome::NotYet(sink) => {
                     self.sink = Some(sink);
                     return;
                 }
-                Written::NeverAgain => {}
+                WriteOutcome::NeverAgain => {}
             }
         }
-        // What is written nowhere is out of the way.
+        // Nobody will read them.
         lane.run.end = lane.run.start;
         self.queue = Queue::default();
     }
 }
 
-/// The writing end of a destination. It asks to be woken for room only while there is none: a reader of a socket
-/// would wake us with every message that it takes.
+/// The writing end of a destination. It asks to be woken for room only while there is none: otherwise the reader of a
+/// socket would wake the task with every message that it takes.
 struct Sink {
     fd: AsyncFd<Descriptor>,
     is_full: bool,
 }
 
-/// What came of an attempt to write.
-enum Written {
+/// The result of an attempt to write.
+enum WriteOutcome {
     /// So many bytes were taken.
     Some(Sink, usize),
     /// There is no room; the task is woken once there is.
@@ -215,27 +230,27 @@ enum Written {
 }
 
 impl Sink {
-    /// Nothing is waited for but the end, which is always told.
+    /// Waits for the end alone, which the reactor always reports.
     const IDLE: Interest = Interest::PRIORITY;
 
-    /// Writes before it waits: mostly there is room.
-    fn write(mut self, bytes: &[u8], cx: &mut Context<'_>) -> Written {
+    /// Writes before it waits: there usually is room.
+    fn write(mut self, bytes: &[u8], cx: &mut Context<'_>) -> WriteOutcome {
         loop {
             match self.fd.get_ref().write(bytes) {
-                Ok(count) => return Written::Some(self, count),
+                Ok(count) => return WriteOutcome::Some(self, count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Written::NeverAgain,
+                Err(_) => return WriteOutcome::NeverAgain,
             }
             if !self.is_full {
                 let Some(waiting) = self.waiting_for(Interest::WRITABLE) else {
-                    return Written::NeverAgain;
+                    return WriteOutcome::NeverAgain;
                 };
                 self = waiting;
             }
             match self.fd.poll_write_ready(cx) {
-                Poll::Pending => return Written::NotYet(self),
+                Poll::Pending => return WriteOutcome::NotYet(self),
                 Poll::Ready(Ok(mut guard)) => guard.clear_ready(),
-                Poll::Ready(Err(_)) => return Written::NeverAgain,
+                Poll::Ready(Err(_)) => return WriteOutcome::NeverAgain,
             }
         }
     }
@@ -246,7 +261,7 @@ impl Sink {
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        // While it is full, the next write will tell.
+        // While it is full, the next write finds out.
         if self.is_full { Poll::Pending } else { self.fd.poll_write_ready(cx).map(|_| ()) }
     }
 
@@ -258,7 +273,7 @@ impl Sink {
 
 /// Bytes that callgate writes itself, on their way out.
 #[derive(Default)]
-pub(in crate::shell) struct Queue {
+pub(super) struct Queue {
     bytes: Vec<u8>,
     /// `sent <= bytes.len()`
     sent: usize,
@@ -269,20 +284,20 @@ impl Queue {
         self.bytes.get(self.sent..).unwrap_or_default()
     }
 
-    pub(in crate::shell) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.bytes().is_empty()
     }
 
-    pub(in crate::shell) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.bytes().len()
     }
 
-    pub(in crate::shell) fn extend(&mut self, bytes: Vec<u8>) {
+    pub(super) fn extend(&mut self, bytes: Vec<u8>) {
         if self.bytes.is_empty() {
             self.bytes = bytes;
             return;
         }
-        // A queue that never runs quite empty must not keep all that was ever in it.
+        // A queue that is never quite empty must not keep everything that was ever in it.
         if self.sent > self.len() {
             self.bytes.drain(..self.sent);
             self.sent = 0;

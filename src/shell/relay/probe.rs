@@ -1,4 +1,4 @@
-//! Asks a server for its tools: it is started, heard to the end of its list, and stopped. Nothing is called.
+//! Asks a server for its tools: starts it, reads its list to the end, and stops it. No tool is called.
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -10,14 +10,15 @@ use crate::shell::os::{self, Signal};
 use anyhow::{Context as _, anyhow, bail};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::engine::wire::discovery::{Inquiry, Listed, Turn};
+use crate::engine::wire::discovery::{Inquiry, InquiryTurn, Listed};
 use crate::engine::wire::line::Line;
 
 use super::lane::{Lane, Outlet};
 use crate::shell::exit::Exit;
+use crate::shell::grace;
 use crate::shell::signals;
-use crate::shell::upstream::{AFTERMATH, GLANCE, MERCY, PATIENCE, Upstream};
-use crate::shell::wakeup::{self, News, NewsReceiver, NewsSender};
+use crate::shell::upstream::Upstream;
+use crate::shell::wakeup::{self, WakeupEvent, WakeupReceiver, WakeupSender};
 
 /// The longest line that is read, in bytes, as it is for `wrap`.
 const MAX_FRAME: usize = 64 * 1024 * 1024;
@@ -31,7 +32,7 @@ pub enum ProbeError {
     NotStarted(io::Error),
     /// callgate was told to stop, by the signal with this number.
     Signalled(u8),
-    /// The server does not answer as a server does.
+    /// The server gives no answer that can be used.
     Unanswered(anyhow::Error),
 }
 
@@ -41,45 +42,45 @@ impl From<anyhow::Error> for ProbeError {
     }
 }
 
-/// How long a server is listened to.
+/// How long a server may take.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeLimits {
-    /// For each of its answers.
+    /// For each answer.
     pub each: Duration,
-    /// For all of them.
+    /// For all answers together.
     pub all: Duration,
 }
 
-/// What a server lists as its tools, on all pages. What it says on stderr is seen.
+/// Returns what a server lists as its tools, on all pages. Its stderr is inherited.
 ///
 /// # Errors
-/// As [`ProbeError`] says. Whatever happens, a server that was started is stopped.
+/// See [`ProbeError`]. A server that was started is stopped in any case.
 pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("failed to start the event loop")?;
     runtime.block_on(async {
-        let (news, heard) = wakeup::channel();
-        signals::take_over(&news).context("failed to take signals over")?;
-        ask(command, limits, news, heard).await
+        let (wakeups, events) = wakeup::channel();
+        signals::take_over(&wakeups).context("failed to take signals over")?;
+        ask(command, limits, wakeups, events).await
     })
 }
 
-/// The same for a caller that has an event loop, and hears signals if it wants to.
+/// The same for a caller that has an event loop, and that takes signals over if it wants to.
 ///
 /// # Errors
 /// As for [`tools`].
 pub async fn ask(
     command: &[OsString],
     limits: TimeLimits,
-    news: NewsSender,
-    heard: NewsReceiver,
+    wakeups: WakeupSender,
+    events: WakeupReceiver,
 ) -> Result<Listed, ProbeError> {
     let (upstream, stdin, stdout) =
-        Upstream::spawn(command, news).map_err(ProbeError::NotStarted)?;
+        Upstream::spawn(command, wakeups).map_err(ProbeError::NotStarted)?;
     let open = || "failed to open the server's pipes";
     let mut probe = Probe {
         upstream,
-        news: heard,
+        wakeups: events,
         silent: Lane::silent(),
         to_server: Outlet::new(stdin).with_context(open)?,
         server: Lane::new(stdout, MAX_FRAME).with_context(open)?,
@@ -100,8 +101,8 @@ pub async fn ask(
 /// A server that is being asked.
 struct Probe {
     upstream: Upstream,
-    news: NewsReceiver,
-    /// There is no client whose lines would lead to the server.
+    wakeups: WakeupReceiver,
+    /// The direction from a client, which does not exist here.
     silent: Lane,
     to_server: Outlet,
     server: Lane,
@@ -111,11 +112,11 @@ struct Probe {
     limits: TimeLimits,
     /// When the server's time for its next answer is up.
     latest: Instant,
-    /// When its time is up for good.
+    /// When the time for all answers is up.
     end: Instant,
 }
 
-/// Why nothing more will come.
+/// Why no answer will come.
 enum Silence {
     /// The server's time is up.
     Late,
@@ -126,7 +127,7 @@ enum Silence {
 }
 
 impl Probe {
-    /// Leads the conversation to its end.
+    /// Asks and reads until the list is complete.
     async fn list(&mut self) -> anyhow::Result<Listed> {
         let (mut inquiry, hello) = Inquiry::begin();
         self.ask(hello);
@@ -139,16 +140,16 @@ impl Probe {
                     Line::TooLong(line) => inquiry.handle_too_long(&line.ids),
                 };
                 match turn {
-                    Turn::Wait => {}
-                    Turn::Reply(reply) => {
-                        // One that asks for ever and reads nothing is answered for a while.
+                    InquiryTurn::Wait => {}
+                    InquiryTurn::Reply(reply) => {
+                        // A server that asks for ever and reads nothing gets no more replies.
                         if self.to_server.queue.len() < MAX_UNREAD {
                             self.to_server.queue.extend(reply);
                         }
                     }
-                    Turn::Ask(lines) => self.ask(lines),
-                    Turn::Done(listed) => return Ok(listed),
-                    Turn::Fail(why) => return Err(anyhow!(why)),
+                    InquiryTurn::Ask(lines) => self.ask(lines),
+                    InquiryTurn::Done(listed) => return Ok(listed),
+                    InquiryTurn::Fail(why) => return Err(anyhow!(why)),
                 }
             }
             let method = inquiry.awaits();
@@ -157,25 +158,28 @@ impl Probe {
                 Some(Silence::Late) if Instant::now() >= self.end => {
                     let why = format!("it took over {} s", self.limits.all.as_secs_f64());
                     return match inquiry.stop(&why) {
-                        Turn::Done(listed) => Ok(listed),
+                        InquiryTurn::Done(listed) => Ok(listed),
                         _ => Err(anyhow!("server did not answer `{method}`: {why}")),
                     };
                 }
                 Some(Silence::Late) => {
                     let seconds = self.limits.each.as_secs_f64();
-                    bail!("server did not answer `{method}` within {seconds} s");
+                    return given_up(
+                        &mut inquiry,
+                        format!("server did not answer `{method}` within {seconds} s"),
+                    );
                 }
                 Some(Silence::Ended) => {
                     let exited = self.stop().await;
                     let end = exited.map_or("server closed its stdout".to_owned(), Exit::message);
-                    bail!("{end} before it answered `{method}`");
+                    return given_up(&mut inquiry, format!("{end} before it answered `{method}`"));
                 }
                 Some(Silence::Told) => bail!("callgate was told to stop"),
             }
         }
     }
 
-    /// Puts a request on its way; the server's time runs from here.
+    /// Sends a request; the server's time for the answer runs from here.
     fn ask(&mut self, lines: Vec<u8>) {
         self.to_server.queue.extend(lines);
         self.latest = after(self.limits.each).min(self.end);
@@ -187,7 +191,7 @@ impl Probe {
         line.or_else(|| self.server.source.is_none().then(|| self.server.buffer.last_line())?)
     }
 
-    /// Waits until something has come, or says why nothing will.
+    /// Waits until something has come; returns why, if nothing will.
     async fn wait(&mut self) -> Option<Silence> {
         if self.signal.is_some() {
             return Some(Silence::Told);
@@ -198,33 +202,33 @@ impl Probe {
         if Instant::now() >= self.latest {
             return Some(if self.exit.is_some() { Silence::Ended } else { Silence::Late });
         }
-        // Whether the time is up is asked the next time.
+        // The next call finds out whether the time is up.
         let _ = timeout_at(self.latest, self.something()).await;
         None
     }
 
-    /// Ends when anything has come.
+    /// Ready when anything has come.
     fn something(&mut self) -> impl Future<Output = ()> {
         poll_fn(|cx| if self.moves(cx) { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    /// Writes, reads and hears what there is. True if anything came.
+    /// Writes, reads, and takes in events. True if anything came.
     fn moves(&mut self, cx: &mut Context<'_>) -> bool {
         self.to_server.flush(&mut self.silent, cx);
         let mut came = self.server.read(cx);
-        while let Poll::Ready(Some(news)) = self.news.poll_recv(cx) {
+        while let Poll::Ready(Some(event)) = self.wakeups.poll_recv(cx) {
             came = true;
-            match news {
-                News::Signalled(number) => self.signal = Some(number),
-                News::ServerExited(exit) => {
+            match event {
+                WakeupEvent::Signalled(number) => self.signal = Some(number),
+                WakeupEvent::ServerExited(exit) => {
                     self.exit = Some(exit);
-                    let soon = Instant::now().checked_add(AFTERMATH);
+                    let soon = Instant::now().checked_add(grace::SILENCE_AFTER_EXIT);
                     self.latest = soon.map_or(self.latest, |soon| soon.min(self.latest));
                 }
-                News::Suspended => {
+                WakeupEvent::Suspended => {
                     os::suspend();
                 }
-                News::PolicySeen(_) => {}
+                WakeupEvent::PolicyChecked(_) => {}
             }
         }
         came
@@ -233,14 +237,14 @@ impl Probe {
     /// Stops the server, as `wrap` does. Returns how it ended, if it did so by itself.
     async fn stop(&mut self) -> Option<Exit> {
         self.to_server.close();
-        let by_itself = self.exit_within(PATIENCE).await;
+        let by_itself = self.exit_within(grace::EOF_TO_SIGTERM).await;
         self.upstream.signal(Signal::TERM);
-        self.exit_within(MERCY).await;
+        self.exit_within(grace::SIGTERM_TO_SIGKILL).await;
         self.upstream.signal(Signal::KILL);
         by_itself
     }
 
-    /// Waits until the server has exited, and nobody of its group is left; what it still writes is lost.
+    /// Waits until the server has exited and no process of its group is left; drops what it still writes.
     async fn exit_within(&mut self, patience: Duration) -> Option<Exit> {
         let begun = Instant::now();
         loop {
@@ -249,8 +253,19 @@ impl Probe {
             if is_over || begun.elapsed() >= patience {
                 return self.exit;
             }
-            // Nobody tells when a group has gone.
-            let _ = timeout(GLANCE, self.something()).await;
+            // Nothing reports the end of a group.
+            let _ = timeout(grace::GROUP_CHECK, self.something()).await;
+        }
+    }
+}
+
+/// What the server has listed before this went wrong, if it has listed anything.
+fn given_up(inquiry: &mut Inquiry, why: String) -> anyhow::Result<Listed> {
+    match inquiry.give_up(why) {
+        InquiryTurn::Done(listed) => Ok(listed),
+        InquiryTurn::Fail(why) => Err(anyhow!(why)),
+        InquiryTurn::Wait | InquiryTurn::Reply(_) | InquiryTurn::Ask(_) => {
+            bail!("the conversation has no end")
         }
     }
 }

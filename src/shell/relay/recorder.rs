@@ -1,5 +1,5 @@
-//! The recording of a session (contract S5): what client and server have sent, line by line, as it came and before it
-//! is decided. What callgate answered itself follows from it, and is not in it.
+//! The recording of a session (contract S5): every line that client and server send, as it came and before it is decided.
+//! callgate's own answers follow from it, and are left out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,19 +11,19 @@ use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::{self, Form, MAX_LINE, Reader};
 use crate::shell::os::{self, Links};
 
-/// So much of a long line is written at once.
+/// How much of a long line is written at once.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// A recording in the making.
+/// A recording that is being written.
 #[derive(Debug)]
 pub struct Recorder {
     path: PathBuf,
-    /// `None` once a line could not be written: a recording with a hole in it would tell lies.
+    /// `None` once a line could not be written: a recording with a gap would be misleading.
     file: Option<File>,
 }
 
 impl Recorder {
-    /// Opens a recording, for its owner alone; one that is there goes on. Only a regular file never makes us wait.
+    /// Opens a recording for its owner alone, or continues one. Only a regular file is taken: it never makes callgate wait.
     ///
     /// # Errors
     /// It cannot be opened for writing, or holds anything else than a recording (contract S5).
@@ -37,7 +37,7 @@ impl Recorder {
             return Err(anyhow!("not a regular file").context(what()));
         }
         continues(&file).with_context(what)?;
-        // Whoever was killed in the midst of a line is not to spoil ours.
+        // A callgate that was killed may have left half a line.
         let mut last = [0];
         if file.seek(SeekFrom::End(-1)).is_ok() && file.read(&mut last).is_ok() && last != *b"\n" {
             file.write_all(b"\n").with_context(what)?;
@@ -45,7 +45,7 @@ impl Recorder {
         Ok(Recorder { path: path.to_owned(), file: Some(file) })
     }
 
-    /// True if it is written to the file at `path`.
+    /// True if the recording is the file at `path`.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         let ours = self.file.as_ref().and_then(|file| file.metadata().ok());
@@ -53,11 +53,11 @@ impl Recorder {
         ours.zip(theirs).is_some_and(|(a, b)| os::file_id(&a) == os::file_id(&b))
     }
 
-    /// Writes down a line that `from` has sent; in one write, unless it is long.
+    /// Adds a line that `from` has sent; in one write, unless it is long.
     ///
     /// # Errors
-    /// It could not be written. This is said once; nothing more is recorded then.
-    pub(in crate::shell) fn take_down(
+    /// The line could not be written. It is returned once; nothing more is recorded then.
+    pub(super) fn write_line(
         &mut self,
         wall_ms: u64,
         from: Side,

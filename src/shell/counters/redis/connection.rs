@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use super::endpoint::RedisPlace;
 
 /// How long a reservation may take, connecting included (contract S2); and anything else that is ordered.
-pub(super) const REPLY_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// How many orders may wait. What is to be given back beyond that is lost, and never given twice.
 const MAX_WAITING: usize = 256;
 
@@ -77,7 +77,7 @@ impl RedisLink {
         !self.orders.is_closed()
     }
 
-    /// Runs a script; the answer is there within [`REPLY_PATIENCE`].
+    /// Runs a script; the answer is there within [`ANSWER_WAIT`].
     pub(super) fn ask(&self, run: Run) -> oneshot::Receiver<anyhow::Result<ReplyWords>> {
         let (answer, awaited) = oneshot::channel();
         self.order(Order::Run { run, until: deadline(), answer: Some(answer) });
@@ -109,7 +109,7 @@ impl RedisLink {
 
 fn deadline() -> Instant {
     let now = Instant::now();
-    now.checked_add(REPLY_PATIENCE).unwrap_or(now)
+    now.checked_add(ANSWER_WAIT).unwrap_or(now)
 }
 
 async fn serve(mut connection: Connection, mut orders: mpsc::Receiver<Order>) {

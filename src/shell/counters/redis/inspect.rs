@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::engine::limits::{Counter, LATEST_MS, Scope};
 
-use super::connection::REPLY_PATIENCE;
+use super::connection::ANSWER_WAIT;
 use super::endpoint::RedisPlace;
 use super::keys::{self, PREFIX, shown};
 use super::request::amount;
@@ -18,19 +18,19 @@ use crate::shell::counters::CounterRow;
 const LOOKED_AT: usize = 1000;
 
 /// A connection for a command that waits.
-pub(super) struct RedisSession<'p> {
+pub(super) struct Inspection<'p> {
     place: &'p RedisPlace,
     runtime: tokio::runtime::Runtime,
     connection: MultiplexedConnection,
 }
 
-impl<'p> RedisSession<'p> {
+impl<'p> Inspection<'p> {
     /// Connects.
     pub(super) fn open(place: &'p RedisPlace) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let connect = async { tokio::time::timeout(REPLY_PATIENCE, place.connect()).await };
+        let connect = async { tokio::time::timeout(ANSWER_WAIT, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
-            Ok(connection) => Ok(RedisSession { place, runtime, connection }),
+            Ok(connection) => Ok(Inspection { place, runtime, connection }),
             Err(error) => {
                 // A name that is still being looked up keeps nobody here.
                 runtime.shutdown_background();
@@ -45,7 +45,7 @@ impl<'p> RedisSession<'p> {
         command.arg(args);
         let connection = &mut self.connection;
         let answer =
-            async { tokio::time::timeout(REPLY_PATIENCE, command.query_async(connection)).await };
+            async { tokio::time::timeout(ANSWER_WAIT, command.query_async(connection)).await };
         let answer = self.runtime.block_on(answer).map_err(|_| too_slow())?;
         answer.map_err(|error| self.place.explain(&error))
     }
@@ -133,7 +133,7 @@ fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     let counter = Counter::restore(window, charged);
     let seen_ms: u64 = hash.get("seen")?.parse().ok()?;
     let believed_ms = if seen_ms < LATEST_MS { seen_ms } else { 0 };
-    let scope: Scope = keys::scope(hash.get("scope")?)?;
+    let scope = Scope::from_word(hash.get("scope")?)?;
     Some(CounterRow {
         server: text("server")?,
         scope,

@@ -30,7 +30,7 @@ impl RedisNames {
     /// The key of a counter.
     pub(super) fn key(&self, counter: &CounterKey) -> String {
         let mark = self.mark();
-        let scope = scope_name(counter.scope);
+        let scope = counter.scope.word();
         let holder = part(self.holder(counter.scope));
         let (name, window) = (part(&counter.name), window_name(counter.window));
         format!("{mark}:{scope}:{holder}:{name}:{window}")
@@ -68,22 +68,6 @@ fn part(name: &str) -> String {
 /// A name as it is kept to be shown.
 pub(super) fn shown(name: &str) -> &str {
     name.get(..name.floor_char_boundary(MAX_SHOWN)).unwrap_or_default()
-}
-
-/// A scope as it is kept.
-pub(super) fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Grant => "grant",
-        Scope::Session => "session",
-        Scope::Server => "server",
-    }
-}
-
-/// The opposite of [`scope_name`].
-pub(super) fn scope(name: &str) -> Option<Scope> {
-    [Scope::Grant, Scope::Session, Scope::Server]
-        .into_iter()
-        .find(|scope| scope_name(*scope) == name)
 }
 
 /// A window as it is kept: its seconds, with `c` behind them if it is one of the calendar.

@@ -29,7 +29,7 @@ use self::connection::{RedisLink, ReplyWords};
 use self::continuity::SeenServer;
 use self::endpoint::RedisPlace;
 use self::keys::RedisNames;
-use self::request::{Answer, Asked, release};
+use self::request::{Asked, ScriptReply, release};
 use super::{CounterRow, Counters};
 use crate::shell::os::clock::moment;
 use crate::shell::stderr::prose;
@@ -123,8 +123,8 @@ impl RedisLedger {
             Err(_) => return Poll::Ready(Err(anyhow!("nobody answers").context(in_use()))),
         };
         Poll::Ready(match asked.read(&demands, words, &mut self.seen, now) {
-            Ok(Answer::Settled(settlement)) => Ok(settlement),
-            Ok(Answer::Lost) => Err(anyhow!(
+            Ok(ScriptReply::Settled(settlement)) => Ok(settlement),
+            Ok(ScriptReply::Lost) => Err(anyhow!(
                 "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
                  for want of `maxmemory-policy noeviction`?); they begin anew"
             )
@@ -196,7 +196,7 @@ impl Counters for RedisLedger {
 /// The URL is wrong, or they cannot be read.
 pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
     let place = RedisPlace::parse(url)?;
-    inspect::RedisSession::open(&place)
+    inspect::Inspection::open(&place)
         .and_then(|mut session| session.rows())
         .with_context(|| format!("failed to read state `{place}`"))
 }
@@ -212,7 +212,7 @@ pub fn reset(
     counter: &str,
 ) -> anyhow::Result<Vec<String>> {
     let place = RedisPlace::parse(url)?;
-    inspect::RedisSession::open(&place)
+    inspect::Inspection::open(&place)
         .and_then(|mut session| session.reset(server, grant, counter))
         .with_context(|| format!("failed to write state `{place}`"))
 }

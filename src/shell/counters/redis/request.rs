@@ -8,7 +8,7 @@ use crate::engine::limits::{
 
 use super::connection::{Code, ReplyWords, Run, hash};
 use super::continuity::{SeenServer, ServerSighting};
-use super::keys::{RedisNames, scope_name, shown, window_name};
+use super::keys::{RedisNames, shown, window_name};
 
 const RESERVE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("reserve.lua"));
 const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("release.lua"));
@@ -24,7 +24,7 @@ pub(super) struct Asked {
 
 /// The answer to a reservation.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum ScriptReply {
     Settled(Settlement),
     /// Counters that were there are gone; nothing is charged.
     Lost,
@@ -70,7 +70,7 @@ impl Asked {
             let of_counter = demands.iter().zip(&self.places).filter(|&(_, &p)| p == place);
             let max = of_counter.map(|(demand, _)| demand.max).min().unwrap_or_default();
             args.push(max.nanos().to_string());
-            let (scope, window) = (scope_name(counter.scope), window_name(counter.window));
+            let (scope, window) = (counter.scope.word(), window_name(counter.window));
             let holder = shown(names.holder(counter.scope));
             let what = [shown(&names.server), scope, holder, shown(&counter.name), &window];
             args.extend(what.map(str::to_owned));
@@ -91,7 +91,7 @@ impl Asked {
         words: ReplyWords,
         seen: &mut SeenServer,
         now: Now,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ScriptReply> {
         let mut words = Reader { words: words.into_iter() };
         let kind = words.next()?;
         if kind == "clock" {
@@ -101,7 +101,7 @@ impl Asked {
         if kind == "lost" {
             // Nothing that was heard before is worth anything here, and it may have been heard elsewhere.
             seen.forget();
-            return Ok(Answer::Lost);
+            return Ok(ScriptReply::Lost);
         }
         seen.note_time(at_ms, now);
         let charges = "0".to_owned();
@@ -109,7 +109,7 @@ impl Asked {
         if kind == "full" {
             let demand = words.number()?;
             let retry_after_ms = words.next()?.parse().ok();
-            return Ok(Answer::Settled(Settlement::Exhausted { demand, retry_after_ms }));
+            return Ok(ScriptReply::Settled(Settlement::Exhausted { demand, retry_after_ms }));
         }
         let missed: Vec<usize> = words.next()?.split(',').flat_map(str::parse).collect();
         let mut slots: Few<Option<u64>> = Few::new();
@@ -131,7 +131,7 @@ impl Asked {
                 reservation.charges.push(Charge { counter: counter.clone(), slot, cost });
             }
         }
-        Ok(Answer::Settled(Settlement::Charged { reservation, missed }))
+        Ok(ScriptReply::Settled(Settlement::Charged { reservation, missed }))
     }
 }
 

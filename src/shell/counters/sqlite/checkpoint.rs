@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Row};
 
-use super::store::LAST_PATIENCE;
 use super::sweep::sweep;
 use super::{Trouble, files, schema};
 use crate::shell::file::clear_beside;
+use crate::shell::grace::STORE_LOCK;
 use crate::shell::os::clock::moment;
 
 /// Commits of this process between two rounds.
@@ -61,7 +61,7 @@ impl Tender {
     /// Waits a moment for what is done at the start: only who has the database to itself leaves no log beside it.
     pub(super) fn settle(&self) {
         // Nothing is ever sent: the other end goes.
-        let _ = self.cleared.recv_timeout(LAST_PATIENCE);
+        let _ = self.cleared.recv_timeout(STORE_LOCK);
     }
 
     /// Tells of one more commit, and whether the log is long.

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::engine::limits::{Counter, LimitClock, Now};
+use crate::engine::limits::{Counter, LimitClock, Now, Scope};
 use crate::shell::os;
 
 use super::codec::StoredRow;
 use super::files::FoundFile;
-use super::store::{scope, transact, window};
+use super::store::{transact, window};
 use super::{Trouble, files, schema};
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::moment;
@@ -48,7 +48,7 @@ fn look<T>(
         schema::verify(path).map_err(told)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(schema::LOCK_PATIENCE)?;
+        connection.busy_timeout(schema::LOCK_WAIT)?;
         return read(&connection).map(Some);
     }
     // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What
@@ -79,7 +79,7 @@ fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
         let at_ms = row.time_ms(boot, own_ms, now);
         counters.push(CounterRow {
             server: found.get(0)?,
-            scope: scope(&found.get::<_, String>(1)?).context("a scope is unknown")?,
+            scope: Scope::from_word(&found.get::<_, String>(1)?).context("a scope is unknown")?,
             holder: found.get(2)?,
             name: found.get(3)?,
             window,

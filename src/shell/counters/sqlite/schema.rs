@@ -16,7 +16,7 @@ const APPLICATION_ID: i32 = 0x6367_6174;
 /// The bytes of a page: what a call writes is two small rows.
 const PAGE: u32 = 1024;
 /// How long commands, and threads of their own, wait for other processes.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(1);
 
 /// What takes a database from one version of its schema to the next; the version is `user_version`.
 const MIGRATIONS: [&str; 1] = ["
@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     let mut connection = Connection::open_with_flags(path, flags)?;
     // What is wrong with the file may be why this connection is closed: nothing is carried over into it then.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.busy_timeout(LOCK_PATIENCE)?;
+    connection.busy_timeout(LOCK_WAIT)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LONG_LOG.to_string())?;

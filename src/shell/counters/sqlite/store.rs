@@ -17,9 +17,8 @@ use crate::shell::os::{self, FileId};
 use super::codec::StoredRow;
 use super::files::FoundFile;
 use super::{Trouble, files, schema};
+use crate::shell::grace::STORE_LOCK;
 
-/// How long a run that is over waits for other processes.
-pub(super) const LAST_PATIENCE: Duration = Duration::from_millis(50);
 /// So many rows are removed in one transaction: others wait for it.
 pub(super) const AT_ONCE: usize = 256;
 
@@ -203,7 +202,7 @@ impl Store {
     pub(super) fn leave(self) -> Result<(), Trouble> {
         let of_this_run = self.ids.iter().filter(|(key, _)| key.scope == Scope::Session);
         let ids: Vec<i64> = of_this_run.map(|(_, id)| *id).collect();
-        self.connection.busy_timeout(LAST_PATIENCE)?;
+        self.connection.busy_timeout(STORE_LOCK)?;
         for ids in ids.chunks(AT_ONCE) {
             transact(&self.connection, |connection| {
                 let mut forget = connection.prepare_cached(FORGET)?;
@@ -282,7 +281,7 @@ fn find(
     key: &CounterKey,
 ) -> Result<Option<i64>, Trouble> {
     let (window, calendar) = spell(key.window);
-    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let (scope, holder) = (key.scope.word(), names.holder(key.scope));
     let known = params![names.server, scope, holder, &*key.name, window, calendar];
     Ok(connection.prepare_cached(BY_KEY)?.query_row(known, |row| row.get(0)).optional()?)
 }
@@ -301,7 +300,7 @@ fn write(
         return Ok(());
     }
     let (window, calendar) = spell(key.window);
-    let (scope, holder) = (scope_name(key.scope), names.holder(key.scope));
+    let (scope, holder) = (key.scope.word(), names.holder(key.scope));
     let whose = params![names.server, scope, holder, &*key.name, window, calendar];
     let id: i64 = connection.prepare_cached(INSERT_KEY)?.query_row(whose, |row| row.get(0))?;
     row.encode(id, buffer);
@@ -324,17 +323,4 @@ pub(super) fn window(seconds: i64, calendar: bool) -> Option<Window> {
         (seconds, true) => Some(Window::Calendar(seconds)),
         (seconds, false) => Some(Window::Sliding(seconds)),
     }
-}
-
-fn scope_name(scope: Scope) -> &'static str {
-    match scope {
-        Scope::Grant => "grant",
-        Scope::Session => "session",
-        Scope::Server => "server",
-    }
-}
-
-pub(super) fn scope(name: &str) -> Option<Scope> {
-    let all = [Scope::Grant, Scope::Session, Scope::Server];
-    all.into_iter().find(|scope| scope_name(*scope) == name)
 }

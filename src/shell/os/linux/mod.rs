@@ -8,6 +8,8 @@ pub(super) mod stopped;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -78,6 +80,10 @@ pub(super) fn steady_time() -> Duration {
 
 pub(super) fn listen(signal: Signal) -> io::Result<SignalStream> {
     tokio::signal::unix::signal(SignalKind::from_raw(signal.as_raw()))
+}
+
+pub(super) fn raise_at(signal: Signal, flag: &Arc<AtomicBool>) -> io::Result<()> {
+    signal_hook::flag::register(signal.as_raw(), Arc::clone(flag)).map(drop)
 }
 
 pub(super) fn ignored_signals() -> u64 {

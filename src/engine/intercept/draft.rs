@@ -1,13 +1,15 @@
-//! A policy as it is written: its fields in the order of people, each with the place that it comes from.
+//! The policy that the translation writes: fields in the usual order, each with the place that it comes from.
 
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::problems::Place;
+use super::problems::YamlPlace;
+use crate::engine::policy::ClauseList;
+use crate::engine::policy::condition::Operator;
 
-/// The document.
+/// The document to write.
 #[derive(Debug, Serialize)]
-pub(crate) struct Document {
+pub(crate) struct DraftPolicy {
     pub(crate) version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
@@ -15,9 +17,9 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) hide: Vec<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) all_tools: Option<Rule>,
+    pub(crate) all_tools: Option<DraftRule>,
     #[serde(serialize_with = "in_order", skip_serializing_if = "Vec::is_empty")]
-    pub(crate) tools: Vec<(Name, Rule)>,
+    pub(crate) tools: Vec<(Name, DraftRule)>,
 }
 
 /// The name of a tool.
@@ -26,12 +28,12 @@ pub(crate) struct Document {
 pub(crate) struct Name {
     pub(crate) text: String,
     #[serde(skip)]
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
-/// What goes for a tool.
+/// The rule for a tool.
 #[derive(Debug, Default, Serialize)]
-pub(crate) struct Rule {
+pub(crate) struct DraftRule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) description: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,19 +41,19 @@ pub(crate) struct Rule {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) require: Vec<Clause>,
+    pub(crate) require: Vec<DraftClause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) deny_if: Vec<Clause>,
+    pub(crate) deny_if: Vec<DraftClause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) approval_if: Vec<Clause>,
+    pub(crate) approval_if: Vec<DraftClause>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) limits: Vec<Limit>,
+    pub(crate) limits: Vec<DraftLimit>,
 }
 
 /// An entry of `require`, `deny_if` or `approval_if`, with one message or the other.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Clause {
-    pub(crate) conditions: Vec<Condition>,
+pub(crate) struct DraftClause {
+    pub(crate) conditions: Vec<DraftCondition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) on_deny: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,29 +62,30 @@ pub(crate) struct Clause {
 
 /// A condition.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Condition {
+pub(crate) struct DraftCondition {
     pub(crate) path: String,
-    pub(crate) op: &'static str,
-    pub(crate) value: Value,
+    #[serde(serialize_with = "as_word")]
+    pub(crate) op: Operator,
+    pub(crate) value: DraftValue,
     #[serde(skip)]
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
 /// What a condition compares with.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
-pub(crate) enum Value {
+pub(crate) enum DraftValue {
     Null,
     Bool(bool),
     /// As the file spells it.
     Number(Box<RawValue>),
     String(String),
-    List(Vec<Value>),
+    List(Vec<DraftValue>),
 }
 
 /// A limit.
 #[derive(Debug, Serialize)]
-pub(crate) struct Limit {
+pub(crate) struct DraftLimit {
     pub(crate) counter: String,
     pub(crate) window: &'static str,
     pub(crate) align: &'static str,
@@ -95,17 +98,22 @@ pub(crate) struct Limit {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) on_deny: Option<String>,
     #[serde(skip)]
-    pub(crate) place: Place,
+    pub(crate) place: YamlPlace,
 }
 
-fn in_order<S: Serializer>(tools: &[(Name, Rule)], serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn as_word<S: Serializer>(op: &Operator, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(op.word())
+}
+
+fn in_order<S: Serializer>(tools: &[(Name, DraftRule)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(tools.iter().map(|(name, rule)| (&name.text, rule)))
 }
 
-impl Document {
-    /// The place that a member of the document comes from, by its RFC 6901 pointer.
+impl DraftPolicy {
+    /// The place that a member comes from; `pointer` is its RFC 6901 pointer in the document.
     #[must_use]
-    pub(crate) fn origin(&self, pointer: &str) -> Option<&Place> {
+    pub(crate) fn origin(&self, pointer: &str) -> Option<&YamlPlace> {
         let steps: Vec<String> = pointer
             .split('/')
             .skip(1)
@@ -124,16 +132,17 @@ impl Document {
     }
 }
 
-impl Rule {
-    fn origin(&self, steps: &[&str]) -> Option<&Place> {
+impl DraftRule {
+    fn origin(&self, steps: &[&str]) -> Option<&YamlPlace> {
         let [list, nth, rest @ ..] = steps else { return None };
         let nth: usize = nth.parse().ok()?;
-        let clauses = match *list {
-            "require" => &self.require,
-            "deny_if" => &self.deny_if,
-            "approval_if" => &self.approval_if,
-            "limits" => return self.limits.get(nth).map(|limit| &limit.place),
-            _ => return None,
+        if *list == "limits" {
+            return self.limits.get(nth).map(|limit| &limit.place);
+        }
+        let clauses = match ClauseList::from_word(list)? {
+            ClauseList::Require => &self.require,
+            ClauseList::DenyIf => &self.deny_if,
+            ClauseList::ApprovalIf => &self.approval_if,
         };
         let conditions = &clauses.get(nth)?.conditions;
         let condition = match rest {
