@@ -1,4 +1,4 @@
-//! A file that is read whole and without waiting, and the marks by which a change of it shows.
+//! Reading whole files without blocking, replacing them in one step, and noticing changes.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -13,10 +13,11 @@ use super::os::{self, FileId, Links, Lock};
 /// The largest file that is read, in bytes (contract W7).
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Some file systems count time in steps this long: within one, a second change leaves no mark.
+/// The coarsest timestamps of file systems: two changes within one step look the same.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
-/// What a file system says of a file: two versions differ in it, unless they are of one tick of its clock.
+/// What the file system records of a file. Two versions differ in it unless they were written within one step of its
+/// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
     id: FileId,
@@ -32,7 +33,7 @@ impl FileStamp {
         std::fs::metadata(path).ok().map(|metadata| Self::from(&metadata))
     }
 
-    /// True if the file was written so shortly before now that it may be written again without a mark.
+    /// True if the file was written so recently that another write could leave the same stamp.
     #[must_use]
     pub fn is_young(&self) -> bool {
         let seconds = u64::try_from(self.modified.0).unwrap_or_default();
@@ -57,8 +58,8 @@ impl From<&Metadata> for FileStamp {
     }
 }
 
-/// Reads a file to its end; `what` it is stands in the error. Only a regular file: a FIFO could make us wait, a
-/// device has no end.
+/// Reads a file to its end; errors name it as `what`. Only a regular file is read: a FIFO could block, and a device may
+/// have no end.
 ///
 /// # Errors
 /// The file cannot be opened or read, is not regular, or is larger than 16 MiB.
@@ -83,19 +84,19 @@ fn read_regular(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The mode of a new file: its owner writes it, and everybody may read it.
+/// The mode of a new file: writable by its owner, readable by all.
 const MODE: u32 = 0o644;
 
-/// Writes a file that is not there yet; `what` it is stands in the error.
+/// Writes a new file; errors name it as `what`.
 ///
 /// # Errors
-/// It is there, or cannot be written; then there is none.
+/// The file exists, or cannot be written; then it does not exist.
 pub fn create(what: &str, path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let written = create_in_one_step(path, MODE, content);
     written.with_context(|| format!("failed to write {what} `{}`", path.display()))
 }
 
-/// The same with a mode; what is at `path` is whole, or not there, whoever is killed in the middle.
+/// The same with a mode. Even if the process is killed, the file at `path` is complete or does not exist.
 pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     for _ in 0..ATTEMPTS {
         if std::fs::symlink_metadata(path).is_ok() {
@@ -118,7 +119,7 @@ pub(super) fn create_in_one_step(path: &Path, mode: u32, content: &[u8]) -> io::
     Err(os::already_there())
 }
 
-/// The same for a file that nobody but its owner may read.
+/// The same for a file that only its owner may read.
 ///
 /// # Errors
 /// As for [`create`].
@@ -127,11 +128,11 @@ pub fn create_private(what: &str, path: &Path, content: &[u8]) -> anyhow::Result
     written.with_context(|| format!("failed to write {what} `{}`", path.display()))
 }
 
-/// Puts `content` in the place of `old`, in one step: whoever reads the file meets the one or the other. Its mode
-/// stays, and its owner if that is possible; a link to it stays a link.
+/// Replaces `old` by `content` in one step: a reader sees either the one or the other. Keeps the mode, the owner if
+/// possible, and symbolic links to the file.
 ///
 /// # Errors
-/// It cannot be written, or holds something else than `old` by now; then it is as it was.
+/// The file cannot be written, or no longer holds `old`; then it is unchanged.
 pub fn replace(what: &str, path: &Path, old: &[u8], content: &[u8]) -> anyhow::Result<()> {
     let replaced = replace_in_one_step(path, old, content);
     replaced.with_context(|| format!("failed to write {what} `{}`", path.display()))
@@ -155,12 +156,12 @@ fn replace_in_one_step(path: &Path, old: &[u8], content: &[u8]) -> anyhow::Resul
     })
 }
 
-/// What the names of files end with that are still being written.
+/// The end of the names of files that are still being written.
 const MAKING: &str = "callgate-new";
-/// How often a file is made that others take for one that was left behind.
+/// How often a file is made again if another process removes it as left over.
 const ATTEMPTS: usize = 8;
 
-/// A name in the same directory that nobody else takes.
+/// An unused name in the same directory.
 fn beside(path: &Path) -> PathBuf {
     static MADE: AtomicU64 = AtomicU64::new(0);
     clear_beside(path);
@@ -169,13 +170,13 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{begin}{}-{nth}{end}", std::process::id()))
 }
 
-/// How the names of files begin and end that are to come to `path`.
+/// The beginning and end of the names of files that are being written for `path`.
 fn made_names(path: &Path) -> (String, String) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     (format!(".{name}."), format!(".{MAKING}"))
 }
 
-/// Removes what others who wrote the file at `path` left beside it when they were killed: nobody has locked it.
+/// Removes the unlocked files that killed processes left beside `path` while writing it.
 pub(super) fn clear_beside(path: &Path) {
     let (begin, end) = made_names(path);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -198,7 +199,7 @@ fn clear_unfinished(path: &Path) {
     }
 }
 
-/// Writes a new file down to the disk, and locks it; if that fails, there is none.
+/// Writes a new file, syncs it to disk and locks it; if that fails, the file does not exist.
 fn write_new(path: &Path, mode: u32, content: &[u8]) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let mut file = os::with_mode(options.write(true).create_new(true), mode).open(path)?;

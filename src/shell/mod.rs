@@ -1,4 +1,5 @@
-//! The doors to the world, each one thin: descriptors, the child, the loop between them, notices.
+//! Everything outside the engine: the platform, the server's process, the loop between client and server, the stores and
+//! logs.
 
 pub mod counters;
 pub mod os;

@@ -1,13 +1,13 @@
-//! Which sessions run: a small file each in the state directory, which its process holds locked.
+//! The running sessions: each has a small file in the state directory, which its process holds locked.
 //!
 //! ```text
 //!   begin:  make .<run>.new ─► lock it ─► write it ─► rename it to <run>.json       end: remove it
 //!   look:   open <run>.json ─► locked? its session runs : it was killed, remove the file
 //! ```
 //!
-//! The lock is the kernel's: it goes with the process, however that ends, and no other process that gets the same
-//! number has it. Nobody ever waits for it, and no session needs the file. What is not locked, under either name, belongs
-//! to nobody and is removed; a session that had no time to lock its file yet makes another one.
+//! The kernel releases the lock when the process ends, however it ends; another process that gets the same id does not
+//! hold it. No process waits for the lock, and no session needs the file. An unlocked file, under either name, is left
+//! over and is removed; a session whose file was removed before it could lock it makes another one.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _, Write as _};
@@ -21,18 +21,18 @@ use super::os::{self, Lock, clock};
 
 /// The folder in a state directory.
 const FOLDER: &str = "sessions";
-/// What the name of a session's file ends with.
+/// The end of the name of a session's file.
 const END: &str = ".json";
-/// … and that of one in the making, behind a dot.
+/// The end of the name while the file is being written; the name begins with a dot then.
 const NEW: &str = ".new";
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
-/// How many files a session that begins looks at, to clear away what others have left.
+/// How many files a new session looks at to remove those of killed sessions.
 const LOOKED_AT: usize = 256;
-/// How often a file is made that others take for one that was left behind.
+/// How often a file is made again if another process removes it as left over.
 const ATTEMPTS: usize = 8;
 
-/// What is told of a session. Times are RFC 3339 in UTC.
+/// A running session, as its file describes it. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     /// The run, as the audit log names it.
@@ -43,13 +43,13 @@ pub struct Running {
     pub grant: String,
     /// callgate's process.
     pub pid: u32,
-    /// When it began.
+    /// When it started.
     pub since: String,
     /// The policy's file.
     pub policy: String,
-    /// When the version of it was read that is in force.
+    /// When the version in force was read.
     pub policy_loaded: String,
-    /// When a later version was last found to be bad, if the file has been bad since.
+    /// When a later version was rejected, if the file has not been valid since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_rejected: Option<String>,
     /// True under `--shadow`.
@@ -62,7 +62,7 @@ pub struct Running {
     pub version: String,
 }
 
-/// A name for a run that no other has.
+/// A unique name for a run.
 #[must_use]
 pub fn new_run() -> String {
     let mut bytes = [0; 8];
@@ -74,7 +74,7 @@ pub fn new_run() -> String {
     format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-/// The file of a session that runs. It goes when this is dropped.
+/// The file of a running session. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Registration {
     path: PathBuf,
@@ -84,10 +84,10 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Lets others know of a session, and clears away what killed ones have left.
+    /// Writes the file of a session, and removes files of killed sessions.
     ///
     /// # Errors
-    /// The file cannot be made; nothing is left of it then.
+    /// The file cannot be written; then there is none.
     pub fn enter(directory: &Path, told: Running) -> anyhow::Result<Self> {
         let folder = directory.join(FOLDER);
         let path = folder.join(format!("{}{END}", told.run));
@@ -98,7 +98,7 @@ impl Registration {
         Ok(Registration { path, told, file })
     }
 
-    /// Tells that a new version of the policy was taken, or not.
+    /// Notes that a new version of the policy was loaded, or rejected.
     pub fn note_policy(&mut self, is_taken: bool, wall_ms: u64) {
         let time = clock::rfc3339(wall_ms);
         if is_taken {
@@ -123,7 +123,7 @@ impl Drop for Registration {
     }
 }
 
-/// Puts a locked file at `path`, all at once.
+/// Puts a locked file at `path`, in one step.
 fn publish(path: &Path, told: &Running) -> anyhow::Result<OpenedFile> {
     for _ in 0..ATTEMPTS {
         if let Some(published) = try_publish(path, told)? {
@@ -133,7 +133,7 @@ fn publish(path: &Path, told: &Running) -> anyhow::Result<OpenedFile> {
     Err(anyhow!("others remove it while it is made"))
 }
 
-/// `None` if somebody who clears away has taken the file for one that was left behind.
+/// `None` if another process removed the file as left over.
 fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<OpenedFile>> {
     let making = path.with_file_name(format!(".{}{NEW}", told.run));
     let mut options = OpenOptions::new();
@@ -162,7 +162,7 @@ fn try_publish(path: &Path, told: &Running) -> anyhow::Result<Option<OpenedFile>
     Ok(filled?.then_some(opened))
 }
 
-/// The sessions that run, and what is wrong with files of theirs. What killed ones have left is cleared away.
+/// The running sessions, and the files that cannot be read. Removes files of killed sessions.
 ///
 /// # Errors
 /// The folder is there, and cannot be read.
@@ -196,7 +196,7 @@ pub fn read(directory: &Path) -> anyhow::Result<(Vec<Running>, Vec<anyhow::Error
     Ok((found, problems))
 }
 
-/// Clears a few of the files away that belong to nobody.
+/// Removes files of killed sessions, looking at a limited number.
 fn clear_left_behind(folder: &Path, own: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)?.take(LOOKED_AT) {
         let path = entry?.path();
@@ -214,7 +214,7 @@ fn is_session(path: &Path) -> bool {
     name.ends_with(END) && !name.starts_with('.')
 }
 
-/// What the file says, if its session runs.
+/// Reads the file if its session is running.
 fn look(path: &Path) -> anyhow::Result<Option<Running>> {
     let Some(opened) = lives(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
@@ -222,7 +222,7 @@ fn look(path: &Path) -> anyhow::Result<Option<Running>> {
     Ok(Some(serde_json::from_slice(&bytes)?))
 }
 
-/// Opens the file of a session that runs. That of any other is removed.
+/// Opens the file of a running session. Removes that of any other.
 fn lives(path: &Path) -> io::Result<Option<OpenedFile>> {
     let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
     // Two may look at once: they do not lock each other out.
@@ -242,14 +242,14 @@ fn lives(path: &Path) -> io::Result<Option<OpenedFile>> {
     }
 }
 
-/// The file that has come into the place of another.
+/// Opens the file that replaced another.
 fn lives_anew(path: &Path) -> io::Result<Option<OpenedFile>> {
     let opened = OpenedFile::open(OpenOptions::new().read(true), path)?;
     let is_free = os::try_lock(&opened.file, Lock::Shared);
     Ok(Some(opened).filter(|_| matches!(is_free, Ok(false))))
 }
 
-/// Removes a file that was in the making when its session was killed: nobody has locked it.
+/// Removes a file that was being written when its session was killed: no process holds its lock.
 fn clear_unfinished(path: &Path) {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if !(name.starts_with('.') && name.ends_with(NEW)) {

@@ -1,4 +1,4 @@
-//! Where things are kept (contract C5): the state directory, and the audit logs in it.
+//! Where state is kept (contract C5): the state directory, and the audit logs in it.
 
 use std::path::{Path, PathBuf};
 
@@ -39,10 +39,10 @@ impl State {
             .ok_or_else(|| anyhow!("no home directory is known; say `--state DIR`"))
     }
 
-    /// The state directory. Counters that are kept elsewhere leave the default one for all else.
+    /// The state directory. If counters are kept elsewhere, it is the default one, for sessions and logs.
     ///
     /// # Errors
-    /// There is none by default: no home directory is known.
+    /// No home directory is known.
     pub fn directory(&self) -> anyhow::Result<PathBuf> {
         match self {
             State::Directory(directory) => std::path::absolute(directory)
@@ -90,8 +90,8 @@ pub fn audit_directory(directory: &Path) -> PathBuf {
     directory.join(AUDIT)
 }
 
-/// The one path of a log, however it is spelt: with two heads it would have two ends. The directory is made, for its
-/// owner alone, if it is not there.
+/// The canonical path of a log: under two paths it would have two heads. Makes its directory, for its owner alone, if
+/// it does not exist.
 ///
 /// # Errors
 /// It cannot be made or found.
@@ -154,10 +154,10 @@ pub fn old_audit_head(directory: &Path, log: &Path) -> Option<PathBuf> {
     (old.exists() && !files::has_files(&old.with_extension("jsonl"))).then_some(old)
 }
 
-/// Opens an audit log, at its one path, to write to it.
+/// Opens an audit log for writing, at its canonical path.
 ///
 /// # Errors
-/// It cannot be opened, or its name is that of something else.
+/// It cannot be opened, or has a reserved name.
 pub fn open_audit(
     directory: &Path,
     log: &Path,
@@ -179,7 +179,7 @@ pub fn open_audit(
     Audit::open(&log, audit_witness(directory, &log).as_deref(), keep, identity)
 }
 
-/// What others could do to what is kept in a state directory, and to an audit log (contract W7).
+/// Warnings if other users can change the state directory or the audit log (contract W7).
 #[must_use]
 pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
     let audit = audit_directory(directory);
@@ -195,8 +195,8 @@ pub fn dangers(directory: &Path, log: Option<&Path>) -> Vec<String> {
     warnings
 }
 
-/// A warning for each of these paths that others can change, and for each directory above it in which they can put
-/// something else in its place. What was `told` before is not told again.
+/// A warning for each of these paths that other users can change, and for each directory above in which they can replace
+/// it. Paths in `told` are left out.
 pub fn open_to_others<'p>(
     paths: impl IntoIterator<Item = &'p Path>,
     what_then: &str,

@@ -1,4 +1,4 @@
-//! `callgate status`: which sessions run, what is left of limits, what was denied of late; and quota given back.
+//! `callgate status`: show sessions, counters and recent denials; reset counters.
 
 mod overview;
 mod reset;
@@ -14,11 +14,11 @@ use super::show::stdout;
 
 use self::overview::{Overview, StateView};
 
-/// Shows the state, or gives quota back.
+/// Shows the state, or resets a counter.
 ///
 /// # Errors
-/// No state directory is known, or stdout cannot be written. What of the state cannot be read is a part of what is
-/// shown; the exit code tells of it.
+/// No state directory is known, or stdout cannot be written. What cannot be read of the state is shown as a problem, and
+/// makes the command incomplete.
 pub fn status(args: &StatusArgs) -> Result<(), Error> {
     match &args.verb {
         Some(StatusVerb::Reset(args)) => reset::reset(args),

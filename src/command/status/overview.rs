@@ -1,4 +1,4 @@
-//! All that is shown, put together from sessions, counters and logs. What cannot be read is told beside the rest.
+//! The content of a status report, from sessions, counters and logs. What cannot be read is listed as a problem.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ use crate::shell::stderr::prose;
 
 use super::tally::{Counts, RecentDenial, Tally};
 
-/// What is shown. Its fields are documented in the manual (`src/manual/status.md`).
+/// A status report. The manual documents its fields (`src/manual/status.md`).
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
-    /// When it was looked at.
+    /// When the state was read.
     pub(super) time: String,
     /// Where counters are.
     pub(super) state: String,
@@ -36,10 +36,10 @@ pub(super) struct Overview {
     /// The time of day in milliseconds.
     #[serde(skip)]
     pub(super) now_ms: u64,
-    /// What was asked for, if not all.
+    /// The server and grant asked for, if not all.
     #[serde(skip)]
     pub(super) wanted: Option<String>,
-    /// The servers that there are, of which none may be wanted.
+    /// All servers found, wanted or not.
     #[serde(skip)]
     pub(super) servers: Vec<String>,
 }
@@ -51,7 +51,7 @@ pub(super) struct Account {
     pub(super) server: String,
     /// The grant; none for what all of them share.
     pub(super) grant: Option<String>,
-    /// Its sessions that run.
+    /// Its running sessions.
     pub(super) sessions: Vec<Running>,
     /// Its counters.
     pub(super) counters: Vec<Gauge>,
@@ -85,18 +85,18 @@ pub(super) struct Gauge {
     pub(super) run: Option<String>,
     /// The process of that run, if it runs.
     pub(super) pid: Option<u32>,
-    /// As a policy has it.
+    /// As in a policy.
     #[serde(serialize_with = "as_in_policy")]
     pub(super) window: Window,
     /// `sliding`, `calendar`; none for a session.
     pub(super) align: Option<&'static str>,
-    /// What counts now.
+    /// The amount used now.
     #[serde(serialize_with = "exact")]
     pub(super) used: Amount,
-    /// What it is held to.
+    /// Its limit.
     #[serde(serialize_with = "exact")]
     pub(super) max: Amount,
-    /// When something of it is next given free.
+    /// When some of it is next freed.
     pub(super) frees_at: Option<String>,
     /// When it was last charged.
     pub(super) charged_at: String,
@@ -152,7 +152,7 @@ fn exact<S: Serializer>(amount: &Amount, to: S) -> Result<S::Ok, S::Error> {
     number.serialize(to)
 }
 
-/// Looks at the state, once or again and again.
+/// Reads the state, once or repeatedly.
 pub(super) struct StateView<'a> {
     args: &'a WhoseArgs,
     state: State,
@@ -173,7 +173,7 @@ impl<'a> StateView<'a> {
         Ok(StateView { args, state, directory, tally: Tally::default() })
     }
 
-    /// Looks.
+    /// Reads the state.
     pub(super) fn look(&mut self) -> Overview {
         let now = moment();
         let mut grants = Accounts::default();
@@ -233,7 +233,7 @@ impl<'a> StateView<'a> {
         }
     }
 
-    /// What all grants of a server share is theirs as well.
+    /// What all grants of a server share is wanted with each of them.
     fn is_wanted(&self, grant: &Account) -> bool {
         let is = |wanted: &Option<String>, found: &str| {
             wanted.as_deref().is_none_or(|wanted| wanted == found)
@@ -275,14 +275,14 @@ impl<'a> StateView<'a> {
     }
 }
 
-/// What is told of a counter that cannot be read: every call that needs it is denied.
+/// The problem of a counter that cannot be read: every call that needs it is denied.
 fn damage(CounterRow { server, name, .. }: &CounterRow) -> anyhow::Error {
     anyhow!(
         "what is kept of counter `{name}` of server `{server}` is damaged; `callgate status reset` begins it anew"
     )
 }
 
-/// What is found of each grant, by server and grant; what all of a server share stands before them.
+/// What is known of each grant, by server and grant; what all grants of a server share comes first.
 #[derive(Default)]
 struct Accounts {
     by_name: BTreeMap<(String, Option<String>), Account>,

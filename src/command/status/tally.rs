@@ -1,5 +1,4 @@
-//! What audit logs say of the last day, in memory that does not depend on how long they are: the newest lines are read
-//! once, from the end back; and then those that come.
+//! Counts of the last day from the audit logs, in bounded memory: the logs are read backwards once, and then followed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,25 +17,25 @@ use crate::shell::os::clock::rfc3339;
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
-/// Lines are not quite in the order of their times: what was noted may be written later than what came behind it.
+/// Lines are not strictly in the order of their times: a queued line may be written after a later one.
 const DISORDER_MS: u64 = 10 * MINUTE_MS;
-/// So many denials are kept of each grant.
+/// How many denials are kept for each grant.
 const DENIALS: usize = 10;
-/// What is said in the place of what differs among several denials.
+/// Stands for a field in which folded denials differ.
 const VARIOUS: &str = "(various)";
-/// An event's name stands in so many bytes from the beginning of a line.
+/// The event's name is within so many bytes of the beginning of a line.
 const BEGINNING: usize = 256;
 
-/// How often things have happened.
+/// How often each thing happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     /// Calls that were decided.
     pub(super) calls: u64,
     /// Those that did not go out.
     pub(super) denied: u64,
-    /// Those that shadow mode alone let go out.
+    /// Those that went out only because of shadow mode.
     pub(super) shadowed: u64,
-    /// Messages that were refused and are no calls.
+    /// Refused messages that are not calls.
     pub(super) refused: u64,
     /// Messages that were dropped because nothing waited for them.
     pub(super) dropped: u64,
@@ -71,7 +70,7 @@ pub(super) struct RecentDenial {
     pub(super) rule: String,
     /// What the agent was told, or what is wrong with the line.
     pub(super) message: String,
-    /// How many such denials this one stands for.
+    /// How many denials this line stands for.
     pub(super) count: u64,
 }
 

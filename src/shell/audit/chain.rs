@@ -1,5 +1,5 @@
-//! The chain of an audit log (contract S4): lines that each carry the hash of the one before, over several files, appended
-//! by several processes.
+//! The chain of an audit log (contract S4): each line carries the hash of the one before, over several files and several
+//! writing processes.
 //!
 //! ```text
 //!   server.000000000001.jsonl   server.000000210034.jsonl   server.jsonl        server.head
@@ -10,11 +10,11 @@
 //!     rotated, named after its first line's seq                                 └───────────────────────┘
 //! ```
 //!
-//! Who appends holds a lock on the head for a few microseconds: it reads the head, writes its lines in one write, and
-//! then the head. A process that is killed between the two leaves lines behind the head, or a torn one: the next to
-//! append takes the whole lines up, ends a torn one, and says so in the log. A file is rotated before lines are written,
-//! while the head tells the truth of it, and old files are removed when the head does not count on them any more: so
-//! whoever is killed in between leaves nothing that looks as if somebody had removed lines.
+//! A writer locks the head for a few microseconds: it reads the head, writes its lines in one write, then writes the
+//! head. A process that is killed in between leaves lines behind the head, or a torn line; the next writer adds the whole
+//! lines to the chain, ends a torn one, and records both. A file is rotated before lines are written, while the head
+//! describes it, and old files are removed once the head no longer counts on them: a kill at any point leaves nothing
+//! that looks like removed lines.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -28,27 +28,27 @@ use super::head::{HEAD_BYTES, Head, HeadTrouble, Recovered, take_up_line};
 use super::reader::{Forward, first_link, head_fits, newest_line};
 use crate::shell::os::{self, Lock};
 
-/// A file is rotated when it has grown to so many bytes.
+/// A file is rotated at this length in bytes …
 const ROTATE_AT: u64 = 64 * 1024 * 1024;
 /// … or sooner, so that what is kept is a few files at least.
 const FILES_KEPT: u64 = 4;
-/// The part of a file that records of anything but calls that went out may fill: one in so many bytes.
+/// Records of anything but calls that went out may fill one in so many bytes of a file.
 const OTHER_SHARE: u64 = 2;
-/// How long it is trusted that files are still those at their paths, if nobody else has written since.
+/// How long the open files count as those at their paths, if no other process has written since.
 const TRUST: Duration = Duration::from_millis(10);
 /// How long the start waits for others to release the log.
 const START_PATIENCE: Duration = Duration::from_secs(1);
-/// How often a writer confirms how much it wants to be kept …
+/// Interval at which a writer confirms its `keep` in the head …
 const CONFIRM: Duration = Duration::from_mins(10);
-/// … and how long that counts, in seconds, if it does not: it was killed, or has ended.
+/// … and how long an unconfirmed one counts, in seconds: its writer was killed, or has ended.
 const CONFIRMED: u64 = 3600;
-/// What `prev`, `seq` and a line feed add to a body, in bytes, more or less.
+/// About how many bytes `prev`, `seq` and a line feed add to a body.
 const LINK_BYTES: u64 = 96;
 
 /// Why lines were not appended.
 #[derive(Debug)]
 pub enum AppendError {
-    /// Another process appends just now: to be tried again at once.
+    /// Another process is appending: try again at once.
     Busy,
     /// The log cannot be written.
     Failed(anyhow::Error),
@@ -60,17 +60,16 @@ impl<E: Into<anyhow::Error>> From<E> for AppendError {
     }
 }
 
-/// A line that is to be appended.
+/// A line to append.
 #[derive(Debug, Clone, Copy)]
 pub struct Draft<'b> {
     /// A JSON object without `seq` and `prev`.
     pub body: &'b str,
-    /// True for a record of anything but a call that went out: it must find room in the part of the file that is
-    /// left to those.
+    /// True for a record of anything but a call that went out: it has to fit into those records' part of the file.
     pub is_other: bool,
 }
 
-/// A chain that lines are appended to.
+/// A chain that is open for appending.
 #[derive(Debug)]
 pub struct Chain {
     path: PathBuf,
@@ -81,14 +80,14 @@ pub struct Chain {
     rotate_at: u64,
     /// How many bytes of old files are kept.
     keep: u64,
-    /// A log that counts as a part of this one, and that `keep` holds as well.
+    /// A log whose size counts against `keep` as well.
     beside: Option<PathBuf>,
     /// When `keep` was last confirmed in the head.
     confirmed: Option<Instant>,
     current: Option<OpenedFile>,
     /// The head as it was last read or written.
     seen: Head,
-    /// Its bytes; none if it has to be read anew.
+    /// Its bytes; empty if it has to be read again.
     known: Vec<u8>,
     /// When the open files were last seen to be those at their paths.
     checked: Option<Instant>,
@@ -196,7 +195,7 @@ impl Chain {
         Ok(self)
     }
 
-    /// What the log at `path` takes up of what is kept counts as this one's.
+    /// Counts the size of the log at `path` against this one's `keep`.
     #[must_use]
     pub fn beside(mut self, path: PathBuf) -> Self {
         self.beside = Some(path);
@@ -234,12 +233,12 @@ impl Chain {
         appended.map_err(AppendError::Failed)
     }
 
-    /// What did not keep lines from being appended, but should be known: files that cannot be rotated or removed.
+    /// Takes an error that did not keep lines from being appended: a file that cannot be rotated or removed.
     pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
         self.trouble.take()
     }
 
-    /// When something is to be appended, be it nothing, so that others know how much is to be kept.
+    /// When to append next, even if there is nothing to append, so that `keep` is confirmed.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         self.confirmed.and_then(|at| at.checked_add(CONFIRM))
@@ -250,7 +249,7 @@ impl Chain {
         self.head.inode()
     }
 
-    /// Locks the head, and makes sure that it is the one that everybody locks.
+    /// Locks the head, and makes sure that it is the file at its path.
     fn lock(&mut self) -> Result<(), AppendError> {
         loop {
             if !os::try_lock(&self.head.file, Lock::Exclusive)? {
@@ -312,7 +311,7 @@ impl Chain {
         self.write_head(head).inspect_err(|_| self.cut(end))
     }
 
-    /// Says in the head how much is to be kept, if nobody wants more.
+    /// Confirms `keep` in the head, unless another writer wants more.
     fn confirm_keep(&mut self, head: &mut Head) {
         let is_recent = self.confirmed.is_some_and(|at| at.elapsed() < CONFIRM);
         // Who has nothing to say of it keeps everything, and binds nobody.
@@ -325,8 +324,8 @@ impl Chain {
         }
     }
 
-    /// The head as it is kept. One that is missing or damaged is made anew from the newest line there is, but never
-    /// behind what was seen before. If another has written since, nothing is known of the files.
+    /// Reads the head. A missing or damaged one is restored from the newest line, but never to before what was seen
+    /// already. If another process has written since, the open files have to be checked again.
     fn read_head(&mut self) -> anyhow::Result<(Head, Option<HeadTrouble>)> {
         let mut bytes = [0; HEAD_BYTES];
         let count =
@@ -417,8 +416,8 @@ impl Chain {
         }
     }
 
-    /// The file is not as long as the head says. Whole lines that go on with the chain are taken up, a torn one is
-    /// ended; the log is told of both. What else stands there stays, and does not belong to the chain.
+    /// Handles a file that is not as long as the head says: adds whole lines that continue the chain, ends a torn one,
+    /// and notes both to be recorded. Anything else stays in the file, outside the chain.
     fn take_up(
         &self,
         head: &mut Head,
@@ -463,8 +462,7 @@ impl Chain {
         Err(written).with_context(named)
     }
 
-    /// A piece of a line must not stay, nor a line that counts as not written; if it does, whoever appends next sees
-    /// it.
+    /// Removes a piece of a line, or lines that count as not written. If that fails, the next writer handles them.
     fn cut(&self, end: u64) {
         let _ = self.current.as_ref().map(|current| current.file.set_len(end));
     }
@@ -487,10 +485,9 @@ impl Chain {
         Ok(())
     }
 
-    /// Begins a new file, and drops old ones that are beyond what is kept. A file that cannot be rotated grows on.
+    /// Begins a new file, and removes old ones beyond `keep`. A file that cannot be rotated keeps growing.
     ///
-    /// Whoever is killed in between leaves a head that tells the truth of the files: it is written before any is
-    /// removed.
+    /// The head is written before any file is removed, so that it describes the files at every moment.
     fn rotate(&mut self, head: &mut Head, keep: u64) -> anyhow::Result<()> {
         let named = || failed("rotate", &self.path);
         if let Err(error) = os::rename_to_new(&self.path, &rotated_path(&self.path, head.file_from))
@@ -561,7 +558,7 @@ fn rotate_at(keep: u64) -> u64 {
     ROTATE_AT.min(keep.checked_div(FILES_KEPT).unwrap_or_default()).max(1)
 }
 
-/// How much those who share the log want to be kept, as far as they still say so.
+/// The largest `keep` that the writers of the log have confirmed recently.
 fn confirmed_keep(head: &Head) -> u64 {
     let age = seconds_now().abs_diff(head.keep_at);
     if age <= CONFIRMED { head.keep } else { 0 }
@@ -572,7 +569,7 @@ fn seconds_now() -> u64 {
     since.map_or(0, |since| since.as_secs())
 }
 
-/// A link is not followed: it could lead to any file of ours, which would be written to.
+/// Opens the head. A symbolic link is refused: it could lead to any other file, which would be overwritten.
 fn open_head(path: &Path) -> anyhow::Result<OpenedFile> {
     OpenedFile::open_itself(OpenOptions::new().read(true).write(true).create(true), path)
         .with_context(|| failed("open", path))

@@ -1,4 +1,4 @@
-//! The files of audit logs: how they are named, found and opened.
+//! The files of audit logs: names, listing and opening.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -8,18 +8,18 @@ use anyhow::Context as _;
 
 use crate::shell::os::{self, FileId, Links};
 
-/// What the file of a log that is being written ends with.
+/// Extension of a log's current file.
 const LOG: &str = "jsonl";
-/// What its head ends with.
+/// Extension of its head.
 const HEAD: &str = "head";
-/// What the head of a log ends with whose name does not end with `jsonl`, behind the whole name.
+/// Extension added to the whole name for the head of a log whose own extension is not `jsonl`.
 const CHAIN: &str = "chain";
-/// What the name of the log of refusals has behind that of its log. No server's log has an `@` in its name.
+/// Suffix of the name of a log of refusals. No server's log has an `@` in its name.
 const REFUSED: &str = "@refused";
-/// How many digits the number in the name of a rotated file has at least.
+/// The least number of digits in the name of a rotated file.
 const DIGITS: usize = 12;
 
-/// A file beside what tells it from any other that comes to stand at its path.
+/// An open file with its identity, which tells it from any other file that may come to its path.
 #[derive(Debug)]
 pub struct OpenedFile {
     /// The file.
@@ -28,7 +28,7 @@ pub struct OpenedFile {
 }
 
 impl OpenedFile {
-    /// Opens a regular file, one that it makes for its owner alone, without waiting for whatever else it may be.
+    /// Opens a regular file without blocking on anything else; a new one is for its owner alone.
     ///
     /// # Errors
     /// It cannot be opened, or is no regular file.
@@ -77,7 +77,7 @@ impl OpenedFile {
         self.file.metadata().is_ok_and(|found| os::names(&found) > 1)
     }
 
-    /// What a lock on it is known by.
+    /// Its inode, by which the kernel lists locks.
     #[must_use]
     pub fn inode(&self) -> u64 {
         self.id.inode
@@ -102,7 +102,7 @@ impl OpenedFile {
     }
 }
 
-/// The rotated files of the log at `path`, oldest first, each behind the `seq` of its first line, which its name tells.
+/// The rotated files of the log at `path`, oldest first, each with the `seq` of its first line, taken from its name.
 ///
 /// # Errors
 /// The directory cannot be read.
@@ -114,7 +114,7 @@ pub fn rotated_files(path: &Path) -> anyhow::Result<Vec<(u64, PathBuf)>> {
     Ok(rotated)
 }
 
-/// Where a file goes whose first line has this `seq`.
+/// The path of the rotated file whose first line has this `seq`.
 #[must_use]
 pub fn rotated_path(path: &Path, from: u64) -> PathBuf {
     let extension = path.extension().map(|end| format!(".{}", end.to_string_lossy()));
@@ -144,8 +144,8 @@ pub fn log_of(file: &Path) -> PathBuf {
     }
 }
 
-/// The head of a log (contract S4): it lies beside the log, so that all who write the log have one head, whatever state
-/// directories they have.
+/// The head of a log (contract S4). It lies beside the log, so that all its writers share one head, whatever their state
+/// directories.
 #[must_use]
 pub fn head_path(log: &Path) -> PathBuf {
     if log.extension().is_some_and(|end| end == LOG) {
@@ -154,8 +154,8 @@ pub fn head_path(log: &Path) -> PathBuf {
     append(log, CHAIN)
 }
 
-/// Where what was refused is told of when the log has no room left for it (contract S3): a log beside it, with a chain of
-/// its own.
+/// The log of refusals (contract S3): it lies beside the log, has a chain of its own, and takes the records that the log
+/// has no room for.
 #[must_use]
 pub fn refused_path(log: &Path) -> PathBuf {
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
@@ -163,7 +163,7 @@ pub fn refused_path(log: &Path) -> PathBuf {
     log.with_file_name(format!("{stem}{REFUSED}{}", extension.unwrap_or_default()))
 }
 
-/// What keeps a file from being a log of one's own choice: its name is that of something that belongs to another log.
+/// Why a log may not have this name: files that belong to another log are named so.
 #[must_use]
 pub fn reserved(log: &Path) -> Option<&'static str> {
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
@@ -177,7 +177,7 @@ pub fn reserved(log: &Path) -> Option<&'static str> {
     }
 }
 
-/// A log, and that of what was refused if there is one.
+/// A log, and its log of refusals if there is one.
 pub fn with_refused(log: PathBuf) -> impl Iterator<Item = PathBuf> {
     let refused = Some(refused_path(&log)).filter(|refused| has_files(refused));
     [log].into_iter().chain(refused)
@@ -189,16 +189,16 @@ pub fn has_files(path: &Path) -> bool {
     path.exists() || rotated_files(path).is_ok_and(|files| !files.is_empty())
 }
 
-/// True if the name of a log could be taken for that of a rotated file.
+/// True for a number as in the name of a rotated file.
 #[must_use]
 pub fn is_number(text: &str) -> bool {
     text.len() >= DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The logs that lie in a directory, or whose heads do.
+/// The logs of a directory: those with a file or a head in it.
 ///
 /// # Errors
-/// The directory is there, and cannot be read.
+/// The directory exists and cannot be read.
 pub fn logs(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !directory.exists() {
         return Ok(Vec::new());
@@ -217,7 +217,7 @@ pub fn logs(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-/// Copies of heads of logs that lie elsewhere have a hash of their place in the name, behind an `@`.
+/// Copies of heads of logs elsewhere have an `@` and a hash of the log's path in their names.
 fn is_of_log_elsewhere(head: &Path) -> bool {
     let stem = head.file_stem().unwrap_or_default().to_string_lossy();
     let hash = stem.rsplit_once('@').map(|(_, hash)| hash).unwrap_or_default();

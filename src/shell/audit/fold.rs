@@ -1,8 +1,8 @@
-//! Folds what repeats (contract S3): the first denial by a rule, refused line or dropped line is written whole, and what is
-//! like it is counted for a second and leaves as one line.
+//! Folds repeated records (contract S3): the first denial by a rule, refused line or dropped line is written whole; those
+//! like it are counted for a second and written as one line.
 //!
-//! What a client or server makes up cannot fill the table: it holds few tools, methods and reasons at a time. Beyond
-//! that, denials are told apart by their rule only; and beyond that by nothing but their kind.
+//! The table is bounded: it holds a few tools, methods and reasons at a time. When it is full, records are distinguished
+//! by their rule only, and then by their kind only.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,28 +13,28 @@ use crate::engine::session::audit_record::Record;
 use crate::engine::wire::line::Side;
 use crate::shell::os::clock::rfc3339;
 
-/// How long what is alike is counted.
+/// How long like records are counted.
 const SPAN: Duration = Duration::from_secs(1);
-/// So many things are told apart at once by all that they say …
+/// So many entries are distinguished by all fields …
 const FINE: usize = 16;
 /// … and so many by their rule or reason.
 const COARSE: usize = 8;
 
-/// What has happened lately, and how often.
+/// The recent records, and how often each occurred.
 #[derive(Debug, Default)]
 pub(super) struct Folds {
     hasher: RandomState,
     folds: Vec<Fold>,
 }
 
-/// One thing that happens again and again.
+/// A record that repeats.
 #[derive(Debug)]
 struct Fold {
     key: u64,
     level: usize,
-    /// When what was counted is written.
+    /// When the count is written.
     until: Instant,
-    /// How often it has happened since the last line that was written of it.
+    /// How often it occurred since its last line was written.
     count: u64,
     since_ms: u64,
     last_ms: u64,
@@ -49,11 +49,11 @@ struct Fold {
 pub(super) enum Fate {
     /// It is written whole.
     Whole,
-    /// It is counted. If it is the first one, what it says is kept in this place.
+    /// It is counted. The members of the first one are kept at this index.
     Counted { place: usize, count: u64 },
 }
 
-/// Several events that leave as one line.
+/// Several events written as one line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Folded {
     /// The members of the line, as JSON without braces.
@@ -64,7 +64,7 @@ pub(super) struct Folded {
     pub(super) count: u64,
 }
 
-/// What two records have to share to be alike.
+/// What two records must share to be folded.
 #[derive(Hash, Clone, Copy)]
 struct Likeness<'r> {
     kind: EventKind,
@@ -79,7 +79,7 @@ struct Likeness<'r> {
     what: &'r str,
 }
 
-/// The fields of an event in which those that share less than all of it differ.
+/// The fields in which folded events may differ, by kind and level.
 const DIFFERING: [(EventKind, [&[&str]; 3]); 5] = [
     (EventKind::Call, [&[], &["tool"], &["rule", "tool"]]),
     (EventKind::MethodDenied, [&[], &["method"], &["rule", "method"]]),
@@ -89,7 +89,7 @@ const DIFFERING: [(EventKind, [&[&str]; 3]); 5] = [
 ];
 
 impl<'r> Likeness<'r> {
-    /// None for a record that is never folded: a call that went out, and what came of it.
+    /// None for a record that is never folded: a call that went out, and its answer.
     fn of(record: &'r Record) -> Option<Self> {
         let side = |side: &Side| side.word();
         let cause = match record {
@@ -120,7 +120,7 @@ impl<'r> Likeness<'r> {
         Some(Likeness { kind, who, enforced, why, cause, what })
     }
 
-    /// With less to tell it apart by.
+    /// The likeness at a coarser level.
     fn at(self, level: usize) -> Self {
         match level {
             0 => self,
@@ -136,7 +136,7 @@ impl<'r> Likeness<'r> {
 }
 
 impl Folds {
-    /// Takes a record in: it is to be written, or it is like one that was written less than a second ago.
+    /// Decides whether to write a record, or to count it with one that was written less than a second ago.
     pub(super) fn admit(&mut self, record: &Record, now: Instant, wall_ms: u64) -> Fate {
         let Some(likeness) = Likeness::of(record) else { return Fate::Whole };
         self.folds.retain(|fold| fold.count > 0 || fold.until > now);
@@ -170,17 +170,17 @@ impl Folds {
         Fate::Whole
     }
 
-    /// What one of the events says that are counted at `place`; returns the bytes of what was kept before.
+    /// The members of one of the events counted at `place`.
     pub(super) fn sample(&mut self, place: usize) -> Option<&mut String> {
         self.folds.get_mut(place).map(|fold| &mut fold.sample)
     }
 
-    /// When [`Folds::take`] has something to hand out.
+    /// When [`Folds::take`] next returns something.
     pub(super) fn due(&self) -> Option<Instant> {
         self.folds.iter().filter(|fold| fold.count > 0).map(|fold| fold.until).min()
     }
 
-    /// Hands out what was counted long enough; at the end of a session, everything.
+    /// Takes what was counted for long enough; at the end of a session, everything.
     pub(super) fn take(&mut self, now: Instant, is_end: bool) -> Vec<Folded> {
         let mut taken = Vec::new();
         for fold in &mut self.folds {

@@ -1,4 +1,4 @@
-//! What binds the lines of an audit log into a chain (contract S4), and the head that says where it has come to.
+//! Links between the lines of an audit log (contract S4), and the head, which notes the newest line.
 
 use anyhow::Context as _;
 use jiff::Timestamp;
@@ -8,10 +8,10 @@ use crate::shell::digest::Hash;
 
 /// The length of a head as it is kept: one line, padded.
 pub const HEAD_BYTES: usize = 512;
-/// What a line begins with, behind its link, that tells of what was found behind the head. No other line does.
+/// The beginning of a line `recovered`, after its link. No other line begins so.
 const RECOVERED: &[u8] = br#""event":"recovered","#;
 
-/// Where a chain has come to.
+/// The head of a chain: its newest line, and its files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Head {
     /// `seq` of the newest line; 0 if there is none.
@@ -29,7 +29,7 @@ pub struct Head {
     /// How many bytes of the current file are records of anything but calls that went out.
     #[serde(default)]
     pub other: u64,
-    /// The largest `--audit-keep` of those that share the log, in bytes; 0 if nobody has said one.
+    /// The largest `--audit-keep` of the log's writers, in bytes; 0 if there is none.
     #[serde(default)]
     pub keep: u64,
     /// When that was last confirmed, in seconds since the epoch.
@@ -77,7 +77,7 @@ impl Head {
         out.push(b'\n');
     }
 
-    /// Another file begins behind the newest line.
+    /// Begins another file after the newest line.
     pub fn begin_file(&mut self) {
         self.file_from = self.seq.saturating_add(1);
         self.length = 0;
@@ -92,7 +92,7 @@ impl Head {
         serde_json::from_slice(bytes).context("the head is damaged")
     }
 
-    /// Adds a line for `body`, a JSON object, to `buffer`, and moves on to it; the length stays.
+    /// Appends a line for `body`, a JSON object, to `buffer`, and makes it the newest line; the length stays.
     pub fn link(&mut self, body: &str, buffer: &mut Vec<u8>) {
         let begin = buffer.len();
         write_beginning(self.seq, &self.hash, buffer);
@@ -102,7 +102,7 @@ impl Head {
         buffer.push(b'\n');
     }
 
-    /// Moves on to a line, if it is the next one.
+    /// Makes a line the newest one, if it is next in the chain.
     pub fn follow(&mut self, line: &[u8]) -> bool {
         let follows = ChainLink::of(line).is_some_and(|link| {
             link.prev == self.hash && Some(link.seq) == self.seq.checked_add(1)
@@ -115,7 +115,7 @@ impl Head {
     }
 }
 
-/// What binds a line to the one before it.
+/// The link of a line to the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct ChainLink {
     /// The number of the line, from 1 on.
@@ -132,7 +132,7 @@ impl ChainLink {
     }
 }
 
-/// What every line begins with that follows line `seq`.
+/// Writes the beginning of the line that follows line `seq`.
 pub(super) fn write_beginning(seq: u64, hash: &Hash, out: &mut Vec<u8>) {
     push(out, r#"{"seq":"#, seq.saturating_add(1));
     out.extend_from_slice(br#","prev":""#);
@@ -160,8 +160,7 @@ fn push(out: &mut Vec<u8>, text: &str, number: u64) {
     out.extend_from_slice(digits.get(digits.len().saturating_sub(used)..).unwrap_or_default());
 }
 
-/// True if `piece` can be what is left of a line that begins so. Of nothing there is nothing left: an empty line was
-/// never written.
+/// True if `piece` can be a part of a torn line that begins so. An empty line cannot: none is ever written.
 pub(super) fn is_torn(piece: &[u8], beginning: &[u8]) -> bool {
     !piece.is_empty() && (piece.starts_with(beginning) || beginning.starts_with(piece))
 }
@@ -179,7 +178,7 @@ pub enum HeadTrouble {
 }
 
 impl HeadTrouble {
-    /// The words for people.
+    /// The words for it in messages.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -190,7 +189,7 @@ impl HeadTrouble {
     }
 }
 
-/// What was found where the head does not tell of it.
+/// What a writer found in the files otherwise than the head says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Recovered {
     /// Whole lines of a process that was killed before it could write the head.
@@ -209,7 +208,7 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// What a line tells, if it is one of these.
+    /// Reads a line `recovered`; none for any other line.
     #[must_use]
     pub fn of(line: &[u8]) -> Option<Self> {
         let behind_prev = memchr::memmem::find(line, br#"","#)?.saturating_add(2);

@@ -1,4 +1,4 @@
-//! The audit log of one session (contract S3): what is worth a record becomes a line of the server's chain.
+//! The audit log of one session (contract S3): records become lines of the server's chain.
 //!
 //! ```text
 //!   calls that go out, their answers ────────────────────────────────────────► server.jsonl
@@ -6,10 +6,10 @@
 //!                   └───► then                                      ────────► server@refused.jsonl
 //! ```
 //!
-//! A call's record is written before the call goes out, in one write. What may come later (answers, refused lines) is
-//! noted and leaves with the next call, or a moment later. Records of calls that went out are pushed out by others of
-//! their kind only: no file is rotated for anything else. What finds no room is told of in a second log beside the
-//! first, with a chain of its own, which takes up a quarter of what is kept at most.
+//! A call's record is written before the call goes out, in one write. Other records (answers, refused lines) are queued
+//! and written with the next call, or a moment later. Only records of calls that went out can push out older ones of
+//! their kind: nothing else rotates a file. What finds no room goes to a second log beside the first, with a chain of
+//! its own and at most a quarter of the space.
 
 pub mod event;
 pub mod head;
@@ -40,19 +40,19 @@ use self::event::{AuditEvent, Identity, RecordsLost, SessionEnded, Totals};
 use self::fold::{Fate, Folds};
 use super::os::retry::Retry;
 
-/// How long what is noted may wait for a call to leave with.
+/// How long a queued line may wait for a call to be written with.
 const LINGER: Duration = Duration::from_millis(50);
-/// How much of calls that went out may wait while the log cannot be written.
+/// How many bytes of calls that went out may be queued while the log cannot be written.
 const MAX_NOTED_BYTES: usize = 256 * 1024;
-/// … and how much of all else.
+/// The same for all other lines.
 const MAX_OTHER_BYTES: usize = 64 * 1024;
-/// … and how much of both does not wait for its time.
+/// If more than this is queued, it is written at once.
 const ENOUGH_BYTES: usize = 32 * 1024;
-/// A record that stands for several has no arguments if it is longer.
+/// A folded record that is longer loses its arguments.
 const SHORT_BYTES: usize = 2048;
-/// When what could not be written is tried again.
+/// Pause before a failed write is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The part of what is kept that the log of refusals may take up: one in so many bytes.
+/// The log of refusals may take one in so many of the bytes that are kept.
 const REFUSED_SHARE: u64 = 4;
 
 /// The log of one session.
@@ -68,43 +68,43 @@ pub struct Audit {
     noted: Vec<Noted>,
     /// The bytes of those of calls that went out, and of the others.
     noted_bytes: [usize; 2],
-    /// Places of lines that found no room.
+    /// Indexes of lines that found no room.
     left_out: Vec<usize>,
-    /// When they are to be written at the latest.
+    /// When they must be written at the latest.
     due: Option<Instant>,
     /// Events that found no room.
     lost: u64,
-    /// The time that was given last.
+    /// The latest time given, in milliseconds since the epoch.
     seen_ms: u64,
     retry: Retry,
-    /// The log could not be written when that was last tried.
+    /// The last write failed.
     failing: bool,
     trouble: Option<anyhow::Error>,
 }
 
-/// A line that waits.
+/// A queued line.
 #[derive(Debug)]
 struct Noted {
     body: String,
-    /// It is of anything but a call that went out.
+    /// It is not of a call that went out.
     is_other: bool,
     /// How many events it stands for.
     count: u64,
 }
 
-/// The log of what found no room in the first one.
+/// The second log, of what found no room in the first.
 #[derive(Debug)]
 struct Refused {
     path: PathBuf,
     keep: u64,
-    /// Made when it is needed.
+    /// Opened when it is needed.
     chain: Option<Chain>,
-    /// Lines that wait to be written there.
+    /// Lines queued for it.
     waiting: Vec<Noted>,
 }
 
 impl Refused {
-    /// Writes what waits.
+    /// Writes the queued lines.
     fn write(&mut self) -> Result<(), AppendError> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -157,8 +157,8 @@ impl Audit {
         })
     }
 
-    /// Writes the record of a call that goes out, behind everything that was noted before. Poll it with the same record
-    /// until it is ready.
+    /// Writes the record of a call that goes out, after all queued lines. Must be polled with the same record until it is
+    /// ready.
     ///
     /// # Errors
     /// Why it cannot be written.
@@ -187,7 +187,7 @@ impl Audit {
         Poll::Ready(written)
     }
 
-    /// Notes a record and writes it at once, unless the log is busy or cannot be written.
+    /// Queues a record and writes it at once, unless the log is busy or cannot be written.
     pub fn note_now(&mut self, record: &Record, wall_ms: u64) {
         if self.note(record, wall_ms)
             && !self.failing
@@ -197,8 +197,7 @@ impl Audit {
         }
     }
 
-    /// Notes a record that nothing waits for. True if it is to be written as it is, and not counted with others that
-    /// are like it.
+    /// Queues a record. False if it was folded into others like it.
     pub fn note(&mut self, record: &Record, wall_ms: u64) -> bool {
         self.seen_ms = wall_ms;
         self.totals.count(record);
@@ -227,7 +226,7 @@ impl Audit {
         false
     }
 
-    /// Notes an event.
+    /// Queues an event.
     pub fn note_event(&mut self, event: &AuditEvent<'_>, wall_ms: u64) {
         self.seen_ms = wall_ms;
         let body = self.event_body(event, wall_ms);
@@ -254,7 +253,7 @@ impl Audit {
         }
     }
 
-    /// Notes what was counted; at the end of a session, all of it.
+    /// Queues what was folded long enough; at the end of a session, all of it.
     fn note_folded(&mut self, is_end: bool) {
         for folded in self.folds.take(Instant::now(), is_end) {
             let body = self.body(&folded.members, folded.last_ms);
@@ -262,7 +261,7 @@ impl Audit {
         }
     }
 
-    /// What did not keep records from being written, but should be known.
+    /// Takes an error that did not keep records from being written.
     pub fn take_trouble(&mut self) -> Option<anyhow::Error> {
         let refused = self.refused.chain.as_mut().and_then(Chain::take_trouble);
         self.trouble.take().or_else(|| self.chain.take_trouble()).or(refused)
@@ -275,16 +274,16 @@ impl Audit {
         own.into_iter().chain(self.folds.due()).min()
     }
 
-    /// True if something waits to be written.
+    /// True if lines are queued.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         !(self.noted.is_empty() && self.refused.waiting.is_empty())
     }
 
-    /// Writes what is noted, or tries again later.
+    /// Writes the queued lines, or tries again later.
     ///
     /// # Errors
-    /// The log cannot be written, and could be before.
+    /// The log cannot be written; the write before succeeded.
     pub fn flush(&mut self) -> anyhow::Result<()> {
         self.note_folded(false);
         let was_failing = self.failing;
@@ -337,7 +336,7 @@ impl Audit {
         }
     }
 
-    /// Appends what is noted, and `body` of a call that goes out behind it.
+    /// Appends the queued lines, then `body` of a call that goes out.
     fn append(&mut self, body: Option<&str>) -> Result<(), AppendError> {
         if self.noted.is_empty() && body.is_none() {
             self.write_refused();
@@ -371,7 +370,7 @@ impl Audit {
         written
     }
 
-    /// Writes what found no room into the log of refusals. If that cannot be, no call is held up by it.
+    /// Writes to the log of refusals. A failure delays no call.
     fn write_refused(&mut self) {
         let pause = match self.refused.write() {
             Ok(()) => return,
@@ -389,7 +388,7 @@ impl Audit {
         self.due = Instant::now().checked_add(pause);
     }
 
-    /// The log can be written again: it is told of what it lacks.
+    /// Once the log can be written again, queues a record of how many lines are missing.
     fn tell_lost(&mut self) {
         let lines = std::mem::take(&mut self.lost);
         if lines > 0 {
@@ -401,7 +400,7 @@ impl Audit {
         self.body(&event.members(), wall_ms)
     }
 
-    /// A line without what binds it to the chain.
+    /// A line without its link to the chain.
     fn body(&self, members: &str, wall_ms: u64) -> String {
         let time = i64::try_from(wall_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         let time = time.unwrap_or_default();

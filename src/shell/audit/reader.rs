@@ -1,4 +1,4 @@
-//! Lines of a file, forwards and backwards, in memory that does not grow with the file nor with what stands in it.
+//! Reading the lines of a file forwards and backwards, in bounded memory.
 
 use std::fs::File;
 use std::io;
@@ -125,7 +125,7 @@ impl Forward {
         self.searched > 0 && last.and_then(|last| self.buffer.get(last)) == Some(&b'\n')
     }
 
-    /// Leaves the line behind that was handed out last.
+    /// Drops the line that was returned last.
     fn consume(&mut self) {
         if self.holds_line() {
             self.at = self.at.saturating_add(self.skipped).saturating_add(self.searched as u64);
@@ -255,8 +255,8 @@ pub(super) fn newest_line(path: &Path) -> anyhow::Result<Option<(ChainLink, Hash
     Ok(None)
 }
 
-/// True if lines may be bound to `head`: the log at `path` holds the line that it notes, or ends before it, or goes on
-/// behind it. A file that is damaged is no proof of anything, and left to `verify`.
+/// True if lines may be linked to `head`: the log at `path` holds the line that the head notes, ends before it, or goes on
+/// right after it. A damaged file proves nothing and is left to `verify`.
 ///
 /// # Errors
 /// The file cannot be read.

@@ -1,4 +1,4 @@
-//! What there is of a log at one moment, found under the lock of those who write it.
+//! The head and the files of a log at one moment, found under its writers' lock.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What is wrong with a head that was made, and never written.
 pub(super) const EMPTY: &str = "is empty";
 
-/// What is there at one moment.
+/// The head and the files at one moment.
 pub(super) struct Snapshot {
     /// The head, or what is wrong with it.
     pub(super) head: Result<Head, &'static str>,
@@ -39,7 +39,7 @@ pub(super) struct FileToRead {
 }
 
 impl Snapshot {
-    /// Looks.
+    /// Takes a snapshot.
     ///
     /// # Errors
     /// Something cannot be read, or another process holds the log.
@@ -74,7 +74,7 @@ impl Snapshot {
     }
 }
 
-/// The lock of those who write, if there is a head; it is free again when this is dropped.
+/// The writers' lock, if there is a head. It is released when this is dropped.
 fn lock(head: &Path) -> anyhow::Result<Option<OpenedFile>> {
     let begun = Instant::now();
     loop {

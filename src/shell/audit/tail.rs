@@ -1,4 +1,4 @@
-//! The lines of a log over all its files, without the lock: from the newest back, and from some place on as they come.
+//! Reading the lines of a log over all its files, without the lock: backwards from the newest, and forwards as they come.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct LogPlace {
     at: u64,
 }
 
-/// A file that is read. It is held open, so that it can be read on when it has another name, or none.
+/// A file that is being read. It stays open, so that it can be read further after it was renamed or removed.
 #[derive(Debug)]
 struct OpenFile {
     opened: OpenedFile,
@@ -42,7 +42,7 @@ fn current(path: &Path) -> anyhow::Result<Option<Rc<OpenFile>>> {
     OpenFile::open(path, None)
 }
 
-/// Reads the lines of a log from the newest back.
+/// Reads the lines of a log backwards, from the newest.
 #[derive(Debug)]
 pub struct Newest {
     /// The file that is being read.
@@ -128,7 +128,7 @@ pub struct Trail {
     seq: u64,
 }
 
-/// What a [`Trail`] comes upon.
+/// A line that a [`Trail`] has read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundLine<'b> {
     /// The file.

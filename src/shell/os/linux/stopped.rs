@@ -1,5 +1,5 @@
-//! Another callgate that was stopped (SIGSTOP) in the microseconds in which it held a lock: it must not keep all others
-//! waiting. It is continued, goes on with its session, and lets the lock go.
+//! Stopped lock holders. A callgate that is stopped (SIGSTOP) while it holds a lock would block all others: it is
+//! continued, and releases the lock.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,11 +19,10 @@ pub(in crate::shell::os) fn wake_holder(inode: u64) {
     }
 }
 
-/// How often the list of locks is read to find one that must be there: it is no snapshot, and while others lock and
-/// unlock, lines may be missing.
+/// How often to read the list of locks: it is no snapshot, and may lack lines while other processes lock and unlock.
 const LOOKS: usize = 5;
 
-/// Who it is that holds a lock on one of the files with these inodes, for people.
+/// Describes the holder of a lock on one of the files with these inodes.
 pub(in crate::shell::os) fn blame(inodes: impl IntoIterator<Item = u64>) -> String {
     let inodes: Vec<u64> = inodes.into_iter().collect();
     match (0..LOOKS).find_map(|_| holder_of_any(&inodes)) {
@@ -54,15 +53,15 @@ fn holders(locks: &str, inode: u64) -> impl Iterator<Item = Pid> {
     })
 }
 
-/// The state stands behind the name, which is in brackets and may contain anything.
+/// The state follows the name, which is in parentheses and may contain anything.
 fn is_stopped(pid: Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next());
     state == Some("T")
 }
 
-/// A callgate hides its program from all but root, as it hides its memory, and of the user's own processes hardly
-/// anybody else does: where the program cannot be told, the name in brackets has to be ours.
+/// A callgate hides its program from all users but root, and few other processes of the user do: if the program cannot
+/// be read, the process name has to be ours.
 fn is_callgate(pid: Pid) -> bool {
     let program = |exe: &str| -> io::Result<Option<OsString>> {
         Ok(Path::new(exe).canonicalize()?.file_name().map(ToOwned::to_owned))
