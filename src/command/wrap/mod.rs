@@ -102,7 +102,7 @@ fn start(
     let session = Session::new(Arc::new(policy), session);
     signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
     let mut books = Books::new(ledger, audit, notices);
-    books.recorder = recorder;
+    books.recorder = recorder.map(|recorder| recorder.interrupted_by(session.interrupt()));
     books.note_start(&Event::SessionStart {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
