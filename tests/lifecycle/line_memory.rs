@@ -12,6 +12,7 @@ use super::memory::small;
 use crate::harness::gate::{Gate, Wrap, call};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write as _;
 use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
@@ -47,7 +48,7 @@ impl Before {
         let tenths = growth * 10 / length as u64;
         let figures = format!("{why}: {}.{} times its length, {time:?}", tenths / 10, tenths % 10);
         if asked_for().is_some() {
-            eprintln!("{figures}");
+            let _ = writeln!(std::io::stderr(), "{figures}");
         }
         let is_short = time.as_nanos() <= NANOS_A_BYTE * length as u128 + LEAST.as_nanos();
         let is_fast = cfg!(debug_assertions) || !at_once || is_short;

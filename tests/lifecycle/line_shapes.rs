@@ -123,7 +123,7 @@ pub(crate) const SERVER: &[Shape] = &[
     shape(
         "keys like inputRequests",
         r#"{"jsonrpc":"2.0","method":"notifications/x","params":["#,
-        r##"{"inputRequesta#":0},"##,
+        r#"{"inputRequesta#":0},"#,
         "]}",
     ),
     shape("hidden tools", LISTED, r#"{"name":"h"},"#, "]}}"),

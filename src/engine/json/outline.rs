@@ -61,7 +61,7 @@ struct Levels {
 
 impl Levels {
     fn push(&mut self, is_object: bool) {
-        if self.depth > 0 && self.depth % 64 == 0 {
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.outer.push(self.inner);
         }
         self.inner = self.inner << 1 | u64::from(is_object);
@@ -75,7 +75,7 @@ impl Levels {
         if self.depth == 0 {
             return None;
         }
-        if self.depth % 64 == 0 {
+        if self.depth.is_multiple_of(64) {
             self.inner = self.outer.pop().unwrap_or_default();
         }
         Some(self.inner & 1 == 1)
@@ -147,6 +147,22 @@ mod tests {
         });
         assert_eq!(keys, [("a", 200_000), ("b", 18), ("c", 3)]);
         assert_eq!(whole.expect("JSON").text(), text.trim());
+    }
+
+    #[test]
+    fn every_level_is_closed_by_its_own_bracket() {
+        for depth in [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000] {
+            let (opened, closed) = ("[{\"\":".repeat(depth), "}]".repeat(depth));
+            let read = |text: &str| outline(text, &Interrupt::default(), |_, _| ()).map(|_| ());
+            assert!(read(&format!("{opened}0{closed}")).is_ok(), "{depth}");
+            for wrong in 0..closed.len() {
+                let mut closed = closed.clone().into_bytes();
+                closed[wrong] ^= b']' ^ b'}';
+                let closed = String::from_utf8(closed).expect("ASCII");
+                let error = read(&format!("{opened}0{closed}")).expect_err("a wrong bracket");
+                assert_eq!(error.at, opened.len() + 1 + wrong, "{depth}");
+            }
+        }
     }
 
     #[test]

@@ -262,7 +262,7 @@ fn between_run(rest: &[u8], mut depth: usize) -> (usize, usize) {
     let mut at = 0_usize;
     while let Some(&byte) = rest.get(at) {
         match byte {
-            b'"' if depth == 1 => break,
+            b'"' | b'}' | b']' if depth == 1 => break,
             b'"' => {
                 let begun = at.saturating_add(1);
                 let run = string_run(rest.get(begun..).unwrap_or_default());
@@ -273,7 +273,6 @@ fn between_run(rest: &[u8], mut depth: usize) -> (usize, usize) {
                 at = end;
             }
             b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' if depth == 1 => break,
             b'}' | b']' => depth = depth.saturating_sub(1),
             _ => {}
         }

@@ -165,8 +165,9 @@ fn push_escaped(out: &mut Vec<u8>, piece: &[u8]) {
             b'\r' => b'r',
             b'\t' => b't',
             0..0x20 => {
-                let digit = HEX.get(usize::from(first % 16)).copied().unwrap_or_default();
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', b'0' + first / 16, digit]);
+                let high = if first < 0x10 { b'0' } else { b'1' };
+                let low = HEX.get(usize::from(first % 16)).copied().unwrap_or_default();
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
                 rest = behind;
                 continue;
             }
