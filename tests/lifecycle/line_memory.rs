@@ -1,164 +1,60 @@
-//! What a line costs at its peak (contract W8): at most four times its length, whatever it holds, in both directions.
+//! What a line costs (contract W8), in both directions: memory of at most four times its length at the peak, and in a
+//! release build half a second at most.
+//!
+//! ```sh
+//! CALLGATE_TEST_LINE_MIB=60 cargo test --release --test main line_memory -- --test-threads=1 --nocapture
+//! ```
+//!
+//! With the variable, the lines are so long, and the figures of each are shown.
 
+use super::line_shapes::{CLIENT, SERVER, Shape};
 use super::memory::small;
 use crate::harness::gate::{Gate, Wrap, call};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
-/// The length of a line. The factor is the same for one of 60 MiB.
-const LINE: usize = if cfg!(debug_assertions) { MIB } else { 16 * MIB };
-
-/// Text that is repeated to fill a line, between what begins and ends it.
-struct Shape {
-    why: &'static str,
-    begin: &'static str,
-    /// `#` stands for a number that grows, in as few letters as there are.
-    again: &'static str,
-    end: &'static str,
+/// The length of a line, in bytes. The factors are the same for one of 60 MiB.
+fn length() -> usize {
+    asked_for().unwrap_or(if cfg!(debug_assertions) { 1 } else { 16 }) * MIB
 }
 
-const fn shape(
-    why: &'static str,
-    begin: &'static str,
-    again: &'static str,
-    end: &'static str,
-) -> Shape {
-    Shape { why, begin, again, end }
+/// The length that is asked for, in MiB.
+fn asked_for() -> Option<usize> {
+    std::env::var("CALLGATE_TEST_LINE_MIB").ok().map(|length| length.parse().unwrap())
 }
 
-impl Shape {
-    fn line(&self) -> String {
-        let mut line = String::with_capacity(LINE + 64);
-        line.push_str(self.begin);
-        let mut number = 0_usize;
-        assert!(!self.again.is_empty(), "{}: nothing fills the line", self.why);
-        while line.len() < LINE {
-            match self.again.split_once('#') {
-                Some((before, behind)) => {
-                    line.push_str(before);
-                    push_short(&mut line, number);
-                    line.push_str(behind);
-                }
-                None => line.push_str(self.again),
-            }
-            number += 1;
+/// What a gate had used before it got a line.
+struct Before {
+    memory: u64,
+    time: Duration,
+}
+
+impl Before {
+    fn of(gate: &Gate, memory: u64) -> Self {
+        Before { memory, time: gate.cpu_time() }
+    }
+
+    /// Checks what a line of `length` bytes has cost since. `at_once` is false for one that is answered piece by piece,
+    /// so that all else goes on.
+    fn check(&self, gate: &Gate, length: usize, at_once: bool, why: &str) -> Result<(), String> {
+        /// 0.5 s for the longest line by default, and what every run takes.
+        const NANOS_A_BYTE: u128 = 8;
+        const LEAST: Duration = Duration::from_millis(50);
+        let growth = gate.peak_memory().saturating_sub(self.memory);
+        let time = gate.cpu_time().saturating_sub(self.time);
+        let tenths = growth * 10 / length as u64;
+        let figures = format!("{why}: {}.{} times its length, {time:?}", tenths / 10, tenths % 10);
+        if asked_for().is_some() {
+            let _ = writeln!(std::io::stderr(), "{figures}");
         }
-        if line.ends_with(',') {
-            line.pop();
-        }
-        line + self.end
+        let is_short = time.as_nanos() <= NANOS_A_BYTE * length as u128 + LEAST.as_nanos();
+        let is_fast = cfg!(debug_assertions) || !at_once || is_short;
+        if growth <= 4 * length as u64 && is_fast { Ok(()) } else { Err(figures) }
     }
 }
-
-/// A number in base 64.
-fn push_short(line: &mut String, mut number: usize) {
-    const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-    loop {
-        line.push(char::from(DIGITS[number % 64]));
-        number /= 64;
-        if number == 0 {
-            return;
-        }
-    }
-}
-
-const CALL: &str =
-    r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","arguments":{"#;
-const MODERN: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"arguments":{"#;
-
-const MODERN_LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"arguments":{"amount":["#;
-
-/// What a client may send.
-const CLIENT: [Shape; 22] = [
-    shape("brackets", "", "[", ""),
-    shape("brackets that are closed in vain", "[", "[", "]"),
-    shape("a batch of small requests", "[", r#"{"id":0,"method":0},"#, "]"),
-    shape("a batch of requests with ids of their own", "[", r##"{"id":"#","method":0},"##, "]"),
-    shape("a batch of nothing", "[", "0,", "]"),
-    shape("a batch of batches", "[", "[],", "]"),
-    shape("keys in the envelope", r#"{"jsonrpc":"2.0","id":1,"method":"x","#, r##""#":0,"##, "}"),
-    shape("one key again and again", "{", r#""":0,"#, "}"),
-    shape("arguments", CALL, r##""#":0,"##, "}}}"),
-    shape("one argument again and again", CALL, r#""":0,"#, "}}}"),
-    shape("arguments with escapes", CALL, r#""\n#":0,"#, "}}}"),
-    shape("small objects", CALL, r##""#":{"a":1,"b":2},"##, "}}}"),
-    shape("a modern call", MODERN, r##""#":0,"##, "}}}"),
-    shape("a modern call with a list", MODERN_LIST, "0,", "]}}}"),
-    shape("zeros", r#"{"jsonrpc":"2.0","id":1,"method":"x","params":["#, "0,", "]}"),
-    shape("a deep object", "", r#"{"":"#, ""),
-    shape("a long method", r#"{"jsonrpc":"2.0","id":1,"method":""#, r"\u0061", r#""}"#),
-    shape(
-        "a long name",
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":""#,
-        r"\n",
-        r#""}}"#,
-    ),
-    shape("a long id", r#"{"jsonrpc":"2.0","id":""#, r"\n", r#"","method":"x"}"#),
-    shape("a long number for an id", r#"{"jsonrpc":"2.0","method":"x","id":1."#, "10", "}"),
-    shape("a response with a long id", r#"{"jsonrpc":"2.0","result":{},"id":""#, r"\n", r#""}"#),
-    shape("a long key", r#"{"jsonrpc":"2.0","id":1,"method":"x",""#, r"\n", r#"":0}"#),
-];
-
-const LISTED: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#;
-
-/// What a server may answer to `tools/list`, and what else it may say.
-const SERVER: [Shape; 24] = [
-    shape("zeros for tools", LISTED, "0,", "]}}"),
-    shape("objects for tools", LISTED, "{},", "]}}"),
-    shape("hidden tools", LISTED, r#"{"name":"h"},"#, "]}}"),
-    shape("tools", LISTED, r##"{"name":"#"},"##, "]}}"),
-    shape("one in two is hidden", LISTED, r#"{"name":"h"},{"name":"t"},"#, "]}}"),
-    shape(
-        "a tool of keys",
-        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"t","#,
-        r##""#":0,"##,
-        "}]}}",
-    ),
-    shape("keys in the result", r#"{"jsonrpc":"2.0","id":1,"result":{"#, r##""#":0,"##, "}}"),
-    shape("one key again and again", r#"{"jsonrpc":"2.0","id":1,"result":{"#, r#""":0,"#, "}}"),
-    shape(
-        "input requests",
-        r#"{"jsonrpc":"2.0","id":1,"result":{"inputRequests":["#,
-        r#"{"method":"m"},"#,
-        "]}}",
-    ),
-    shape(
-        "many inputRequests",
-        r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"#,
-        r#""inputRequests":[],"#,
-        "}}",
-    ),
-    shape(
-        "many tasks",
-        r#"{"jsonrpc":"2.0","method":"notifications/x","params":{"#,
-        r#""task":{},"#,
-        "}}",
-    ),
-    shape(
-        "a long method in an input request",
-        r#"{"jsonrpc":"2.0","id":1,"result":{"inputRequests":[{"method":""#,
-        r"\n",
-        r#""}]}}"#,
-    ),
-    shape("brackets", "", "[", ""),
-    shape("brackets in an object", r#"{"jsonrpc":"2.0","id":1,"result":"#, "[", ""),
-    shape("messages", "", r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, ""),
-    shape("messages with ids of their own", "", r##"{"jsonrpc":"2.0","id":"#","result":{}}"##, ""),
-    shape("small objects with ids", "", r#"{"id":1}"#, ""),
-    shape("ids in one message", r#"{"jsonrpc":"2.0","result":{},"#, r#""id":1,"#, "}"),
-    shape("no UTF-8", "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"", "\u{1b}", ""),
-    shape("a long id", r#"{"jsonrpc":"2.0","result":{},"id":""#, r"\n", r#""}"#),
-    shape("a long number for an id", r#"{"jsonrpc":"2.0","result":{},"id":1."#, "10", "}"),
-    shape("a long number in a string", r#"{"jsonrpc":"2.0","result":{},"id":"1."#, "10", r#""}"#),
-    shape(
-        "a long state",
-        r#"{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","requestState":""#,
-        r"\n",
-        r#""}}"#,
-    ),
-    shape("a long method", r#"{"jsonrpc":"2.0","method":""#, r"\u0061", r#""}"#),
-];
 
 fn wrap() -> Wrap {
     Wrap::new(json!({
@@ -167,18 +63,6 @@ fn wrap() -> Wrap {
         "tools": { "t": { "deny_if": [ { "conditions": [ { "path": "args.amount", "op": "gt", "value": 1 } ] } ] } }
     }))
     .option(["-q"])
-}
-
-/// Checks that a session never held four times a line of `length` beyond what a small one holds.
-fn is_four_times_at_most(gate: &Gate, small: u64, length: usize, why: &str) -> Result<(), String> {
-    let growth = gate.peak_memory().saturating_sub(small);
-    let tenths = growth * 10 / length as u64;
-    let is_bounded = growth <= 4 * length as u64;
-    if is_bounded {
-        Ok(())
-    } else {
-        Err(format!("{why}: {}.{} times its length", tenths / 10, tenths % 10))
-    }
 }
 
 fn report(complaints: &[String]) {
@@ -195,13 +79,14 @@ fn report(complaints: &[String]) {
 fn a_line_of_the_client_costs_four_times_its_length_at_most() {
     let small = small();
     let judge = |shape: &Shape| {
-        let line = shape.line();
+        let line = shape.line(length());
         let gate = wrap().serve(&json!(["echo"]));
+        let before = Before::of(&gate, small);
         gate.send(&line);
         gate.send(call(2));
         // Whatever it is answered, the session serves on.
         while !gate.try_recv()?.contains(r#""id":2,"#) {}
-        is_four_times_at_most(&gate, small, line.len(), shape.why)
+        before.check(&gate, line.len(), !line.starts_with('['), shape.why)
     };
     report(&CLIENT.iter().filter_map(|shape| judge(shape).err()).collect::<Vec<_>>());
 }
@@ -212,12 +97,13 @@ fn a_line_of_the_server_costs_four_times_its_length_at_most() {
     let small = small();
     let modern = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
     let judge = |shape: &Shape| {
-        let line = shape.line();
+        let line = shape.line(length());
         let gate = from_file(&line);
+        let before = Before::of(&gate, small);
         gate.send(modern);
         gate.send(call(2));
         while !gate.try_recv()?.contains(r#""id":2,"#) {}
-        is_four_times_at_most(&gate, small, line.len(), shape.why)
+        before.check(&gate, line.len(), true, shape.why)
     };
     report(&SERVER.iter().filter_map(|shape| judge(shape).err()).collect::<Vec<_>>());
 }
@@ -243,12 +129,13 @@ fn a_recorded_line_costs_no_more() {
     let judge = |why: &str, again: &str| {
         let line = format!(
             r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":"{}"}}"#,
-            again.repeat(LINE / again.len())
+            again.repeat(length() / again.len())
         );
         let wrap = wrap();
         let recording = wrap.dir().join("recording.jsonl");
         let gate =
             wrap.option(["--record".as_ref(), recording.as_os_str()]).serve(&json!(["echo"]));
+        let before = Before::of(&gate, small);
         gate.send_raw([line.as_bytes(), b"\n"].concat());
         gate.send(call(2));
         while !gate.try_recv()?.contains(r#""id":2,"#) {}
@@ -256,7 +143,7 @@ fn a_recorded_line_costs_no_more() {
             serde_json::from_str(fs::read_to_string(recording).unwrap().lines().next().unwrap())
                 .unwrap();
         assert_eq!(recorded["text"], line);
-        is_four_times_at_most(&gate, small, line.len(), why)
+        before.check(&gate, line.len(), false, why)
     };
     let shapes = [("control characters", "\u{1}"), ("quotes", r#"\""#), ("letters", "é")];
     report(&shapes.iter().filter_map(|(why, again)| judge(why, again).err()).collect::<Vec<_>>());

@@ -7,6 +7,7 @@ mod descriptors;
 mod drain;
 mod huge;
 mod line_memory;
+mod line_shapes;
 mod lockstep;
 pub(crate) mod memory;
 mod piped;

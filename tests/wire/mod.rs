@@ -7,6 +7,7 @@ mod denials;
 pub(crate) mod ids;
 mod interrupts;
 mod list_changed;
+mod long_lines;
 mod methods;
 mod passes;
 mod retries;

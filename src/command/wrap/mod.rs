@@ -107,6 +107,7 @@ fn start(
     };
     let session = Session::new(Arc::new(policy), options);
     signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
+    let recorder = recorder.map(|recorder| recorder.interrupted_by(session.interrupt()));
     let mut effects = Effects::new(ledger, audit, recorder, notices);
     effects.note_start(&AuditEvent::SessionStart(SessionStarted {
         pid: std::process::id(),

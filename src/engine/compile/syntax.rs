@@ -31,7 +31,7 @@ pub(super) fn syntax_problem(text: &str, error: JsonError) -> Problem {
         Some(format!("the `{bracket}` at {} is not closed", Position::of(at, text.as_bytes())))
     };
     let message = match (error.fault, rest.chars().next()) {
-        (Fault::TooDeep | Fault::Interrupted, _) => error.fault.to_string(),
+        (Fault::TooDeep | Fault::TooManyKeys | Fault::Interrupted, _) => error.fault.to_string(),
         (fault, None) => format!("{fault}, found the end of the file"),
         (fault, Some(found)) if found.is_control() => {
             format!("{fault}, found `{}`", found.escape_debug())

@@ -3,6 +3,9 @@
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
 
+use smallvec::{SmallVec, smallvec};
+
+use super::decimal::is_plain_integer;
 use super::value::{Kind, Str, Value, proved_string_len};
 use crate::engine::work::{TooCostly, Work, steps};
 
@@ -31,7 +34,7 @@ fn digest_within(
     let mut state = keyed.build_hasher();
     state.write(name.as_bytes());
     state.write_u8(END);
-    let mut digester = Digester { keyed, states: vec![state], open: Vec::new() };
+    let mut digester = Digester { keyed, states: smallvec![state], open: SmallVec::new() };
     digester.read(value.text(), work).ok()?;
     digester.states.pop().map(|state| state.finish())
 }
@@ -47,9 +50,9 @@ pub(in crate::engine) fn digest_of_string(keyed: &RandomState, string: Str<'_>) 
 struct Digester<'k> {
     keyed: &'k RandomState,
     /// What was read so far, and above it each member that is being read.
-    states: Vec<DefaultHasher>,
+    states: SmallVec<[DefaultHasher; 4]>,
     /// The containers that are open.
-    open: Vec<Container>,
+    open: SmallVec<[Container; 4]>,
 }
 
 enum Container {
@@ -79,11 +82,13 @@ impl Digester<'_> {
                 }
                 _ => rest.iter().take_while(|byte| !b" \t\n\r,]}".contains(byte)).count(),
             };
-            work.take(steps(length))?;
             let end = at.saturating_add(length.max(1));
             if length > 1 || byte.is_ascii_digit() {
-                work.take(TOKEN)?;
-                self.scalar(Value::proved(text.get(at..end).unwrap_or_default()));
+                work.take(TOKEN.saturating_add(steps(length)))?;
+                let value = Value::proved(text.get(at..end).unwrap_or_default());
+                self.scalar(value, *byte == b'"');
+            } else {
+                work.take(1)?;
             }
             at = end;
         }
@@ -91,9 +96,10 @@ impl Digester<'_> {
     }
 
     /// A scalar, or the key of a member.
-    fn scalar(&mut self, value: Value<'_>) {
-        if let (Some(Container::Object { has_key: has_key @ false, .. }), Kind::String(key)) =
-            (self.open.last_mut(), value.kind())
+    fn scalar(&mut self, value: Value<'_>, is_string: bool) {
+        if let Some(Container::Object { has_key: has_key @ false, .. }) = self.open.last_mut()
+            && is_string
+            && let Some(key) = value.as_str()
         {
             *has_key = true;
             let mut own = self.keyed.build_hasher();
@@ -144,6 +150,12 @@ impl Digester<'_> {
 }
 
 fn write_scalar(state: &mut DefaultHasher, value: Value<'_>) {
+    // Most numbers are spelt as they are in canonical form.
+    if is_plain_integer(value.text()) {
+        state.write_u8(b'0');
+        state.write(value.text().as_bytes());
+        return state.write_u8(END);
+    }
     match value.kind() {
         Kind::Null => state.write_u8(b'n'),
         Kind::Bool(is_true) => state.write_u8(if is_true { b't' } else { b'f' }),
@@ -178,7 +190,7 @@ mod tests {
     #[test]
     fn equal_values_have_one_digest_and_others_another() {
         let long = "x".repeat(1000);
-        let groups: [&[&str]; 14] = [
+        let groups: [&[&str]; 15] = [
             &[
                 r#"{"a":1,"b":[true,null]}"#,
                 r#"{ "b" : [ true , null ], "\u0061": 1.0 }"#,
@@ -186,6 +198,7 @@ mod tests {
             ],
             &[r#"{"a":"\u00e9\n"}"#, "{\"a\":\"é\\u000A\"}"],
             &[r#"{"a":0}"#, r#"{"a":-0.0e7}"#],
+            &[r#"{"a":120}"#, r#"{"a":1.2e2}"#, r#"{"a":120.0}"#],
             &[r#"{"a":"0"}"#],
             &[r#"{"a":[1,2]}"#],
             &[r#"{"a":[2,1]}"#],

@@ -18,6 +18,10 @@ const MANY: usize = 64;
 const KEPT_KEYS: usize = MANY;
 const KEPT_LEVELS: usize = 32;
 
+/// So many keys of one text are compared at most, besides those that [`Keys::again`] finds (contract W8): more than any
+/// honest message has, and few enough to be compared in a tenth of a second.
+pub(in crate::engine) const MAX_COMPARED: usize = 1_000_000;
+
 /// More duplicates than this are not noted: one is enough to refuse.
 const NOTED: usize = 16;
 
@@ -33,6 +37,8 @@ pub(in crate::engine) struct Keys {
     many: Vec<u64>,
     hasher: RandomState,
     duplicates: Vec<usize>,
+    /// How many keys were compared, or are to be.
+    compared: usize,
 }
 
 /// An open object.
@@ -81,6 +87,12 @@ impl Keys {
         self.many.clear();
         self.many.shrink_to(keep);
         self.duplicates.clear();
+        self.compared = 0;
+    }
+
+    /// True once there are more keys to compare than one text may have.
+    pub(in crate::engine) fn are_too_many(&self) -> bool {
+        self.compared > MAX_COMPARED
     }
 
     /// An object begins whose keys must differ, and which is like no other.
@@ -143,6 +155,7 @@ impl Keys {
     }
 
     fn push_hash(&mut self, key: &Key, text: &str) {
+        self.compared = self.compared.saturating_add(1);
         // One pair of equal keys is enough to refuse; nothing is looked for behind it.
         if self.duplicates.len() >= NOTED {
             return;
@@ -204,6 +217,7 @@ impl Keys {
         if keys.len() > FEW {
             return self.compare_by_hash(set, text);
         }
+        self.compared = self.compared.saturating_add(keys.len());
         for (nth, later) in keys.iter().enumerate() {
             if keys.iter().take(nth).any(|earlier| earlier.equals(later, text)) {
                 note(&mut self.duplicates, later);

@@ -6,6 +6,6 @@ pub mod decimal;
 mod keys;
 pub mod outline;
 pub mod reader;
-mod token;
+pub(in crate::engine) mod token;
 pub mod undecidable;
 pub mod value;

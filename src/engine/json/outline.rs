@@ -52,39 +52,48 @@ pub fn outline<'a>(
 /// The open objects and arrays: a bit each, which is set for an object.
 #[derive(Debug, Default)]
 struct Levels {
-    words: Vec<u64>,
+    /// The bits of the outer levels, in full words.
+    outer: Vec<u64>,
+    /// The bits of the inner ones, the innermost lowest.
+    inner: u64,
     depth: usize,
 }
 
 impl Levels {
     fn push(&mut self, is_object: bool) {
-        let (word, bit) = (self.depth / 64, self.depth % 64);
-        if self.words.len() <= word {
-            self.words.push(0);
+        if self.depth > 0 && self.depth.is_multiple_of(64) {
+            self.outer.push(self.inner);
         }
-        if let Some(word) = self.words.get_mut(word) {
-            *word = *word & !(1 << bit) | u64::from(is_object) << bit;
-        }
+        self.inner = self.inner << 1 | u64::from(is_object);
         self.depth = self.depth.saturating_add(1);
     }
 
-    /// True if the innermost one is an object; `None` if there is none.
-    fn innermost(&self) -> Option<bool> {
-        let last = self.depth.checked_sub(1)?;
-        self.words.get(last / 64).map(|word| word >> (last % 64) & 1 == 1)
+    /// Leaves the innermost one; returns what it lies in.
+    fn pop(&mut self) -> Option<bool> {
+        self.inner >>= 1;
+        self.depth = self.depth.saturating_sub(1);
+        if self.depth == 0 {
+            return None;
+        }
+        if self.depth.is_multiple_of(64) {
+            self.inner = self.outer.pop().unwrap_or_default();
+        }
+        Some(self.inner & 1 == 1)
     }
 
-    /// Steps over the value that comes next.
+    /// Steps over the value that comes next, in which nothing is open.
     fn behind_value<'a>(
         &mut self,
         mut cursor: Cursor<'a>,
         is_interrupted: impl Fn() -> bool,
     ) -> Result<Cursor<'a>, JsonError> {
+        // The innermost one: true for an object.
+        let mut inside = None;
         'next: loop {
             if is_interrupted() {
                 return Err(JsonError { at: cursor.at(), fault: Fault::Interrupted });
             }
-            if self.innermost() == Some(true) {
+            if inside == Some(true) {
                 cursor.key()?;
             }
             match cursor.peek() {
@@ -94,6 +103,7 @@ impl Levels {
                 Some(b'-' | b'0'..=b'9') => cursor.number()?,
                 Some(open @ (b'{' | b'[')) => {
                     self.push(open == b'{');
+                    inside = Some(open == b'{');
                     cursor.bump(1);
                     if !matches!((open, cursor.peek()), (b'{', Some(b'}')) | (b'[', Some(b']'))) {
                         continue;
@@ -104,7 +114,7 @@ impl Levels {
                 Some(b'n') => cursor.word(b"null")?,
                 _ => cursor.expected("a value")?,
             }
-            while let Some(is_object) = self.innermost() {
+            while let Some(is_object) = inside {
                 match (is_object, cursor.peek()) {
                     (_, Some(b',')) => {
                         cursor.bump(1);
@@ -115,7 +125,7 @@ impl Levels {
                     (false, _) => cursor.expected("`,` or `]`")?,
                 }
                 cursor.bump(1);
-                self.depth = self.depth.saturating_sub(1);
+                inside = self.pop();
             }
             return Ok(cursor);
         }
@@ -137,6 +147,22 @@ mod tests {
         });
         assert_eq!(keys, [("a", 200_000), ("b", 18), ("c", 3)]);
         assert_eq!(whole.expect("JSON").text(), text.trim());
+    }
+
+    #[test]
+    fn every_level_is_closed_by_its_own_bracket() {
+        for depth in [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000] {
+            let (opened, closed) = ("[{\"\":".repeat(depth), "}]".repeat(depth));
+            let read = |text: &str| outline(text, &Interrupt::default(), |_, _| ()).map(|_| ());
+            assert!(read(&format!("{opened}0{closed}")).is_ok(), "{depth}");
+            for wrong in 0..closed.len() {
+                let mut closed = closed.clone().into_bytes();
+                closed[wrong] ^= b']' ^ b'}';
+                let closed = String::from_utf8(closed).expect("ASCII");
+                let error = read(&format!("{opened}0{closed}")).expect_err("a wrong bracket");
+                assert_eq!(error.at, opened.len() + 1 + wrong, "{depth}");
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::keys::{KeySet, Keys};
+use super::keys::{KeySet, Keys, MAX_COMPARED};
 use super::token::{Cursor, Expected};
 use super::value::{Str, Value};
 use crate::engine::interrupt::Interrupt;
@@ -29,6 +29,8 @@ pub enum Fault {
     Expected(&'static str),
     /// Nested deeper than the reader allows.
     TooDeep,
+    /// More keys than are compared in one text (contract W8).
+    TooManyKeys,
     /// The reader was told to give up ([`Scratch::interrupt`]); the text may be good.
     Interrupted,
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Expected(what) => write!(f, "expected {what}"),
             Fault::TooDeep => write!(f, "nested deeper than {MAX_DEPTH} levels"),
+            Fault::TooManyKeys => write!(f, "over {MAX_COMPARED} keys that must differ"),
             Fault::Interrupted => f.write_str("callgate is told to stop"),
         }
     }
@@ -282,6 +285,7 @@ impl<'a, 's> Reader<'a, 's> {
                 let key = self.key(&mut cursor)?;
                 if compared {
                     self.scratch.keys.push(&mut keys, key, self.text);
+                    self.bound_keys(cursor)?;
                 }
                 self.at = cursor.at();
                 member(self, key)?;
@@ -335,7 +339,18 @@ impl<'a, 's> Reader<'a, 's> {
         keys: KeySet,
     ) -> Result<(Cursor<'a>, KeySet), JsonError> {
         let key = self.key(&mut cursor)?;
-        Ok((cursor, self.scratch.keys.push_other(keys, key, self.text)))
+        let keys = self.scratch.keys.push_other(keys, key, self.text);
+        self.bound_keys(cursor)?;
+        Ok((cursor, keys))
+    }
+
+    /// Fails once there are more keys to compare than one text may have.
+    #[inline]
+    fn bound_keys(&self, cursor: Cursor<'a>) -> Result<(), JsonError> {
+        if self.scratch.keys.are_too_many() {
+            return Err(JsonError { at: cursor.at(), fault: Fault::TooManyKeys });
+        }
+        Ok(())
     }
 
     /// Reads a key and its colon.

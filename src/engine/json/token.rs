@@ -113,7 +113,10 @@ impl<'a> Cursor<'a> {
                 Some(_) => return self.expected("no raw control character in a string"),
                 None => return self.expected("the closing quote of a string"),
             }
-            self.bump(plain_run(self.rest()));
+            // Escapes come in runs, mostly.
+            if self.byte() != Some(b'\\') {
+                self.bump(plain_run(self.rest()));
+            }
         }
         self.bump(1);
         Ok(self)

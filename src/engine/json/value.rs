@@ -310,7 +310,10 @@ fn proved_value_len(bytes: &[u8]) -> usize {
 pub(in crate::engine) fn proved_string_len(bytes: &[u8]) -> usize {
     let mut at = 1_usize;
     while let Some(rest) = bytes.get(at..) {
-        at = at.saturating_add(plain_run(rest));
+        // Escapes come in runs, mostly.
+        if rest.first() != Some(&b'\\') {
+            at = at.saturating_add(plain_run(rest));
+        }
         match bytes.get(at) {
             Some(b'"') => return at.saturating_add(1),
             Some(_) => at = at.saturating_add(2),

@@ -16,6 +16,9 @@ const PIECE: usize = 32 * 1024;
 /// So much of the line is looked at at once: all of it, again for each piece, would take too long.
 const PART: usize = 64 * 1024;
 
+/// So much of the line is looked at for one piece, however few requests there are.
+const LOOK: usize = 1024 * 1024;
+
 /// A batch that is being answered. Its line is given again for each piece.
 #[derive(Debug)]
 pub struct Batch {
@@ -57,7 +60,8 @@ impl Batch {
     ) -> Vec<u8> {
         let mut answers = Vec::new();
         let mut length = PART;
-        while answers.len() < PIECE && !self.is_done {
+        let look_to = self.at.saturating_add(LOOK);
+        while answers.len() < PIECE && self.at < look_to && !self.is_done {
             if interrupt.ends(line.len()) {
                 self.is_done = true;
                 return answers;

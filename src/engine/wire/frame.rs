@@ -185,7 +185,8 @@ pub fn read_client<'a>(
     })?;
     read_client_text(text, scratch, param).map_err(|unread| match unread {
         Unread::Refused(refusal) => refusal,
-        Unread::Doubtful(message) => {
+        Unread::Doubtful(message, Id::Read(id)) => Refusal::of(INVALID_REQUEST, message, id),
+        Unread::Doubtful(message, Id::Unread) => {
             let id = undoubted_id(text, scratch.interrupt());
             Refusal::of(INVALID_REQUEST, message, id)
         }
@@ -193,20 +194,28 @@ pub fn read_client<'a>(
 }
 
 /// Why a client's line is not read.
-enum Unread {
+enum Unread<'a> {
     Refused(Refusal),
     /// It is refused with this message, under the id that it may bear.
-    Doubtful(Cow<'static, str>),
+    Doubtful(Cow<'static, str>, Id<'a>),
+}
+
+/// The id of a frame that is refused.
+enum Id<'a> {
+    /// It has this one, or none that was read without doubt.
+    Read(Option<RequestId<'a>>),
+    /// The frame was not read to its end.
+    Unread,
 }
 
 fn read_client_text<'a>(
     text: &'a str,
     scratch: &mut Scratch,
     param: impl FnMut(&mut Reader<'a, '_>, Str<'a>) -> Result<(), JsonError>,
-) -> Result<Frame<'a>, Unread> {
+) -> Result<Frame<'a>, Unread<'a>> {
     if let Some(at) = memchr::memchr(b'\r', text.as_bytes()) {
         let message = format!("a carriage return at byte {at}: some servers end a line there");
-        return Err(Unread::Doubtful(message.into()));
+        return Err(Unread::Doubtful(message.into(), Id::Unread));
     }
     let mut reader = Reader::new(text, MAX_DEPTH, scratch);
     match reader.peek() {
@@ -218,17 +227,20 @@ fn read_client_text<'a>(
     let read = seen.read(&mut reader, param).and_then(|()| reader.end());
     if let Err(error) = read {
         return Err(match error.fault {
-            Fault::TooDeep => Unread::Doubtful(error.fault.to_string().into()),
+            Fault::TooDeep | Fault::TooManyKeys => {
+                Unread::Doubtful(error.fault.to_string().into(), Id::Unread)
+            }
             Fault::Expected(_) | Fault::Interrupted => Unread::Refused(refuse_json(error)),
         });
     }
+    let id = Id::Read(seen.undoubted_id());
     if let Some(&at) = scratch.duplicates().first() {
-        return Err(Unread::Doubtful(duplicate_message(text, at).into()));
+        return Err(Unread::Doubtful(duplicate_message(text, at).into(), id));
     }
     if let Some(key) = seen.look_alike {
-        return Err(Unread::Doubtful(look_alike_message(key).into()));
+        return Err(Unread::Doubtful(look_alike_message(key).into(), id));
     }
-    seen.classify_strictly().map_err(|message| Unread::Doubtful(message.into()))
+    seen.classify_strictly().map_err(|message| Unread::Doubtful(message.into(), id))
 }
 
 /// Why a line from the server is not relayed (contract W6).
@@ -287,12 +299,12 @@ pub fn read_server<'a>(
         Fault::Expected(what) => {
             unreadable(format!("not JSON: expected {what} at byte {}", error.at))
         }
-        Fault::TooDeep => unreadable(error.fault.to_string()),
+        Fault::TooDeep | Fault::TooManyKeys => unreadable(error.fault.to_string()),
         Fault::Interrupted => Unrelayed::interrupted(),
     })?;
     reader.end().map_err(|error| match error.fault {
         Fault::Interrupted => Unrelayed::interrupted(),
-        Fault::Expected(_) | Fault::TooDeep => {
+        Fault::Expected(_) | Fault::TooDeep | Fault::TooManyKeys => {
             unreadable(format!("more text behind the first object, at byte {}", error.at))
         }
     })?;
@@ -324,6 +336,8 @@ struct Seen<'a> {
     /// `"jsonrpc":"2.0"` is there.
     is_jsonrpc: bool,
     id: Option<Value<'a>>,
+    /// How many keys some parser could take for `id`.
+    ids: usize,
     method: Option<Value<'a>>,
     params: Option<Value<'a>>,
     result: Option<Value<'a>>,
@@ -377,6 +391,7 @@ impl<'a> Seen<'a> {
             self.is_jsonrpc |= is_version(value);
         } else if key.is("id") {
             self.id = Some(value);
+            self.ids = self.ids.saturating_add(1);
         } else if key.is("method") {
             self.method = Some(value);
         } else if key.is("params") {
@@ -387,7 +402,13 @@ impl<'a> Seen<'a> {
             self.error = Some(value);
         } else if RESERVED.iter().any(|reserved| key.resembles(reserved)) {
             self.look_alike = Some(key);
+            self.ids = self.ids.saturating_add(usize::from(key.resembles("id")));
         }
+    }
+
+    /// As [`undoubted_id`], of an envelope that was read to its end.
+    fn undoubted_id(&self) -> Option<RequestId<'a>> {
+        short_id(self.id.filter(|_| self.ids == 1)?)
     }
 
     /// What a client's frame is, or why it is nothing.
@@ -516,7 +537,9 @@ fn refuse_json(error: JsonError) -> Refusal {
             format!("not JSON: expected {what} at byte {}", error.at),
             None,
         ),
-        Fault::TooDeep => Refusal::of(INVALID_REQUEST, error.fault.to_string(), None),
+        Fault::TooDeep | Fault::TooManyKeys => {
+            Refusal::of(INVALID_REQUEST, error.fault.to_string(), None)
+        }
         Fault::Interrupted => Refusal::interrupted(),
     }
 }
@@ -558,8 +581,12 @@ pub(in crate::engine) fn undoubted_id<'a>(
         }
     });
     read.ok()?;
-    let id = RequestId::new(only.filter(|_| ids == 1)?);
-    id.filter(|id| id.raw().len() <= MAX_ID_BYTES)
+    short_id(only.filter(|_| ids == 1)?)
+}
+
+/// The id that a value is, if it is short enough to be told.
+fn short_id(value: Value<'_>) -> Option<RequestId<'_>> {
+    RequestId::new(value).filter(|id| id.raw().len() <= MAX_ID_BYTES)
 }
 
 /// What is wrong with a key that stands twice; the second begins at byte `at`.

@@ -3,10 +3,14 @@
 use super::frame::MAX_ID_BYTES;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::json::outline::outline;
+use crate::engine::json::token::plain_run;
 use crate::engine::text::name::same_but_for_case;
 
 /// How many ids of a message, and of a line that is too long to be kept, are remembered.
 const MOST: usize = 64;
+
+/// So many strings at the tops of messages are looked at in one line (contract W8). Behind them, nothing is found.
+const MAX_STRINGS: usize = 100_000;
 
 /// Finds the ids at the tops of the messages on a line that is no JSON, or too long to keep, as well as can be: it
 /// follows strings and brackets, byte by byte, and takes each string or number under a key `id`, whatever its case.
@@ -29,6 +33,8 @@ pub struct IdFinder {
     has_answer: bool,
     pending: Vec<String>,
     found: Vec<String>,
+    /// How many strings at the tops of messages were looked at.
+    strings: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +73,15 @@ impl Key {
         if token.len() > LONGEST {
             return None;
         }
+        if token.is_ascii() && !token.contains(&b'\\') {
+            let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
+            return Key::found(is);
+        }
         let key: String = serde_json::from_slice(&[b"\"", token, b"\""].concat()).ok()?;
-        let is = |name: &str| same_but_for_case(&key, name);
+        Key::found(|name| same_but_for_case(&key, name))
+    }
+
+    fn found(is: impl Fn(&str) -> bool) -> Option<Self> {
         if is("id") {
             Some(Key::Id)
         } else if is("method") {
@@ -82,11 +95,19 @@ impl Key {
 impl IdFinder {
     /// Looks through the next bytes of the line.
     pub fn feed(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+        let mut at = 0_usize;
+        while let Some(&byte) = bytes.get(at) {
             if self.state == State::Other {
                 return;
             }
-            self.step(byte);
+            match self.skip(bytes.get(at..).unwrap_or_default()) {
+                0 => self.step(byte),
+                skipped => {
+                    at = at.saturating_add(skipped);
+                    continue;
+                }
+            }
+            at = at.saturating_add(1);
         }
     }
 
@@ -95,6 +116,38 @@ impl IdFinder {
     pub fn found(mut self) -> Vec<String> {
         self.end();
         self.found
+    }
+
+    /// Steps over the bytes at the start of `rest` that change nothing but the depth, and nothing at the top of a message;
+    /// returns how many they are.
+    fn skip(&mut self, rest: &[u8]) -> usize {
+        match self.state {
+            State::InString(false) | State::InIdString(false) => {
+                let is_kept = self.depth == 1 && self.token.len() <= MAX_ID_BYTES;
+                if !is_kept {
+                    return string_run(rest);
+                }
+                let room = MAX_ID_BYTES.saturating_add(1).saturating_sub(self.token.len());
+                let run = plain_run(rest);
+                self.token.extend(rest.iter().take(run.min(room)));
+                run
+            }
+            State::Between if self.depth > 0 => {
+                let (skipped, depth) = between_run(rest, self.depth);
+                self.depth = depth;
+                skipped
+            }
+            _ => 0,
+        }
+    }
+
+    /// The key that was just read, if that stands at the top of a message; it may be a value, too.
+    fn key(&mut self) -> Option<Key> {
+        if self.depth != 1 {
+            return None;
+        }
+        self.strings = self.strings.saturating_add(1);
+        Key::of(&self.token)
     }
 
     fn step(&mut self, byte: u8) {
@@ -117,10 +170,8 @@ impl IdFinder {
                 }
                 Between
             }
-            (InString(false), b'"') => {
-                let key = if self.depth == 1 { Key::of(&self.token) } else { None };
-                key.map_or(Between, Behind)
-            }
+            (InString(false), b'"') if self.strings >= MAX_STRINGS => Other,
+            (InString(false), b'"') => self.key().map_or(Between, Behind),
             (InString(escaped), _) => {
                 self.keep(byte);
                 InString(!escaped && byte == b'\\')
@@ -192,17 +243,61 @@ impl IdFinder {
     }
 }
 
+/// How many bytes from the start belong to a string that has begun: up to its closing quote, or to an escape that is cut
+/// off.
+fn string_run(rest: &[u8]) -> usize {
+    let mut at = 0_usize;
+    loop {
+        match rest.get(at..) {
+            Some([b'"', ..] | [b'\\'] | []) | None => return at,
+            Some([b'\\', _, ..]) => at = at.saturating_add(2),
+            Some([0..0x20, ..]) => at = at.saturating_add(1),
+            Some(plain) => at = at.saturating_add(plain_run(plain)),
+        }
+    }
+}
+
+/// How many bytes from the start neither end a message nor begin a string at its top, and how deep it is behind them.
+fn between_run(rest: &[u8], mut depth: usize) -> (usize, usize) {
+    let mut at = 0_usize;
+    while let Some(&byte) = rest.get(at) {
+        match byte {
+            b'"' | b'}' | b']' if depth == 1 => break,
+            b'"' => {
+                let begun = at.saturating_add(1);
+                let run = string_run(rest.get(begun..).unwrap_or_default());
+                let end = begun.saturating_add(run);
+                if rest.get(end) != Some(&b'"') {
+                    break;
+                }
+                at = end;
+            }
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at = at.saturating_add(1);
+    }
+    (at, depth)
+}
+
 /// Shows `each` the ids at the tops of the messages on a line that cannot be relayed. What is JSON, but no message, is
 /// passed over: a log line behind an answer answers nothing. `interrupt` ends the search.
 pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
     let mut finder = IdFinder::default();
     let mut start = 0;
-    for (at, byte) in line.iter().enumerate() {
+    let mut at = 0_usize;
+    while let Some(&byte) = line.get(at) {
         if interrupt.ends(line.len()) {
             return;
         }
+        let skipped = finder.skip(line.get(at..).unwrap_or_default());
+        if skipped > 0 {
+            at = at.saturating_add(skipped);
+            continue;
+        }
         let before = finder.depth;
-        finder.step(*byte);
+        finder.step(byte);
         match (before, finder.depth, finder.state) {
             (_, _, State::Other) => return,
             (0, 1, _) => start = at,
@@ -215,6 +310,7 @@ pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
             }
             _ => {}
         }
+        at = at.saturating_add(1);
     }
     finder.found().iter().for_each(|id| each(id));
 }

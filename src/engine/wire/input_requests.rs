@@ -14,6 +14,9 @@ const ELICITATION: &str = "elicitation/create";
 /// So many requests for input may a message have in all: each is compared with every pattern of the policy.
 const MAX_INPUT_REQUESTS: usize = 1024;
 
+/// So many codes of one error are looked at. One that has more may ask for anything.
+const MAX_CODES: usize = 64;
+
 /// Finds the first of the methods that the message asks the client to run for which `find` has something to say.
 ///
 /// # Errors
@@ -49,14 +52,16 @@ pub fn find_input_method<T>(
 
 /// True if any member that some client could take for the code of an error is that of a required elicitation.
 fn asks_for_elicitation(error: Value<'_>) -> bool {
-    error.members().filter(|member| member.key.resembles("code")).any(|member| {
-        match member.value.kind() {
-            Kind::Number(code) => code.canonical() == URL_ELICITATION_REQUIRED.to_string(),
-            Kind::String(code) => code
-                .decode()
-                .is_some_and(|code| code.trim().parse() == Ok(URL_ELICITATION_REQUIRED)),
-            _ => false,
-        }
+    let codes = error.members().filter(|member| member.key.resembles("code"));
+    codes.enumerate().any(|(nth, member)| {
+        nth >= MAX_CODES
+            || match member.value.kind() {
+                Kind::Number(code) => code.canonical() == URL_ELICITATION_REQUIRED.to_string(),
+                Kind::String(code) => code
+                    .decode()
+                    .is_some_and(|code| code.trim().parse() == Ok(URL_ELICITATION_REQUIRED)),
+                _ => false,
+            }
     })
 }
 

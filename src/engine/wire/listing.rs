@@ -2,13 +2,16 @@
 //! `initialize` (contract W1). What is not cut stays as the server wrote it.
 
 use crate::engine::json::decimal::Decimal;
-use crate::engine::json::value::{Kind, Str, Value};
+use crate::engine::json::value::{Elements, Kind, Str, Value};
 
 /// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
 const MAX_TTL_MS: &str = "1000";
 
 /// The longest name of a tool in a list, in bytes: no call of a longer one is read (contract W3).
 const MAX_NAME_BYTES: usize = super::frame::MAX_NAME_BYTES;
+
+/// So many elements of a list of tools are looked at (contract W8). What is behind them is cut.
+const MAX_TOOLS: usize = 100_000;
 
 /// A line in which some bytes are replaced, from its start to its end. It is copied once, as it is edited: what is
 /// cut may be half of what a line of millions of elements holds (contract W8).
@@ -44,7 +47,31 @@ impl<'a> Edited<'a> {
     }
 }
 
-/// Cuts hidden tools, and elements that are no tool, out of a `tools/list` result. `line` is the text that
+/// The members of a `tools/list` result that are edited, found in one walk: it may be long.
+#[derive(Debug, Default)]
+struct Listed<'a> {
+    tools: Option<Value<'a>>,
+    ttl: Option<Value<'a>>,
+    scope: Option<Value<'a>>,
+}
+
+impl<'a> Listed<'a> {
+    fn of(result: Value<'a>) -> Self {
+        let mut listed = Listed::default();
+        for member in result.members() {
+            let place = match member.key {
+                key if key.is("tools") => &mut listed.tools,
+                key if key.is("ttlMs") => &mut listed.ttl,
+                key if key.is("cacheScope") => &mut listed.scope,
+                _ => continue,
+            };
+            place.get_or_insert(member.value);
+        }
+        listed
+    }
+}
+
+/// Cuts hidden tools, elements that are no tool, and what is behind 100,000 elements out of a `tools/list` result. `line` is the text that
 /// `result` is a view of. `None` if nothing is to be cut.
 #[must_use]
 pub fn hide_tools(
@@ -53,52 +80,81 @@ pub fn hide_tools(
     modern: bool,
     mut is_hidden: impl FnMut(&str) -> bool,
 ) -> Option<Vec<u8>> {
-    let tools = result.member("tools")?;
+    let Listed { tools, ttl, scope } = Listed::of(result);
+    let tools = tools?;
     let mut stays = |tool: Value<'_>| {
         let name = tool.member("name").and_then(Value::as_str);
         let name = name.filter(|name| !name.is_longer_than(MAX_NAME_BYTES)).and_then(Str::decode);
         name.is_some_and(|name| !is_hidden(&name))
     };
-    let first_cut = tools.elements().position(|tool| !stays(tool))?;
+    let mut behind_kept = None;
+    let mut elements = tools.elements().enumerate();
+    let (nth, first) = elements.find(|(nth, tool)| {
+        let is_cut = *nth >= MAX_TOOLS || !stays(*tool);
+        behind_kept = if is_cut { behind_kept } else { Some(tool.end()) };
+        is_cut
+    })?;
     let mut edited = Edited::new(line);
-    let (before, behind): (Vec<_>, Vec<_>) =
-        uncached(result).filter(|_| modern).partition(|(value, _)| value.start() < tools.start());
+    let (before, behind): (Vec<_>, Vec<_>) = uncached(ttl, scope)
+        .filter(|_| modern)
+        .partition(|(value, _)| value.start() < tools.start());
     let replace = |edited: &mut Edited<'_>, edits: Vec<(Value<'_>, &str)>| {
         for (value, with) in edits {
             edited.replace(value.start(), value.end(), with);
         }
     };
     replace(&mut edited, before);
-    cut_elements(&mut edited, tools, |nth, tool| nth < first_cut || nth > first_cut && stays(tool));
+    let cut = Cut { nth, first, behind_kept, end: tools.end().saturating_sub(1) };
+    cut_elements(&mut edited, &cut, stays);
     replace(&mut edited, behind);
     Some(edited.finish())
 }
 
+/// Where the elements of an array begin that are cut.
+struct Cut<'a> {
+    /// The first element that does not stay, and its number.
+    nth: usize,
+    first: Value<'a>,
+    /// Behind the element before it.
+    behind_kept: Option<usize>,
+    /// The bracket that ends the array.
+    end: usize,
+}
+
 /// Cuts the elements of an array that do not stay: each with the comma behind it; at the end, with the comma that
 /// would be left over.
-fn cut_elements(
-    edited: &mut Edited<'_>,
-    array: Value<'_>,
-    mut stays: impl FnMut(usize, Value<'_>) -> bool,
-) {
+fn cut_elements(edited: &mut Edited<'_>, cut: &Cut<'_>, mut stays: impl FnMut(Value<'_>) -> bool) {
     // Where the comma behind the last element that stays has come to lie, while nothing behind it stays.
     let mut dangling: Option<usize> = None;
-    let mut elements = array.elements().enumerate().peekable();
+    if let Some(behind) = cut.behind_kept
+        && let Some(comma) = comma_between(edited.line, behind, cut.first.start())
+    {
+        edited.keep(comma);
+        dangling = Some(edited.bytes.len());
+    }
+    let numbers = cut.nth..;
+    let behind = Elements::behind(edited.line, cut.first.start());
+    let mut elements = numbers.zip(behind).peekable();
     while let Some((nth, element)) = elements.next() {
-        let next = elements.peek().map(|(_, next)| next.start());
+        let is_over = nth >= MAX_TOOLS;
+        let next = elements.peek().map(|(_, next)| next.start()).filter(|_| !is_over);
         let comma = next.and_then(|next| comma_between(edited.line, element.end(), next));
-        if stays(nth, element) {
+        if nth > cut.nth && !is_over && stays(element) {
             edited.keep(comma.unwrap_or(element.end()));
             dangling = comma.map(|_| edited.bytes.len());
             continue;
         }
-        edited.replace(element.start(), element.end(), "");
+        let end = if is_over { cut.end } else { element.end() };
+        edited.replace(element.start(), end, "");
         match (comma, dangling.take_if(|_| comma.is_none())) {
             (Some(comma), _) => edited.replace(comma, comma.saturating_add(1), ""),
             (None, Some(left_over)) => {
                 edited.bytes.remove(left_over);
             }
             (None, None) => {}
+        }
+        if is_over {
+            break;
         }
     }
 }
@@ -121,12 +177,15 @@ pub fn announce_list_changes(line: &str, result: Value<'_>) -> Option<Vec<u8>> {
 }
 
 /// A filtered list is nobody else's, and not for long: what is to be replaced in it, and by what.
-fn uncached(result: Value<'_>) -> impl Iterator<Item = (Value<'_>, &'static str)> {
-    let ttl = result.member("ttlMs").filter(|ttl| match ttl.kind() {
+fn uncached<'a>(
+    ttl: Option<Value<'a>>,
+    scope: Option<Value<'a>>,
+) -> impl Iterator<Item = (Value<'a>, &'static str)> {
+    let ttl = ttl.filter(|ttl| match ttl.kind() {
         Kind::Number(number) => number > Decimal::read(MAX_TTL_MS),
         _ => true,
     });
-    let scope = result.member("cacheScope").filter(|scope| scope.text() != "\"private\"");
+    let scope = scope.filter(|scope| scope.text() != "\"private\"");
     let ttl = ttl.map(|value| (value, MAX_TTL_MS));
     let scope = scope.map(|value| (value, "\"private\""));
     let mut edits = [ttl, scope];

@@ -49,7 +49,10 @@ pub fn is_like_tools_call(method: &str) -> bool {
 pub struct Params<'a> {
     name: Option<Value<'a>>,
     arguments: Given<'a>,
-    meta: Option<Value<'a>>,
+    /// `_meta` names a protocol version.
+    is_modern: bool,
+    /// `progressToken` of `_meta`.
+    progress_token: Option<Value<'a>>,
     task: Option<Value<'a>>,
     request_state: Option<Value<'a>>,
     request_id: Option<Value<'a>>,
@@ -82,7 +85,7 @@ impl<'a> Params<'a> {
         } else if key.is("name") {
             self.name = Some(value);
         } else if key.is("_meta") {
-            self.meta = Some(value);
+            self.note_meta(value);
         } else if key.is("task") {
             self.task = Some(value);
         } else if key.is("requestState") {
@@ -97,16 +100,27 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
+    /// Looks through `_meta`, once.
+    fn note_meta(&mut self, meta: Value<'a>) {
+        for member in meta.members() {
+            if member.key.is(PROTOCOL_VERSION) {
+                self.is_modern = true;
+            } else if member.key.is("progressToken") {
+                self.progress_token.get_or_insert(member.value);
+            }
+        }
+    }
+
     /// True if the request is of 2026-07-28 or later: the era is decided per request (contract W1).
     #[must_use]
     pub fn is_modern(&self) -> bool {
-        self.meta.is_some_and(|meta| meta.member(PROTOCOL_VERSION).is_some())
+        self.is_modern
     }
 
     /// The token by which the server may report progress.
     #[must_use]
     pub fn progress_token(&self) -> Option<Value<'a>> {
-        self.meta?.member("progressToken")
+        self.progress_token
     }
 
     /// `requestId` of a cancellation.

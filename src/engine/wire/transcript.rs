@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use super::frame;
 use super::line::Side;
 use crate::engine::json::reader::{self, KeyRule, Scratch};
+use crate::engine::json::token::plain_run;
 
 /// The longest line of a recording, in bytes: three times the default of `--max-frame` (contract S5).
 pub const MAX_LINE: u64 = 3 * 64 * 1024 * 1024;
@@ -130,15 +131,13 @@ pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut
     /// A multiple of three bytes, which base64 writes as four letters.
     const PIECE: usize = 12 * 1024;
     show(format!(r#"{{"t":"{}","from":"{from}","#, time(at_ms)).as_bytes());
-    if let Ok(mut text) = str::from_utf8(line) {
+    if let Ok(text) = str::from_utf8(line) {
         show(br#""text":""#);
-        while !text.is_empty() {
-            let piece = text.floor_char_boundary(PIECE);
-            let (piece, rest) = text.split_at_checked(piece).unwrap_or((text, ""));
-            // Text has no way to fail; its quotes are those around the whole.
-            let quoted = serde_json::to_string(piece).unwrap_or_default();
-            show(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().as_bytes());
-            text = rest;
+        let mut escaped = Vec::with_capacity(7 * PIECE);
+        for piece in text.as_bytes().chunks(PIECE) {
+            push_escaped(&mut escaped, piece);
+            show(&escaped);
+            escaped.clear();
         }
     } else {
         show(br#""base64":""#);
@@ -147,6 +146,37 @@ pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut
         }
     }
     show(b"\"}\n");
+}
+
+/// Adds a piece of a text as it stands between the quotes of a JSON string.
+fn push_escaped(out: &mut Vec<u8>, piece: &[u8]) {
+    const HEX: [u8; 16] = *b"0123456789abcdef";
+    let mut rest = piece;
+    while let Some((&first, behind)) = rest.split_first() {
+        let short = match first {
+            b'"' | b'\\' => first,
+            b'\x08' => b'b',
+            b'\x0c' => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0..0x20 => {
+                let high = if first < 0x10 { b'0' } else { b'1' };
+                let low = HEX.get(usize::from(first % 16)).copied().unwrap_or_default();
+                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+                rest = behind;
+                continue;
+            }
+            _ => {
+                let (plain, behind) = rest.split_at_checked(plain_run(rest)).unwrap_or((rest, b""));
+                out.extend_from_slice(plain);
+                rest = behind;
+                continue;
+            }
+        };
+        out.extend_from_slice(&[b'\\', short]);
+        rest = behind;
+    }
 }
 
 /// A time as it is written: RFC 3339, in UTC, to the millisecond.
@@ -262,6 +292,17 @@ mod tests {
         let entry = Reader::default().read(line.as_bytes()).map_err(|no| no.reason)?;
         let entry = entry.ok_or("blank")?;
         Ok((entry.at_ms, entry.from, String::from_utf8_lossy(&entry.line).into_owned()))
+    }
+
+    #[test]
+    fn a_line_is_written_as_json_whatever_it_holds() {
+        let text: String = ('\0'..='\u{ff}').chain("\u{2028}😀\u{1}".chars()).collect();
+        for length in [0, 1, 12 * 1024 - 1, 12 * 1024, 12 * 1024 + 1] {
+            let text = "a".repeat(length) + &text;
+            let written = String::from_utf8(write(0, Side::Client, text.as_bytes())).unwrap();
+            let json = serde_json::to_string(&text).unwrap();
+            assert_eq!(written.split_once(r#""text":"#).unwrap().1, format!("{json}}}\n"));
+        }
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //! callgate's own answers follow from it, and are left out.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
+use crate::engine::interrupt::Interrupt;
+use crate::engine::json::reader::Fault;
 use crate::engine::wire::line::Side;
 use crate::engine::wire::transcript::{self, Form, MAX_LINE, Reader};
 use crate::shell::os::{self, Links};
@@ -20,6 +22,7 @@ pub struct Recorder {
     path: PathBuf,
     /// `None` once a line could not be written: a recording with a gap would be misleading.
     file: Option<File>,
+    interrupt: Interrupt,
 }
 
 impl Recorder {
@@ -42,7 +45,14 @@ impl Recorder {
         if file.seek(SeekFrom::End(-1)).is_ok() && file.read(&mut last).is_ok() && last != *b"\n" {
             file.write_all(b"\n").with_context(what)?;
         }
-        Ok(Recorder { path: path.to_owned(), file: Some(file) })
+        let interrupt = Interrupt::default();
+        Ok(Recorder { path: path.to_owned(), file: Some(file), interrupt })
+    }
+
+    /// The same recorder, which leaves out a long line once `interrupt` is raised, and all that follows.
+    #[must_use]
+    pub fn interrupted_by(self, interrupt: &Interrupt) -> Self {
+        Recorder { interrupt: interrupt.clone(), ..self }
     }
 
     /// True if the recording is the file at `path`.
@@ -56,7 +66,8 @@ impl Recorder {
     /// Adds a line that `from` has sent; in one write, unless it is long.
     ///
     /// # Errors
-    /// The line could not be written. It is returned once; nothing more is recorded then.
+    /// The line could not be written, or a signal ended it: then nothing of it is left in the file. The error is returned
+    /// once; nothing more is recorded then.
     pub(super) fn write_line(
         &mut self,
         wall_ms: u64,
@@ -64,15 +75,25 @@ impl Recorder {
         line: &[u8],
     ) -> anyhow::Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
+        let is_long = Interrupt::is_long(line.len());
+        let begin =
+            if is_long { file.metadata().ok().map(|metadata| metadata.len()) } else { None };
+        let interrupt = &self.interrupt;
         let (mut pieces, mut written) = (Vec::new(), Ok(()));
         transcript::write_in_pieces(wall_ms, from, line, |piece| {
             pieces.extend_from_slice(piece);
             if pieces.len() >= PIECE_BYTES && written.is_ok() {
-                written = file.write_all(&pieces);
+                written = if interrupt.ends(line.len()) {
+                    Err(io::Error::other(Fault::Interrupted.to_string()))
+                } else {
+                    file.write_all(&pieces)
+                };
                 pieces.clear();
             }
         });
         if let Err(error) = written.and_then(|()| file.write_all(&pieces)) {
+            // Half of a long line would take much room, and is no entry.
+            let _ = begin.map(|begin| file.set_len(begin));
             self.file = None;
             let what = format!("failed to write recording `{}`", self.path.display());
             return Err(anyhow::Error::new(error).context(what));
