@@ -128,7 +128,7 @@ fn every_event_of_the_log_is_in_the_table() {
             count += 1;
         }
     }
-    assert_eq!((rows.len(), count), (EventKind::WORDS.len(), 39));
+    assert_eq!((rows.len(), count), (EventKind::WORDS.len(), 43));
 }
 
 /// The names that the compiler offers in the place of one that it does not know.
