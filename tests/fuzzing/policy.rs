@@ -129,7 +129,7 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     match disposition {
         Disposition::Allow => assert!(ruling.outcome.is_allowed(), "{tool} {ruling:?}"),
         Disposition::Ask | Disposition::Deny => {
-            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}")
+            assert!(!ruling.outcome.is_allowed(), "{tool} {ruling:?}");
         }
         Disposition::Hidden => assert_eq!(ruling.rule, BuiltIn::Hidden, "{tool}"),
         Disposition::Conditional | Disposition::Limited => {}

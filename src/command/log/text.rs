@@ -10,7 +10,10 @@ use crate::engine::text::escape::escape_line;
 use crate::engine::text::shorten::cut;
 use crate::engine::text::words::Worded;
 use crate::shell::audit::entry::{LogEntry, unknown_members};
-use crate::shell::audit::event::{AuditEvent, CallDecided, SessionStarted, Totals};
+use crate::shell::audit::event::{
+    AuditEvent, CallDecided, CounterReset, SessionEnded, SessionStarted, Totals,
+};
+use crate::shell::audit::head::Recovered;
 use crate::shell::audit::words::Word;
 
 use super::merge::ShownLine;
@@ -121,8 +124,10 @@ impl LogRow {
             Some(AuditEvent::Answer(answer)) => {
                 let id = answer.id.as_ref().map_or("", |id| id.get());
                 let took = format!("{} ms", answer.latency_ms);
-                let result = show(answer.end.as_str());
-                LogRow { result, ..row("answer", format!("id {}", show(id)), &took) }
+                LogRow {
+                    result: show(answer.end.as_str()),
+                    ..row("answer", format!("id {}", show(id)), &took)
+                }
             }
             Some(AuditEvent::FrameRefused(frame)) => {
                 let of = frame.id.as_ref().map(|id| format!("id {}: ", id.get()));
@@ -139,18 +144,12 @@ impl LogRow {
                 LogRow { result, ..row("method", show(&method.method), &rest) }
             }
             Some(AuditEvent::SessionStart(start)) => {
-                let SessionStarted { pid, version, command, policy, shadow, .. } = start;
-                let grant = &entry.common.grant;
-                let mode = if *shadow { ", in shadow mode" } else { "" };
-                let rest = format!(
-                    "grant `{grant}`, policy `{policy}`, command `{command}`, process {pid}, callgate {version}{mode}"
-                );
-                row("start", String::new(), &rest)
+                row("start", String::new(), &session_start(&entry.common.grant, start))
             }
-            Some(AuditEvent::SessionEnd(end)) => {
-                let Totals { calls, denied, .. } = end.totals;
-                let calls = many(calls, "call");
-                let rest = format!("exit code {}, {calls}, {denied} denied", end.exit_code);
+            Some(AuditEvent::SessionEnd(SessionEnded { exit_code, totals, .. })) => {
+                let Totals { calls, denied, .. } = totals;
+                let rest =
+                    format!("exit code {exit_code}, {}, {denied} denied", many(*calls, "call"));
                 row("end", String::new(), &rest)
             }
             Some(AuditEvent::PolicyLoaded(loaded)) => {
@@ -164,20 +163,15 @@ impl LogRow {
                 row("tools", String::new(), &format!("the list was changed by the {}", changed.by))
             }
             Some(AuditEvent::CounterReset(reset)) => {
-                let rest =
-                    format!("counter `{}` reset: {} of that name", reset.counter, reset.counters);
+                let CounterReset { counter, counters, .. } = reset;
+                let rest = format!("counter `{counter}` reset: {counters} of that name");
                 row("reset", String::new(), &rest)
             }
             Some(AuditEvent::RecordsLost(lost)) => {
                 row("lost", String::new(), &format!("{} lines could not be written", lost.lines))
             }
             Some(AuditEvent::Recovered(recovered)) => {
-                let rest = format!(
-                    "a process was killed while it wrote: {} taken up, {} torn",
-                    many(recovered.lines, "line"),
-                    many(recovered.torn_bytes, "byte")
-                );
-                row("recovered", String::new(), &rest)
+                row("recovered", String::new(), &recovery(recovered))
             }
         };
         for (name, value) in unknown_members(line) {
@@ -194,6 +188,24 @@ impl LogRow {
             format!("{bytes} bytes at {} of `{file}` are no line of a log: {text}{cut}", shown.at);
         LogRow { event: "UNREADABLE", rest: show(&rest), ..LogRow::default() }
     }
+}
+
+/// What a session began with.
+fn session_start(grant: &str, start: &SessionStarted<'_>) -> String {
+    let SessionStarted { pid, version, command, policy, shadow, .. } = start;
+    let mode = if *shadow { ", in shadow mode" } else { "" };
+    format!(
+        "grant `{grant}`, policy `{policy}`, command `{command}`, process {pid}, callgate {version}{mode}"
+    )
+}
+
+/// What a writer found of a process that was killed while it wrote.
+fn recovery(Recovered { lines, torn_bytes, .. }: &Recovered) -> String {
+    format!(
+        "a process was killed while it wrote: {} taken up, {} torn",
+        many(*lines, "line"),
+        many(*torn_bytes, "byte")
+    )
 }
 
 /// Who sent a line.

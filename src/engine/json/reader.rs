@@ -63,6 +63,18 @@ pub enum KeyRule {
     Any,
 }
 
+impl KeyRule {
+    /// True if the keys of an object at this level are compared; `elements` is the level of objects in the value itself.
+    #[inline]
+    fn compares_at(self, level: usize, elements: usize) -> bool {
+        match self {
+            KeyRule::Unique => true,
+            KeyRule::OfElements => level == elements,
+            KeyRule::Any => false,
+        }
+    }
+}
+
 /// The memory that one pass needs, kept from frame to frame.
 #[derive(Debug, Default)]
 pub struct Scratch {
@@ -198,12 +210,8 @@ impl<'a, 's> Reader<'a, 's> {
                     self.enter(cursor, inside)?;
                     cursor.bump(1);
                     let level = self.scratch.around.len();
-                    let compared = match rule {
-                        KeyRule::Unique => true,
-                        KeyRule::OfElements => level == elements,
-                        KeyRule::Any => false,
-                    };
-                    inside = Inside::Object(self.scratch.keys.enter_at(level, compared));
+                    let compares = rule.compares_at(level, elements);
+                    inside = Inside::Object(self.scratch.keys.enter_at(level, compares));
                     if cursor.peek() != Some(b'}') {
                         continue;
                     }
