@@ -5,11 +5,11 @@ use std::str;
 
 use callgate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use callgate::engine::text::name::same_but_for_case;
+use callgate::engine::wire::frame::id_finder::IdFinder;
 use callgate::engine::wire::frame::{
     FrameKind, INVALID_REQUEST, MAX_ID_BYTES, MAX_NAME_BYTES, PARSE_ERROR, Refusal, RefusalAnswer,
     Unrelayed, read_client, read_server,
 };
-use callgate::engine::wire::id_finder::IdFinder;
 use callgate::engine::wire::line::{HEAD_BYTES, Line, LineBuffer};
 use callgate::engine::wire::mcp::{Params, ServerMembers, ToolCall};
 use callgate::engine::wire::message;

@@ -2,7 +2,6 @@
 //! functions for as long as one likes.
 
 pub(crate) mod cost;
-pub(crate) mod counting;
 pub(crate) mod frame;
 pub(crate) mod import;
 pub(crate) mod policy;

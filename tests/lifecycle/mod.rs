@@ -5,13 +5,9 @@ mod command_line;
 mod death;
 mod descriptors;
 mod drain;
-mod huge;
-mod line_memory;
-mod line_shapes;
 mod lockstep;
 pub(crate) mod memory;
 mod piped;
-mod pressure;
 #[cfg(not(debug_assertions))]
 mod release;
 mod stops;

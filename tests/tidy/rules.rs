@@ -77,9 +77,9 @@ pub(crate) const RULES: [Rule; 18] = [
 ];
 
 /// The longest a source file may be, in lines.
-const MAX_LINES: usize = 700;
+const MAX_LINES: usize = 600;
 /// The most source files of one folder, beside its subfolders.
-const MAX_FILES: usize = 17;
+const MAX_FILES: usize = 12;
 /// These folders have one file a verb, however many verbs there are.
 const ONE_A_VERB: [&str; 2] = ["src/cli", "src/command"];
 /// How many of the lines of `src` are doc comments, in per cent.
@@ -129,7 +129,7 @@ const PLATFORM: [&str; 12] = [
     "cfg!(windows",
 ];
 /// Where else unsafe code stands: in the allocator that counts for tests.
-const UNSAFE: [&str; 1] = ["tests/fuzzing/counting.rs"];
+const UNSAFE: [&str; 1] = ["tests/fuzzing/cost/counting.rs"];
 
 /// The files that read a wall clock: the one for all, and those that date a file's age or a head that was lost.
 const CLOCKS: [&str; 5] = [

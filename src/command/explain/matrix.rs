@@ -14,7 +14,7 @@ use crate::engine::policy::{BuiltIn, Effect, Policy};
 use crate::engine::propose::matrix::{Matrix, MatrixRow, Stray};
 use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery;
-use crate::engine::wire::tool_list::MAX_TOOLS;
+use crate::engine::wire::discovery::tool_list::MAX_TOOLS;
 
 /// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
 /// read says nothing of them.

@@ -4,7 +4,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lexicon::MAX_LOOKED_AT;
-use crate::engine::wire::tool_list::{member, members, name_of, text};
+use crate::engine::wire::discovery::tool_list::{member, members, name_of, text};
 
 /// The parts of a listed tool that tell what it does.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

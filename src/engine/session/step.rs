@@ -8,8 +8,8 @@ use smallvec::SmallVec;
 use super::audit_record::{ArgumentsRecord, CallRecord, Record, Verdict};
 use crate::engine::decide::{Cause, Denial, Permit};
 use crate::engine::limits::{Demand, Reservation};
-use crate::engine::wire::batch::Batch;
 use crate::engine::wire::frame::RequestId;
+use crate::engine::wire::frame::batch::Batch;
 use crate::engine::wire::in_flight::{AnswerKind, ProgressKey};
 use crate::engine::wire::message::{self, DecisionFacts};
 

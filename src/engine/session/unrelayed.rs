@@ -6,9 +6,9 @@ use super::Session;
 use super::audit_record::{CallEnd, Record};
 use super::step::{Answer, Diversion, Records, Step};
 use crate::engine::limits::Now;
-use crate::engine::wire::batch::Batch;
+use crate::engine::wire::frame::batch::Batch;
+use crate::engine::wire::frame::id_finder;
 use crate::engine::wire::frame::{self, Refusal, RefusalAnswer, RequestId, Unrelayed};
-use crate::engine::wire::id_finder;
 use crate::engine::wire::line::{LongLine, Side};
 use crate::engine::wire::message;
 

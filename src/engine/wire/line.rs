@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::id_finder::IdFinder;
+use super::frame::id_finder::IdFinder;
 use crate::engine::text::words::words;
 
 /// How much of a line that is thrown away is kept for people to see.

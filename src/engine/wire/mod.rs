@@ -1,9 +1,7 @@
 //! Frames: how lines become messages, which requests wait, and what callgate writes itself.
 
-pub mod batch;
 pub mod discovery;
 pub mod frame;
-pub mod id_finder;
 pub mod in_flight;
 pub mod input_requests;
 pub mod line;
@@ -11,5 +9,4 @@ pub mod listing;
 pub mod mcp;
 pub mod message;
 pub mod multi_round;
-pub mod tool_list;
 pub mod transcript;

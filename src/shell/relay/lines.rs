@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::engine::limits::{Now, Reservation};
 use crate::engine::session::audit_record::Record;
 use crate::engine::session::{Answer, Diversion, Pending, RecordedCall, Step, Turn};
-use crate::engine::wire::batch::Batch;
+use crate::engine::wire::frame::batch::Batch;
 use crate::engine::wire::line::{HEAD_BYTES, Line, LongLine, Side};
 
 use super::lane::{Lane, LineSpan, Outlet};

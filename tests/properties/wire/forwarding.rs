@@ -9,8 +9,8 @@ use proptest::proptest;
 use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 
-use super::text;
 use crate::fuzzing::relay::Relay;
+use crate::properties::text;
 
 const CAP: usize = 200;
 
@@ -81,7 +81,7 @@ fn line() -> BoxedStrategy<Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(300))]
+    #![proptest_config(crate::properties::cases(300))]
 
     /// contract W1: the same lines come out whatever pieces the bytes come in, and what is forwarded is a line of the
     /// input, byte for byte and in its order.

@@ -16,7 +16,7 @@ use proptest::strategy::BoxedStrategy;
 use serde_json::{Map, Value, json};
 
 use super::intercept::{Intercept, Verdict};
-use super::text::maybe;
+use crate::properties::text::maybe;
 
 fn scalar() -> impl Strategy<Value = Value> {
     select(vec![
@@ -130,7 +130,7 @@ fn policy() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(1500))]
+    #![proptest_config(crate::properties::cases(1500))]
 
     #[test]
     fn an_imported_policy_decides_as_intercept_does(

@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::frame::{self, Refusal, RequestId};
-use super::in_flight::InFlight;
-use super::message;
+use super::{Refusal, RequestId, undoubted_id};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::json::value::{Elements, Value};
+use crate::engine::wire::in_flight::InFlight;
+use crate::engine::wire::message;
 
 /// A piece of the answers is about so long, in bytes.
 const PIECE: usize = 32 * 1024;
@@ -78,7 +78,7 @@ impl Batch {
                 }
                 self.at = begun.saturating_add(element.end());
                 if is_request(element) {
-                    let id = frame::undoubted_id(element.text(), interrupt);
+                    let id = undoubted_id(element.text(), interrupt);
                     let id = id.filter(|id| !in_flight.contains(*id));
                     let id =
                         id.filter(|id| self.ids.insert(self.hasher.hash_one(id.key().as_ref())));

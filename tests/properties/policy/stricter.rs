@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::fuzzing;
 
-use super::text::{self, maybe};
+use crate::properties::text::{self, maybe};
 
 /// What becomes of a call, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -211,7 +211,7 @@ fn charges(used: u128) -> Vec<Demand> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(1500))]
+    #![proptest_config(crate::properties::cases(1500))]
 
     /// contract 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
     #[test]

@@ -1,14 +1,23 @@
 //! One line of JSON-RPC: what it is, or why it is refused (contract W3, W6). Knows requests and ids, no tools.
 
-use std::borrow::Cow;
-use std::ops::Range;
+pub mod batch;
+pub mod id_finder;
 
+mod refusal;
+mod request_id;
+
+use std::borrow::Cow;
+
+use self::refusal::refuse_json;
+use self::request_id::short_id;
 use crate::engine::interrupt::Interrupt;
-use crate::engine::json::decimal::is_plain_integer;
 use crate::engine::json::outline::outline;
 use crate::engine::json::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Str, Value};
 use crate::engine::text::shorten::short_name;
+
+pub use self::refusal::{Refusal, RefusalAnswer};
+pub use self::request_id::{MAX_ID_BYTES, RequestId, read_id};
 
 /// Not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;
@@ -21,15 +30,9 @@ pub const INTERNAL_ERROR: i32 = -32603;
 /// What callgate cannot do just now: too many requests, the server is gone.
 pub const SERVER_ERROR: i32 = -32000;
 
-/// The longest request id, in bytes as it is spelt (contract W3).
-pub const MAX_ID_BYTES: usize = 4096;
-
 /// The longest name of a method or tool, in bytes as it is decoded (contract W3): each is compared with every pattern of
 /// the policy.
 pub const MAX_NAME_BYTES: usize = 1024;
-
-/// A spelling that is longer stands for no id of at most [`MAX_ID_BYTES`]: an escape of six bytes is one at least.
-const MAX_SPELLING: usize = 6 * MAX_ID_BYTES + 2;
 
 /// Keys of the envelope. None of them may stand there in another case.
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
@@ -69,104 +72,6 @@ pub enum FrameKind<'a> {
         /// `None` where it is absent or null, as an error may have it.
         id: Option<RequestId<'a>>,
     },
-}
-
-/// A request id as its sender spells it: a string or a number.
-#[derive(Debug, Clone, Copy)]
-pub struct RequestId<'a> {
-    value: Value<'a>,
-}
-
-impl<'a> RequestId<'a> {
-    /// `None` if `value` is neither string nor number.
-    #[must_use]
-    pub fn new(value: Value<'a>) -> Option<Self> {
-        (value.is_string() || value.is_number()).then_some(RequestId { value })
-    }
-
-    /// An id from its own spelling, as [`RequestId::raw`] gave it.
-    #[must_use]
-    pub(crate) fn again(raw: &'a str) -> Self {
-        RequestId { value: Value::proved(raw) }
-    }
-
-    /// Where the id stands in its line.
-    #[must_use]
-    pub fn range(self) -> Range<usize> {
-        self.value.start()..self.value.end()
-    }
-
-    /// The very text.
-    #[must_use]
-    pub fn raw(self) -> &'a str {
-        self.value.text()
-    }
-
-    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (contract W4). Ids of over 24 KiB are told apart
-    /// by their spelling; none is in flight.
-    #[must_use]
-    pub fn key(self) -> Cow<'a, [u8]> {
-        if is_plain_integer(self.raw()) || self.raw().len() > MAX_SPELLING {
-            return Cow::Borrowed(self.raw().as_bytes());
-        }
-        match self.value.kind() {
-            Kind::String(string) if string.is_escaped() => {
-                let mut key = vec![b'"'];
-                key.extend_from_slice(&string.wtf8());
-                key.push(b'"');
-                Cow::Owned(key)
-            }
-            Kind::Number(number) => Cow::Owned(number.canonical().into_bytes()),
-            _ => Cow::Borrowed(self.raw().as_bytes()),
-        }
-    }
-}
-
-impl RequestId<'_> {
-    /// The key of the number that this id, a string, spells (contract W4).
-    #[must_use]
-    pub fn key_of_number_in_string(self) -> Option<Vec<u8>> {
-        let text = self.value.as_str().filter(|_| self.raw().len() <= MAX_SPELLING)?.decode()?;
-        let number = read_id(&text).filter(|id| id.value.is_number() && id.raw() == text)?;
-        Some(number.key().into_owned())
-    }
-}
-
-/// Why a line from the client is not forwarded, and what its sender is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// JSON-RPC error code.
-    pub code: i32,
-    /// What is wrong.
-    pub message: String,
-    /// Whom to answer.
-    pub answer: RefusalAnswer,
-}
-
-/// Whom a refusal answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RefusalAnswer {
-    /// One error with this id as it was spelt; null if it was not read without doubt.
-    Id(Option<String>),
-    /// One error for each request of the batch that the line is; one with no id if none can be read.
-    Batch,
-    /// Nobody: the sender expects no answer.
-    Nobody,
-}
-
-impl Refusal {
-    /// A refusal of the frame whose id is `id`.
-    #[must_use]
-    pub fn of(code: i32, message: impl Into<String>, id: Option<RequestId<'_>>) -> Self {
-        let answer = RefusalAnswer::Id(id.map(|id| id.raw().to_owned()));
-        Refusal { code, message: message.into(), answer }
-    }
-
-    /// The refusal of a long line that was not read to its end.
-    #[must_use]
-    pub fn interrupted() -> Self {
-        Refusal::of(SERVER_ERROR, Fault::Interrupted.to_string(), None)
-    }
 }
 
 /// Reads a line from the client, without its line end. Whatever two parsers could read differently is refused.
@@ -530,20 +435,6 @@ pub fn look_alike_message(key: Str<'_>) -> String {
     format!("the key `{}` differs from a reserved one only by case", short_name(&key))
 }
 
-fn refuse_json(error: JsonError) -> Refusal {
-    match error.fault {
-        Fault::Expected(what) => Refusal::of(
-            PARSE_ERROR,
-            format!("not JSON: expected {what} at byte {}", error.at),
-            None,
-        ),
-        Fault::TooDeep | Fault::TooManyKeys => {
-            Refusal::of(INVALID_REQUEST, error.fault.to_string(), None)
-        }
-        Fault::Interrupted => Refusal::interrupted(),
-    }
-}
-
 fn refuse_other(text: &str, interrupt: &Interrupt) -> Refusal {
     if text.starts_with('\u{FEFF}') {
         return Refusal::of(PARSE_ERROR, format!("not JSON: {BYTE_ORDER_MARK}"), None);
@@ -554,7 +445,7 @@ fn refuse_other(text: &str, interrupt: &Interrupt) -> Refusal {
     }
 }
 
-/// A batch gets one error for each request in it (contract W3); see [`super::batch`].
+/// A batch gets one error for each request in it (contract W3); see [`batch`].
 fn refuse_batch(text: &str, interrupt: &Interrupt) -> Refusal {
     match outline(text, interrupt, |_, _| ()) {
         Ok(_) => Refusal {
@@ -584,22 +475,9 @@ pub(in crate::engine) fn undoubted_id<'a>(
     short_id(only.filter(|_| ids == 1)?)
 }
 
-/// The id that a value is, if it is short enough to be told.
-fn short_id(value: Value<'_>) -> Option<RequestId<'_>> {
-    RequestId::new(value).filter(|id| id.raw().len() <= MAX_ID_BYTES)
-}
-
 /// What is wrong with a key that stands twice; the second begins at byte `at`.
 fn duplicate_message(text: &str, at: usize) -> String {
     let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
     let key = short_name(rest.split('"').next().unwrap_or_default());
     format!("duplicate key `{key}` at byte {at}")
-}
-
-/// Reads an id that stands alone in a text.
-#[must_use]
-pub fn read_id(text: &str) -> Option<RequestId<'_>> {
-    let mut scratch = Scratch::default();
-    let value = Reader::new(text, MAX_DEPTH, &mut scratch).document(KeyRule::Any).ok()?;
-    RequestId::new(value)
 }

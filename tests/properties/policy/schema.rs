@@ -270,7 +270,7 @@ fn apply(document: &mut Value, at: Index, change: &Change) {
 fn schema_and_compiler_agree() {
     let validator = validator();
     let (taken, refused) = (Cell::new(0), Cell::new(0));
-    let mut runner = TestRunner::new(super::cases(4000));
+    let mut runner = TestRunner::new(crate::properties::cases(4000));
     let outcome = runner.run(&changes(), |changes| {
         let mut document = whole();
         changes.iter().for_each(|(at, change)| apply(&mut document, *at, change));

@@ -1,6 +1,6 @@
 //! The ids of the messages on a line of the server that cannot be relayed (contract W6): who waits for one of them is told.
 
-use super::frame::MAX_ID_BYTES;
+use super::MAX_ID_BYTES;
 use crate::engine::interrupt::Interrupt;
 use crate::engine::json::outline::outline;
 use crate::engine::json::token::plain_run;

@@ -8,7 +8,7 @@
 //! With the variable, the lines are so long, and the figures of each are shown.
 
 use super::line_shapes::{CLIENT, SERVER, Shape};
-use super::memory::small;
+use super::small;
 use crate::harness::gate::{Gate, Wrap, call};
 use serde_json::{Value, json};
 use std::fs;

@@ -18,7 +18,7 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 use serde_json::Value;
 
-use super::text;
+use crate::properties::text;
 
 /// Holds, does not hold, or cannot be decided.
 type Truth = Option<bool>;
@@ -215,7 +215,7 @@ fn written(op: &Op) -> String {
 }
 
 proptest! {
-    #![proptest_config(super::cases(3000))]
+    #![proptest_config(crate::properties::cases(3000))]
 
     /// What a check says never holds beside another condition does not surely hold, whatever the argument is.
     #[test]

@@ -138,7 +138,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(400))]
+    #![proptest_config(crate::properties::cases(400))]
 
     /// contract W4, W8: at most one answer to a request that is in flight; whoever waits at the end is answered then.
     #[test]
@@ -178,7 +178,7 @@ proptest! {
 
     /// contract W4: a request that the policy lets through and the server answers is answered with the server's bytes.
     #[test]
-    fn an_answer_reaches_who_asked(id in id(), value in super::text::value()) {
+    fn an_answer_reaches_who_asked(id in id(), value in crate::properties::text::value()) {
         let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
         let mut relay = Relay::new(policy, false);
         relay.send(Side::Client, format!(r#"{{"id":{id},"method":"x"}}"#).as_bytes());

@@ -1,7 +1,7 @@
 //! A server whose list of tools never ends is not asked for ever, and what it had listed is kept.
 
+use callgate::engine::wire::discovery::tool_list::MAX_TOOLS;
 use callgate::engine::wire::discovery::{Inquiry, InquiryTurn};
-use callgate::engine::wire::tool_list::MAX_TOOLS;
 use serde_json::{Value, json};
 
 /// What came of a list: the names of its tools, and why there may be more.

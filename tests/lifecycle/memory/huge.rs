@@ -1,6 +1,6 @@
 //! Frames of a size or depth that would hurt a careless reader (contract W3, C4).
 
-use super::memory::small;
+use super::small;
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use serde_json::json;
 use std::time::Duration;

@@ -32,7 +32,7 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(super::cases(2000))]
+    #![proptest_config(crate::properties::cases(2000))]
 
     /// contract P2: `*` is any run of characters, `?` one, all else is itself.
     #[test]

@@ -7,6 +7,8 @@
 //! ]               what it ends with
 //! ```
 
+pub(crate) mod counting;
+
 use std::fs;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -17,7 +19,7 @@ use callgate::engine::policy::Policy;
 use callgate::engine::session::{RecordDetail, Session, SessionOptions, Step};
 use callgate::engine::wire::line::Side;
 
-use super::counting::peak_of;
+use self::counting::peak_of;
 
 /// The length of a line, in bytes: so much that what every line costs does not count, unless nothing is optimised: then
 /// only what grows faster than the line shows.

@@ -7,9 +7,9 @@ use proptest::prelude::{Strategy, any, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 
-use super::text;
 use crate::fuzzing::peer;
 use crate::fuzzing::relay::Relay;
+use crate::properties::text;
 
 const POLICY: &str = r#"{"version":"1","default":"allow","hide":["h*","x"],"hide_denied":true,
     "tools":{"d":{"action":"deny"},"a":{"rate_limit":{"max":1,"window":60}}}}"#;
@@ -44,7 +44,7 @@ fn listed(line: &str) -> Vec<&str> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(500))]
+    #![proptest_config(crate::properties::cases(500))]
 
     /// contract W1: what is cut is the bytes of an element and one comma; all else stays as the server wrote it.
     #[test]

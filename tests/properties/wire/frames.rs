@@ -9,9 +9,9 @@ use proptest::sample::select;
 use proptest::strategy::BoxedStrategy;
 use serde_json::{Value, json};
 
-use super::text;
 use crate::fuzzing::frame::check;
 use crate::fuzzing::relay::Relay;
+use crate::properties::text;
 
 /// A frame of MCP in any order and spelling, as some client or server might write it.
 fn well_formed() -> BoxedStrategy<String> {
@@ -107,7 +107,7 @@ fn doubtful() -> BoxedStrategy<String> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(1000))]
+    #![proptest_config(crate::properties::cases(1000))]
 
     /// contract W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
     #[test]

@@ -118,7 +118,7 @@ fn list(inner: BoxedStrategy<String>) -> BoxedStrategy<String> {
 }
 
 proptest! {
-    #![proptest_config(super::cases(2000))]
+    #![proptest_config(crate::properties::cases(2000))]
 
     #[test]
     fn keys_that_stand_twice_are_found_in_lists_of_like_objects(

@@ -1,5 +1,10 @@
 //! Memory stays bounded whatever either side does (contract W8, W6), and a side that does not read stops the other only.
 
+mod huge;
+mod line_memory;
+mod line_shapes;
+mod pressure;
+
 use crate::harness::gate::{Gate, RESULT, Wrap, call, temp_dir};
 use crate::harness::streams::Streams;
 use rustix::process::Signal;

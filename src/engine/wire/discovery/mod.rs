@@ -6,6 +6,8 @@
 //!        └─ error ─► tools/list with the `_meta` of 2026-07-28 ──────┘
 //! ```
 
+pub mod tool_list;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
@@ -14,12 +16,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::frame::{self, Frame, FrameKind, Unrelayed};
-use super::id_finder::ids_on;
-use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ServerMembers, TOOLS_LIST};
-use super::message;
-use super::tool_list::{MAX_TOOLS, Page, ToolList, member};
+use self::tool_list::{MAX_TOOLS, Page, ToolList, member};
 use crate::engine::json::reader::Scratch;
+use crate::engine::wire::frame::id_finder::ids_on;
+use crate::engine::wire::frame::{self, Frame, FrameKind, Unrelayed};
+use crate::engine::wire::mcp::{
+    INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ServerMembers, TOOLS_LIST,
+};
+use crate::engine::wire::message;
 
 /// The revision that a handshake asks for: the last one that has any.
 const LEGACY: &str = "2025-11-25";
