@@ -92,6 +92,7 @@ const PLANTS: &[Plant] = &[
     ("one name", |tree| {
         tree.append("src/shell/registry.rs", "\npub(super) struct Condition;\n");
     }),
+    ("one name", |tree| tree.append("src/command/check.rs", "\n    struct Reader<'a>(&'a str);\n")),
     ("wall clocks", |tree| {
         tree.append("src/command/wrap.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
     }),

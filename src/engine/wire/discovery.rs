@@ -18,7 +18,7 @@ use super::frame::{self, Frame, FrameKind, Unrelayed};
 use super::id_finder::ids_on;
 use super::mcp::{INITIALIZE, INITIALIZED, PROTOCOL_VERSION, ServerMembers, TOOLS_LIST};
 use super::message;
-use super::tool_list::{MAX_TOOLS, Page, ToolList, member};
+use super::tool_list::{MAX_TOOLS, ToolList, ToolPage, member};
 use crate::engine::json::reader::Scratch;
 
 /// The revision that a handshake asks for: the last one that has any.
@@ -198,7 +198,7 @@ impl Inquiry {
 
     /// Takes a page.
     fn take(&mut self, result: &str) -> InquiryTurn {
-        let Some(page) = Page::read(result, &mut self.tools) else {
+        let Some(page) = ToolPage::read(result, &mut self.tools) else {
             return self.give_up(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
         };
         self.has_page = true;
@@ -263,7 +263,7 @@ impl Inquiry {
 pub fn listed_in(line: &[u8]) -> Option<ToolList> {
     let Some(Message::Answer { reply, .. }) = Message::read(line) else { return None };
     let mut tools = ToolList::default();
-    Page::read(reply?.ok()?, &mut tools)?;
+    ToolPage::read(reply?.ok()?, &mut tools)?;
     Some(tools)
 }
 

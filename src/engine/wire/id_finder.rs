@@ -25,7 +25,7 @@ const MAX_STRINGS: usize = 100_000;
 #[derive(Debug, Default)]
 pub struct IdFinder {
     depth: usize,
-    state: State,
+    state: FinderState,
     /// The string or number that is being read.
     token: Vec<u8>,
     /// Of the message that is being read: it has a key `method`; `result` or `error`; and these ids.
@@ -38,7 +38,7 @@ pub struct IdFinder {
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FinderState {
     /// Before the first message.
     #[default]
     Begin,
@@ -49,7 +49,7 @@ enum State {
     /// In a string; `true` behind a backslash.
     InString(bool),
     /// Behind a string that may be this key.
-    Behind(Key),
+    Behind(EnvelopeKey),
     /// Behind the colon of the key `id`.
     BeforeId,
     /// In the id itself, which is a string (`true` behind a backslash).
@@ -59,13 +59,13 @@ enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum EnvelopeKey {
     Id,
     Method,
     Answer,
 }
 
-impl Key {
+impl EnvelopeKey {
     /// The key that stands between quotes, escapes and all.
     fn of(token: &[u8]) -> Option<Self> {
         // No reader takes a longer one for any of these: an escape of six bytes is a character.
@@ -75,19 +75,19 @@ impl Key {
         }
         if token.is_ascii() && !token.contains(&b'\\') {
             let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
-            return Key::found(is);
+            return EnvelopeKey::found(is);
         }
         let key: String = serde_json::from_slice(&[b"\"", token, b"\""].concat()).ok()?;
-        Key::found(|name| same_but_for_case(&key, name))
+        EnvelopeKey::found(|name| same_but_for_case(&key, name))
     }
 
     fn found(is: impl Fn(&str) -> bool) -> Option<Self> {
         if is("id") {
-            Some(Key::Id)
+            Some(EnvelopeKey::Id)
         } else if is("method") {
-            Some(Key::Method)
+            Some(EnvelopeKey::Method)
         } else {
-            (is("result") || is("error")).then_some(Key::Answer)
+            (is("result") || is("error")).then_some(EnvelopeKey::Answer)
         }
     }
 }
@@ -97,7 +97,7 @@ impl IdFinder {
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut at = 0_usize;
         while let Some(&byte) = bytes.get(at) {
-            if self.state == State::Other {
+            if self.state == FinderState::Other {
                 return;
             }
             match self.skip(bytes.get(at..).unwrap_or_default()) {
@@ -122,7 +122,7 @@ impl IdFinder {
     /// returns how many they are.
     fn skip(&mut self, rest: &[u8]) -> usize {
         match self.state {
-            State::InString(false) | State::InIdString(false) => {
+            FinderState::InString(false) | FinderState::InIdString(false) => {
                 let is_kept = self.depth == 1 && self.token.len() <= MAX_ID_BYTES;
                 if !is_kept {
                     return string_run(rest);
@@ -132,7 +132,7 @@ impl IdFinder {
                 self.token.extend(rest.iter().take(run.min(room)));
                 run
             }
-            State::Between if self.depth > 0 => {
+            FinderState::Between if self.depth > 0 => {
                 let (skipped, depth) = between_run(rest, self.depth);
                 self.depth = depth;
                 skipped
@@ -142,16 +142,18 @@ impl IdFinder {
     }
 
     /// The key that was just read, if that stands at the top of a message; it may be a value, too.
-    fn key(&mut self) -> Option<Key> {
+    fn key(&mut self) -> Option<EnvelopeKey> {
         if self.depth != 1 {
             return None;
         }
         self.strings = self.strings.saturating_add(1);
-        Key::of(&self.token)
+        EnvelopeKey::of(&self.token)
     }
 
     fn step(&mut self, byte: u8) {
-        use State::{BeforeId, Begin, Behind, Between, InIdNumber, InIdString, InString, Other};
+        use FinderState::{
+            BeforeId, Begin, Behind, Between, InIdNumber, InIdString, InString, Other,
+        };
         self.state = match (self.state, byte) {
             (Begin, b' ' | b'\t' | 0xEF | 0xBB | 0xBF) => Begin,
             (Begin, b'{') | (Between, b'{' | b'[') if self.depth > 0 || byte == b'{' => {
@@ -178,9 +180,9 @@ impl IdFinder {
             }
             (Behind(key), b' ' | b'\t') => Behind(key),
             (Behind(key), b':') => {
-                self.has_method |= key == Key::Method;
-                self.has_answer |= key == Key::Answer;
-                if key == Key::Id { BeforeId } else { Between }
+                self.has_method |= key == EnvelopeKey::Method;
+                self.has_answer |= key == EnvelopeKey::Answer;
+                if key == EnvelopeKey::Id { BeforeId } else { Between }
             }
             (BeforeId, b' ' | b'\t') => BeforeId,
             (BeforeId, b'"') => {
@@ -232,7 +234,7 @@ impl IdFinder {
 
     /// A message ends, or the line does.
     fn end(&mut self) {
-        if self.state == State::InIdNumber {
+        if self.state == FinderState::InIdNumber {
             self.take();
         }
         let is_request = self.has_method && !self.has_answer;
@@ -299,7 +301,7 @@ pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
         let before = finder.depth;
         finder.step(byte);
         match (before, finder.depth, finder.state) {
-            (_, _, State::Other) => return,
+            (_, _, FinderState::Other) => return,
             (0, 1, _) => start = at,
             (1, 0, _) => {
                 let found = std::mem::take(&mut finder.found);

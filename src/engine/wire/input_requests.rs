@@ -35,8 +35,8 @@ pub fn find_input_method<T>(
     }
     let mut count = 0_usize;
     for part in [frame.params, frame.result, frame.error].into_iter().flatten() {
-        let mut walk = Walk::default();
-        while let Some(method) = walk.next_method(part) {
+        let mut finder = MethodFinder::default();
+        while let Some(method) = finder.next_method(part) {
             count = count.saturating_add(1);
             if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
                 return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
@@ -95,14 +95,14 @@ impl Role {
 
 /// Goes through all of a value once, however deep it is: every level has a role.
 #[derive(Debug, Default)]
-struct Walk {
+struct MethodFinder {
     at: usize,
     levels: Vec<Role>,
     /// The role of the value that comes next, behind its key.
     next: Option<Role>,
 }
 
-impl Walk {
+impl MethodFinder {
     /// The next method in a value that has been proved JSON.
     fn next_method<'a>(&mut self, value: Value<'a>) -> Option<Str<'a>> {
         let text = value.text();
@@ -148,7 +148,7 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::Walk;
+    use super::MethodFinder;
     use crate::engine::json::value::Value;
 
     /// contract P15: at any depth, in objects and lists; and nothing that only looks like one.
@@ -169,10 +169,10 @@ mod tests {
             (r#"{"inputRequests":{"a":{"method":1,"b":"x"}}}"#.into(), &[]),
         ];
         for (text, methods) in rows {
-            let mut walk = Walk::default();
+            let mut finder = MethodFinder::default();
             let value = Value::proved(&text);
             let found: Vec<_> = std::iter::from_fn(|| {
-                walk.next_method(value).map(crate::engine::json::value::Str::raw)
+                finder.next_method(value).map(crate::engine::json::value::Str::raw)
             })
             .collect();
             assert_eq!(found, methods, "{text}");

@@ -49,25 +49,25 @@ impl<'a> Edited<'a> {
 
 /// The members of a `tools/list` result that are edited, found in one walk: it may be long.
 #[derive(Debug, Default)]
-struct Listed<'a> {
+struct EditedMembers<'a> {
     tools: Option<Value<'a>>,
     ttl: Option<Value<'a>>,
     scope: Option<Value<'a>>,
 }
 
-impl<'a> Listed<'a> {
+impl<'a> EditedMembers<'a> {
     fn of(result: Value<'a>) -> Self {
-        let mut listed = Listed::default();
+        let mut members = EditedMembers::default();
         for member in result.members() {
             let place = match member.key {
-                key if key.is("tools") => &mut listed.tools,
-                key if key.is("ttlMs") => &mut listed.ttl,
-                key if key.is("cacheScope") => &mut listed.scope,
+                key if key.is("tools") => &mut members.tools,
+                key if key.is("ttlMs") => &mut members.ttl,
+                key if key.is("cacheScope") => &mut members.scope,
                 _ => continue,
             };
             place.get_or_insert(member.value);
         }
-        listed
+        members
     }
 }
 
@@ -80,7 +80,7 @@ pub fn hide_tools(
     modern: bool,
     mut is_hidden: impl FnMut(&str) -> bool,
 ) -> Option<Vec<u8>> {
-    let Listed { tools, ttl, scope } = Listed::of(result);
+    let EditedMembers { tools, ttl, scope } = EditedMembers::of(result);
     let tools = tools?;
     let mut stays = |tool: Value<'_>| {
         let name = tool.member("name").and_then(Value::as_str);

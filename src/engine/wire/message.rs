@@ -23,7 +23,7 @@ pub struct DecisionFacts<'a> {
 /// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
 #[must_use]
 pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    Line::answer(id)
+    MessageLine::answer(id)
         .raw(r#","result":{"#)
         .raw(if modern { r#""resultType":"complete","# } else { "" })
         .raw(r#""content":[{"type":"text","text":"#)
@@ -36,20 +36,21 @@ pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>
 /// A denial as a JSON-RPC error, for requests whose result could not carry it.
 #[must_use]
 pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    Line::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
+    MessageLine::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
 }
 
 /// A plain JSON-RPC error; `id` is null where none is known.
 #[must_use]
 pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
-    Line::error(id.unwrap_or("null"), code, message).end("}}")
+    MessageLine::error(id.unwrap_or("null"), code, message).end("}}")
 }
 
 /// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
 /// request, as it was spelt.
 #[must_use]
 pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
-    let notice = Line::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
+    let notice =
+        MessageLine::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
     let Some(id) = stream else { return notice.end("}") };
     let stream = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
     notice.raw(stream).raw(id).end("}}}")
@@ -67,21 +68,21 @@ pub fn refusal(refusal: &Refusal) -> Vec<u8> {
 }
 
 /// A line in the making. Denials are on the hot path, too: it is put together where it will lie.
-struct Line {
+struct MessageLine {
     bytes: Vec<u8>,
 }
 
-impl Line {
+impl MessageLine {
     fn new(begin: &str) -> Self {
-        Line { bytes: Vec::with_capacity(512) }.raw(begin)
+        MessageLine { bytes: Vec::with_capacity(512) }.raw(begin)
     }
 
     fn answer(id: &str) -> Self {
-        Line::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
+        MessageLine::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
     }
 
     fn error(id: &str, code: i32, message: &str) -> Self {
-        let line = Line::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
+        let line = MessageLine::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
         line.raw(r#","message":"#).json(message)
     }
 

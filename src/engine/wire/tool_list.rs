@@ -65,14 +65,14 @@ pub fn name_of(tool: &str) -> Option<Cow<'_, str>> {
 
 /// A page of a list.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct ToolPage {
     /// False if it holds more tools than there is room for.
     pub is_whole: bool,
     /// Where the next page begins; `None` at the end, which some servers write as `""`.
     pub next_cursor: Option<String>,
 }
 
-impl Page {
+impl ToolPage {
     /// Reads a `tools/list` result, and adds its tools to a list. `None` if it is none.
     #[must_use]
     pub fn read(result: &str, list: &mut ToolList) -> Option<Self> {
@@ -87,7 +87,7 @@ impl Page {
             Some(cursor) if cursor.get() != "null" => Some(text(cursor)?.into_owned()),
             _ => None,
         };
-        Some(Page { is_whole, next_cursor: next_cursor.filter(|cursor| !cursor.is_empty()) })
+        Some(ToolPage { is_whole, next_cursor: next_cursor.filter(|cursor| !cursor.is_empty()) })
     }
 }
 
@@ -125,49 +125,49 @@ pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
 
 /// Goes through the members of a JSON object. `None` if it is none.
 pub fn members<'a>(object: &'a str, each: impl FnMut(&str, &'a RawValue)) -> Option<()> {
-    struct Members<F>(F);
-    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
+    struct ObjectVisitor<F>(F);
+    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for ObjectVisitor<F> {
         type Value = ();
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some(Key(key)) = map.next_key_seed(Key(Cow::Borrowed("")))? {
+            while let Some(BorrowedKey(key)) = map.next_key_seed(BorrowedKey(Cow::Borrowed("")))? {
                 (self.0)(&key, map.next_value()?);
             }
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(object).deserialize_map(Members(each)).ok()
+    serde_json::Deserializer::from_str(object).deserialize_map(ObjectVisitor(each)).ok()
 }
 
 /// A key, borrowed where it can be.
-struct Key<'a>(Cow<'a, str>);
+struct BorrowedKey<'a>(Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Key<'de> {
+impl<'de> DeserializeSeed<'de> for BorrowedKey<'de> {
     type Value = Self;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl<'de> Visitor<'de> for Key<'de> {
+impl<'de> Visitor<'de> for BorrowedKey<'de> {
     type Value = Self;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self, E> {
-        Ok(Key(Cow::Borrowed(key)))
+        Ok(BorrowedKey(Cow::Borrowed(key)))
     }
     fn visit_str<E>(self, key: &str) -> Result<Self, E> {
-        Ok(Key(Cow::Owned(key.to_owned())))
+        Ok(BorrowedKey(Cow::Owned(key.to_owned())))
     }
 }
 
 /// Goes through the elements of a JSON array. `None` if it is none.
 fn elements<'a>(array: &'a str, each: impl FnMut(&'a RawValue)) -> Option<()> {
-    struct Elements<F>(F);
-    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+    struct ArrayVisitor<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for ArrayVisitor<F> {
         type Value = ();
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an array")
@@ -179,16 +179,16 @@ fn elements<'a>(array: &'a str, each: impl FnMut(&'a RawValue)) -> Option<()> {
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(array).deserialize_seq(Elements(each)).ok()
+    serde_json::Deserializer::from_str(array).deserialize_seq(ArrayVisitor(each)).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_TOOLS, Page, ToolList};
+    use super::{MAX_TOOLS, ToolList, ToolPage};
 
     fn read(result: &str) -> Option<(Vec<String>, Option<String>)> {
         let mut list = ToolList::default();
-        let page = Page::read(result, &mut list)?;
+        let page = ToolPage::read(result, &mut list)?;
         Some((list.names(), page.next_cursor))
     }
 

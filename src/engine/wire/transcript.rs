@@ -60,11 +60,11 @@ impl fmt::Display for NoEntry {
 
 /// Reads a recording from its first line on.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct TranscriptReader {
     form: Option<Form>,
 }
 
-impl Reader {
+impl TranscriptReader {
     /// The form, once a line was read.
     #[must_use]
     pub fn form(&self) -> Option<Form> {
@@ -286,10 +286,10 @@ fn no_entry(reason: impl Into<String>) -> NoEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Reader, Side, write};
+    use super::{Form, Side, TranscriptReader, write};
 
     fn read(line: &str) -> Result<(Option<u64>, Side, String), String> {
-        let entry = Reader::default().read(line.as_bytes()).map_err(|no| no.reason)?;
+        let entry = TranscriptReader::default().read(line.as_bytes()).map_err(|no| no.reason)?;
         let entry = entry.ok_or("blank")?;
         Ok((entry.at_ms, entry.from, String::from_utf8_lossy(&entry.line).into_owned()))
     }
@@ -321,7 +321,7 @@ mod tests {
             for side in [Side::Client, Side::Server] {
                 let written = write(1_763_805_600_120, side, line);
                 assert_eq!(memchr::memchr_iter(b'\n', &written).count(), 1);
-                let entry = Reader::default().read(&written).unwrap().unwrap();
+                let entry = TranscriptReader::default().read(&written).unwrap().unwrap();
                 assert_eq!(entry.at_ms, Some(1_763_805_600_120));
                 assert_eq!((entry.from, entry.line.as_ref()), (side, line));
             }
@@ -354,7 +354,7 @@ mod tests {
         let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"from":"client"}}"#;
         for line in [call, "no JSON", r#"{"from":"client"}"#, r#"{"text":"x"}"#] {
             assert_eq!(read(line), Ok((None, Side::Client, line.to_owned())));
-            let mut reader = Reader::default();
+            let mut reader = TranscriptReader::default();
             assert!(reader.read(br#"{"t":1,"from":"client","text":"x"}"#).is_ok());
             assert_eq!(reader.form(), Some(Form::Entries));
             assert!(reader.read(line.as_bytes()).is_err(), "{line}");
