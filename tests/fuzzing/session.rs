@@ -1,4 +1,4 @@
-//! A session as a fuzzer writes it: a policy, then what both sides send.
+//! A session in a fuzzer's format: a policy, and then the lines of both sides.
 //!
 //! ```text
 //! {"version":"1","default":"allow"}        the policy, or any text to choose one; a blank at its end: --shadow
@@ -16,7 +16,7 @@ use callgate::engine::wire::line::Side;
 
 use super::relay::Relay;
 
-/// Policies for sessions that bring none.
+/// Policies for sessions without their own.
 const POLICIES: [&str; 6] = [
     r#"{"version":"1","default":"allow"}"#,
     r#"{"version":"1","default":"deny","hide_denied":true,
