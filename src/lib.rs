@@ -6,8 +6,8 @@
 //! A pure [`engine`] (bytes and the time in, values out) inside a [`shell`] (one loop, one child, one watcher, two
 //! stores) inside [`command`]s (one file or folder for each verb).
 //!
-//! "a ► b" means that a may import b. `tests/tidy` reads these pictures and compares the code with them: it fails for an
-//! import that is not drawn, a drawn one that the code does not use, a circle, and a room that is not drawn.
+//! "a ► b" means that a may import b. `tests/tidy` compares the code with these pictures: it fails for an import that
+//! is not drawn, a drawn one that the code does not use, a circle, and a room that is not drawn.
 //!
 //! ```text
 //! src/
@@ -33,7 +33,7 @@
 //!   limits     ► text                                                      amounts, windows, counters
 //!   outcome    ► text                                                      allowed, denied, or to be approved
 //!   work       ►                                                           the work budget of a decision
-//!   interrupt  ►                                                           a flag that interrupts the reading of a long line
+//!   interrupt  ►                                                           a flag that stops reading a long line
 //! ```
 //!
 //! ```text
@@ -48,7 +48,7 @@
 //!   audit      ► digest, os                                          the audit log and its chain
 //!   counters   ► digest, file, grace, os, stderr                     counters in memory, SQLite or Redis
 //!   stderr     ► os                                                  messages on stderr
-//!   file       ► os                                                  reading files whole, and replacing them in one step
+//!   file       ► os                                                  reading files whole, replacing them in one step
 //!   os         ►                                                     system calls, and all that differs by platform
 //!   exit, digest, grace ►                                            a server's exit; SHA-256; time limits of a stop
 //! ```
@@ -65,7 +65,7 @@
 //!   log        ► input, show                                         read and verify the audit log
 //!   help, schema, completions ► show
 //!   error      ►                                                     why a command fails, and its exit code
-//!   input      ► show                                                policy files, recordings, server commands and names
+//!   input      ► show                                                policy files, recordings, server commands, names
 //!   show       ►                                                     stdout, tables, diagnostics, JSON
 //! ```
 //!
@@ -104,7 +104,7 @@
 //!
 //! ```text
 //!   Turn::Settle ───► shell::counters ──► all limits charged, or none        memory │ sqlite │ redis
-//!   Step ► record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head    one lock, one write
+//!   Step ► record ──► audit::event ──► audit::fold ──► audit::chain ──► server.jsonl, server.head  one lock, one write
 //!                                                          ├──► audit::tail ──► log, status
 //!                                                          └──► audit::verify ──► log verify
 //! ```
@@ -113,9 +113,9 @@
 //! [`shell::counters::sqlite`] applies it to rows in one transaction. The script of [`shell::counters::redis`] does the
 //! same on the Redis server, and is tested against it. A call's record is written before the call is forwarded; records
 //! that may come later are queued, and written with the next one. While a store or a log is locked, the client's
-//! direction waits, and the server's continues. [`shell::audit::chain`] lets processes share one log, and handles what a
-//! killed process leaves behind; [`shell::audit::tail`] reads the lines back, and [`shell::audit::verify`] proves that
-//! none is missing. [`shell::registry`] lists the running sessions.
+//! direction waits, and the server's continues. [`shell::audit::chain`] lets processes share one log, and handles what
+//! a killed process leaves behind; [`shell::audit::tail`] reads the lines back, and [`shell::audit::verify`] proves
+//! that none is missing. [`shell::registry`] lists the running sessions.
 //!
 //! # The end
 //!

@@ -5,8 +5,8 @@
 //! c{"id":1,"method":"tools/list"}          a line from the client
 //! s{"id":1,"result":{"tools":[]}}          a line from the server
 //! C{"id":1,"method":"x"                    the same, over the cap; S for the server
-//! p{"version":"1","default":"deny"}        another policy is put in force, if it is one
-//! +1500                                    time goes by, in milliseconds
+//! p{"version":"1","default":"deny"}        another policy takes effect, if it is valid
+//! +1500                                    time passes, in milliseconds
 //! -3000                                    the wall clock is set back
 //! ```
 
