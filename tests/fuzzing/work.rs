@@ -1,5 +1,5 @@
-//! A policy and a call: the steps that a decision counts stay within the budget, and bound its actual time (contract
-//! 3.5).
+//! A policy and a call: the steps that a decision counts stay within the budget, and bound its actual time
+//! (contract 3.5).
 
 use std::str;
 use std::time::Duration;

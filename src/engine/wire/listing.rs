@@ -1,5 +1,5 @@
-//! Edits to a server's results: tools are cut out of `tools/list`, and `listChanged` is set in `initialize` (contract
-//! W1). All other bytes stay as the server wrote them.
+//! Edits to a server's results: tools are cut out of `tools/list`, and `listChanged` is set in `initialize`
+//! (contract W1). All other bytes stay as the server wrote them.
 
 use crate::engine::json::decimal::Decimal;
 use crate::engine::json::value::{Elements, Kind, Str, Value};
