@@ -1,7 +1,7 @@
-//! What one decision costs: a frame in, an action out, one limit, the in-memory ledger.
+//! The cost of one decision: a frame in, a step out, one limit, the in-memory ledger.
 //!
-//! `cargo bench --bench decide [-- [--against COMMIT] [--rounds N] [NAME]...]`; without `--against` the words are
-//! criterion's. With it the same bench of that commit, with its own library, and this one are run by turns.
+//! `cargo bench --bench decide [-- [--against COMMIT] [--rounds N] [NAME]...]`; without `--against` the arguments go to
+//! criterion. With it, the benchmark runs in turns with that commit's, which uses that commit's library.
 
 #![allow(
     clippy::disallowed_methods,
@@ -35,11 +35,11 @@ mod against;
 
 use against::Commit;
 
-/// Calls that are timed together; their answers settle them untimed.
+/// Calls timed together; their answers are handled untimed.
 const BATCH: usize = 64;
 const BATCH_CALLS: u32 = 64;
 
-/// Of at least so many batches the fastest counts: it tells what the code costs, not what else the machine does.
+/// The fastest of at least this many batches counts: it shows the cost of the code without other load on the machine.
 const MIN_BATCHES: u32 = 50;
 
 const NOW: Now = Now { wall_ms: 1_790_000_000_000, monotonic_ms: 0 };
@@ -61,7 +61,7 @@ impl Engine {
         self.session.handle_with(&mut self.ledger, side, line.as_bytes(), NOW)
     }
 
-    /// Times a batch of calls, after checking that each is decided as `forwarded` says.
+    /// Times a batch of calls, after a check that each is decided as `forwarded` says.
     fn time(&mut self, calls: &[String], answers: &[String], forwarded: bool) -> Duration {
         let begun = Instant::now();
         for line in calls {
@@ -75,7 +75,7 @@ impl Engine {
         spent
     }
 
-    /// Times one of a call and its answer: the line of this side.
+    /// Times the line of one side in a call and its answer.
     fn time_pair(&mut self, call: &str, answer: &str, side: Side) -> Duration {
         let begun = Instant::now();
         let step = self.decide(Side::Client, black_box(call));
@@ -92,7 +92,7 @@ impl Engine {
     }
 }
 
-/// A policy of so many tools; the one that is called comes last, with these conditions and one limit of `max`.
+/// A policy with this many tools; the tool that is called comes last, with these conditions and one limit of `max`.
 fn policy(tools: usize, conditions: &str, max: &str) -> String {
     let mut policy = r#"{"version":"1","default":"deny","tools":{"#.to_owned();
     for nth in 1..tools {
@@ -172,7 +172,7 @@ fn large_value(objects: bool, size: usize) -> String {
     list + "]"
 }
 
-/// Large frames: bytes that are read a second.
+/// Large frames: bytes read per second.
 fn reading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read");
     group.sample_size(10).warm_up_time(Duration::from_millis(500));
@@ -260,9 +260,9 @@ fn compare_with(commit: &Commit, words: &[String]) -> Result<ExitCode> {
         let mut figures = Vec::new();
         for nth in 0..rounds {
             let own = || figure(&ours, row)?.context("no figure of our own");
-            // Who comes first changes.
+            // The order alternates.
             let first = if nth % 2 == 1 { Some(own()?) } else { None };
-            // A row that the other commit does not know is no comparison.
+            // Rows that the other commit does not have are skipped.
             let Some(theirs) = figure(&theirs, row)? else { break };
             figures.push((theirs, first.map_or_else(own, Ok)?));
         }
@@ -275,7 +275,7 @@ fn compare_with(commit: &Commit, words: &[String]) -> Result<ExitCode> {
     Ok(if none_worse { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The nanoseconds that one row takes in this program; `None` if it has no such row.
+/// The nanoseconds of one row in this program; `None` if the program does not have it.
 fn figure(program: &Path, row: &str) -> Result<Option<f64>> {
     let words = ["--bench", "--output-format", "bencher", "--sample-size", "10"];
     let times = ["--warm-up-time", "0.1", "--measurement-time", "0.3", "--exact", row];

@@ -1,4 +1,4 @@
-//! What one reservation costs in the ledger that is kept on disk, beside the one in memory.
+//! The cost of one reservation in the ledger on disk, and in the one in memory.
 //!
 //! `cargo bench --bench ledger`
 
@@ -20,7 +20,7 @@ use callgate::shell::counters::sqlite::SqliteLedger;
 use callgate::shell::os::clock::moment;
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Demands of one call: so many counters, which never run out.
+/// Demands of one call on this many counters, which never run out.
 fn demands(counters: u32) -> Vec<Demand> {
     let demand = |nth: u32| Demand {
         counter: CounterKey {

@@ -1,5 +1,5 @@
-//! `--against COMMIT`: the same figures of another commit, taken by turns with ours in one run. That commit is unpacked
-//! and built under `target/against`, once for each commit; what it shares with the one built before is not built again.
+//! `--against COMMIT`: figures of another commit, taken in turns with those of this one. That commit is unpacked and
+//! built under `target/against`, once for each commit; artefacts that it shares with the previous one are reused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What counts as no worse: the median of the rounds' ratios.
+/// The largest median of the rounds' ratios that counts as no worse.
 const NO_WORSE: f64 = 1.03;
 
 /// Another commit, unpacked.
 pub struct Commit {
     /// Its full hash.
     hash: String,
-    /// Where it is kept.
+    /// Where it is unpacked.
     dir: PathBuf,
 }
 
@@ -30,12 +30,12 @@ impl Commit {
         Ok(Commit { hash, dir: root().join("target/against") })
     }
 
-    /// A short name.
+    /// The short name.
     pub fn short(&self) -> &str {
         self.hash.get(..10).unwrap_or(&self.hash)
     }
 
-    /// Its program of this name, built as `cargo bench` would; `words` are cargo's words that build it.
+    /// Its program of this name, built as by `cargo bench` with the cargo arguments `words`.
     pub fn built(&self, program: &str, words: &[&str]) -> Result<PathBuf> {
         let kept = self.dir.join(&self.hash).join(program);
         if kept.exists() {
@@ -45,21 +45,21 @@ impl Commit {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(words).args(["--message-format", "json-render-diagnostics"]).current_dir(&tree);
         cargo.env("CARGO_TARGET_DIR", self.dir.join("build")).stderr(Stdio::inherit());
-        // Cargo sets it for us from our `.cargo/config.toml`; their own is to count.
+        // Cargo sets this variable from our `.cargo/config.toml`; the other commit must use its own.
         cargo.env_remove("LIBSQLITE3_FLAGS");
         let built = cargo.output().context("failed to run cargo")?;
         ensure!(built.status.success(), "commit {} cannot be built", self.short());
         let made = executable(&built.stdout, program);
         let made = made.with_context(|| format!("commit {} has no `{program}`", self.short()))?;
         fs::create_dir_all(self.dir.join(&self.hash))?;
-        // Under its name only once it is whole.
+        // The final name appears only after the directory is complete.
         let half = kept.with_extension("new");
         fs::copy(made, &half)?;
         fs::rename(half, &kept)?;
         Ok(kept)
     }
 
-    /// Puts its files where those of the commit before were.
+    /// Replaces the files of the previous commit with its own.
     fn unpack(&self) -> Result<PathBuf> {
         let tree = self.dir.join("tree");
         if tree.exists() {
@@ -69,7 +69,7 @@ impl Commit {
         let archive = git().args(["archive", &self.hash]).stdout(Stdio::piped()).spawn();
         let mut archive = archive.context("failed to run git")?;
         let files = archive.stdout.take().context("git has no stdout")?;
-        // Every file is new to cargo, which goes by times: two commits follow each other here.
+        // Cargo compares modification times, so every file must look new to it.
         let mut tar = Command::new("tar");
         tar.arg("-xmf").arg("-").arg("-C").arg(&tree).stdin(files);
         let unpacked = tar.status().context("failed to run tar")?;
@@ -78,7 +78,7 @@ impl Commit {
     }
 }
 
-/// The value of `--against` and the other words. The option may stand once.
+/// The value of `--against`, and the other arguments. The option may appear once.
 pub fn taken_from(words: &[String]) -> Result<(Option<String>, Vec<String>)> {
     let (mut name, mut rest) = (None, Vec::new());
     let mut words = words.iter();
@@ -109,7 +109,7 @@ pub fn head(commit: &Commit, rounds: usize) {
     println!("{:<66} {:>10} {:>10} {:>23}", "", commit.short(), "this tree", "ratio");
 }
 
-/// One line: both figures of each round, theirs first. Returns false if ours are worse.
+/// Prints one line: both figures of each round, the other commit's first. Returns false if ours are worse.
 pub fn row(name: &str, rounds: &[(f64, f64)], more_is_better: bool) -> bool {
     let ratio =
         |(theirs, ours): &(f64, f64)| if more_is_better { theirs / ours } else { ours / theirs };
@@ -139,7 +139,7 @@ fn git() -> Command {
     git
 }
 
-/// What cargo says that it has made of the target with this name.
+/// The file that cargo reports to have built for the target with this name.
 fn executable(messages: &[u8], target: &str) -> Option<PathBuf> {
     let messages = serde_json::Deserializer::from_slice(messages).into_iter();
     messages.filter_map(Result::ok).find_map(|message: serde_json::Value| {

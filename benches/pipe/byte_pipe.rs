@@ -1,4 +1,4 @@
-//! The floor: a wrapper that copies bytes and knows nothing.
+//! The baseline: a wrapper that copies bytes without parsing them.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 const BUFFER: usize = 64 * 1024;
 
-/// Runs `command` and copies both ways, one thread each.
+/// Runs `command` and copies both directions, with one thread each.
 pub fn run(command: &[&str]) -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command")?;
     let mut command = Command::new(program);

@@ -1,4 +1,4 @@
-//! Who is measured, and a session with one of them.
+//! The contestants, and a session with one of them.
 
 use std::fs::{self, File};
 use std::future::poll_fn;
@@ -20,44 +20,44 @@ use tempfile::TempDir;
 use crate::lines::Lines;
 use crate::payload::{COUNT, Shape};
 
-/// Who stands between the driver and the server.
+/// The program between the driver and the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contestant {
-    /// Nobody.
+    /// None: the driver talks to the server.
     Direct,
     BytePipe,
-    /// `callgate wrap`, with this policy and these books.
+    /// `callgate wrap`, with this policy and this state.
     Callgate(Policy, Books),
-    /// The same of the other commit.
+    /// The other commit's `callgate wrap`, with the same.
     Other(Policy, Books),
 }
 
 /// The callgate of the other commit.
 pub static OTHER: OnceLock<PathBuf> = OnceLock::new();
 
-/// What callgate keeps of a session.
+/// The state that callgate keeps for a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Books {
     /// Counters in memory, no audit log.
     Memory,
-    /// Both in a directory that was empty.
+    /// Both, in an empty directory.
     Durable,
-    /// Both in a directory that has seen a million calls.
+    /// Both, in a directory after a million calls.
     Aged,
 }
 
-/// What a policy has in it. `echo` is always limited, with room for every call, and `twice` by two limits; `free` is
-/// not; `spent` has no room after its first; no other tool is permitted.
+/// The content of a policy. `echo` always has a limit with room for every call, and `twice` has two; `free` has none;
+/// `spent` has room for one call; other tools are denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Tools with a limit each, beside those that are called.
+    /// Tools with one limit each, besides those that are called.
     pub others: usize,
     /// A condition on the argument `data` of `echo`, if it has this shape: on the whole string, or on a member of each
     /// object.
     pub condition: Option<Shape>,
 }
 
-/// What the driver's pipes are.
+/// The kind of the driver's pipes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
     Pipes,
@@ -95,8 +95,8 @@ impl Policy {
     }
 }
 
-/// A state directory that has seen a million calls: their records are in its audit log, and their charges in the
-/// counters that the next calls are charged to.
+/// A state directory after a million calls: their records are in its audit log, and their charges in the counters that
+/// the next calls use.
 fn aged_state() -> Result<PathBuf> {
     static AGED: OnceLock<TempDir> = OnceLock::new();
     const CALLS: u64 = 1_000_000;
@@ -135,7 +135,7 @@ fn aged_state() -> Result<PathBuf> {
     Ok(AGED.get_or_init(|| aged).path().to_owned())
 }
 
-/// A copy of that for the other commit: what either commit writes there need not be what the other would have written.
+/// A copy of it for the other commit: each commit must see only its own changes.
 fn aged_state_of_other() -> Result<PathBuf> {
     static COPY: OnceLock<TempDir> = OnceLock::new();
     if let Some(copy) = COPY.get() {
@@ -148,18 +148,18 @@ fn aged_state_of_other() -> Result<PathBuf> {
     Ok(COPY.get_or_init(|| copy).path().to_owned())
 }
 
-/// A contestant that runs, with a server behind it.
+/// A running contestant with a server behind it.
 pub struct Session {
     child: Child,
-    /// `None` once it is closed.
+    /// `None` after it is closed.
     input: Option<File>,
     pub output: Lines,
-    /// The policy's file, and what callgate keeps unless it is aged.
+    /// The policy file, and callgate's state unless that is aged.
     _files: TempDir,
 }
 
 impl Session {
-    /// Starts a contestant before a server that answers as `answers` says.
+    /// Starts a contestant with a server that answers as `answers` says.
     pub fn start(contestant: Contestant, streams: Streams, answers: &str) -> Result<Self> {
         let this = std::env::current_exe()?;
         let files = tempfile::tempdir()?;
@@ -214,7 +214,7 @@ impl Session {
         Ok(self.input.as_mut().context("the session is over")?.write_all(bytes)?)
     }
 
-    /// A second way to write, for a thread.
+    /// A second handle for writing, for a thread.
     pub fn input(&self) -> Result<File> {
         Ok(self.input.as_ref().context("the session is over")?.try_clone()?)
     }
@@ -224,7 +224,7 @@ impl Session {
         Ok(self.output.wait()?.context("the session ended early")?.trim_ascii_end())
     }
 
-    /// Checks that exactly `calls` calls have reached the server, and that everybody ends well.
+    /// Checks that exactly `calls` calls have reached the server, and that all processes end without errors.
     pub fn end(mut self, calls: usize) -> Result<()> {
         self.send(COUNT.as_bytes())?;
         self.send(b"\n")?;
@@ -237,14 +237,14 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a session that cannot end well.
+    /// Kills a session that cannot end by itself.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// The processor time of the contestant itself so far, all its threads together, in nanoseconds.
+    /// The CPU time of the contestant's process so far, over all its threads, in nanoseconds.
     pub fn cpu_ns(&self) -> Result<u64> {
         let mut sum = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -254,7 +254,7 @@ impl Session {
         Ok(sum)
     }
 
-    /// The most memory that the contestant has held so far, in KiB.
+    /// The peak memory of the contestant so far, in KiB.
     pub fn peak_kib(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -1,11 +1,11 @@
-//! Lines from a descriptor, where they were read to.
+//! Lines from a descriptor, in the buffer they are read into.
 
 use std::fs::File;
 use std::io;
 
 use rustix::buffer::spare_capacity;
 
-/// What one read asks for.
+/// The size of one read.
 const READ: usize = 64 * 1024;
 
 /// A reader of lines.
@@ -22,7 +22,7 @@ impl Lines {
         Lines { from, bytes: Vec::with_capacity(READ), begun: 0, scanned: 0 }
     }
 
-    /// The next line that is there already, with its line feed.
+    /// The next line that is already in the buffer, with its line feed.
     pub fn ready(&mut self) -> Option<&[u8]> {
         let Some(found) = memchr::memchr(b'\n', &self.bytes[self.scanned..]) else {
             self.scanned = self.bytes.len();
@@ -33,7 +33,7 @@ impl Lines {
         Some(&self.bytes[line])
     }
 
-    /// Waits for more. False at the end of input.
+    /// Reads more. False at the end of input.
     pub fn fill(&mut self) -> io::Result<bool> {
         self.bytes.drain(..self.begun);
         self.scanned -= self.begun;
@@ -42,7 +42,7 @@ impl Lines {
         Ok(rustix::io::read(&self.from, spare_capacity(&mut self.bytes))? > 0)
     }
 
-    /// The next line, waited for; `None` at the end of input.
+    /// The next line, after reads if necessary; `None` at the end of input.
     pub fn wait(&mut self) -> io::Result<Option<&[u8]>> {
         while memchr::memchr(b'\n', &self.bytes[self.scanned..]).is_none() {
             self.scanned = self.bytes.len();

@@ -1,4 +1,4 @@
-//! What a contestant is asked to do, and the one figure that comes of it.
+//! The loads, each with the figure that it yields.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -13,44 +13,44 @@ use serde_json::value::RawValue;
 use crate::contestant::{Contestant, Session, Streams};
 use crate::payload::{FIRST_ID, Frame, Large, SMALL, call};
 
-/// Calls before anything is measured.
+/// Calls before the measurement starts.
 const WARM_UP: usize = 200;
-/// Calls of a measurement, one after the other.
+/// Calls of a measurement, one at a time.
 const CALLS: usize = 2000;
 /// Calls of a measurement with many in flight.
 const MANY: usize = 20_000;
-/// Bytes of large values that a measurement moves: a tenth of a second at least.
+/// Bytes of large values in a measurement: enough for at least a tenth of a second.
 const BULK: usize = 192 * 1024 * 1024;
-/// Results that are asked for before the first has come: more than a client would, fewer than fit into a pipe.
+/// Results requested before the first arrives: more than a client would request, and few enough to fit into a pipe.
 const ASKED: usize = 64;
 /// Starts of a measurement.
 const STARTS: usize = 15;
 
-/// What is done.
+/// A load.
 #[derive(Debug, Clone, Copy)]
 pub enum Load {
-    /// Calls of this tool, one after the other: the median latency in microseconds.
+    /// Calls of this tool, one at a time: the median latency in microseconds.
     Latency(&'static str, Streams),
-    /// The contestant's own processor time for one of them, in microseconds.
+    /// The contestant's CPU time for each such call, in microseconds.
     SequentialCpu,
-    /// The same with so many in flight.
+    /// The same with this many calls in flight.
     PipelinedCpu(usize),
-    /// Calls of this tool a second with so many in flight.
+    /// Calls of this tool per second with this many in flight.
     CallsPerSecond(usize, &'static str),
-    /// Calls that carry a large value, one behind the other without waiting: MB/s.
+    /// Calls with a large value, sent one after another without waiting: MB/s.
     Arguments(Large),
-    /// Results that carry one, all asked for at once: MB/s.
+    /// Results with a large value, all requested at once: MB/s.
     Results(Large),
-    /// From the start to the first answer: the median in milliseconds.
+    /// The time from the start to the first answer: the median in milliseconds.
     StartUp,
-    /// The most memory held after some calls, in MiB.
+    /// The peak memory after some calls, in MiB.
     IdleMemory,
-    /// By how much that grows while the server floods a driver that does not read, in MiB.
+    /// The growth of that peak while the server floods a driver that does not read, in MiB.
     UnreadMemory,
 }
 
 impl Load {
-    /// Puts it on a contestant.
+    /// Runs the load on a contestant.
     pub fn put_on(self, contestant: Contestant) -> Result<f64> {
         let _pin = match self {
             Load::Arguments(_) | Load::Results(_) | Load::IdleMemory | Load::UnreadMemory => None,
@@ -70,9 +70,9 @@ impl Load {
     }
 }
 
-/// While it lives, this thread and all that it starts run on one CPU, under the scheduling policy `SCHED_BATCH`: nobody
-/// is interrupted by whom it wakes, as would happen now and then on one CPU, and more often to those who have two
-/// threads. Each hop is one switch then.
+/// While this value exists, this thread and all processes it starts run on one CPU, under the scheduling policy
+/// `SCHED_BATCH`, in which a thread that wakes another one is not preempted by it. Such preemptions would be random on
+/// one CPU, and more frequent for contestants with two threads. Each hop is thus exactly one switch.
 struct Pin {
     before: CpuSet,
 }
@@ -96,7 +96,7 @@ impl Drop for Pin {
     }
 }
 
-/// Sets the scheduling policy of this thread, which is the process's first.
+/// Sets the scheduling policy of this thread, the first of the process.
 fn schedule(policy: &str) -> Result<()> {
     let this = std::process::id().to_string();
     let chrt = Command::new("chrt").args([policy, "--pid", "0", &this]).status();
@@ -131,7 +131,7 @@ fn latency(contestant: Contestant, tool: &str, streams: Streams) -> Result<f64> 
     Ok(median(times.split_off(WARM_UP)).as_secs_f64() * 1e6)
 }
 
-/// Checks a denial byte for byte, but for the time that is left.
+/// Checks a denial byte for byte, except for the time until a retry.
 fn is_denial(said: &[u8], id: usize, tool: &str) -> Result<()> {
     let (message, decision) = match tool {
         "spent" => (
@@ -176,8 +176,8 @@ fn calls_per_second(contestant: Contestant, depth: usize, tool: &str) -> Result<
     Ok(calls as f64 / spent.as_secs_f64())
 }
 
-/// Makes `calls` calls with `depth` in flight: as many new ones are sent as answers have come, each in a write of its
-/// own, as the SDKs do. At most 256, so that all of them fit into a pipe.
+/// Makes `calls` calls with `depth` in flight: for each answer one new call is sent, in a separate write as in the
+/// SDKs. `depth` is at most 256, so that all of them fit into a pipe.
 fn pipeline(
     session: &mut Session,
     tool: &str,
@@ -203,13 +203,13 @@ fn pipeline(
     Ok(())
 }
 
-/// How many values of a size are moved.
+/// How many values of a size are sent.
 fn times(large: Large) -> usize {
     (BULK / large.bytes).max(4)
 }
 
-/// One thread writes calls as fast as they are taken: the wrapper may read one while the server reads the one before
-/// it, as with a client that does not wait. The server compares every byte.
+/// One thread writes calls as fast as the pipe accepts them, like a client that does not wait: the wrapper can read one
+/// while the server reads the previous one. The server compares every byte.
 fn arguments(contestant: Contestant, large: Large) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, &format!("arguments={large}"))?;
     let times = times(large);
@@ -237,7 +237,7 @@ fn arguments(contestant: Contestant, large: Large) -> Result<f64> {
     Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
 }
 
-/// Some results are asked for ahead, and the server writes them one behind the other. The driver compares every byte.
+/// Some results are requested ahead, and the server writes them one after another. The driver compares every byte.
 fn results(contestant: Contestant, large: Large) -> Result<f64> {
     let mut session = Session::start(contestant, Streams::Pipes, &format!("results={large}"))?;
     let times = times(large);
@@ -261,7 +261,7 @@ fn results(contestant: Contestant, large: Large) -> Result<f64> {
     Ok((large.bytes * times) as f64 / 1e6 / spent.as_secs_f64())
 }
 
-/// An answer, read as a client has to read it at least.
+/// The parts of an answer that every client must read.
 #[derive(Deserialize)]
 struct Answer<'a> {
     id: usize,
@@ -299,7 +299,7 @@ fn idle_memory(contestant: Contestant) -> Result<f64> {
 }
 
 fn unread_memory(contestant: Contestant) -> Result<f64> {
-    /// So long nothing must have moved.
+    /// The time without progress after which the measurement starts.
     const STILL: Duration = Duration::from_millis(200);
     let mut session = Session::start(contestant, Streams::Pipes, "flood")?;
     session.send((call(FIRST_ID, "echo") + "\n").as_bytes())?;

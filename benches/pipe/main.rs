@@ -1,8 +1,8 @@
-//! What callgate costs: the server alone, a bare byte pipe around it, and `callgate wrap` around it, in one
-//! interleaved run. All that counts are ratios inside a round; the machine may do what it likes between rounds.
+//! The cost of callgate: the bare server, a byte pipe around it, and `callgate wrap` around it, in one interleaved run.
+//! Only ratios within a round count, so the machine's speed may change between rounds.
 //!
 //! `cargo bench --bench pipe [-- [--against COMMIT] [--rounds N] [--list] [NAME]...]`, where NAME is a part of a
-//! measure's name. With `--against` the callgate of that commit and ours are measured by turns, and nobody else.
+//! measure's name. `--against` measures only that commit's callgate and this one, in turns.
 //!
 //! ```text
 //! driver ══► server                          direct
@@ -10,12 +10,12 @@
 //! driver ══► callgate ══► server
 //! ```
 //!
-//! Driver and server read JSON with `serde_json`, as far as a client and a server must, and write each message by
-//! itself, as the SDKs do; but they do nothing else.
+//! Driver and server parse JSON with `serde_json`, as far as a client and a server must, and write each message
+//! separately, as the SDKs do. They do nothing else.
 //!
-//! Every answer is checked, byte for byte, and the server counts the calls that reach it: a figure with errors is no
-//! figure. Latency, CPU and calls a second are measured with everything pinned to one CPU, throughput of large values
-//! with nothing pinned.
+//! Every answer is checked byte for byte, and the server counts the calls it receives: a figure with errors is
+//! discarded. Latency, CPU time and calls per second are measured with everything pinned to one CPU, throughput of
+//! large values without pinning.
 
 #![allow(
     clippy::disallowed_methods,
@@ -76,7 +76,7 @@ fn compare(words: &[String]) -> Result<ExitCode> {
     let mut options = options.iter().map(String::as_str);
     while let Some(option) = options.next() {
         match option {
-            // `cargo bench` says so.
+            // `cargo bench` passes this argument.
             "--bench" => {}
             "--rounds" => rounds = options.next().context("--rounds takes a number")?.parse()?,
             "--list" => {
@@ -106,7 +106,7 @@ fn compare(words: &[String]) -> Result<ExitCode> {
     Ok(if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Ours and that commit's callgate by turns.
+/// Measures this callgate and the other commit's in turns.
 fn compare_with(commit: &Commit, measures: &[Measure], rounds: usize) -> Result<ExitCode> {
     let program = commit.built("callgate", &["build", "--release", "--bin", "callgate"])?;
     OTHER.get_or_init(|| program);
@@ -123,8 +123,8 @@ fn compare_with(commit: &Commit, measures: &[Measure], rounds: usize) -> Result<
     Ok(if none_worse { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A contestant that hangs must not hang the run: ends it when one round takes longer than any should. Each round sets
-/// the seconds back to 0.
+/// Ends the run if one round takes longer than any should, so that a contestant that hangs does not block it. Each
+/// round resets the seconds to 0.
 fn watch_over() -> Arc<AtomicU32> {
     const SECONDS: u32 = 300;
     let seconds = Arc::new(AtomicU32::new(0));

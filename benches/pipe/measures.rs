@@ -1,4 +1,4 @@
-//! What is measured, and how good it has to be.
+//! The measures, and their marks.
 
 use anyhow::Result;
 
@@ -18,20 +18,20 @@ pub struct Measure {
     pub name: String,
     /// The unit of the figures.
     pub unit: &'static str,
-    /// The server alone, for orientation.
+    /// The bare server, for orientation.
     pub direct: Option<Run>,
-    /// What the subject is divided by; `None` if its own figure counts.
+    /// The divisor of the subject's figure; `None` if the figure counts as it is.
     pub base: Option<Run>,
     pub subject: Run,
     pub mark: Mark,
 }
 
-/// How good it has to be.
+/// The mark that a measure must reach.
 #[derive(Debug, Clone, Copy)]
 pub enum Mark {
     AtMost(f64),
     AtLeast(f64),
-    /// It is for orientation.
+    /// There is no mark; the figure is for orientation.
     None,
 }
 
@@ -53,14 +53,14 @@ pub struct Round {
 }
 
 impl Round {
-    /// What the mark is held against.
+    /// The figure that is compared with the mark.
     pub fn figure(&self) -> f64 {
         self.base.map_or(self.subject, |base| self.subject / base)
     }
 }
 
 impl Measure {
-    /// Takes turns: in every round everybody is measured once. `begin` is called before each.
+    /// Measures every contestant once in each round. Calls `begin` before each round.
     pub fn take(&self, rounds: usize, begin: impl Fn()) -> Result<Vec<Round>> {
         let put = |run: Run| run.load.put_on(run.contestant);
         let round = |_| {
@@ -74,14 +74,15 @@ impl Measure {
 }
 
 impl Measure {
-    /// Takes turns with the other commit; `None` if callgate has no part in it. `begin` is called before each round.
+    /// Measures this callgate and the other commit's in turns; `None` if the measure does not involve callgate. Calls
+    /// `begin` before each round.
     pub fn take_against(&self, rounds: usize, begin: impl Fn()) -> Result<Option<Vec<(f64, f64)>>> {
         let Contestant::Callgate(policy, books) = self.subject.contestant else { return Ok(None) };
         let load = self.subject.load;
         let round = |nth| {
             begin();
             let other = || load.put_on(Contestant::Other(policy, books));
-            // Who comes first changes.
+            // The order alternates.
             if nth % 2 == 0 {
                 Ok((other()?, load.put_on(self.subject.contestant)?))
             } else {
@@ -102,7 +103,8 @@ const CALLGATE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Memory);
 const DURABLE: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Durable);
 const AGED: Contestant = Contestant::Callgate(Policy::PLAIN, Books::Aged);
 
-/// All of them. The marks are those of the project's speed budget: × is times the byte pipe in the same round.
+/// All measures. The marks are those of the project's speed budget: × is a multiple of the byte pipe's figure in the
+/// same round.
 pub fn measures() -> Vec<Measure> {
     let pipes = Load::Latency("echo", Streams::Pipes);
     let mut all = vec![
@@ -173,7 +175,7 @@ pub fn measures() -> Vec<Measure> {
     all
 }
 
-/// What it costs to keep counters and records.
+/// The cost of keeping counters and records.
 fn durable() -> Vec<Measure> {
     let mut all = Vec::new();
     for (tool, what, most) in [
@@ -210,7 +212,7 @@ fn durable() -> Vec<Measure> {
     all
 }
 
-/// Large values, both ways, in both shapes.
+/// Large values, in both directions and both shapes.
 fn bulk() -> Vec<Measure> {
     let mut all = Vec::new();
     for (shape, shape_name) in [(Shape::Text, "one string"), (Shape::Objects, "objects")] {
@@ -239,7 +241,7 @@ fn bulk() -> Vec<Measure> {
     all
 }
 
-/// callgate over the byte pipe, under one load.
+/// callgate relative to the byte pipe, under one load.
 fn against_pipe(name: &str, unit: &'static str, load: Load, mark: Mark) -> Measure {
     Measure {
         name: name.to_owned(),

@@ -1,4 +1,4 @@
-//! What is sent: calls, and large values in two shapes.
+//! The messages that are sent: calls, and large values in two shapes.
 
 use std::fmt::Write as _;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Error, Result, bail};
 /// Ids have six digits, so that all calls are equally long.
 pub const FIRST_ID: usize = 100_000;
 
-/// How a small call is long, in bytes without its line feed.
+/// The length of a small call, in bytes without its line feed.
 const CALL_BYTES: usize = 245;
 
 /// A small call of `tool`, exactly [`CALL_BYTES`] long.
@@ -22,7 +22,7 @@ pub fn call(id: usize, tool: &str) -> String {
     around(&"a message to be echoed, of some length; ".repeat(8)[..room])
 }
 
-/// What asks the server how many calls it has seen.
+/// The method that asks the server how many calls it has received.
 pub const COUNT: &str = r#"{"jsonrpc":"2.0","id":0,"method":"bench/count"}"#;
 
 /// The small result.
@@ -83,7 +83,7 @@ impl Large {
     }
 }
 
-/// The parts of a line around its id, which can be exchanged in place.
+/// The parts of a line around its id, which can be replaced in place.
 pub struct Frame {
     line: Vec<u8>,
 }
@@ -103,7 +103,7 @@ impl Frame {
         Frame { line }
     }
 
-    /// The line with this id, which has six digits as all others.
+    /// The line with this id, which has six digits like all others.
     pub fn with(&mut self, id: usize) -> &[u8] {
         let at = Self::HEAD.len();
         self.line[at..at + 6].copy_from_slice(id.to_string().as_bytes());
@@ -114,7 +114,7 @@ impl Frame {
 impl FromStr for Large {
     type Err = Error;
 
-    /// As [`Large`] is displayed.
+    /// As displayed for [`Large`].
     fn from_str(text: &str) -> Result<Self> {
         let (shape, bytes) = text.split_once(':').context("SHAPE:BYTES")?;
         let shape = match shape {

@@ -1,10 +1,10 @@
-//! The table.
+//! The table of results.
 
 use std::fs;
 
 use crate::measures::{Mark, Measure, Round};
 
-/// What the figures depend on, and the head of the table.
+/// The conditions that the figures depend on, and the head of the table.
 pub fn head(rounds: usize) {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -25,7 +25,7 @@ pub fn head(rounds: usize) {
     );
 }
 
-/// One line. False if the mark is missed.
+/// Prints one line. False if the measure misses its mark.
 pub fn row(measure: &Measure, rounds: &[Round]) -> bool {
     let direct = median(rounds.iter().filter_map(|round| round.direct).collect());
     let base = median(rounds.iter().filter_map(|round| round.base).collect());

@@ -1,4 +1,5 @@
-//! The server: as fast as one can be that reads its calls and answers each. Its answers are made before it starts.
+//! The server: as fast as a server can be that reads its calls and answers each one. It prepares its answers before it
+//! starts.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -16,7 +17,7 @@ use crate::payload::{COUNT, Large, SMALL};
 /// - `small`: each call gets [`SMALL`];
 /// - `results=LARGE`: each call gets this value;
 /// - `arguments=LARGE`: each call must carry this value, and gets [`SMALL`];
-/// - `flood`: the first call gets [`SMALL`], and then come notifications for ever.
+/// - `flood`: the first call gets [`SMALL`]; endless notifications follow.
 pub fn run(answers: &str) -> Result<()> {
     let (kind, large) = answers.split_once('=').unwrap_or((answers, ""));
     let result = match kind {
@@ -55,7 +56,7 @@ pub fn run(answers: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each answer is a write of its own, as with the SDKs.
+/// Each answer is a separate write, as in the SDKs.
 fn answer(stdout: &mut File, line: &mut Vec<u8>, id: &str, result: &str) -> Result<()> {
     line.clear();
     line.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
@@ -66,14 +67,14 @@ fn answer(stdout: &mut File, line: &mut Vec<u8>, id: &str, result: &str) -> Resu
     Ok(stdout.write_all(line)?)
 }
 
-/// Writes for ever, or until the driver has seen enough.
+/// Writes until the driver has read enough.
 fn flood(stdout: &mut File) {
     let noise = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info"}}"#;
     let noise = [noise, "\n"].concat().repeat(100);
     while stdout.write_all(noise.as_bytes()).is_ok() {}
 }
 
-/// A call, read as a server has to read it at least.
+/// The parts of a call that every server must read.
 #[derive(Deserialize)]
 struct Call<'a> {
     #[serde(borrow)]

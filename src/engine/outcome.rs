@@ -1,17 +1,17 @@
-//! The result of a decision, and the word for it in everything that callgate writes for programs (contract C1).
+//! The result of a decision, and the word for it in all machine-readable output (contract C1).
 
 use std::fmt;
 
 use crate::engine::text::words::words;
 
-/// The result of the decision of a call.
+/// The result of a decision on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// The call goes out.
+    /// The call is forwarded.
     Allowed,
-    /// The call does not go out.
+    /// The call is not forwarded.
     Denied,
-    /// The call does not go out unless a human approves it.
+    /// The call is not forwarded unless a human approves it.
     ApprovalRequired,
 }
 
@@ -22,7 +22,7 @@ words!(Outcome {
 });
 
 impl Outcome {
-    /// True if the call goes out.
+    /// True if the call is forwarded.
     #[must_use]
     pub const fn is_allowed(self) -> bool {
         matches!(self, Outcome::Allowed)
@@ -40,7 +40,7 @@ mod tests {
     use super::Outcome;
 
     #[test]
-    fn every_word_is_read_as_it_is_written() {
+    fn every_outcome_is_read_back_from_its_word() {
         for (word, outcome) in Outcome::WORDS {
             assert_eq!(outcome.word(), *word);
             assert_eq!(Outcome::from_word(word), Some(*outcome));

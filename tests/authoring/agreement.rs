@@ -9,7 +9,7 @@ use callgate::engine::decide::explain::explain;
 use callgate::engine::json::arguments::Arguments;
 use callgate::engine::limits::{MemoryLedger, Now};
 use callgate::engine::wire::mcp::ToolCall;
-use callgate::engine::wire::transcript::Reader;
+use callgate::engine::wire::transcript::TranscriptReader;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -46,8 +46,10 @@ fn explanations_and_replays_of_a_scanned_policy_agree() {
         let lines: Vec<&[u8]> = recording.split(|byte| *byte == b'\n').collect();
         let mut ledger = MemoryLedger::default();
         for (line, verdict, rule) in by_replay(&file, &session) {
-            let entry =
-                Reader::default().read(lines[usize::try_from(line).unwrap() - 1]).unwrap().unwrap();
+            let entry = TranscriptReader::default()
+                .read(lines[usize::try_from(line).unwrap() - 1])
+                .unwrap()
+                .unwrap();
             let call: Value = serde_json::from_slice(&entry.line).unwrap();
             let arguments =
                 call["params"].get("arguments").map_or("{}".to_owned(), Value::to_string);

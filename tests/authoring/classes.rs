@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use callgate::engine::propose::class::{Class, Risk};
 use callgate::engine::propose::classify::{Classification, classify};
 use callgate::engine::propose::listed_tool::ListedTool;
-use callgate::engine::wire::transcript::Reader;
+use callgate::engine::wire::transcript::TranscriptReader;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ pub(crate) fn sessions() -> Vec<PathBuf> {
 /// The tools that a recording lists, as the server sends them.
 pub(crate) fn tools_of(session: &Path) -> Vec<Value> {
     let text = fs::read(session).unwrap();
-    let mut reader = Reader::default();
+    let mut reader = TranscriptReader::default();
     let mut tools = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
         let Ok(Some(entry)) = reader.read(line) else { continue };

@@ -1,4 +1,4 @@
-//! `policy.example.json` before a server like the one that it is written for.
+//! `policy.example.json` with a server like the one it is written for.
 
 use crate::harness::gate::{Gate, Wrap};
 use regex::Regex;
@@ -20,7 +20,7 @@ fn recorded_answers() -> Vec<String> {
         .collect()
 }
 
-/// The example policy before the recorded server: its `initialize` and `tools/list`, then `ok`.
+/// The example policy with the recorded server: its `initialize` and `tools/list`, then `ok`.
 fn gate(answers: &[String]) -> Gate {
     let gate = Wrap::new(at_the_top("policy.example.json")).serve(&json!([
         { "recv": 1 }, { "send": answers[0] }, { "recv": 2 }, { "send": answers[1] }, "echo"
@@ -59,7 +59,7 @@ fn the_31st_image_of_a_minute_is_denied() {
     gate.ends_quietly(0);
 }
 
-/// What the policy does not list is denied; every tool of the recorded server is ruled by it.
+/// A tool that the policy does not list is denied; the policy has a rule for every tool of the recorded server.
 #[test]
 fn a_tool_that_is_not_listed_is_denied() {
     let answers = recorded_answers();
@@ -81,7 +81,7 @@ fn a_tool_that_is_not_listed_is_denied() {
     }
 }
 
-/// contract P10: 200 calls at $0.005 reach $1.00 exactly, the 201st is denied.
+/// contract P10: 200 calls at $0.005 reach $1.00 exactly, and the 201st is denied.
 #[test]
 fn two_hundred_images_cost_a_dollar() {
     let policy = json!({

@@ -1,5 +1,5 @@
-//! Real clients before real servers: what the user of an SDK sees is the same with and without callgate, but for
-//! what the policy denies.
+//! Real clients with real servers: an SDK's user sees the same with and without callgate, except for what the policy
+//! denies.
 
 use super::servers::peers;
 use crate::harness::gate::{callgate, temp_dir};
@@ -18,11 +18,11 @@ use tempfile::TempDir;
 const LEGACY: &str = "2025-11-25";
 const MODERN: &str = "2026-07-28";
 
-/// How much later than a server alone a server behind callgate may be gone when its client has closed the session.
-/// With the little that a server needs these are the 2 s of contract W9, after which the SDKs send signals.
+/// How much later than a bare server a server behind callgate may be gone after its client has closed the session.
+/// Together with the server's own time this stays within the 2 s of contract W9, after which the SDKs send signals.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
-/// A client of `tests/data/peers` and how it is to find out the revision.
+/// A client of `tests/data/peers`, and how it finds out the revision.
 #[derive(Clone, Copy, Debug)]
 struct Client {
     sdk: Sdk,
@@ -36,30 +36,30 @@ enum Sdk {
     Python,
 }
 
-/// What its user sees of a whole session, an element for each thing, and how long the end of it takes.
+/// What the client's user sees of a session, one element for each step, and how long its end takes.
 struct Session {
     seen: Vec<Value>,
     goodbye: Duration,
 }
 
-/// A server, the strict policy's `tools` for it, and what a client calls: an element of `tests/data/peers/scripts.json`.
+/// A server, the strict policy's `tools` for it, and the client's calls: an element of `tests/data/peers/scripts.json`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Script {
     server: String,
-    /// Whether the server knows the modern revision.
+    /// True if the server supports the modern revision.
     #[serde(default)]
     modern: bool,
     command: Vec<String>,
-    /// What is in its directory at first.
+    /// The initial content of its directory.
     #[serde(default)]
     files: BTreeMap<String, String>,
-    /// Whether its directory is a Git repository with those files committed.
+    /// True if its directory is a Git repository with those files committed.
     #[serde(default)]
     repository: bool,
     tools: Value,
     calls: Vec<Call>,
-    /// What is in its directory at the end, when the strict policy has denied what it denies.
+    /// The content of its directory at the end, under the strict policy.
     #[serde(default)]
     kept: Vec<String>,
 }
@@ -72,7 +72,7 @@ struct Call {
     denied: Option<Denied>,
 }
 
-/// How the strict policy denies a call.
+/// The strict policy's denial of a call.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Denied {
@@ -80,7 +80,7 @@ struct Denied {
     message: String,
 }
 
-/// Where a client meets the servers: everything is under one temporary directory, which is also everybody's HOME.
+/// The place where clients meet servers: one temporary directory for everything, which is also HOME of all processes.
 struct Bench {
     home: TempDir,
     scripts: Vec<Script>,
@@ -102,7 +102,7 @@ impl Bench {
         self.home.path().join("work")
     }
 
-    /// Makes the server's directory what it is at first.
+    /// Resets the server's directory to its initial content.
     fn prepare(&self, script: &Script) {
         let work = self.work();
         let _ = fs::remove_dir_all(&work);
@@ -144,7 +144,7 @@ impl Bench {
         words.chain(script.command.iter().cloned()).collect()
     }
 
-    /// A command in the directory of the installed packages, with nothing of the developer's own environment.
+    /// A command in the directory of the installed packages, without the developer's environment.
     fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(peers()).env_clear().env("HOME", self.home.path());
@@ -152,7 +152,7 @@ impl Bench {
         command
     }
 
-    /// Checks that no process is left that has this bench's HOME.
+    /// Checks that no process with this bench's HOME is left.
     fn is_deserted(&self, who: &str) {
         let home = format!("HOME={}\0", self.home.path().display());
         let left: Vec<String> = fs::read_dir("/proc")
@@ -169,7 +169,7 @@ impl Bench {
 }
 
 impl Client {
-    /// The command line of its driver, which a mode, the calls and the server's command follow.
+    /// The command line of its driver, to be followed by a mode, the calls and the server's command.
     fn driver(self) -> [PathBuf; 2] {
         match self.sdk {
             Sdk::TypeScript1 => ["node".into(), real("client_v1.mjs")],
@@ -178,7 +178,7 @@ impl Client {
         }
     }
 
-    /// A session with a server, which is over when nobody who had its stderr is there.
+    /// A session with a server. It ends once all holders of the server's stderr are gone.
     fn meets(self, bench: &Bench, script: &Script, policy: Option<&Value>) -> Session {
         let who = format!("{self:?} before {}", script.server);
         bench.prepare(script);
@@ -200,7 +200,7 @@ impl Client {
         Session { seen, goodbye }
     }
 
-    /// The revision that it and the server of a script speak, if there is one.
+    /// The revision that the client and the server of a script share, if there is one.
     fn revision(self, script: &Script) -> Option<&'static str> {
         match (self.mode, script.modern) {
             ("legacy", _) | ("auto", false) => Some(LEGACY),
@@ -209,7 +209,7 @@ impl Client {
         }
     }
 
-    /// contract W1, W2: before every server, without callgate, behind an allow-all policy, and behind a strict one.
+    /// contract W1, W2: with every server, without callgate, behind an allow-all policy, and behind a strict one.
     fn is_served(self) {
         let bench = Bench::new();
         for script in &bench.scripts {
@@ -222,7 +222,7 @@ impl Client {
                 let who = format!("{who} behind {policy}");
                 is_the_same(&session.seen, expected, &who);
                 let mut late = session.goodbye.saturating_sub(goodbye);
-                // A busy machine delays the one or the other; what callgate adds, it adds each time.
+                // A busy machine delays some of the runs; callgate's own delay appears in all of them.
                 for _ in 0..2 {
                     if late < GOODBYE {
                         break;
@@ -240,7 +240,7 @@ impl Client {
             if revision.is_none() {
                 continue;
             }
-            // Of the three SDKs, Python's alone shows the type of a result.
+            // Of the three SDKs, only Python's shows the type of a result.
             script.deny(&mut said, self.sdk == Sdk::Python && revision == Some(MODERN));
             meets_behind(&script.policy(), &said);
             assert_eq!(names_in(&bench.work()), script.kept, "{who}");
@@ -254,14 +254,14 @@ impl Script {
         json!({ "version": "1", "default": "deny", "hide_denied": true, "tools": self.tools })
     }
 
-    /// The calls as the drivers take them.
+    /// The calls in the drivers' format.
     fn calls_to_make(&self) -> String {
         let calls = self.calls.iter();
         let calls = calls.map(|call| json!({ "tool": call.tool, "arguments": call.arguments }));
         calls.collect::<Value>().to_string()
     }
 
-    /// Checks that all of it was played in this revision, or that the client and the server had none in common.
+    /// Checks that the whole script ran in this revision, or that client and server share none.
     fn is_played(&self, said: &[Value], revision: Option<&str>, who: &str) {
         let names = said.iter().flat_map(|seen| seen.as_object().unwrap().keys());
         let tools = self.calls.iter().map(|call| call.tool.as_str());
@@ -275,8 +275,8 @@ impl Script {
         }
     }
 
-    /// Makes of what is seen without a policy what is seen behind the strict one, by a client that shows a result's
-    /// type or not.
+    /// Converts what a user sees without a policy to what a user sees behind the strict one, for a client that shows a
+    /// result's type or not.
     fn deny(&self, said: &mut [Value], shows_type: bool) {
         let denials = self.calls.iter().filter(|call| call.denied.is_some()).count();
         assert!((1..self.calls.len()).contains(&denials), "{}: {denials} denials", self.server);
@@ -291,7 +291,7 @@ impl Script {
         }
     }
 
-    /// Takes the tools off a list that no call could pass.
+    /// Removes the tools that no call could reach from the list.
     fn hide(&self, list: &mut Value) {
         let tools = list.as_array_mut().unwrap();
         let all = tools.len();
@@ -314,7 +314,7 @@ impl Denied {
     }
 }
 
-/// Checks what is seen one by one.
+/// Checks the observations one by one.
 fn is_the_same(seen: &[Value], expected: &[Value], who: &str) {
     for (seen, expected) in seen.iter().zip(expected) {
         assert_eq!(seen, expected, "{who}");
@@ -335,8 +335,8 @@ fn real(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/peers").join(name)
 }
 
-/// `@modelcontextprotocol/inspector --cli` before server-everything: what it prints of the list and of a call that
-/// is allowed and one that is denied. It swallows the `--` before the server's command (contract C4).
+/// `@modelcontextprotocol/inspector --cli` with server-everything: its output for the list, an allowed call and a
+/// denied call. It swallows the `--` before the server's command (contract C4).
 #[test]
 fn the_inspector_is_served() {
     let bench = Bench::new();
@@ -373,31 +373,31 @@ fn typescript_v1_is_served() {
     Client { sdk: Sdk::TypeScript1, mode: "legacy" }.is_served();
 }
 
-/// `@modelcontextprotocol/client`, as it is by default.
+/// `@modelcontextprotocol/client` with its defaults.
 #[test]
 fn typescript_v2_is_served() {
     Client { sdk: Sdk::TypeScript2, mode: "legacy" }.is_served();
 }
 
-/// `@modelcontextprotocol/client` when it first asks a server of its own, which it throws away, for the revision.
+/// `@modelcontextprotocol/client` when it first starts another server, only to find out the revision.
 #[test]
 fn typescript_v2_with_a_probe_is_served() {
     Client { sdk: Sdk::TypeScript2, mode: "auto" }.is_served();
 }
 
-/// `@modelcontextprotocol/client` when it insists on the modern revision.
+/// `@modelcontextprotocol/client` when it requires the modern revision.
 #[test]
 fn typescript_v2_modern_is_served() {
     Client { sdk: Sdk::TypeScript2, mode: MODERN }.is_served();
 }
 
-/// `mcp` on Python with the handshake.
+/// `mcp` for Python with the handshake.
 #[test]
 fn python_is_served() {
     Client { sdk: Sdk::Python, mode: "legacy" }.is_served();
 }
 
-/// `mcp` on Python, as it is by default: it asks for the revision on the pipe of the session.
+/// `mcp` for Python with its defaults: it finds out the revision on the session's pipe.
 #[test]
 fn python_with_a_probe_is_served() {
     Client { sdk: Sdk::Python, mode: "auto" }.is_served();

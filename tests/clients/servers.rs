@@ -1,4 +1,4 @@
-//! Real servers of both ecosystems behind callgate: what passes is what they say without it.
+//! Real servers for Node.js and Python behind callgate: permitted answers are the same as without it.
 
 use crate::harness::gate::{Gate, Wrap, temp_dir};
 use crate::harness::process::Process;
@@ -14,14 +14,14 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","param
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
-/// The directory of the installed servers and clients; the first test that asks installs them.
+/// The directory of the installed servers and clients; the first test that needs it installs them.
 pub(crate) fn peers() -> &'static Path {
     static PEERS: OnceLock<PathBuf> = OnceLock::new();
     PEERS.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let dir = root.join("target/real-peers");
         fs::create_dir_all(&dir).unwrap();
-        // Another test run may be installing: the lock is the kernel's and dies with its holder.
+        // Another test run may be installing: the kernel releases the lock when its holder ends.
         let lock = File::create(dir.join("lock")).unwrap();
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
         let mut install = Command::new(root.join("tests/data/peers/install"));
@@ -36,7 +36,7 @@ pub(crate) fn peers() -> &'static Path {
     })
 }
 
-/// A real server, a call that the strict policy allows, and one that it denies.
+/// A real server, with a call that the strict policy allows and one that it denies.
 struct Server {
     command: Vec<OsString>,
     allowed: (&'static str, Value),
@@ -119,14 +119,14 @@ fn wrapped(server: &Server, wrap: Wrap) -> [String; 4] {
     answers
 }
 
-/// contract W1: behind an allow-all policy a real server says what it `said` without callgate.
+/// contract W1: behind an allow-all policy a real server's answers are `said`, those without callgate.
 fn is_transparent(server: &Server, said: &[String; 4]) {
     let mut expected = said.clone();
     expected[0] = as_relayed(&expected[0]);
     assert_eq!(wrapped(server, Wrap::allow_all()), expected);
 }
 
-/// contract W1, W2: behind a policy that lists one tool, that tool alone is seen and answers.
+/// contract W1, W2: behind a policy with one tool, only that tool is listed and served.
 fn is_gated(server: &Server, said: &[String; 4]) {
     let (allowed, denied) = (server.allowed.0, server.denied.0);
     let policy = json!({
@@ -165,7 +165,7 @@ fn server_filesystem_is_wrapped() {
     assert!(!written.exists(), "what is denied is not done");
 }
 
-/// `mcp-server-time` on Python.
+/// `mcp-server-time` for Python.
 #[test]
 fn mcp_server_time_is_wrapped() {
     let server = time();
@@ -174,7 +174,7 @@ fn mcp_server_time_is_wrapped() {
     is_gated(&server, &said);
 }
 
-/// contract W1, W2: the era is decided by each request; no handshake has to have been seen.
+/// contract W1, W2: each request has its own era; no handshake is needed.
 #[test]
 fn a_modern_call_needs_no_handshake() {
     let server = time();

@@ -1,5 +1,5 @@
-//! Bytes of any kind as a client or a server might send them: cut into lines, and read as frames. What the
-//! engine reads is compared with what contract W3 and W6 say of the same line as `serde_json` reads it.
+//! Arbitrary bytes from a client or a server, cut into lines and read as frames. The engine's result is compared with
+//! that of contract W3 and W6, applied to the same line as `serde_json` reads it.
 
 use std::str;
 
@@ -16,7 +16,7 @@ use callgate::engine::wire::message;
 
 use super::peer::{self, Members};
 
-/// The first byte chooses how the rest is cut; the rest is what somebody sends.
+/// The first byte chooses how the rest is cut; the rest is the stream.
 pub(crate) fn check(input: &[u8]) {
     const CAPS: [usize; 4] = [usize::MAX, 7, 64, 1000];
     const PIECES: [usize; 4] = [1 << 16, 1, 5, 100];
@@ -35,9 +35,9 @@ pub(crate) fn check(input: &[u8]) {
 /// A line as a [`LineBuffer`] hands it out.
 #[derive(Debug, PartialEq, Eq)]
 enum Cut {
-    /// Its content and its line end.
+    /// The content and the line end.
     Whole(Vec<u8>, Vec<u8>),
-    /// What is left of a line over the cap.
+    /// The remains of a line over the cap.
     TooLong(Vec<u8>, Vec<String>),
 }
 
@@ -84,7 +84,7 @@ fn ids_are_found_in_any_pieces(line: &[u8], piece: usize) {
     assert_eq!(pieces.found(), whole.found());
 }
 
-/// What is JSON for one reader is for the other.
+/// Both parsers agree on whether a line is JSON.
 fn check_json(line: &[u8]) {
     let Ok(text) = str::from_utf8(line) else { return };
     let mut scratch = Scratch::default();
@@ -104,7 +104,7 @@ fn check_client_line(line: &[u8]) {
     let frame = match (read, expected) {
         (Ok(frame), None) => frame,
         (Err(refusal), Some(code)) => {
-            // What is too deep is not read to its end.
+            // A line that is too deep is not read to its end.
             let too_deep = str::from_utf8(line).is_ok_and(|text| peer::depth(text) > MAX_DEPTH);
             assert!(refusal.code == code || too_deep, "{refusal:?}, not {code}");
             return check_refusal(line, &refusal);
@@ -135,7 +135,7 @@ fn check_client_line(line: &[u8]) {
     }
 }
 
-/// The error code with which contract W3 refuses a line, if it does.
+/// The error code with which contract W3 refuses a line; `None` if the line is accepted.
 fn client_refusal(line: &[u8]) -> Option<i32> {
     let Ok(text) = str::from_utf8(line) else { return Some(PARSE_ERROR) };
     if text.contains('\r') {
@@ -166,7 +166,7 @@ fn client_refusal(line: &[u8]) -> Option<i32> {
     refused.then_some(INVALID_REQUEST)
 }
 
-/// True if a key equals one of `reserved` only when case is folded.
+/// True if a key equals one of `reserved` only after case folding.
 fn has_look_alike(members: &Members<'_>, reserved: &[&str]) -> bool {
     members.0.iter().any(|(key, _)| {
         let key = String::from_utf8_lossy(&key.0);
@@ -175,7 +175,7 @@ fn has_look_alike(members: &Members<'_>, reserved: &[&str]) -> bool {
     })
 }
 
-/// A refusal is answered with whole lines of JSON, under ids that the line bears.
+/// A refusal is answered with whole lines of JSON, with ids from the refused line.
 fn check_refusal(line: &[u8], refusal: &Refusal) {
     if refusal.answer == RefusalAnswer::Batch {
         let text = str::from_utf8(line).expect("a batch is UTF-8");
@@ -193,7 +193,7 @@ fn check_refusal(line: &[u8], refusal: &Refusal) {
     }
 }
 
-/// True if a line, or an element of the batch in it, has this id and no other key that looks like it.
+/// True if a line, or an element of its batch, has this id and no other key that resembles `id`.
 fn bears(line: &[u8], id: &str) -> bool {
     let text = str::from_utf8(line).expect("a line with an id is UTF-8");
     let elements = peer::elements(text).map_or(vec![text], |elements| elements.0);
@@ -203,7 +203,7 @@ fn bears(line: &[u8], id: &str) -> bool {
         .any(|members| members.get("id") == Some(id) && !has_look_alike(&members, &["id"]))
 }
 
-/// contract W3, -32602: a call is decided by the name and arguments that others read.
+/// contract W3, -32602: a call is decided by the name and arguments that other parsers read.
 fn check_call(frame: &Members<'_>, call: Result<ToolCall<'_>, &str>, looks_alike: bool) {
     let params = frame.get("params").and_then(peer::members);
     let name = params.as_ref().and_then(|params| params.get("name")).and_then(peer::unicode);
@@ -251,7 +251,7 @@ fn check_server_line(line: &[u8]) {
     assert_eq!(frame.result.map(callgate::engine::json::value::Value::text), result);
 }
 
-/// What contract W6 says of a server's line.
+/// The result of contract W6 for a server's line.
 #[derive(Debug)]
 enum Expected<'a> {
     Message(Members<'a>),
@@ -263,7 +263,7 @@ fn server_line(line: &[u8]) -> Expected<'_> {
     let text = str::from_utf8(line).ok().filter(|text| !text.contains('\r'));
     let text = text.filter(|text| peer::depth(text) <= MAX_DEPTH);
     let Some(members) = text.and_then(peer::members) else { return Expected::Unreadable };
-    // Of a version that stands twice either counts.
+    // If the version is repeated, either one counts.
     let is_version = |(key, value): &(peer::Bytes, &str)| {
         key.0 == b"jsonrpc" && peer::unicode(value).as_deref() == Some("2.0")
     };
@@ -287,7 +287,7 @@ fn server_line(line: &[u8]) -> Expected<'_> {
             _ if result.is_some() || error.is_some() => Expected::Unreadable,
             Some(method) if method.len() > MAX_NAME_BYTES => Expected::Unreadable,
             Some(_) => Expected::Message(members),
-            // One that is far too long is not looked at further.
+            // A method that is far too long is not examined further.
             None if method.len() > 6 * MAX_NAME_BYTES => Expected::Unreadable,
             None => Expected::NoMessage,
         };

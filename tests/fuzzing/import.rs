@@ -1,5 +1,5 @@
-//! Bytes of any kind as a policy of Intercept. What is imported is a sound policy of callgate; what is not is
-//! explained, at places inside the file.
+//! Arbitrary bytes as an Intercept policy. The result is a sound callgate policy, or problems at places inside the
+//! file.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use callgate::command::show::diagnostics::SourceFile;
 use callgate::engine::compile::compile;
 use callgate::engine::text::escape::is_hidden;
 
-/// A policy file of Intercept's.
+/// The input is an Intercept policy file.
 pub(crate) fn check(file: &[u8]) {
     match import_bytes(file) {
         Ok(Imported { policy, .. }) => {

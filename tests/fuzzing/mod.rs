@@ -1,5 +1,5 @@
-//! Fuzz targets: what must hold for any input at all. `cargo test` gives each two seconds; `fuzz/` runs the same
-//! functions for as long as one likes.
+//! Fuzz targets: properties of arbitrary input. `cargo test` runs each for two seconds; `fuzz/` runs the same functions
+//! without a time limit.
 
 pub(crate) mod cost;
 pub(crate) mod frame;
@@ -18,7 +18,7 @@ mod run;
 #[cfg(test)]
 mod seeds;
 
-/// A call as a client's line; all three are JSON.
+/// A call as a client's line; all three parameters are JSON.
 pub(crate) fn call(id: &str, tool: &str, arguments: &str) -> String {
     let params = format!(r#"{{"name":{tool},"arguments":{arguments}}}"#);
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#)

@@ -1,9 +1,9 @@
-//! Changes to inputs, the same ones for the same seed.
+//! Mutations of inputs, reproducible by their seed.
 
-/// The longest input that is made, in bytes.
+/// The longest input, in bytes.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// What is put in where it may hurt.
+/// Fragments that are likely to expose faults.
 const WORDS: [&str; 40] = [
     "{",
     "}",
@@ -47,7 +47,7 @@ const WORDS: [&str; 40] = [
     "\ns",
 ];
 
-/// A source of changed inputs.
+/// A source of mutated inputs.
 pub(super) struct Mutator {
     state: u64,
 }
@@ -57,7 +57,7 @@ impl Mutator {
         Mutator { state: seed }
     }
 
-    /// One of `inputs`, with a few changes.
+    /// One of `inputs` with a few mutations.
     pub(super) fn change(&mut self, inputs: &[Vec<u8>]) -> Vec<u8> {
         let mut input = self.pick(inputs).clone();
         for _ in 0..=self.below(6) {
@@ -70,7 +70,7 @@ impl Mutator {
     fn change_once(&mut self, input: &mut Vec<u8>, inputs: &[Vec<u8>]) {
         let (from, to) = (self.below(input.len() + 1), self.below(input.len() + 1));
         let (from, to) = (from.min(to), from.max(to));
-        // Most of the time a change is small.
+        // Most changes are small.
         let near = to.min(from + 1 + self.below(16)).max(from);
         match self.below(9) {
             0 if from < input.len() => input[from] ^= 1 << self.below(8),
@@ -121,7 +121,7 @@ fn insert(input: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     }
 }
 
-/// The line that the byte at `at` belongs to.
+/// The line around the byte at `at`.
 fn line_around(input: &[u8], at: usize) -> &[u8] {
     let at = at.min(input.len());
     let is_end = |byte: &u8| *byte == b'\n';

@@ -1,4 +1,4 @@
-//! JSON as another reader sees it: `serde_json`, which shares no code with the engine.
+//! An independent JSON parser: `serde_json`, which shares no code with the engine.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,15 +6,15 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A decoded string. A lone surrogate in it takes three bytes of its own.
+/// A decoded string. A lone surrogate takes three bytes of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
-/// An object as it is written: decoded keys, each with the text of its value.
+/// An object as written: decoded keys, each with the text of its value.
 #[derive(Debug)]
 pub(crate) struct Members<'a>(pub(crate) Vec<(Bytes, &'a str)>);
 
-/// An array as it is written: the text of each element.
+/// An array as written: the text of each element.
 #[derive(Debug)]
 pub(crate) struct Elements<'a>(pub(crate) Vec<&'a str>);
 
@@ -23,29 +23,29 @@ pub(crate) fn is_json(line: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(line).is_ok()
 }
 
-/// The members of an object; `None` if the text is none.
+/// The members of an object; `None` if the text is not an object.
 pub(crate) fn members(text: &str) -> Option<Members<'_>> {
-    // Keys are read as bytes, which lets control characters through, too.
+    // Keys are read as bytes, which accepts control characters too.
     is_json(text.as_bytes()).then(|| serde_json::from_str(text).ok())?
 }
 
-/// The elements of an array; `None` if the text is none.
+/// The elements of an array; `None` if the text is not an array.
 pub(crate) fn elements(text: &str) -> Option<Elements<'_>> {
     serde_json::from_str(text).ok()
 }
 
-/// A string, decoded; `None` if the text is none.
+/// A decoded string; `None` if the text is not a string.
 pub(crate) fn string(text: &str) -> Option<Bytes> {
     let is_string = text.starts_with('"') && is_json(text.as_bytes());
     is_string.then(|| serde_json::from_str(text).ok())?
 }
 
-/// A string that is Unicode text; `None` if `text` is no string, or has half a surrogate pair in it.
+/// A string of Unicode text; `None` if `text` is not a string, or contains a lone surrogate.
 pub(crate) fn unicode(text: &str) -> Option<String> {
     String::from_utf8(string(text)?.0).ok()
 }
 
-/// How deep objects and arrays nest in a JSON text; a scalar has depth 0.
+/// The nesting depth of a JSON text; a scalar has depth 0.
 pub(crate) fn depth(text: &str) -> usize {
     let (mut open, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
@@ -64,7 +64,7 @@ pub(crate) fn depth(text: &str) -> usize {
     deepest
 }
 
-/// True if an object in `text`, at any depth, has a key twice.
+/// True if an object in `text`, at any depth, has duplicate keys.
 pub(crate) fn has_duplicates(text: &str) -> bool {
     match members(text) {
         Some(members) => {
@@ -81,7 +81,7 @@ impl<'a> Members<'a> {
         self.0.iter().rev().find(|(name, _)| name.0 == key.as_bytes()).map(|(_, value)| *value)
     }
 
-    /// True if a key stands twice, here and not further in.
+    /// True if this object itself has duplicate keys.
     pub(crate) fn has_duplicates(&self) -> bool {
         let mut seen = HashSet::new();
         !self.0.iter().all(|(key, _)| seen.insert(key))
@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for Bytes {
                 Ok(Bytes(bytes.to_vec()))
             }
         }
-        // As bytes, `serde_json` lets lone surrogates through.
+        // `serde_json` accepts lone surrogates when it reads bytes.
         deserializer.deserialize_bytes(Decoded)
     }
 }

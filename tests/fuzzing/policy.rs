@@ -1,5 +1,5 @@
-//! Bytes of any kind as a policy file. What does not compile is explained, at places inside the file; what does
-//! decides any call, and names rules that are really there.
+//! Arbitrary bytes as a policy file. Either the file has problems at places inside it, or the policy decides any call,
+//! and names rules that exist.
 
 use std::path::Path;
 use std::str;
@@ -25,7 +25,7 @@ use super::call;
 use super::peer;
 use super::relay::Relay;
 
-/// Arguments to try every tool with.
+/// Arguments for a call of every tool.
 const ARGUMENTS: [&str; 4] = [
     "{}",
     r#"{"a":1,"b":"x","amount":2.5,"list":[1,"two",null,{"x":3}]}"#,
@@ -33,7 +33,7 @@ const ARGUMENTS: [&str; 4] = [
     r#"{"amount":0.000000001,"path":"../etc","x":true,"y":null}"#,
 ];
 
-/// A policy file.
+/// The input is a policy file.
 pub(crate) fn check(file: &[u8]) {
     check_words(file);
     match compile(file) {
@@ -52,7 +52,8 @@ pub(crate) fn check(file: &[u8]) {
     }
 }
 
-/// What `callgate check` says: about places in the file, nothing that a terminal could obey, and lines that fit it.
+/// The output of `callgate check`: it refers to places in the file, contains no terminal control characters, and shows
+/// lines of the file.
 fn check_words(file: &[u8]) {
     let findings = Findings::of(file);
     let source = SourceFile::new(Path::new("policy.json"), file);
@@ -61,7 +62,7 @@ fn check_words(file: &[u8]) {
         for columns in [0, 80] {
             let shown = source.show(diagnostic, columns, false);
             assert!(!shown.chars().any(|c| c != '\n' && is_hidden(c)), "{shown:?}");
-            // The line and its mark, each behind a bar.
+            // The source line and its marker, each after a bar.
             let margin = |c: char| c == ' ' || c.is_ascii_digit();
             let drawn =
                 shown.lines().filter(|line| line.trim_start_matches(margin).starts_with('|'));
@@ -86,7 +87,7 @@ fn check_place(problem: &Problem, file: &[u8]) {
     let text = file.split(|&byte| byte == b'\n').nth(line - 1).expect("a line of the file");
     assert!((1..=text.len() + 1).contains(&column), "{problem:?} is beyond its line");
     let clean = str::from_utf8(file).is_ok_and(|text| !peer::has_duplicates(text));
-    // A name that is too long for people is cut short.
+    // A name that is too long is shortened in messages.
     let whole = !problem.pointer.contains('…');
     if let Some(document) = parse(file).filter(|_| clean && whole) {
         assert!(document.pointer(&problem.pointer).is_some(), "{problem:?} points nowhere");
@@ -119,7 +120,7 @@ fn use_it(policy: Policy, text: &str) {
     }
 }
 
-/// What is not allowed is explained by a look at the rule that says no.
+/// The explanation of a denied call includes a check of the rule that denies it.
 fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     let arguments = Arguments::parse(arguments).expect("arguments");
     let call = ToolCall::of(tool, arguments);
@@ -143,8 +144,8 @@ fn check_explanation(policy: &Policy, tool: &str, arguments: &str) {
     assert_eq!(explanation::json(&explanation).len(), explanation.trace.len());
 }
 
-/// A tool for each name and pattern in the policy, and one that it cannot know. Only the first few: a policy
-/// may have thousands.
+/// A tool for each name and pattern in the policy, and one unknown to it. Only the first few are used: a policy may
+/// have thousands.
 fn tools(document: Option<&Value>) -> Vec<String> {
     let of = |field: &str| document.and_then(|document| document.get(field));
     let keys = of("tools").and_then(Value::as_object).into_iter().flat_map(|tools| tools.keys());
@@ -155,7 +156,7 @@ fn tools(document: Option<&Value>) -> Vec<String> {
     upper.chain(named).take(20).collect()
 }
 
-/// contract 3.5: a decision carries the rule that made it, a pointer into the policy or a name in parentheses.
+/// contract 3.5: a decision names the rule that made it, by a pointer into the policy or a name in parentheses.
 fn check_rule(answer: &[u8], document: Option<&Value>) {
     let Some(answer) = parse(answer) else { return };
     let Some(rule) = answer.pointer("/result/_meta/callgate~1decision/rule") else { return };
@@ -165,7 +166,8 @@ fn check_rule(answer: &[u8], document: Option<&Value>) {
     assert!(named || rule.starts_with('/') && found, "the rule {rule:?} is nowhere");
 }
 
-/// The document, if it is within what `serde_json` takes: numbers that fit a double, whole strings, 128 deep.
+/// The document, if `serde_json` can read it: numbers fit a double, strings have no lone surrogates, depth is at most
+/// 128.
 fn parse(text: &[u8]) -> Option<Value> {
     serde_json::from_slice(text).ok()
 }

@@ -1,5 +1,5 @@
-//! A relay in memory. It drives a session as the shell does, keeps its own account of who waits for what,
-//! and checks at every line what must hold whatever anybody sends.
+//! A relay in memory. It drives a session as the shell does, keeps its own account of open requests, and checks at
+//! every line what must hold for any input.
 
 use std::collections::BTreeMap;
 use std::str;
@@ -19,30 +19,30 @@ use serde_json::Value;
 
 use super::peer::{self, Members};
 
-/// One session between two sides that send what they like.
+/// One session between two sides that send arbitrary lines.
 pub(crate) struct Relay {
     policy: Arc<Policy>,
     shadow: bool,
     session: Session,
     ledger: MemoryLedger,
     now: Now,
-    /// Requests that are with the server, by the key of their id.
+    /// Requests at the server, by the key of their id.
     open: BTreeMap<Vec<u8>, Open>,
-    /// The lines that went on to the server, and to the client, as they went.
+    /// The lines forwarded to the server and to the client, in order.
     pub(crate) to_server: Vec<Vec<u8>>,
     pub(crate) to_client: Vec<Vec<u8>>,
-    /// The lines that callgate wrote to the client itself.
+    /// The lines that callgate wrote to the client.
     pub(crate) answers: Vec<Vec<u8>>,
 }
 
-/// A request that is with the server.
+/// A request at the server.
 #[derive(Debug, Clone, Copy)]
 struct Open {
-    /// Someone waits for the answer.
+    /// True if the client expects the answer.
     expected: bool,
-    /// It is a `subscriptions/listen`.
+    /// True for a `subscriptions/listen`.
     listens: bool,
-    /// It is a `tools/list`.
+    /// True for a `tools/list`.
     lists: bool,
 }
 
@@ -64,7 +64,7 @@ impl Relay {
         }
     }
 
-    /// Lets time go by.
+    /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now.wall_ms = self.now.wall_ms.saturating_add(ms);
         self.now.monotonic_ms = self.now.monotonic_ms.saturating_add(ms);
@@ -75,7 +75,7 @@ impl Relay {
         self.now.wall_ms = self.now.wall_ms.saturating_sub(ms);
     }
 
-    /// Puts another policy in force, and hears what the client is told of it at once (contract W5).
+    /// Puts another policy in force, and handles the notifications to the client (contract W5).
     pub(crate) fn reload(&mut self, policy: Policy) {
         self.policy = Arc::new(policy);
         self.session.reload(Arc::clone(&self.policy), self.now);
@@ -95,13 +95,13 @@ impl Relay {
         }
     }
 
-    /// One line, without its line end.
+    /// Handles one line, without its line end.
     pub(crate) fn send(&mut self, side: Side, line: &[u8]) {
         let step = self.session.handle_with(&mut self.ledger, side, line, self.now);
         self.carry_out(side, line, step);
     }
 
-    /// One line over the cap, of which only its beginning and the id in it are left.
+    /// Handles one line over the cap, of which only the beginning and the ids are known.
     pub(crate) fn send_long(&mut self, side: Side, head: &[u8]) {
         let mut finder = IdFinder::default();
         finder.feed(head);
@@ -110,7 +110,7 @@ impl Relay {
             Side::Client => Step::Answer(self.session.refuse_long(1024)),
             Side::Server => Step::Divert(self.session.divert_long(&line, 1024, self.now)),
         };
-        // What an id settles depends on which others are in flight.
+        // The request that an id settles depends on which other ids are in flight.
         let settled: Vec<_> = line.ids.iter().filter_map(|id| self.settled_by(id)).collect();
         self.carry_out(side, &[], step);
         let mut open = settled.iter().filter_map(|key| self.open.get(key));
@@ -118,7 +118,7 @@ impl Relay {
         assert!(!waits, "who waits for a line over the cap is told");
     }
 
-    /// Ends the session: contract W4, who waits is answered, and nobody else.
+    /// Ends the session. contract W4: exactly the requests whose answers are expected get one.
     pub(crate) fn abandon(&mut self) {
         let (answers, _) = self.session.abandon("callgate stopped", self.now);
         for answer in lines(&answers) {
@@ -129,7 +129,7 @@ impl Relay {
         assert_eq!(self.expected(), 0, "left without an answer: {:?}", self.open);
     }
 
-    /// How many requests someone waits for, by our own account.
+    /// How many answers the client expects, by the relay's own account.
     pub(crate) fn expected(&self) -> usize {
         self.open.values().filter(|open| open.expected).count()
     }
@@ -157,7 +157,8 @@ impl Relay {
                     self.close(answer);
                     self.answers.push(answer.to_vec());
                 }
-                // Who has cancelled is not told that the late answer was unreadable. What is no message is no answer.
+                // A client that has cancelled a request gets no error for its unreadable late answer. A line that is
+                // not a message is not an answer.
                 if answers_are_due(line) {
                     ids_on(line, &Interrupt::default(), |id| {
                         let open = self.open.get(&key(id));
@@ -195,14 +196,14 @@ impl Relay {
         self.to_server.push(line.to_vec());
     }
 
-    /// A call that goes out is one that the policy permits, and that needs no human.
+    /// A forwarded call is one that the policy permits without approval.
     fn check_permitted(&self, line: &[u8]) {
         let permit = self.decide(line).expect("a refused call went out");
         let permit = permit.expect("a denied call went out");
         assert!(permit.approval.is_none(), "a call that needs a human went out");
     }
 
-    /// A call that does not go out is one that the policy denies, or that a limit or a human may.
+    /// A call that is not forwarded is one that the policy denies, or may deny by a limit or for want of approval.
     fn check_denied(&self, line: &[u8], id: &str) {
         if let Some(Ok(permit)) = self.decide(line) {
             let conditional = permit.approval.is_some() || !permit.demands.is_empty();
@@ -210,7 +211,7 @@ impl Relay {
         }
     }
 
-    /// What the policy says of a call, if `line` is one that can be read without doubt.
+    /// The policy's decision on a call, if `line` is an unambiguous one.
     fn decide(&self, line: &[u8]) -> Option<Result<Permit, Denial>> {
         let mut params = Params::default();
         let mut scratch = Scratch::default();
@@ -223,7 +224,7 @@ impl Relay {
         Some(decide(&self.policy, &call?, self.shadow))
     }
 
-    /// `sent` goes to the client for the server's `line`.
+    /// Handles `sent`, which goes to the client for the server's `line`.
     fn take_to_client(&mut self, line: &[u8], sent: &[u8]) {
         let frame = read(sent);
         assert!(!sent.contains(&b'\n'), "one line became two");
@@ -254,7 +255,7 @@ impl Relay {
         self.to_client.push(sent.to_vec());
     }
 
-    /// contract W1: an enforced list has no hidden tools, and nothing that is no tool.
+    /// contract W1: an enforced list has no hidden tools and only elements that are tools.
     fn check_list(&self, frame: &Members<'_>) {
         let result = frame.get("result").and_then(peer::members);
         let tools = result.as_ref().and_then(|result| result.get("tools"));
@@ -271,7 +272,7 @@ impl Relay {
         }
     }
 
-    /// The server says that the stream of an open `subscriptions/listen` has ended.
+    /// Handles the server's notice that the stream of an open `subscriptions/listen` has ended.
     fn end_listen(&mut self, frame: &Members<'_>) {
         let open = cancelled(frame).and_then(|id| self.open.get_mut(&key(id)));
         if let Some(open) = open.filter(|open| open.listens) {
@@ -279,7 +280,7 @@ impl Relay {
         }
     }
 
-    /// The key of the request that a line of the server answers.
+    /// The key of the request that a server's line answers.
     fn answered_by(&self, line: &[u8]) -> Option<Vec<u8>> {
         let frame = peer::members(str::from_utf8(line).ok()?)?;
         let answers = frame.get("result").is_some() || frame.get("error").is_some();
@@ -287,7 +288,8 @@ impl Relay {
         self.settled_by(id?)
     }
 
-    /// The key of the request that an answer with this id settles: contract W4, the string of a number in flight counts.
+    /// The key of the request that an answer with this id settles. contract W4: the string of a number in flight
+    /// counts.
     fn settled_by(&self, id: &str) -> Option<Vec<u8>> {
         let exact = key(id);
         if self.open.contains_key(&exact) {
@@ -300,7 +302,7 @@ impl Relay {
         self.open.contains_key(&number).then_some(number)
     }
 
-    /// Takes a request out that `answer` settles: it must be in flight.
+    /// Removes the request that `answer` settles, which must be in flight.
     fn close(&mut self, answer: &[u8]) -> Open {
         let frame = read(answer);
         let id = frame.get("id").expect("an answer with an id");
@@ -308,7 +310,7 @@ impl Relay {
         open.unwrap_or_else(|| panic!("no answer or a second one: {}", answer.escape_ascii()))
     }
 
-    /// callgate answers a line itself: under an id that the line bears and nobody else waits for, or none.
+    /// Handles callgate's own answer to a line: its id is on the line and not in flight, or null.
     fn answer_client(&mut self, line: &[u8], bytes: &[u8]) {
         let text = str::from_utf8(line).unwrap_or_default();
         let batch = peer::elements(text).map(|elements| elements.0);
@@ -330,7 +332,7 @@ impl Relay {
                     self.check_denied(line, id);
                 }
             }
-            // A cancellation that is dropped without a word is one of nothing.
+            // A cancellation that is dropped without an answer must not match any request.
             (Some("notifications/cancelled"), None) if answers.is_empty() => {
                 let open =
                     frame.and_then(cancelled).is_some_and(|id| self.open.contains_key(&key(id)));
@@ -342,8 +344,8 @@ impl Relay {
     }
 }
 
-/// contract W1, P15: a line is rewritten to cut tools from a list, to announce changes of the list, or because a result
-/// asks for a method that is denied; whatever else is in it stays.
+/// contract W1, P15: a line is rewritten only to cut tools from a list, to announce list changes, or because a result
+/// asks for a denied method; everything else in it stays.
 fn check_rewrite(line: &[u8], sent: &[u8]) {
     let read = |line| serde_json::from_slice::<Value>(line).ok();
     let (Some(mut before), Some(mut after)) = (read(line), read(sent)) else { return };
@@ -370,7 +372,7 @@ fn check_rewrite(line: &[u8], sent: &[u8]) {
     assert_eq!(before, after, "more was changed than may be");
 }
 
-/// What callgate writes to the server answers the request that the server sent.
+/// Checks that callgate's message to the server answers the request that the server sent.
 fn answer_server(line: &[u8], bytes: &[u8]) {
     let asked = str::from_utf8(line).ok().and_then(peer::members);
     for answer in lines(bytes) {
@@ -391,7 +393,7 @@ fn read(line: &[u8]) -> Members<'_> {
     frame.unwrap_or_else(|| panic!("no object: {}", line.escape_ascii()))
 }
 
-/// True unless the line is a strict JSON object that is no message.
+/// True unless the line is a strict JSON object that is not a message.
 fn answers_are_due(line: &[u8]) -> bool {
     let mut members = ServerMembers::default();
     let mut scratch = Scratch::default();

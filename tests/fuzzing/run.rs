@@ -1,7 +1,7 @@
-//! Each target for two seconds, on its seeds and then on changes to them.
+//! Runs each target for two seconds, on its seeds and then on mutations of them.
 //!
-//! `CALLGATE_FUZZ_SEED=7 cargo test fuzzing` makes other changes. `CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test
-//! fuzzing` also writes the seeds where `cargo fuzz` looks for them.
+//! `CALLGATE_FUZZ_SEED=7 cargo test fuzzing` makes other mutations. `CALLGATE_FUZZ_CORPUS=fuzz/corpus cargo test
+//! fuzzing` also writes the seeds to the corpus of `cargo fuzz`.
 
 use std::any::Any;
 use std::env;

@@ -1,4 +1,4 @@
-//! Inputs to start from: what the other tests are made of.
+//! Seed inputs, made from the data of the other tests.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::call;
 
-/// Longer ones slow down more than they find.
+/// Longer seeds cost more time than they are worth.
 const MAX_BYTES: usize = 8 * 1024;
 
 /// A session in which the policy changes while the client listens in both ways.
@@ -25,7 +25,7 @@ p{"version":"1","default":"deny","hide_denied":true,"methods":{"notifications/to
 p{"version":"1","default":"deny","tools":{"a":{"rate_limit":{"max":1,"window":60}}}}
 c{"jsonrpc":"2.0","id":3,"method":"tools/call","params":{"name":"a"}}"#;
 
-/// Lines from `tests/data/frames` and `tests/data/sessions`, each behind a byte that says how it is cut.
+/// Lines from `tests/data/frames` and `tests/data/sessions`, each after a byte that says how to cut it.
 pub(super) fn frames() -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     for (_, text) in files("frames", "json") {
@@ -39,7 +39,7 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
     limited(cut.map(|(choice, line)| [&[choice], line.as_slice(), b"\n"].concat()))
 }
 
-/// Lines that are made long: what is repeated, in every place where it may stand.
+/// Long lines: a repeated part, in every place where it may stand.
 pub(super) fn costs() -> Vec<Vec<u8>> {
     let around = [
         ("c", ""),
@@ -131,7 +131,7 @@ pub(super) fn imports() -> Vec<Vec<u8>> {
 /// The cases of `tests/data/cases` with their policies, and the recorded `tests/data/sessions`.
 pub(super) fn sessions() -> Vec<Vec<u8>> {
     let cases = cases().into_iter().map(|case| {
-        // No string of JSON has a line end in it.
+        // JSON strings contain no line ends.
         let mut session = case.policy.get().replace('\n', " ");
         for (id, Call { tool, arguments }) in case.calls.iter().enumerate() {
             let arguments = arguments.as_ref().map_or("{}", |arguments| arguments.get());
@@ -152,11 +152,11 @@ pub(super) fn sessions() -> Vec<Vec<u8>> {
     limited(cases.chain(recorded).chain(reloads).map(String::into_bytes))
 }
 
-/// The cases of `tests/data/cases`, a call at a time, each behind a byte that says how often its arguments are repeated.
+/// The cases of `tests/data/cases`, one call at a time, each after a byte that says how often to repeat its arguments.
 pub(super) fn work() -> Vec<Vec<u8>> {
     let times = (0..20).cycle();
     let calls = cases().into_iter().flat_map(|case| {
-        // No string of JSON has a line end in it.
+        // JSON strings contain no line ends.
         let policy = case.policy.get().replace('\n', " ");
         let calls = case.calls.into_iter().filter_map(|call| Some(call.arguments?.to_string()));
         calls
@@ -204,7 +204,7 @@ fn recorded(text: &str) -> Vec<Recorded> {
     text.lines().map(|line| serde_json::from_str(line).expect("a recorded line")).collect()
 }
 
-/// The lines in rows of `tests/data/frames`, whatever else a row says.
+/// The lines in the rows of `tests/data/frames`.
 fn collect_lines(value: &Value, lines: &mut Vec<Vec<u8>>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|element| collect_lines(element, lines)),

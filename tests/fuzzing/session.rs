@@ -1,12 +1,12 @@
-//! A session as a fuzzer writes it: a policy, then what both sides send.
+//! A session in a fuzzer's format: a policy, and then the lines of both sides.
 //!
 //! ```text
 //! {"version":"1","default":"allow"}        the policy, or any text to choose one; a blank at its end: --shadow
 //! c{"id":1,"method":"tools/list"}          a line from the client
 //! s{"id":1,"result":{"tools":[]}}          a line from the server
 //! C{"id":1,"method":"x"                    the same, over the cap; S for the server
-//! p{"version":"1","default":"deny"}        another policy is put in force, if it is one
-//! +1500                                    time goes by, in milliseconds
+//! p{"version":"1","default":"deny"}        another policy takes effect, if it is valid
+//! +1500                                    time passes, in milliseconds
 //! -3000                                    the wall clock is set back
 //! ```
 
@@ -16,7 +16,7 @@ use callgate::engine::wire::line::Side;
 
 use super::relay::Relay;
 
-/// Policies for sessions that bring none.
+/// Policies for sessions without their own.
 const POLICIES: [&str; 6] = [
     r#"{"version":"1","default":"allow"}"#,
     r#"{"version":"1","default":"deny","hide_denied":true,

@@ -1,5 +1,5 @@
-//! A policy and a call: the steps that a decision counts stay under the budget, and bound the time that it really
-//! takes (contract 3.5).
+//! A policy and a call: the steps that a decision counts stay within the budget, and bound its actual time
+//! (contract 3.5).
 
 use std::str;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use callgate::engine::work::Work;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
-/// The longest arguments that are made of an input, in bytes.
+/// The longest arguments made from an input, in bytes.
 const MAX_BYTES: usize = 512 * 1024;
 
-/// What a step may take: a nanosecond on a slow machine, and several times that if nothing is optimised.
+/// The time of a step: a nanosecond on a slow machine, and several times that without optimisation.
 const STEP: Duration = Duration::from_nanos(if cfg!(debug_assertions) { 400 } else { 4 });
 
-/// What may be done once for each policy, such as building the states of its patterns.
+/// The time of work done once for each policy, such as building the states of its patterns.
 const ONCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 100 });
 
-/// A byte that says how often the arguments are repeated, a policy, a line feed, and arguments.
+/// An input is a byte that says how often the arguments are repeated, a policy, a line feed, and arguments.
 pub(crate) fn check(input: &[u8]) {
     let Some((&times, rest)) = input.split_first() else { return };
     let Some(end) = rest.iter().rposition(|&byte| byte == b'\n') else { return };
@@ -37,7 +37,7 @@ pub(crate) fn check(input: &[u8]) {
     }
     let many = many(arguments, times);
     for arguments in [arguments, &many] {
-        // What is repeated may be too deep, or have a key twice.
+        // Repeated arguments may be too deep, or have duplicate keys.
         let Ok(arguments) = Arguments::parse(arguments) else { continue };
         let call = ToolCall::of(&tool, arguments);
         let mut work = Work::of_decision();
@@ -54,7 +54,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// The same arguments, with each of their values repeated: a string in itself, anything else in a list.
+/// The arguments with each of their values repeated: a string within itself, any other value in a list.
 fn many(arguments: &str, times: u8) -> String {
     let arguments = Arguments::parse(arguments).expect("they were read");
     let members = arguments.members().map(|member| {
@@ -69,7 +69,7 @@ fn many(arguments: &str, times: u8) -> String {
     format!("{{{}}}", members.take(4).collect::<Vec<_>>().join(","))
 }
 
-/// What this thread has worked: other load on the machine does not count.
+/// The CPU time of this thread, which other load on the machine does not affect.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();

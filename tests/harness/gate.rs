@@ -1,4 +1,4 @@
-//! `callgate wrap` as a client has it: the real binary over real pipes, before a scripted server.
+//! `callgate wrap` as a client sees it: the real binary over real pipes, with a scripted server.
 
 use super::process::{End, Process};
 use super::streams::Streams;
@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// The result that a scripted server's `echo` answers with.
+/// The result of a scripted server's `echo`.
 pub(crate) const RESULT: &str = r#"{"content":[{"type":"text","text":"ok"}]}"#;
 
 /// The answer of a scripted server's `echo` to the request with this id.
@@ -33,17 +33,17 @@ pub(crate) fn stopped(id: impl Display) -> String {
     )
 }
 
-/// How long a stop may take: the 2 s of contract W9, and what a busy machine adds.
+/// The time limit for a stop: the 2 s of contract W9, plus the delays of a busy machine.
 const STOP: Duration = Duration::from_secs(3);
 
-/// A directory for one test. What is made in it is writable by its owner only, whatever the developer's umask:
-/// callgate warns of policies that others can write.
+/// A directory for one test. Its files are writable by their owner only, whatever the developer's umask is: callgate
+/// warns of policies that others can write.
 pub(crate) fn temp_dir() -> TempDir {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     tempfile::tempdir().expect("a temporary directory")
 }
 
-/// A `callgate wrap` that is about to be started.
+/// A `callgate wrap` before it starts.
 pub(crate) struct Wrap {
     dir: TempDir,
     policy_file: PathBuf,
@@ -54,7 +54,7 @@ pub(crate) struct Wrap {
 }
 
 impl Wrap {
-    /// Behind this policy, its counters in memory.
+    /// Uses this policy, with counters in memory.
     pub(crate) fn new(policy: impl Display) -> Self {
         let dir = temp_dir();
         let file = dir.path().join("policy.json");
@@ -62,7 +62,7 @@ impl Wrap {
         Self::with_file(dir, &file)
     }
 
-    /// Behind the policy in `file`, as seen from `dir`, where it is started; its counters in memory.
+    /// Uses the policy in `file`, relative to `dir`, where callgate starts; counters are in memory.
     pub(crate) fn behind(dir: TempDir, file: impl AsRef<Path>) -> Self {
         let mut wrap = Self::with_file(dir, file.as_ref());
         wrap.command.current_dir(wrap.dir.path());
@@ -77,62 +77,62 @@ impl Wrap {
         Self { dir, policy_file, command, launcher: Vec::new(), streams, stderr }
     }
 
-    /// Behind a policy that allows everything.
+    /// Uses a policy that allows everything.
     pub(crate) fn allow_all() -> Self {
         Self::new(r#"{"version":"1","default":"allow"}"#)
     }
 
-    /// With these further words before the server's command.
+    /// Adds these arguments before the server's command.
     pub(crate) fn option<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
         self.command.args(words);
         self
     }
 
-    /// With its counters in this directory, and no audit log.
+    /// Keeps the counters in this directory, and no audit log.
     pub(crate) fn counting_in(self, state: impl AsRef<Path>) -> Self {
         self.keeping_in(state).option(["--no-audit"])
     }
 
-    /// With all that it keeps in this directory.
+    /// Keeps counters and audit log in this directory.
     pub(crate) fn keeping_in(self, state: impl AsRef<Path>) -> Self {
         self.option(["--state"]).option([state.as_ref()])
     }
 
-    /// With all that it keeps in the directory that is its home, even if a launcher empties its environment.
+    /// Keeps all state in its home directory, even if a launcher clears its environment.
     pub(crate) fn keeping_in_own_dir(self) -> Self {
         let state = self.dir().join("state");
         self.keeping_in(state)
     }
 
-    /// The directory that is its home.
+    /// The home directory.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// With this in its environment.
+    /// Sets this environment variable.
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
-    /// Started in the directory that its policy lies in.
+    /// Starts callgate in the directory of its policy.
     pub(crate) fn in_own_dir(mut self) -> Self {
         self.command.current_dir(self.dir.path());
         self
     }
 
-    /// Started by these words, which end in becoming the command that follows them.
+    /// Starts callgate by this launcher, which must end by executing the rest of its arguments.
     pub(crate) fn launched_by<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.launcher = words.map(OsString::from).into();
         self
     }
 
-    /// With no signal ignored, even if the tests are run behind `nohup` or in the background of a script.
+    /// Ignores no signal, even if the tests run under `nohup` or in the background of a script.
     pub(crate) fn heeding_signals(self) -> Self {
         self.launched_by(["env", "--default-signal"])
     }
 
-    /// Without what root may do beyond the permissions of files, and so the server; for anybody else nothing changes.
+    /// Drops root's privilege to bypass file permissions, for callgate and the server; other users have none.
     #[cfg(target_os = "linux")]
     pub(crate) fn without_privileges(self) -> Self {
         if rustix::process::geteuid().is_root() {
@@ -142,25 +142,25 @@ impl Wrap {
         }
     }
 
-    /// On these streams in place of pipes.
+    /// Uses these streams instead of pipes.
     pub(crate) fn on(mut self, streams: Streams) -> Self {
         self.streams = streams;
         self
     }
 
-    /// With this as its stderr in place of a pipe that is read.
+    /// Uses this as stderr, instead of a pipe that is read.
     pub(crate) fn stderr(mut self, stderr: impl Into<Stdio>) -> Self {
         self.stderr = stderr.into();
         self
     }
 
-    /// Starts it before a server that plays `script`, a list of `scripted_server`'s steps.
+    /// Starts callgate with a server that plays `script`, a list of `scripted_server` steps.
     pub(crate) fn serve(self, script: &Value) -> Gate {
         let server = scripted_server(self.dir.path(), script);
         self.run(server)
     }
 
-    /// Starts it before any other server.
+    /// Starts callgate with any other server.
     pub(crate) fn run<S: AsRef<OsStr>>(mut self, server: impl IntoIterator<Item = S>) -> Gate {
         self.command.arg("--").args(server);
         let mut command = launched(self.command, &self.launcher);
@@ -169,7 +169,7 @@ impl Wrap {
     }
 }
 
-/// The command as the last words of a launcher's.
+/// The command as the last arguments of a launcher.
 pub(crate) fn launched(command: Command, launcher: &[OsString]) -> Command {
     let Some((program, arguments)) = launcher.split_first() else { return command };
     let mut launched = Command::new(program);
@@ -194,22 +194,22 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Sends a line as the client.
+    /// Sends a line from the client.
     pub(crate) fn send(&self, line: impl Display) {
         self.send_raw(format!("{line}\n"));
     }
 
-    /// Sends bytes as the client; their LF is the caller's.
+    /// Sends bytes from the client, which must include the LF.
     pub(crate) fn send_raw(&self, bytes: impl Into<Vec<u8>>) {
         self.process.write(bytes.into());
     }
 
-    /// Sends bytes as the client until callgate takes no more of them; true if it took all.
+    /// Sends bytes from the client until callgate stops reading; true if it took them all.
     pub(crate) fn flood(&self, bytes: impl Into<Vec<u8>>) -> bool {
         self.process.flood(bytes.into())
     }
 
-    /// Sends bytes as the client; true if callgate took all.
+    /// Sends bytes from the client; true if callgate took them all.
     pub(crate) fn takes(&self, bytes: impl Into<Vec<u8>>) -> bool {
         self.process.takes(bytes.into())
     }
@@ -230,17 +230,17 @@ impl Gate {
         self.recv()
     }
 
-    /// Checks that a call is served: by then the server has logged all that was forwarded before.
+    /// Checks that a call is served: the server has then logged everything forwarded before it.
     pub(crate) fn serves(&self, id: impl Display) {
         assert_eq!(self.ask(call(&id)), ok(&id));
     }
 
-    /// Every byte that has reached the server.
+    /// Every byte that the server has received.
     pub(crate) fn received_bytes(&self) -> Vec<u8> {
         fs::read(self.dir.path().join("log")).unwrap_or_default()
     }
 
-    /// The lines that have reached the server.
+    /// The lines that the server has received.
     pub(crate) fn received(&self) -> Vec<String> {
         let log = String::from_utf8(self.received_bytes()).expect("UTF-8 in the server's log");
         log.split_terminator('\n').map(str::to_owned).collect()
@@ -251,28 +251,28 @@ impl Gate {
         self.process.error_line()
     }
 
-    /// The next line on stderr, if one comes within this time.
+    /// The next line on stderr, if one arrives within this time.
     pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
         self.process.error_line_within(time)
     }
 
-    /// The directory that callgate was started in.
+    /// The directory that callgate started in.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The policy's file.
+    /// The policy file.
     pub(crate) fn policy_file(&self) -> &Path {
         &self.policy_file
     }
 
-    /// The most memory that callgate has held so far, in bytes.
+    /// The peak memory of callgate so far, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn peak_memory(&self) -> u64 {
         self.status("VmHWM:")
     }
 
-    /// The memory that callgate holds now, in bytes.
+    /// The current memory of callgate, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self) -> u64 {
         self.status("VmRSS:")
@@ -285,7 +285,7 @@ impl Gate {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// The time that callgate's one thread has worked so far, however busy the machine is.
+    /// The CPU time of callgate's one thread so far, which other load on the machine does not affect.
     #[cfg(target_os = "linux")]
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/schedstat", self.process.pid())).unwrap();
@@ -297,13 +297,13 @@ impl Gate {
         self.process.pid()
     }
 
-    /// Sends callgate a signal.
+    /// Sends a signal to callgate.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
         rustix::process::kill_process(pid.unwrap(), signal).unwrap();
     }
 
-    /// Lets callgate write files no longer than this, or as long as it likes.
+    /// Limits the length of files that callgate may write, or removes the limit.
     #[cfg(target_os = "linux")]
     pub(crate) fn limit_file_size(&self, bytes: Option<u64>) {
         let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw);
@@ -311,12 +311,12 @@ impl Gate {
         rustix::process::prlimit(pid, Resource::Fsize, limit).unwrap();
     }
 
-    /// Closes stdin and waits for the end of callgate and the server.
+    /// Closes stdin, and waits for the end of callgate and the server.
     pub(crate) fn end(&mut self) -> End {
         self.process.end()
     }
 
-    /// Waits for the end of callgate and the server with stdin open.
+    /// Waits for the end of callgate and the server, with stdin open.
     pub(crate) fn wait(&mut self) -> End {
         self.process.wait()
     }
@@ -331,7 +331,7 @@ impl Gate {
         self.process.exit_code()
     }
 
-    /// Waits as [`Gate::wait`], and no longer than a stop may take: everybody who holds stderr is gone then.
+    /// As [`Gate::wait`], but no longer than a stop may take. All holders of stderr must be gone by then.
     pub(crate) fn wait_for_stop(&mut self) -> End {
         let begun = Instant::now();
         let end = self.wait();
@@ -339,13 +339,13 @@ impl Gate {
         end
     }
 
-    /// Closes stdin and checks that callgate ends with `code` and has nothing more to say.
+    /// Closes stdin, and checks that callgate exits with `code` and writes nothing more.
     pub(crate) fn ends_quietly(mut self, code: i32) {
         assert_eq!(self.end(), End::quiet(code));
     }
 }
 
-/// The binary, with nothing of the developer's own environment that it would heed.
+/// The binary, without the environment variables of the developer that it would use.
 pub(crate) fn callgate(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
     for name in ["POLICY", "GRANT", "STATE"] {
@@ -355,8 +355,7 @@ pub(crate) fn callgate(home: &Path) -> Command {
     command
 }
 
-/// A script of `sh` in which `callgate` is the binary, and `$0` its path. Nothing of the developer's own is heeded, as in
-/// [`callgate`].
+/// A script for `sh`, in which `callgate` is the binary and `$0` its path. The environment is as in [`callgate`].
 pub(crate) fn shell(home: &Path, script: &str) -> Command {
     let binary = Path::new(env!("CARGO_BIN_EXE_callgate"));
     let folder = binary.parent().expect("target/<profile>").to_owned();
@@ -375,7 +374,7 @@ pub(crate) fn scripted_server(dir: &Path, script: &Value) -> [OsString; 3] {
     [scripted_server_binary().into(), file.into(), dir.join("log").into()]
 }
 
-/// `target/<profile>/examples/scripted_server`, as seen from `target/<profile>/deps/<this test>`.
+/// `target/<profile>/examples/scripted_server`, relative to `target/<profile>/deps/<this test>`.
 fn scripted_server_binary() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).expect("target/<profile>");

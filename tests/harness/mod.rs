@@ -1,4 +1,4 @@
-//! Live runs: the real binary over real pipes, before scripted servers and real ones.
+//! Live runs: the real binary over real pipes, with scripted and real servers.
 
 pub(crate) mod console;
 pub(crate) mod gate;

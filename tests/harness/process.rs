@@ -1,4 +1,4 @@
-//! A child process, with a deadline on everything that it may keep us waiting for.
+//! A child process, with a deadline on everything that the test waits for.
 
 use super::streams::Streams;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -7,28 +7,28 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the test fails and its processes are killed: much longer than anything takes on a
-/// machine that is busy with a build, where a second's work may take ten.
+/// The time limit for any wait, after which the test fails and its processes are killed. It is much longer than
+/// anything takes on a machine that is busy with a build, where a second's work may take ten.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A child that has not read for this long does not read any more.
+/// A child that has not read for this long is considered to have stopped reading.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
-/// A running child. Dropped, it is killed with all its descendants.
+/// A running child. When dropped, it is killed with all its descendants.
 pub(crate) struct Process {
     pid: u32,
     input: Option<Sender<Vec<u8>>>,
-    /// How many bytes of each write to stdin were taken.
+    /// The number of bytes taken by each write to stdin.
     taken: Receiver<usize>,
     output: Receiver<Vec<u8>>,
     errors: Receiver<Vec<u8>>,
     exit: Receiver<ExitStatus>,
-    /// How it ended, once that is known.
+    /// How the child ended, once known.
     status: Option<ExitStatus>,
     patience: Duration,
 }
 
-/// How a process ended, and all that it wrote that had not been read.
+/// How a process ended, with its unread output.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct End {
     /// The exit code; `None` when a signal ended it.
@@ -38,7 +38,7 @@ pub(crate) struct End {
 }
 
 impl End {
-    /// The end of a process that had nothing more to say.
+    /// The end of a process without any unread output.
     pub(crate) fn quiet(code: i32) -> Self {
         Self { code: Some(code), stdout: String::new(), stderr: String::new() }
     }
@@ -59,7 +59,7 @@ impl Process {
             .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start {command:?}: {error}"));
-        // The command would hold the child's ends open.
+        // The command would keep the child's ends open.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let (input, taken) = write_from_a_thread(input);
         Self {
@@ -74,31 +74,31 @@ impl Process {
         }
     }
 
-    /// Waits so many times as long as the other tests: for an installation.
+    /// Multiplies the time limit by this factor, for an installation.
     pub(crate) fn with_patience(mut self, times: u32) -> Self {
         self.patience *= times;
         self
     }
 
-    /// Hands bytes to the child's stdin, never waiting for it to read them.
+    /// Sends bytes to the child's stdin without waiting for the child to read them.
     pub(crate) fn write(&self, bytes: Vec<u8>) {
-        // The send fails once the child has closed its stdin: the test sees that by what is missing.
+        // The send fails once the child has closed its stdin; the test notices by the missing output.
         let _ = self.input.as_ref().expect("stdin is open").send(bytes);
     }
 
-    /// Writes to the child's stdin until it is all taken, or nothing more is; true if all was. What was written before
-    /// has been taken already.
+    /// Writes to the child's stdin until everything is taken, or the child stops reading; true if everything was taken.
+    /// Earlier writes must have been taken already.
     pub(crate) fn flood(&self, bytes: Vec<u8>) -> bool {
         self.write_within(bytes, STANDSTILL)
     }
 
-    /// Writes to the child's stdin until it is all taken; false if that is not to be expected any more. What was written
-    /// before has been taken already.
+    /// Writes to the child's stdin until everything is taken; false if the child stops reading. Earlier writes must
+    /// have been taken already.
     pub(crate) fn takes(&self, bytes: Vec<u8>) -> bool {
         self.write_within(bytes, self.patience)
     }
 
-    /// Writes as long as no piece has to wait longer than this; true if all was taken.
+    /// Writes as long as no piece waits longer than this; true if everything was taken.
     fn write_within(&self, bytes: Vec<u8>, standstill: Duration) -> bool {
         self.taken.try_iter().for_each(drop);
         let mut left = bytes.len();
@@ -128,13 +128,13 @@ impl Process {
         self.error_line_within(self.patience).expect("a line on stderr in time")
     }
 
-    /// The next line of stderr without its LF, if one comes within this time.
+    /// The next line of stderr without its LF, if one arrives within this time.
     pub(crate) fn error_line_within(&self, time: Duration) -> Option<String> {
         let line = self.errors.recv_timeout(time).ok()?;
         Some(String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned())
     }
 
-    /// Closes stdin and waits until the child and all that hold its stdout or stderr are gone.
+    /// Closes stdin, and waits until the child and all other holders of its stdout or stderr are gone.
     pub(crate) fn end(&mut self) -> End {
         self.close_input();
         self.wait()
@@ -151,7 +151,7 @@ impl Process {
         self.status.get_or_insert_with(wait).code()
     }
 
-    /// Waits, with stdin open, until the child and all that hold its stdout or stderr are gone.
+    /// Waits, with stdin open, until the child and all other holders of its stdout or stderr are gone.
     pub(crate) fn wait(&mut self) -> End {
         let stdout = text(self.rest_of(&self.output, "stdout"));
         let stderr = text(self.rest_of(&self.errors, "stderr"));
@@ -163,13 +163,13 @@ impl Process {
         self.pid
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the child.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.unwrap(), signal).unwrap();
     }
 
-    /// Everything up to the end of a stream. One that never ends is given up though it never pauses.
+    /// Everything up to the end of a stream. Gives up on an endless stream even if it never pauses.
     fn rest_of(&self, stream: &Receiver<Vec<u8>>, name: &str) -> Vec<u8> {
         let mut rest = Vec::new();
         let begun = Instant::now();
@@ -191,7 +191,7 @@ impl Process {
         }
     }
 
-    /// What stands on stderr so far, for a panic's message.
+    /// The stderr output so far, for a panic message.
     fn complaints(&self) -> String {
         let stderr: Vec<u8> = self.errors.try_iter().flatten().collect();
         format!("stderr: {}", String::from_utf8_lossy(&stderr))
@@ -211,11 +211,11 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-/// What is sent is written; how much of it was taken comes back write by write.
+/// Writes everything that is sent, and reports for each write how many bytes were taken.
 fn write_from_a_thread(
     mut pipe: impl Write + Send + 'static,
 ) -> (Sender<Vec<u8>>, Receiver<usize>) {
-    // So much is written at once: a write that waits does not tell how far it has come.
+    // The size of one write: a write that waits does not report its progress.
     const AT_ONCE: usize = 16 * 1024;
     let (sender, receiver) = mpsc::channel::<Vec<u8>>();
     let (progress, taken) = mpsc::channel();
@@ -225,7 +225,7 @@ fn write_from_a_thread(
                 if pipe.write_all(piece).is_err() {
                     return;
                 }
-                // Nobody counts once the test is over.
+                // The receiver is gone once the test is over.
                 let _ = progress.send(piece.len());
             }
         }
@@ -254,8 +254,8 @@ fn wait_in_a_thread(mut child: Child) -> Receiver<ExitStatus> {
     receiver
 }
 
-/// Kills a process and, where `/proc` tells them, its descendants: a server that is in a process
-/// group of its own would outlive the test that failed.
+/// Kills a process and, where `/proc` lists them, its descendants: a server in a process group of its own would outlive
+/// the failed test.
 fn kill_with_descendants(pid: u32) {
     let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
     if let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) {

@@ -1,11 +1,11 @@
-//! The rows of `tests/data/frames/*.json`: one line on a pipe and what becomes of it.
+//! The rows of `tests/data/frames/*.json`: one line on a pipe, and how callgate treats it.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::Path;
 
-/// Rows that show one rule from both sides.
+/// Rows that test one rule from both sides.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Group<Row> {
@@ -13,18 +13,18 @@ pub(crate) struct Group<Row> {
     pub(crate) rows: Vec<Row>,
 }
 
-/// How a line is written down in a row.
+/// The notations for a line in a row.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Line {
-    /// As text.
+    /// Text.
     #[serde(rename = "line")]
     Text(String),
-    /// As the raw arguments of a call of the tool `t` with id 1.
+    /// The raw arguments of a call of the tool `t` with id 1.
     Arguments(String),
-    /// As bytes: each character is one, U+0000 to U+00FF.
+    /// Bytes: each character is one byte, U+0000 to U+00FF.
     Bytes(String),
-    /// As texts to repeat.
+    /// Texts to repeat.
     Pieces(Vec<(String, usize)>),
 }
 
@@ -47,7 +47,7 @@ impl Line {
     }
 }
 
-/// Reads a table of at least `least` rows.
+/// Reads a table, which must have at least `least` rows.
 pub(crate) fn read<Row: DeserializeOwned>(file: &str, least: usize) -> Vec<Group<Row>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/frames").join(file);
     let groups: Vec<Group<Row>> = serde_json::from_str(&fs::read_to_string(path).unwrap())
@@ -57,7 +57,7 @@ pub(crate) fn read<Row: DeserializeOwned>(file: &str, least: usize) -> Vec<Group
     groups
 }
 
-/// Fails with every complaint at once.
+/// Fails with all complaints at once.
 pub(crate) fn report(complaints: &[String]) {
     assert!(complaints.is_empty(), "{} rows fail:\n{}", complaints.len(), complaints.join("\n"));
 }

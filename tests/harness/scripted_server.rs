@@ -1,8 +1,7 @@
-//! A server that does what its script says, and writes down every byte it is sent.
+//! A server that follows a script and logs every byte it receives.
 //!
-//! `scripted_server SCRIPT LOG`: SCRIPT is a JSON array of [`Step`]s, LOG the file that stdin is
-//! copied to as it comes. When the steps have run out the server waits for the end of its input
-//! and ends with 0.
+//! `scripted_server SCRIPT LOG`: SCRIPT is a JSON array of [`Step`]s; the server copies its stdin to the file LOG as it
+//! arrives. After the last step the server waits for the end of input and exits with 0.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "a server of its own")]
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,44 +15,44 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// One thing that the server does.
+/// One step of the server.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Step {
-    /// Reads so many lines.
+    /// Reads this many lines.
     Recv(usize),
-    /// Writes the text and a LF.
+    /// Writes the text and an LF.
     Send(String),
-    /// Writes bytes without a LF: each character of the text is one byte, U+0000 to U+00FF.
+    /// Writes bytes without an LF: each character of the text is one byte, U+0000 to U+00FF.
     SendBytes(String),
-    /// Writes the text so many times, without a LF.
+    /// Writes the text this many times, without an LF.
     SendRepeat { text: String, times: usize },
-    /// Answers the request that was read last, its id as it was written, with this raw result.
+    /// Answers the last request read with this raw result, and with the id as spelt.
     Answer(String),
     /// Answers every further request with the text `ok`, until the end of input.
     Echo,
-    /// Does the same, so many milliseconds after it has read each line.
+    /// As [`Step::Echo`], with each answer this many milliseconds after the line.
     EchoAfter(u64),
-    /// Does the same, and ends with 9 if anything, or the end of input, comes while a request waits.
+    /// As [`Step::Echo`], but exits with 9 if input, or its end, arrives while a request waits.
     EchoAlone(u64),
-    /// Ends with 9 if anything, or the end of input, comes within so many milliseconds.
+    /// Exits with 9 if input, or its end, arrives within this many milliseconds.
     Silence(u64),
-    /// Reads to the end of input and answers nothing.
+    /// Reads to the end of input without answering.
     Hold,
-    /// Writes the text and a LF to stderr.
+    /// Writes the text and an LF to stderr.
     Stderr(String),
-    /// Closes stdout, and lives on.
+    /// Closes stdout, and stays alive.
     CloseStdout,
-    /// Ends with this code.
+    /// Exits with this code.
     Exit(u8),
     /// Ends by this signal.
     Signal(i32),
 }
 
-/// What [`Step::Echo`] answers.
+/// The result of [`Step::Echo`].
 const OK: &str = r#"{"content":[{"type":"text","text":"ok"}]}"#;
 
-/// How a server ends that is sent something while it must not be.
+/// The exit code of a server that receives input when it must not.
 const DISTURBED: u8 = 9;
 
 fn main() -> Result<ExitCode, Box<dyn Error>> {
@@ -75,7 +74,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The pipes, the log and the line that was read last.
+/// The pipes, the log and the last line read.
 struct Server {
     stdin: BufReader<File>,
     stdout: StdoutLock<'static>,
@@ -83,7 +82,7 @@ struct Server {
     line: Vec<u8>,
 }
 
-/// What is needed of a line to answer it.
+/// The parts of a line that an answer needs.
 #[derive(Deserialize)]
 struct Request<'a> {
     #[serde(borrow)]
@@ -93,7 +92,7 @@ struct Request<'a> {
 }
 
 impl Server {
-    /// Plays one step; `Some` ends the server with that code.
+    /// Plays one step; `Some` ends the server with that exit code.
     fn play(&mut self, step: Step) -> Result<Option<ExitCode>, Box<dyn Error>> {
         match step {
             Step::Recv(lines) => {
@@ -157,26 +156,26 @@ impl Server {
         Ok(())
     }
 
-    /// Answers the line that was read last, if it is a request.
+    /// Answers the last line read, if it is a request.
     fn answer(&mut self, result: &str) -> io::Result<()> {
         let Some(id) = self.id() else { return Ok(()) };
         let answer = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}\n");
         self.write(answer.as_bytes())
     }
 
-    /// The id of the line that was read last, if it is a request.
+    /// The id of the last line read, if it is a request.
     fn id(&self) -> Option<&RawValue> {
         let Request { id, method } = serde_json::from_slice(&self.line).ok()?;
         method.and(id)
     }
 
-    /// True if anything, or the end of input, comes within so many milliseconds.
+    /// True if input, or its end, arrives within this many milliseconds.
     fn is_sent_more_within(&self, ms: u64) -> Result<bool, Box<dyn Error>> {
         let mut polled = [PollFd::new(self.stdin.get_ref(), PollFlags::IN)];
         Ok(!self.stdin.buffer().is_empty() || poll(&mut polled, Some(&milliseconds(ms)?))? > 0)
     }
 
-    /// Writes at once: a script's sends are seen in its order.
+    /// Writes at once, so that the sends of a script arrive in order.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stdout.write_all(bytes)?;
         self.stdout.flush()
@@ -187,7 +186,7 @@ fn milliseconds(ms: u64) -> Result<Timespec, Box<dyn Error>> {
     Ok(Duration::from_millis(ms).try_into()?)
 }
 
-/// Ends this process as a server does that is killed or crashes.
+/// Ends this process like a server that is killed or crashes.
 fn end_by_signal(number: i32) -> Result<(), Box<dyn Error>> {
     let signal = Signal::from_named_raw(number).ok_or("no such signal")?;
     kill_process(getpid(), signal)?;

@@ -1,4 +1,4 @@
-//! What a child has as stdin and stdout, and our ends of them.
+//! A child's stdin and stdout, and the test's ends of them.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -6,17 +6,17 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-/// The child's ends, and ours.
+/// The child's ends, and the test's.
 pub(crate) struct Streams {
     pub(crate) stdin: OwnedFd,
     pub(crate) stdout: OwnedFd,
-    /// Dropped, it is the end of the child's input.
+    /// Dropping it ends the child's input.
     pub(crate) input: Box<dyn Write + Send>,
     pub(crate) output: Box<dyn Read + Send>,
 }
 
 impl Streams {
-    /// A pipe each, as from a shell and from most clients.
+    /// Two pipes, as from a shell and from most clients.
     pub(crate) fn pipes() -> Self {
         let (stdin, input) = io::pipe().unwrap();
         let (output, stdout) = io::pipe().unwrap();
@@ -28,7 +28,7 @@ impl Streams {
         }
     }
 
-    /// A socket pair each, as from Node.js.
+    /// Two socket pairs, as from Node.js.
     pub(crate) fn sockets() -> Self {
         let (stdin, input) = UnixStream::pair().unwrap();
         let (output, stdout) = UnixStream::pair().unwrap();
@@ -51,8 +51,8 @@ impl Streams {
         }
     }
 
-    /// A terminal for both, as a person has: it takes lines and knows Ctrl-C, Ctrl-D and Ctrl-S. It does not
-    /// echo, so that all it shows is the child's own.
+    /// A terminal for both, as for an interactive user: it edits lines, and handles Ctrl-C, Ctrl-D and Ctrl-S. It does
+    /// not echo, so all its output is the child's.
     #[cfg(target_os = "linux")]
     pub(crate) fn terminal() -> Self {
         use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
@@ -74,8 +74,8 @@ impl Streams {
         }
     }
 
-    /// A terminal that shows everything: others throw away at Ctrl-C what they have not shown yet, which on a busy
-    /// machine may be anything, half a character included.
+    /// A terminal that shows all output. Others discard at Ctrl-C what they have not shown yet, which on a busy machine
+    /// may be anything, even half a character.
     #[cfg(target_os = "linux")]
     pub(crate) fn showing_all(self) -> Self {
         use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
@@ -86,7 +86,7 @@ impl Streams {
         self
     }
 
-    /// With a client that reads nothing until it is told how many bytes to read at once.
+    /// With a client that reads only when the test requests a number of bytes.
     pub(crate) fn unread(self) -> (Self, Sender<usize>) {
         let (read_on, told) = mpsc::channel();
         let output = Box::new(Held { output: self.output, told, at_once: 0 });
@@ -98,18 +98,18 @@ impl Streams {
         Self { stdin: stdin.into(), input: Box::new(io::sink()), ..self }
     }
 
-    /// With this as stdout, of which nothing is read here.
+    /// With this as stdout, which the test does not read.
     pub(crate) fn writing(self, stdout: impl Into<OwnedFd>) -> Self {
         Self { stdout: stdout.into(), output: Box::new(io::empty()), ..self }
     }
 
-    /// The child's very stdin and stdout once more: what is set on them is seen here.
+    /// Duplicates of the child's own stdin and stdout: settings made on the child's ends are visible here.
     pub(crate) fn shared(&self) -> [OwnedFd; 2] {
         [self.stdin.try_clone().unwrap(), self.stdout.try_clone().unwrap()]
     }
 }
 
-/// What is read only when it is told so, and then so many bytes at once.
+/// A stream that is read only on request, by this many bytes at once.
 struct Held {
     output: Box<dyn Read + Send>,
     told: Receiver<usize>,
@@ -119,7 +119,7 @@ struct Held {
 impl Read for Held {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.at_once == 0 {
-            // The end, if the test is over.
+            // This ends when the test is over.
             self.at_once = self.told.recv().unwrap_or_default();
         }
         let room = buffer.len().min(self.at_once);
@@ -127,7 +127,7 @@ impl Read for Held {
     }
 }
 
-/// The way in to a socket that is read elsewhere.
+/// The writing end of a socket whose other direction is read elsewhere.
 struct Half(UnixStream);
 
 impl Write for Half {
@@ -146,7 +146,7 @@ impl Drop for Half {
     }
 }
 
-/// Types; at the end, Ctrl-D.
+/// Types input; when dropped, Ctrl-D.
 #[cfg(target_os = "linux")]
 struct Keyboard(std::fs::File);
 

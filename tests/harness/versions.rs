@@ -1,4 +1,4 @@
-//! A session whose policy says which version of it decides.
+//! A session whose answers show which version of the policy is in force.
 
 use super::gate::{Gate, RESULT, Wrap, ok};
 use super::process::End;
@@ -9,17 +9,17 @@ use std::fmt::Display;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a change may take where the machine may be busy. contract W7 says 1 s, usually 150 ms.
+/// The time limit for a change on a busy machine. contract W7 says 1 s, usually 150 ms.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
-/// How long a session waits between two looks at its policy.
+/// The interval between a session's checks of its policy.
 const PACE: Duration = Duration::from_millis(10);
 
-/// The first id of the calls that find the version; those of the tests are smaller, or far greater.
+/// The first id of calls that query the version; the tests' own ids are smaller, or far greater.
 const FIRST_ID: u64 = 1000;
 
-/// A version of the policy. Each says its number in the denial of `which`, allows `always` and denies `never`;
-/// even ones allow `flips`. `mixed` wants two arguments of the version's own kind.
+/// A version of the policy. Each states its number in the denial of `which`, allows `always` and denies `never`; even
+/// versions allow `flips`. `mixed` needs two arguments that belong to the version.
 pub(crate) fn version(number: u32) -> Value {
     let kind = kind(number);
     let all = |argument: &str| json!({ "conditions": [ { "path": argument, "op": "eq", "value": kind } ] });
@@ -35,12 +35,12 @@ pub(crate) fn version(number: u32) -> Value {
     })
 }
 
-/// The text of a version; all are equally long.
+/// The text of a version; all have the same length.
 pub(crate) fn text(number: u32) -> String {
     format!("{}\n", version(number))
 }
 
-/// What the arguments of `mixed` must say.
+/// The arguments of `mixed` for this version.
 pub(crate) fn kind(number: u32) -> &'static str {
     if number.is_multiple_of(2) { "even" } else { "odd." }
 }
@@ -50,44 +50,44 @@ pub(crate) fn call_of(tool: &str, id: impl Display) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}"}}}}"#)
 }
 
-/// The version that a denial of `which` names.
+/// The version that a denial of `which` states.
 pub(crate) fn version_in(denial: &str) -> u32 {
     let (_, number) =
         denial.split_once("[POLICY DENIED] version ").unwrap_or_else(|| panic!("{denial}"));
     number[..6].parse().unwrap()
 }
 
-/// What callgate says on stderr when a new version is in force.
+/// The message on stderr when a new version takes effect.
 pub(crate) fn reloaded(policy: impl Display) -> String {
     format!("callgate: policy `{policy}` reloaded")
 }
 
-/// A session before an echoing server.
+/// A session with an echoing server.
 pub(crate) struct Session {
     pub(crate) gate: Gate,
     next_id: u64,
     /// The ids of the calls that were allowed.
     allowed: BTreeSet<u64>,
-    /// What came on stderr.
+    /// The lines from stderr.
     pub(crate) said: Vec<String>,
-    /// The lines that came to the client and answered nothing.
+    /// The lines to the client that were not answers.
     pub(crate) announced: Vec<String>,
 }
 
 impl Session {
-    /// Behind the policy that lies in `dir`.
+    /// With the policy in `dir`.
     pub(crate) fn start(dir: TempDir) -> Self {
         let file = dir.path().join(POLICY);
         Self::of(Wrap::behind(dir, file))
     }
 
-    /// As `wrap` has it.
+    /// With the options of `wrap`.
     pub(crate) fn of(wrap: Wrap) -> Self {
         Self::before(wrap, &[])
     }
 
-    /// As `wrap` has it, before a server that plays these steps behind its first call. That call is made here: a
-    /// change that comes later is a reload.
+    /// With the options of `wrap`, and a server that plays these steps after its first call. This function makes that
+    /// call, so any later change is a reload.
     pub(crate) fn before(wrap: Wrap, steps: &[Value]) -> Self {
         let first = [json!({ "recv": 1 }), json!({ "answer": RESULT })];
         let script = first.iter().chain(steps).cloned().chain([json!("echo")]).collect();
@@ -102,7 +102,7 @@ impl Session {
         session
     }
 
-    /// The version that decides now. On the way every call is decided as its version says.
+    /// The version in force. Checks on the way that every call is decided by the version that its answer implies.
     pub(crate) fn current(&mut self) -> u32 {
         let first = self.next_id;
         let tools = ["which", "always", "flips", "never", "which"];
@@ -123,7 +123,7 @@ impl Session {
         now
     }
 
-    /// The answers to the requests with these ids; any order will do, since denials overtake.
+    /// The answers to the requests with these ids, in any order, because denials may overtake.
     pub(crate) fn answers(&mut self, ids: impl Iterator<Item = u64>) -> BTreeMap<u64, String> {
         let mut missing: BTreeSet<u64> = ids.collect();
         let mut answers = BTreeMap::new();
@@ -140,13 +140,13 @@ impl Session {
         answers
     }
 
-    /// Calls until `number` decides, which it must soon; up to then nothing else may but the version before.
+    /// Makes calls until `number` is in force, within the time limit; until then only the previous version may be.
     pub(crate) fn becomes(&mut self, number: u32) {
         let before = self.current();
         self.calls_until(number, |now| now == before);
     }
 
-    /// Calls until `number` decides, which it must soon; on the way others may that came before it.
+    /// Makes calls until `number` is in force, within the time limit; until then earlier versions may be.
     pub(crate) fn reaches(&mut self, number: u32) {
         self.calls_until(number, |now| now < number);
     }
@@ -165,7 +165,7 @@ impl Session {
         }
     }
 
-    /// Calls for a time, in which the version must not change.
+    /// Makes calls for some time, during which the version must not change.
     pub(crate) fn stays(&mut self, number: u32, time: Duration) {
         let deadline = Instant::now() + time;
         while Instant::now() < deadline {
@@ -174,7 +174,7 @@ impl Session {
         }
     }
 
-    /// Calls until stderr ends with these lines; all that time the version must not change.
+    /// Makes calls until stderr ends with these lines; the version must not change.
     pub(crate) fn says(&mut self, lines: &[String], number: u32) {
         let deadline = Instant::now() + SOON;
         while !self.said.ends_with(lines) {
@@ -184,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Waits, without a call, until stderr has told so often of a new version.
+    /// Waits, without calls, until stderr has announced this many new versions.
     pub(crate) fn tells_of_versions(&mut self, times: usize) {
         while self.said.iter().filter(|line| line.ends_with("` reloaded")).count() < times {
             let next = self.gate.error_line_within(SOON);
@@ -193,31 +193,31 @@ impl Session {
         }
     }
 
-    /// Waits a moment, and takes in what comes on stderr.
+    /// Waits a moment, and collects lines from stderr.
     pub(crate) fn listen(&mut self) {
         let line = self.gate.error_line_within(PACE);
         self.said.extend(line);
     }
 
-    /// Waits, without a call, and takes in what comes on stderr.
+    /// Waits, without calls, and collects lines from stderr.
     pub(crate) fn listen_until(&mut self, deadline: Instant) {
         while Instant::now() < deadline {
             self.listen();
         }
     }
 
-    /// Puts another policy in place, in one step.
+    /// Replaces the policy in one step.
     pub(crate) fn replace(&self, policy: impl Display) {
         ways::replace(self.gate.dir(), policy.to_string());
     }
 
-    /// What callgate says on stderr when a new version is in force.
+    /// Checks the message on stderr about a new version.
     pub(crate) fn reloaded(&self) -> String {
         reloaded(self.gate.policy_file().display())
     }
 
-    /// Ends the session: what reached the server is what was answered as allowed, and nothing is left to read.
-    /// Returns all that was said on stderr.
+    /// Ends the session: the server received exactly the calls answered as allowed, and nothing is left to read.
+    /// Returns all lines from stderr.
     pub(crate) fn end(mut self) -> Vec<String> {
         let End { code, stdout, stderr } = self.gate.end();
         assert_eq!((code, stdout.as_str()), (Some(0), ""));

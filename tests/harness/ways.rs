@@ -1,4 +1,4 @@
-//! How policy files change, as editors, scripts and orchestrators do it, and how they go bad.
+//! Ways in which editors, scripts and orchestrators change policy files, and ways in which the files become invalid.
 
 use rustix::process::geteuid;
 use std::ffi::OsStr;
@@ -10,16 +10,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The policy's file in every layout, as seen from the root of the layout.
+/// The path of the policy file in every layout, relative to the root of the layout.
 pub(crate) const POLICY: &str = "conf/policy.json";
 
-/// One way to have a text in [`POLICY`], whatever is there before. It does not say how the file is
-/// found: it may be a link, and so may its directory.
+/// One way to write a text to [`POLICY`], whatever exists before. The file, or its directory, may afterwards be a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Way {
     pub(crate) why: &'static str,
     write: fn(&Path, &str),
-    /// Whether the policy's directory itself sees an event.
+    /// True if the policy's own directory sees an event.
     pub(crate) is_seen: bool,
 }
 
@@ -39,7 +38,7 @@ const fn unseen(why: &'static str, write: fn(&Path, &str)) -> Way {
     Way { why, write, is_seen: false }
 }
 
-/// Every way that a good version follows another.
+/// Every way to replace one valid version by another.
 pub(crate) const WAYS: [Way; 18] = [
     seen("rewritten in place", |root, text| fs::write(file(root), text).unwrap()),
     seen("written in small pieces", |root, text| write_in_pieces(&file(root), text)),
@@ -129,16 +128,16 @@ pub(crate) const WAYS: [Way; 18] = [
     }),
 ];
 
-/// Puts a good version in the place of any other, in one step.
+/// Replaces any version by a valid one, in one step.
 pub(crate) fn replace(root: &Path, text: impl AsRef<[u8]>) {
     rename_over(&file(root), text);
 }
 
-/// One way to have no policy where one was.
+/// One way to break or remove an existing policy.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault {
     pub(crate) why: &'static str,
-    /// Brings it about; `text` is a version that would be good.
+    /// Applies the fault; `text` is a version that would be valid.
     pub(crate) make: fn(&Path, &str),
 }
 
@@ -146,7 +145,7 @@ const fn fault(why: &'static str, make: fn(&Path, &str)) -> Fault {
     Fault { why, make }
 }
 
-/// Every way to go bad.
+/// Every way to break the policy.
 pub(crate) const FAULTS: [Fault; 16] = [
     fault("empty", |root, _| rename_over(&file(root), "")),
     fault("torn", |root, text| rename_over(&file(root), &text[..text.len() / 2])),
@@ -185,7 +184,7 @@ pub(crate) const FAULTS: [Fault; 16] = [
     fault("a device without an end", |root, _| link_over(Path::new("/dev/zero"), &file(root))),
     fault("unreadable", |root, text| {
         let new = fresh(root);
-        // Root can read it all the same: for root there is nothing to read.
+        // Root can read the file anyway, so for root it is empty.
         fs::write(&new, if geteuid().is_root() { "" } else { text }).unwrap();
         fs::set_permissions(&new, fs::Permissions::from_mode(0o000)).unwrap();
         fs::rename(new, file(root)).unwrap();
@@ -195,12 +194,12 @@ pub(crate) const FAULTS: [Fault; 16] = [
 /// The largest policy file (contract W7).
 pub(crate) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
-/// A text with so many spaces behind it that it has this length.
+/// A text padded with spaces to this length.
 pub(crate) fn padded(text: &str, length: usize) -> String {
     text.to_owned() + &" ".repeat(length - text.len())
 }
 
-/// Takes away whatever a fault has left, so that any way can follow.
+/// Removes everything that a fault has left, so that any way can follow.
 pub(crate) fn clear_fault(root: &Path) {
     if !root.join("conf").is_dir() {
         clear(&root.join("conf"));
@@ -209,19 +208,19 @@ pub(crate) fn clear_fault(root: &Path) {
     }
 }
 
-/// The policy's file, in a directory that is there.
+/// The policy file, in an existing directory.
 fn file(root: &Path) -> PathBuf {
     folder(&root.join("conf"));
     root.join(POLICY)
 }
 
-/// A directory that only its owner can write, made if it is not there.
+/// A directory that only its owner can write, created if missing.
 fn folder(path: &Path) -> PathBuf {
     DirBuilder::new().mode(0o755).recursive(true).create(path).unwrap();
     path.to_owned()
 }
 
-/// A name in `directory` that nothing has.
+/// An unused name in `directory`.
 fn fresh(directory: &Path) -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     directory.join(format!("..{}", COUNT.fetch_add(1, Ordering::Relaxed)))
@@ -233,7 +232,7 @@ fn rename_over(file: &Path, text: impl AsRef<[u8]>) {
     fs::rename(new, file).unwrap();
 }
 
-/// `ln -sfn` in one step.
+/// `ln -sfn`, in one step.
 fn link_over(target: &Path, link: &Path) {
     let new = fresh(link.parent().unwrap());
     symlink(target, &new).unwrap();
@@ -247,7 +246,7 @@ fn move_away(path: &Path) {
     }
 }
 
-/// Removes whatever is there, if anything is.
+/// Removes whatever exists at a path.
 fn clear(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
@@ -258,7 +257,7 @@ fn write_in_pieces(file: &Path, text: &str) {
     text.as_bytes().chunks(16).for_each(|piece| file.write_all(piece).unwrap());
 }
 
-/// A file elsewhere that is the policy's file too; if there is none, one is made, of `text`.
+/// Another file that is also the policy file; if there is none, it is created with `text`.
 fn other_hard_link(root: &Path, text: &str) -> PathBuf {
     let inode = |path: &Path| fs::metadata(path).map(|metadata| metadata.ino()).ok();
     let other = folder(&root.join("elsewhere")).join("linked.json");
@@ -271,7 +270,7 @@ fn other_hard_link(root: &Path, text: &str) -> PathBuf {
     other
 }
 
-/// As the kubelet does it: `policy.json` leads to `..data/policy.json`, and `..data` is swapped.
+/// The kubelet's way: `policy.json` links to `..data/policy.json`, and `..data` is swapped.
 fn update_config_map(root: &Path, text: &str) {
     let conf = file(root).with_file_name("");
     let version = folder(&fresh(&conf));

@@ -1,4 +1,4 @@
-//! What clients are told of callgate: their configurations are command lines that it takes.
+//! The configurations shown for MCP clients: callgate accepts their command lines.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -19,8 +19,8 @@ fn wrap(words: &[&str]) -> WrapArgs {
     args
 }
 
-/// A command line without anything that only a shell, or only some directory, could make sense of. It means the same
-/// to callgate if the client swallows the `--`.
+/// A command line without shell syntax or relative paths. callgate must read it the same way if the client swallows the
+/// `--`.
 fn is_sound(words: &[&str]) {
     let args = wrap(words);
     let server = args.command[0].to_str().unwrap();
@@ -34,7 +34,7 @@ fn is_sound(words: &[&str]) {
     assert_eq!((swallowed.policy, swallowed.command), (args.policy, args.command));
 }
 
-/// What the table says that a client fills in, as a pattern.
+/// The table's entry for what a client substitutes, as a pattern.
 fn variables(cell: &str) -> Option<Regex> {
     let variables = quoted(cell).into_iter().map(|variable| {
         let pattern = regex::escape(variable);
@@ -44,7 +44,7 @@ fn variables(cell: &str) -> Option<Regex> {
     (!variables.is_empty()).then(|| Regex::new(&variables.join("|")).unwrap())
 }
 
-/// Each client of the table has a configuration, of the form that the table says, and with no variables but its own.
+/// Each client in the table has a configuration of the form given there, with no variables other than its own.
 #[test]
 fn configurations_are_command_lines() {
     let (page, readme) = (Page::topic("clients"), Page::readme());
@@ -75,9 +75,9 @@ fn configurations_are_command_lines() {
     }
 }
 
-/// Commands that write a configuration have the command line behind their own `--`.
+/// Commands that write a configuration carry the command line after their own `--`.
 #[test]
-fn what_a_command_adds_is_a_command_line() {
+fn configuration_commands_add_a_command_line() {
     let page = Page::topic("clients");
     let commands: Vec<&str> =
         page.text().lines().filter(|line| line.starts_with("claude mcp add ")).collect();

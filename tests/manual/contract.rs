@@ -1,4 +1,5 @@
-//! The contract's page: each rule stands there once, and what it refers to is there. `tests/tidy` checks who cites it.
+//! The contract's page: it has each rule once, and its references are valid. `tests/tidy` checks the citations
+//! elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +22,7 @@ fn numbers() -> BTreeSet<String> {
     numbers
 }
 
-/// The rules that the contract itself refers to are there, and no mark of a plan is.
+/// The rules that the contract refers to exist, and it has no marks of a plan.
 #[test]
 fn the_contract_is_whole() {
     let numbers = numbers();
@@ -33,7 +34,7 @@ fn the_contract_is_whole() {
     assert!(!page.text().contains('◇'));
 }
 
-/// contract 3.5: the judge takes the steps in the order that is written there.
+/// contract 3.5: a decision takes its steps in the contract's order.
 #[test]
 fn the_order_of_a_decision_is_the_one_in_the_contract() {
     let page = Page::topic("contract");
@@ -44,7 +45,7 @@ fn the_order_of_a_decision_is_the_one_in_the_contract() {
     assert_eq!(order[steps.len()..], ["limits (reserved)", "audit", "forward."]);
 }
 
-/// contract 3.5: the built-in rules are those that are named there, no more and no fewer.
+/// contract 3.5: the built-in rules are exactly those that the contract names.
 #[test]
 fn the_built_in_rules_are_those_in_the_contract() {
     let page = Page::topic("contract");

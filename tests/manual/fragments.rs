@@ -1,4 +1,4 @@
-//! Rules, conditions, limits and answers of the manual, each in the policy that it is a part of.
+//! Rules, conditions, limits and answers in the manual, each tested inside a policy.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +38,7 @@ impl Engine {
         Engine { session, ledger: MemoryLedger::default(), ids: 100 }
     }
 
-    /// The answer to a message, if it does not pass.
+    /// The answer to a message; `None` if it is forwarded.
     fn answer(&mut self, message: &Value, at_ms: u64) -> Option<Value> {
         let now = Now { wall_ms: START_MS + at_ms, monotonic_ms: at_ms };
         let line = message.to_string();
@@ -49,7 +49,7 @@ impl Engine {
         }
     }
 
-    /// The answer to a call with a new id, if it does not pass.
+    /// The answer to a call with a new id; `None` if it is forwarded.
     fn call(&mut self, tool: &str, arguments: &Value) -> Option<Value> {
         self.ids += 1;
         let params = json!({ "name": tool, "arguments": arguments });
@@ -58,14 +58,14 @@ impl Engine {
     }
 }
 
-/// `tests/manual/rules.json`: arguments of calls in their order, and whether they pass.
+/// `tests/manual/rules.json`: arguments of calls in order, and whether each call is forwarded.
 #[derive(Deserialize)]
 struct Row {
     arguments: Value,
     passes: bool,
 }
 
-/// A rule of the page decides as its rows say. Each block has rows, and the rows have a block.
+/// A rule on a page decides as its rows say. Each block has rows, and the rows have a block.
 #[test]
 fn rules_decide_as_the_page_says() {
     let mut rules = read::<Vec<Row>>("rules.json");
@@ -98,11 +98,11 @@ fn conditions_and_limits_compile() {
     }
 }
 
-/// A policy, and a message that is answered under it.
+/// A policy, and a message that callgate answers under it.
 #[derive(Deserialize)]
 struct Exchange {
     policy: Value,
-    /// So many calls of the same tool come first.
+    /// This many calls of the same tool come first.
     #[serde(default)]
     calls_before: u32,
     #[serde(default)]
@@ -121,7 +121,7 @@ impl Exchange {
     }
 }
 
-/// An answer on the page is what callgate says to the message of its name in `tests/manual/answers.json`.
+/// An answer on the page is callgate's answer to the message of that name in `tests/manual/answers.json`.
 #[test]
 fn answers_are_what_the_page_says() {
     let page = Page::topic("messages");
@@ -135,7 +135,7 @@ fn answers_are_what_the_page_says() {
     assert!(exchanges.is_empty(), "not on the page: {:?}", exchanges.keys());
 }
 
-/// A default message is what an agent reads: `tests/manual/messages.json` has a case for each row.
+/// A default message is the text that an agent reads: `tests/manual/messages.json` has a case for each row.
 #[test]
 fn messages_are_what_the_page_says() {
     let page = Page::topic("messages");

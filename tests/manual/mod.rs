@@ -1,5 +1,5 @@
-//! What README.md and the manual say is true: their commands are run, their policies compiled, their tables compared
-//! with the code, their links followed.
+//! README.md and the manual are correct: the tests run their commands, compile their policies, compare their tables
+//! with the code, and follow their links.
 
 mod clients;
 mod contract;
@@ -29,7 +29,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Commands show what they show, before the real servers. Those of one page follow each other.
+/// Commands print what the pages show, with real servers. Those of one page run one after another.
 #[test]
 fn commands_show_what_the_pages_say() {
     let mut count = 0;
@@ -51,7 +51,7 @@ fn commands_show_what_the_pages_say() {
     assert!(count >= 25, "only {count} commands");
 }
 
-/// A shell in which `npx` runs the pinned servers from where they are installed, if they are.
+/// A shell in which `npx` runs the installed, pinned servers, if there are any.
 pub(crate) fn with_pinned_servers(shell: Shell) -> Shell {
     let servers = root().join("target/real-peers");
     if !servers.join("installed").exists() {
@@ -64,7 +64,7 @@ pub(crate) fn with_pinned_servers(shell: Shell) -> Shell {
     shell.with_script("npx", &npx)
 }
 
-/// The servers of the pages are those that `tests/data/peers` pins.
+/// The servers on the pages are the versions that `tests/data/peers` pins.
 #[test]
 fn the_servers_are_the_pinned_ones() {
     let pins = fs::read_to_string(root().join("tests/data/peers/package.json")).unwrap();
@@ -82,7 +82,7 @@ fn the_servers_are_the_pinned_ones() {
     assert!(count >= 10, "only {count} servers");
 }
 
-/// Whole policies are sound; one that stands in a file is that file.
+/// Complete policies compile; one that is stored in a file equals that file.
 #[test]
 fn policies_compile() {
     let count = each_block("json policy", |block| {
@@ -103,9 +103,9 @@ fn policies_compile() {
     assert!(Page::readme().text().contains(&said), "{said}");
 }
 
-/// Every JSON block is of a kind that a test here knows, and so is every other block.
+/// Every JSON block is of a kind that a test checks, and so is every other block.
 #[test]
-fn no_block_goes_unchecked() {
+fn every_block_is_checked() {
     let kinds = ["policy", "config", "settings", "rule", "condition", "limit", "answer"];
     each_block("json", |block| {
         let kind = block.name.split(' ').next().unwrap_or_default();
@@ -118,15 +118,15 @@ fn no_block_goes_unchecked() {
     }
 }
 
-/// Blocks without a kind are drawings, synopses and commands that change the machine they run on. The commands of
-/// callgate among them are ones that it takes.
+/// Blocks without a kind are drawings, synopses, and commands that change the machine. callgate must accept the
+/// callgate commands in them.
 #[test]
-fn commands_that_are_not_run_can_be_typed() {
+fn commands_that_do_not_run_are_accepted() {
     let blank = Regex::new(r"\b[A-Z]{4,}\b").unwrap();
     let mut count = 0;
     each_block("", |block| {
         for line in block.text.lines().filter(|line| line.starts_with("callgate ")) {
-            // A synopsis has words in capitals for what is to be filled in.
+            // Words in capitals in a synopsis are placeholders.
             let command = line.split("   ").next().unwrap_or_default();
             if blank.is_match(command) {
                 continue;
@@ -141,10 +141,10 @@ fn commands_that_are_not_run_can_be_typed() {
     assert!(count >= 6, "only {count} commands");
 }
 
-/// What the pages quote of callgate's words, in double backticks, is what callgate says in a transcript. The contract
-/// quotes messages with letters in place of numbers and names; other pages' tables show the messages themselves.
+/// Every callgate message that a page quotes in double backticks appears in a transcript. The contract quotes messages
+/// with letters in place of numbers and names; the tables of other pages show the full messages.
 #[test]
-fn quoted_messages_are_said() {
+fn quoted_messages_appear_in_transcripts() {
     let quoted = Regex::new("[^`]``([^`].*?[^`])``[^`]").unwrap();
     let said = transcripts();
     let mut count = 0;
@@ -159,16 +159,16 @@ fn quoted_messages_are_said() {
     assert!(count >= 5, "only {count} quotes");
 }
 
-/// What callgate is shown to say when it is used by hand.
+/// The output of callgate in the transcripts of manual use.
 fn transcripts() -> String {
     let files = fs::read_dir(root().join("tests/cli")).unwrap().map(|file| file.unwrap().path());
     let transcripts = files.filter(|file| file.extension().is_some_and(|end| end == "console"));
     transcripts.map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
-/// Links lead to pages that exist, to headings on them, and to files.
+/// Links lead to existing pages, headings and files.
 #[test]
-fn links_lead_somewhere() {
+fn links_lead_to_existing_targets() {
     let mut count = 0;
     for page in Page::all().into_iter().chain(Page::of_forge()) {
         let file = root().join(&page.path);
@@ -190,9 +190,9 @@ fn links_lead_somewhere() {
     assert!(count >= 100, "only {count} links");
 }
 
-/// Every file of the manual is a page, under its own name, with one title; every verb has one; README.md leads to all.
+/// Every file of the manual is a page with its own name and one title; every verb has a page; README.md links to all.
 #[test]
-fn every_page_is_found() {
+fn every_page_is_linked() {
     let files = fs::read_dir(root().join("src/manual")).unwrap().map(|file| file.unwrap().path());
     let pages = files.filter(|file| file.extension().is_some_and(|end| end == "md"));
     let pages: BTreeSet<String> =
@@ -215,14 +215,14 @@ fn every_page_is_found() {
     }
 }
 
-/// README.md is one page.
+/// README.md fits on one page.
 #[test]
 fn the_readme_is_short() {
     let lines = Page::readme().text().lines().count();
     assert!(lines <= 250, "{lines} lines");
 }
 
-/// What they ask of the machine is what the package does.
+/// The Rust version in the pages is the one in the package.
 #[test]
 fn the_rust_version_is_the_packages() {
     let wanted = format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"));

@@ -1,4 +1,4 @@
-//! README.md and the pages of the manual as text, blocks, tables and links.
+//! README.md and the pages of the manual: text, blocks, tables and links.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use callgate::manual;
 
 use super::root;
 
-/// A page.
+/// A page of the manual, or a similar file.
 pub(super) struct Page {
     /// Its path in the repository.
     pub(super) path: String,
@@ -15,10 +15,10 @@ pub(super) struct Page {
 
 /// A fenced block.
 pub(super) struct Block<'p> {
-    /// What follows the wanted words on the opening fence.
+    /// The text after the requested words on the opening fence.
     pub(super) name: &'p str,
     pub(super) text: &'p str,
-    /// The page, and the line of the opening fence from 1.
+    /// The page, and the line of the opening fence, counted from 1.
     pub(super) place: String,
 }
 
@@ -39,7 +39,7 @@ impl Page {
         std::iter::once(Self::readme()).chain(topics).collect()
     }
 
-    /// What stands where forges look for it.
+    /// The project files in `.github`.
     pub(super) fn of_forge() -> Vec<Self> {
         ["CONTRIBUTING", "SECURITY"].map(|name| Self::read(format!(".github/{name}.md"))).into()
     }
@@ -53,7 +53,7 @@ impl Page {
         &self.text
     }
 
-    /// The blocks whose fence begins with `words`, which end at a blank.
+    /// The blocks with a fence that begins with the word or words `words`.
     pub(super) fn blocks<'p>(&'p self, words: &str) -> Vec<Block<'p>> {
         let mut blocks = Vec::new();
         let mut line = 1;
@@ -73,7 +73,7 @@ impl Page {
         blocks
     }
 
-    /// The rows of the first table whose column titles are `titles`: cells without blanks around.
+    /// The rows of the first table with these column titles: cells without surrounding blanks.
     pub(super) fn table(&self, titles: &str) -> Vec<Vec<&str>> {
         table(&self.text, titles).unwrap_or_else(|| panic!("{}: no table `{titles}`", self.path))
     }
@@ -83,14 +83,14 @@ impl Page {
         self.text.split("```").step_by(2).collect()
     }
 
-    /// What the headings of the page are linked by.
+    /// The link targets of the page's headings.
     pub(super) fn anchors(&self) -> Vec<String> {
         let prose = self.prose();
         let headings = prose.lines().filter(|line| line.starts_with('#'));
         headings.map(|line| anchor(line.trim_start_matches('#').trim_start())).collect()
     }
 
-    /// Where links lead.
+    /// The targets of the page's links.
     pub(super) fn links(&self) -> Vec<String> {
         let prose = self.prose();
         prose
@@ -109,7 +109,7 @@ pub(super) fn table<'t>(text: &'t str, titles: &str) -> Option<Vec<Vec<&'t str>>
     Some(rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect())
 }
 
-/// What a heading is linked by.
+/// The link target of a heading.
 fn anchor(heading: &str) -> String {
     let words = heading.to_lowercase().replace(' ', "-");
     words.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
@@ -127,7 +127,7 @@ pub(super) fn each_block(words: &str, mut check: impl FnMut(&Block<'_>)) -> usiz
     count
 }
 
-/// The words of a text that stand in backticks.
+/// The words in backticks in a text.
 pub(super) fn quoted(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }

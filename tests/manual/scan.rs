@@ -1,4 +1,4 @@
-//! The verdicts on the page are those of a scan.
+//! The verdicts on the page are those of `scan`.
 
 use callgate::engine::propose::class::{Class, Risk};
 use callgate::engine::propose::classify::classify;
@@ -9,7 +9,7 @@ use super::page::Page;
 use super::root;
 use crate::authoring::classes::tools_of;
 
-/// Each tool of three servers, as it stands in the table.
+/// Each tool of three servers, as listed in the table.
 #[test]
 fn verdicts_are_those_of_a_scan() {
     let servers = ["server-filesystem", "server-memory", "mcp-server-git"];
@@ -40,13 +40,13 @@ fn verdicts_are_those_of_a_scan() {
     assert!(count >= 30);
 }
 
-/// The rows as they would have to stand on the page.
+/// The rows that the page would have to contain.
 fn table(rows: &[Vec<String>]) -> String {
     let rows: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
     rows.join("\n")
 }
 
-/// The classes, with the rule that each gets.
+/// The classes, each with its rule.
 #[test]
 fn every_class_is_in_its_table() {
     let page = Page::topic("scan");

@@ -1,4 +1,4 @@
-//! The policies of the page fit the schema, and the settings that it shows for editors are whole.
+//! The policies on the page match the schema, and the editor settings that it shows are complete.
 
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ fn policies_of_the_page_fit_the_schema() {
     }
 }
 
-/// Both ways to name the schema lead to the file that the page has one write.
+/// Both ways to refer to the schema lead to the file that the page creates.
 #[test]
-fn editors_are_shown_the_file_that_is_written() {
+fn editor_settings_refer_to_the_file_that_the_page_creates() {
     let page = Page::topic("schema");
     let (_, command) = page.text().split_once("callgate schema > ").expect("a command");
     let file = command.split([' ', ';', '\n']).next().expect("a file");

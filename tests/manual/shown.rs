@@ -20,7 +20,7 @@ use super::page::Page;
 
 const WIDTHS: [u16; 3] = [60, 80, 200];
 
-/// The widest that text gets.
+/// The largest width of text.
 const WIDEST: u16 = 100;
 
 fn layout(columns: u16, is_coloured: bool) -> PageLayout {
@@ -36,12 +36,12 @@ fn without_escapes(text: &str) -> String {
     Regex::new("\x1b\\[[0-9;]*m").unwrap().replace_all(text, "").into_owned()
 }
 
-/// All topics, and none.
+/// All topics, and `None` for the list of pages.
 fn topics() -> impl Iterator<Item = Option<&'static str>> {
     std::iter::once(None).chain(manual::pages().map(|page| Some(page.topic)))
 }
 
-/// No line is wider than the terminal, but lines of code; colours change nothing but colours.
+/// No line except code is wider than the terminal, and colour adds nothing but colour codes.
 #[test]
 fn pages_fit_their_terminal() {
     for topic in topics() {
@@ -70,11 +70,11 @@ fn pages_fit_their_terminal() {
     }
 }
 
-/// Whatever the width, nothing of a page is left out.
+/// The whole page is shown at any width.
 #[test]
 fn pages_are_shown_whole() {
     let word = Regex::new(r"\w{2,}").unwrap();
-    // Links are shown by their texts, and blocks without what kind they are.
+    // Links are shown by their texts, and blocks without their kind.
     let link = Regex::new(r"\]\([^)]*\)").unwrap();
     let fence = Regex::new("```[^\n]*\n").unwrap();
     for page in manual::pages() {
@@ -93,9 +93,9 @@ fn pages_are_shown_whole() {
     }
 }
 
-/// Every column of a table stays a column in 80 columns, unless its words leave no room.
+/// At 80 columns, every table keeps its columns, unless its words leave no room.
 #[test]
-fn tables_are_tables_in_a_common_terminal() {
+fn tables_keep_their_columns_in_a_common_terminal() {
     let mut tables = 0;
     for page in manual::pages() {
         let plain = text_of(Some(page.topic), layout(80, false));
@@ -107,7 +107,7 @@ fn tables_are_tables_in_a_common_terminal() {
     assert!(tables >= 30, "only {tables} tables");
 }
 
-/// Runs `callgate help` in a terminal of so many columns.
+/// Runs `callgate help` in a terminal with this many columns.
 #[cfg(target_os = "linux")]
 fn in_terminal(columns: u16, command: &mut Command) -> End {
     let streams = Streams::terminal();
@@ -124,7 +124,7 @@ fn help(topic: Option<&str>) -> Command {
     command
 }
 
-/// Real terminals of each width, with and without colour.
+/// Terminals of each width, with and without colour.
 #[cfg(target_os = "linux")]
 #[test]
 fn every_topic_is_shown_in_a_terminal() {
@@ -142,7 +142,7 @@ fn every_topic_is_shown_in_a_terminal() {
     }
 }
 
-/// A pipe gets 80 columns, no colour and no pager.
+/// A pipe gets 80 columns, without colour or a pager.
 #[test]
 fn a_pipe_gets_plain_text() {
     for topic in topics() {
@@ -152,7 +152,7 @@ fn a_pipe_gets_plain_text() {
     }
 }
 
-/// On a terminal, the page goes through `PAGER`, which may be a command with options; without it, through `less`.
+/// On a terminal, the page goes through `PAGER`, which may be a command with options, or else through `less`.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_terminal_gets_a_pager() {
@@ -176,7 +176,7 @@ fn a_terminal_gets_a_pager() {
     assert_eq!(in_terminal(80, &mut command).stdout, "less -FRX\n");
 }
 
-/// A pager that is missing, or not wanted, is no error: the page is printed.
+/// A missing or disabled pager is not an error: the page is printed.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_missing_pager_is_no_error() {
@@ -191,7 +191,7 @@ fn a_missing_pager_is_no_error() {
     assert_eq!(in_terminal(80, &mut command), End { stdout, ..End::quiet(0) });
 }
 
-/// contract C1: a reader that leaves early is no error, in any format.
+/// contract C1: a reader that closes early is not an error, in any format.
 #[test]
 fn a_closed_stdout_ends_it_quietly() {
     for format in ["text", "markdown", "man"] {
@@ -202,7 +202,7 @@ fn a_closed_stdout_ends_it_quietly() {
     }
 }
 
-/// `--format markdown` prints the page as it is.
+/// `--format markdown` prints the page unchanged.
 #[test]
 fn markdown_is_the_page_itself() {
     for page in manual::pages() {
@@ -213,9 +213,9 @@ fn markdown_is_the_page_itself() {
     assert!(manual::pages().all(|page| list.contains(&format!("| {} | ", page.topic))), "{list}");
 }
 
-/// Where groff is installed, it has nothing to say about any page, on paper or in a terminal.
+/// If groff is installed, it reports nothing about any page, on paper or in a terminal.
 #[test]
-fn groff_takes_man_pages_without_a_warning() {
+fn groff_accepts_man_pages_without_warnings() {
     if Command::new("groff").arg("--version").output().is_err() {
         return;
     }
@@ -232,8 +232,8 @@ fn groff_takes_man_pages_without_a_warning() {
     }
 }
 
-/// Man pages have a title and a name, and only requests that man(7) and tbl(1) know; tables have as many cells in each
-/// row as columns.
+/// Man pages have a title and a name, and use only requests of man(7) and tbl(1); each table row has as many cells as
+/// the table has columns.
 #[test]
 fn man_pages_are_sound() {
     let known = [

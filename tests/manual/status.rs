@@ -1,4 +1,4 @@
-//! The fields that `callgate status --format json` prints are those of the page's table.
+//! The fields printed by `callgate status --format json` are those of the page's table.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use super::page::{Page, quoted};
 const POLICY: &str = r#"{"version":"1","default":"deny",
     "tools":{"t":{"limits":[{"counter":"c","window":"minute","max":1}]}}}"#;
 
-/// The names of everything that is no object or list itself; a list without entries counts as one of texts.
+/// The names of all values that are not objects or lists; a list without entries counts as a list of texts.
 fn leaves(value: &Value, name: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {

@@ -1,4 +1,4 @@
-//! The tables of the manual name every option, field and operator that there is, and no other.
+//! The tables of the manual name exactly the existing options, fields and operators.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,8 @@ use serde_json::Value;
 
 use super::page::{Page, quoted};
 
-/// The options of each verb, with their values, variables and defaults. Those of `log verify` and `status reset` stand
-/// on the page of their verb, which says which of the others they take.
+/// The options of each verb, with their values, variables and defaults. Those of `log verify` and `status reset` are on
+/// the page of the parent verb, which says which of its other options they accept.
 #[test]
 fn every_option_of_every_verb_is_in_its_table() {
     let mut cli = Cli::command();
@@ -48,7 +48,7 @@ fn every_option_of_every_verb_is_in_its_table() {
             let default = default
                 .filter(|_| takes_value(option))
                 .map(|value| format!("`{}`", value.display()));
-            // What is no default in backticks is a word for people: `off`, `required`.
+            // An entry without backticks, such as `off` or `required`, is a description and not a default value.
             let shown = (row[1].starts_with('`') && row[1].matches('`').count() == 2)
                 .then(|| row[1].to_owned());
             assert_eq!(shown, default, "{name} of {}", page.path);
@@ -68,7 +68,7 @@ fn every_option_of_every_verb_is_in_its_table() {
     assert!(count >= 60, "only {count} options");
 }
 
-/// An option as a table names it: `` `-o`, `--output FILE` ``.
+/// An option as tables write it: `` `-o`, `--output FILE` ``.
 fn name_of(option: &Arg) -> String {
     let short = option.get_short().map_or(String::new(), |short| format!("`-{short}`, "));
     let value = if takes_value(option) { format!(" {}", value_of(option)) } else { String::new() };
@@ -98,12 +98,12 @@ fn every_warning_is_in_the_table() {
     assert_eq!(shown, kinds);
 }
 
-/// The first cells of a table: names in backticks.
+/// The names in backticks in the first cells of a table.
 fn names<'p>(page: &'p Page, titles: &str) -> BTreeSet<&'p str> {
     page.table(titles).iter().flat_map(|row| quoted(row[0])).collect()
 }
 
-/// The events of the audit log with their fields, as the code that writes them names them.
+/// The events of the audit log with their fields, as the code names them when it writes them.
 #[test]
 fn every_event_of_the_log_is_in_the_table() {
     let page = Page::topic("audit-log");
@@ -114,7 +114,7 @@ fn every_event_of_the_log_is_in_the_table() {
             EventKind::Call => r#"{"outcome":"denied"}"#,
             _ => "true",
         };
-        // Every field that an event leaves out if it is empty.
+        // The fields that an event leaves out if they are empty.
         let line = format!(
             r#"{{"event":"{word}","id":1,"message":"m","cause":"c","shadow":{shadow},"more_keys":1,"arguments":{{}},"lines":1,"torn_bytes":1,"foreign_bytes":1,"missing_bytes":1,"head":"missing"}}"#
         );
@@ -131,7 +131,7 @@ fn every_event_of_the_log_is_in_the_table() {
     assert_eq!((rows.len(), count), (EventKind::WORDS.len(), 43));
 }
 
-/// The names that the compiler offers in the place of one that it does not know.
+/// The names that the compiler suggests for an unknown one.
 fn offered(policy: &str) -> BTreeSet<String> {
     let problems = compile(policy.as_bytes()).expect_err("a problem");
     let texts = problems.iter().map(|problem| match &problem.help {
@@ -154,7 +154,7 @@ fn names_in_schema<'s>(schema: &'s Value, pointer: &str) -> BTreeSet<&'s str> {
     }
 }
 
-/// contract P1: the compiler knows these fields and operators, and no others.
+/// contract P1: the compiler accepts exactly these fields and operators.
 #[test]
 fn every_field_and_operator_is_in_its_table() {
     let schema: Value = serde_json::from_str(POLICY_SCHEMA).unwrap();

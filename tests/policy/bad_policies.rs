@@ -1,4 +1,4 @@
-//! Policies that are wrong: every problem is found, at its place (contract P1).
+//! Invalid policies: every problem is found, at its place (contract P1).
 
 use callgate::engine::compile::compile;
 use callgate::engine::compile::fields::Position;

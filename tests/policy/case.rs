@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
-    /// The rule that is tested, and what about it.
+    /// The rule that the case tests, and in which respect.
     pub(super) why: String,
-    /// Where all calls are allowed: the case that denies one of the kind. `tests/tidy` holds this.
+    /// For a case that allows every call: the `why` of the case that denies a similar one. `tests/tidy` checks this.
     #[serde(default, rename = "twin")]
     pub(super) _twin: IgnoredAny,
     pub(super) policy: Box<RawValue>,
@@ -23,19 +23,19 @@ pub(super) struct Case {
     pub(super) calls: Vec<Call>,
 }
 
-/// One call, or `times` equal ones.
+/// One call, or `times` identical ones.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Call {
     pub(super) tool: Box<RawValue>,
     pub(super) arguments: Option<Box<RawValue>>,
-    /// Default: the call before's; the first 2026-01-01T00:00:00Z.
+    /// Default: the time of the call before; for the first call 2026-01-01T00:00:00Z.
     pub(super) at: Option<Timestamp>,
     #[serde(default = "once")]
     pub(super) times: u32,
     pub(super) expect: Expect,
     pub(super) rule: Option<String>,
-    /// What shadow mode would have said.
+    /// The decision that shadow mode reports.
     pub(super) shadow_rule: Option<String>,
     pub(super) message: Option<String>,
     #[serde(default)]
@@ -67,16 +67,16 @@ fn once() -> u32 {
     1
 }
 
-/// What a case says of `retry_after_ms`.
+/// The expected `retry_after_ms`.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(from = "Option<u64>")]
 pub(super) enum Retry {
-    /// Nothing.
+    /// Not checked.
     #[default]
     Unsaid,
-    /// There must be no such time: `null`.
+    /// `null`: there must be no such time.
     Never,
-    /// So many milliseconds.
+    /// This many milliseconds.
     After(u64),
 }
 
@@ -86,7 +86,7 @@ impl From<Option<u64>> for Retry {
     }
 }
 
-/// Everything in the JSON files of `folder`, each with where it came from.
+/// All values in the JSON files of `folder`, each with its origin.
 pub(super) fn read_all<T: DeserializeOwned>(folder: &str) -> Vec<(String, T)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(folder)

@@ -1,4 +1,4 @@
-//! Every case through the engine.
+//! Every case, decided by the engine.
 
 use std::sync::Arc;
 

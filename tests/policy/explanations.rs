@@ -1,4 +1,4 @@
-//! What an explanation says of a call is what a session does with it (contract 3.5): one engine.
+//! An explanation of a call agrees with the session's decision (contract 3.5): both use one engine.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::case::{Call, Case, read_all};
 
 #[test]
-fn an_explanation_says_what_a_session_does() {
+fn an_explanation_agrees_with_the_session() {
     let cases = read_all::<Case>("cases");
     let mut count = 0;
     for (name, case) in &cases {
@@ -66,7 +66,7 @@ fn tool(call: &Call) -> String {
     serde_json::from_str(call.tool.get()).expect("a name")
 }
 
-/// What the session did: the outcome and its rule.
+/// The session's decision: the outcome and its rule.
 fn play(
     session: &mut Session,
     ledger: &mut MemoryLedger,
@@ -80,7 +80,7 @@ fn play(
     }
 }
 
-/// True if this is where the rule was looked at.
+/// True if the explanation shows this rule being checked.
 fn says(look: &TraceEntry, rule: &str) -> bool {
     match look {
         TraceEntry::Hide(met) => *met && rule == "(hidden)",

@@ -1,4 +1,4 @@
-//! What people write in place of what is right, and what they are told; and that one mistake hides no other.
+//! Common mistakes in policies and the help for them; one mistake hides no other.
 
 use callgate::command::import::import_bytes;
 use callgate::engine::compile::compile;
@@ -13,7 +13,7 @@ struct Mistake {
     says: String,
 }
 
-/// Where a mistake is made: a file with a gap, and what is right there.
+/// A file with a gap for the mistake, and the correct text for the gap.
 const PLACES: [(&str, &str, &str); 25] = [
     ("document", r#"{"version":"1","default":"deny",@}"#, r#""hide":[]"#),
     ("default", r#"{"version":"1","default":@}"#, r#""deny""#),
@@ -98,7 +98,7 @@ const PLACES: [(&str, &str, &str); 25] = [
     ("import hide", "version: \"1\"\nhide: @\n", "[x]"),
 ];
 
-/// What is wrong with a file: each message with its help.
+/// The problems of a file: each message with its help.
 fn problems(place: &str, text: &str) -> Vec<String> {
     let said = |message: &str, help: &Option<String>| {
         format!("{message}; {}", help.as_deref().unwrap_or_default())
@@ -112,7 +112,7 @@ fn problems(place: &str, text: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_common_mistake_is_told_what_to_write() {
+fn each_common_mistake_gets_its_help() {
     let rows: Vec<Mistake> = serde_json::from_str(include_str!("../data/hints.json")).unwrap();
     assert!(rows.len() >= 90, "only {} rows", rows.len());
     let wrong = rows.iter().filter_map(|Mistake { place, wrote, says }| {
@@ -126,15 +126,15 @@ fn each_common_mistake_is_told_what_to_write() {
 }
 
 #[test]
-fn what_is_right_is_told_nothing() {
+fn correct_files_have_no_problems() {
     for (place, file, right) in PLACES {
         assert_eq!(problems(place, &file.replace('@', right)), [""; 0], "{place}");
     }
 }
 
-/// One bad field hides no problem of its neighbours, nor of what stands in it.
+/// A bad field hides no problem of its neighbours or of its own content.
 #[test]
-fn every_mistake_is_told_at_once() {
+fn all_mistakes_are_reported_at_once() {
     let rows = [
         (
             "what a misspelt field holds",

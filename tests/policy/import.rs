@@ -1,5 +1,4 @@
-//! Policies of Intercept: what they import to decides as Intercept would, and what cannot be said is told where it
-//! stands.
+//! Imported Intercept policies decide as Intercept does; whatever cannot be translated is reported at its place.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +54,7 @@ fn run(file: &Path) -> Result<(), String> {
     cases::run(&Case { why, _twin: IgnoredAny, policy, shadow: false, calls })
 }
 
-/// What the policies of the tests do on purpose.
+/// Differences that the test policies contain on purpose.
 fn is_to_be_expected(code: Option<&str>) -> bool {
     matches!(code, Some("unanchored_regex" | "conflicting_actions" | "hidden_and_ruled"))
 }
@@ -73,13 +72,13 @@ struct BadPolicy {
 struct Expected {
     at: String,
     path: String,
-    /// What is marked.
+    /// The marked text.
     token: String,
     says: Vec<String>,
 }
 
 #[test]
-fn what_cannot_be_said_is_told_where_it_stands() {
+fn untranslatable_parts_are_reported_at_their_place() {
     let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/import/bad.json");
     let table = fs::read_to_string(table).expect("the table");
     let bad: Vec<BadPolicy> = serde_json::from_str(&table).expect("rows");
@@ -91,7 +90,7 @@ fn what_cannot_be_said_is_told_where_it_stands() {
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// No file makes it hang, or its memory grow.
+/// No file makes the import hang or use unbounded memory.
 #[test]
 fn hostile_files_are_refused() {
     let laughs = (b'b'..=b'z').fold(String::from("a: &a [x, x]\n"), |text, name| {

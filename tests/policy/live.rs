@@ -1,4 +1,4 @@
-//! The same cases through the binary, as far as the wall clock can play them: those in which no time passes.
+//! The same cases with the binary, if the wall clock allows: those in which no time passes.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn the_binary_decides_as_the_engine_does() {
     assert!(halves.is_empty(), "{} failed:\n{}", halves.len(), halves.join("\n"));
 }
 
-/// True if the case needs no other time than now, and not many calls.
+/// True if all calls of the case happen at one time, and there are few.
 fn is_timeless(case: &Case) -> bool {
     let calls: u32 = case.calls.iter().map(|call| call.times).sum();
     let at_once = case.calls.iter().all(|call| call.at == case.calls[0].at);
@@ -79,7 +79,7 @@ fn check(call: &Call, id: usize, answer: &str) -> Result<(), String> {
         }
         _ => {}
     }
-    // A time to wait differs with the clock.
+    // The time until a retry depends on the clock.
     match &call.message {
         Some(message) if decided && !message.contains("Try again in") && rest != message => {
             Err(format!("the message should be {message}"))

@@ -1,4 +1,4 @@
-//! Tests inside a policy (contract P16): those that should pass do, and those that should fail do so where they should.
+//! Tests inside a policy (contract P16): correct ones pass, and wrong ones fail at the right place.
 
 use callgate::engine::compile::compile_with_tests;
 use callgate::engine::compile::fields::Position;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::case::{Case, Expect, read_all};
 
-/// A policy with tests, and those of them that fail.
+/// A policy with tests, and the failures expected of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OwnTests {
@@ -18,7 +18,7 @@ struct OwnTests {
     fails: Vec<Expected>,
 }
 
-/// A failure: where in the document, at which call, and what is said of it.
+/// A failure: its place in the document, the call, and the message.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expected {
@@ -72,7 +72,7 @@ fn told(failure: &TestFailure<'_>, text: &str) -> String {
     format!("{pointer} at call {}: {}", failure.call, failure.message())
 }
 
-/// Every case that is enforced, as a test of its own policy: it passes, and the last one fails if it expects something else.
+/// Every enforced case, run as a test of its own policy: it passes, and fails if the last call expects another outcome.
 #[test]
 fn cases_pass_as_tests_of_their_policy() {
     let cases = read_all::<Case>("cases");
@@ -99,7 +99,7 @@ fn cases_pass_as_tests_of_their_policy() {
     assert!(count >= 200, "only {count} cases");
 }
 
-/// The case's policy with its calls as tests, the last of which may expect what will not be. `None` if a tool's name is no
+/// The case's policy with its calls as tests; the last call may expect a wrong outcome. `None` if a tool's name is not
 /// Unicode text.
 fn with_tests(case: &Case, wrong: bool) -> Option<String> {
     let tests: Option<Vec<String>> = case

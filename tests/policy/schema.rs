@@ -1,4 +1,5 @@
-//! The schema that `callgate schema` prints: it takes every policy that compiles, and refuses what a schema can.
+//! The schema that `callgate schema` prints: it accepts every policy that compiles, and refuses what a schema can
+//! detect.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::case::read_all;
 
-/// What a schema cannot say, and the bad policies (by their `why`) that it takes for it.
+/// Problems that a schema cannot express, and the bad policies (by their `why`) that it therefore accepts.
 const BEYOND_A_SCHEMA: [(&str, &[&str]); 7] = [
     (
         "a parser keeps one of two equal keys, and the schema never sees the other",
@@ -66,13 +67,13 @@ const BEYOND_A_SCHEMA: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// The schema, ready to judge.
+/// The schema, compiled.
 pub(crate) fn validator() -> Validator {
     let schema = serde_json::from_str(POLICY_SCHEMA).expect("the schema is JSON");
     jsonschema::draft202012::new(&schema).expect("the schema is one")
 }
 
-/// Checks that the schema takes a policy; panics with what it says otherwise.
+/// Checks that the schema accepts a policy; panics with its errors otherwise.
 pub(crate) fn takes(validator: &Validator, policy: &Value, what: &str) {
     let complaints: Vec<String> = validator
         .iter_errors(policy)
@@ -81,7 +82,7 @@ pub(crate) fn takes(validator: &Validator, policy: &Value, what: &str) {
     assert!(complaints.is_empty(), "{what}:\n  {}\n{policy:#}", complaints.join("\n  "));
 }
 
-/// A policy in one of the files of cases, among other things.
+/// The policy in an entry of a case file, which has other members too.
 #[derive(Deserialize)]
 struct Holder {
     policy: Box<RawValue>,
@@ -101,7 +102,7 @@ fn the_schema_is_sound_and_explains_each_field() {
     let mut count = 0;
     each_object(&schema, &mut |object| {
         let fields = object.get("properties").and_then(Value::as_object);
-        // A condition of `if` or `then` explains nothing.
+        // The conditions of `if` and `then` have no descriptions.
         let is_whole = object.get("type").is_some_and(|kind| kind == "object");
         for (name, field) in fields.into_iter().flatten().filter(|_| is_whole) {
             count += 1;
@@ -151,9 +152,9 @@ fn as_doubles(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// contract P1, as far as it goes.
+/// contract P1, as far as a schema can check it.
 #[test]
-fn every_bad_policy_is_refused_but_what_no_schema_can_say() {
+fn bad_policies_are_refused_except_for_what_no_schema_can_express() {
     let validator = validator();
     let beyond = BEYOND_A_SCHEMA.iter().flat_map(|(_, whys)| whys.iter().copied());
     let beyond: BTreeSet<&str> = beyond.collect();
@@ -161,7 +162,7 @@ fn every_bad_policy_is_refused_but_what_no_schema_can_say() {
     let mut taken = BTreeSet::new();
     let mut refused = 0;
     for (_, bad) in &all {
-        // What is no JSON for anybody has no need of a schema.
+        // A file that no parser accepts as JSON needs no schema.
         let Ok(policy) = serde_json::from_str(&bad.text) else { continue };
         if validator.is_valid(&policy) {
             taken.insert(bad.why.as_str());

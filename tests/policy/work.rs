@@ -1,4 +1,4 @@
-//! The budget of a decision (contract 3.5), of a policy's tests (P16), and of what is made of them.
+//! The work budgets of a decision (contract 3.5), of a policy's tests (P16), and of records and explanations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use callgate::engine::work::Work;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-/// What a decision may take, and a line with it. The machine may be slow, and nothing is optimised in tests.
+/// The most time for a decision and its line. The machine may be slow, and test builds are not optimised.
 const BOUND: Duration = Duration::from_millis(if cfg!(debug_assertions) { 60_000 } else { 500 });
 
 /// A call that takes much work.
@@ -27,7 +27,7 @@ struct Costly {
     why: &'static str,
     policy: Value,
     arguments: String,
-    /// It can be decided within the budget.
+    /// True if the call can be decided within the budget.
     is_decided: bool,
 }
 
@@ -43,7 +43,7 @@ fn list_of(element: &str, bytes: usize) -> String {
     format!(r#"{{"x":[{}]}}"#, elements.join(","))
 }
 
-/// A MiB in tests that are not optimised is much.
+/// A MiB is a lot for tests without optimisation.
 const MIB: usize = 1024 * 1024;
 
 fn costly() -> Vec<Costly> {
@@ -128,8 +128,8 @@ fn first_record(step: Step) -> Option<Record> {
     step.into_records().into_iter().next()
 }
 
-/// contract 3.5: each is decided within the budget or denied, in bounded time, with words that say so; and the next
-/// call is decided as ever.
+/// contract 3.5: each call is decided within the budget or denied, in bounded time and with a clear message; the next
+/// call is decided normally.
 #[test]
 fn no_call_takes_more_than_the_budget() {
     for Costly { why, policy: text, arguments, is_decided } in costly() {
@@ -155,7 +155,8 @@ fn no_call_takes_more_than_the_budget() {
     }
 }
 
-/// contract 3.5, P14: what is too costly is let out in shadow mode, and denied if a rule is enforced all the same.
+/// contract 3.5, P14: shadow mode forwards a call that is too costly, unless a rule is enforced anyway: then it is
+/// denied.
 #[test]
 fn shadow_mode_blocks_nothing_that_is_too_costly() {
     let Costly { policy: mut text, arguments, .. } = costly().remove(1);
@@ -179,7 +180,7 @@ fn shadow_mode_blocks_nothing_that_is_too_costly() {
     assert!(!goes_out(&text, false));
 }
 
-/// contract 3.5: a long name is matched with as many patterns as the budget allows.
+/// contract 3.5: a long name is matched against as many patterns as the budget allows.
 #[test]
 fn names_and_patterns_share_the_budget() {
     let patterns: Vec<String> = (0..200).map(|nth| format!("*_word{nth}*_x")).collect();
@@ -196,7 +197,7 @@ fn names_and_patterns_share_the_budget() {
     let denial =
         decide_observed(&policy, &short, Some(Mode::Enforce), &mut Work::of_decision(), &mut ());
     assert_eq!(denial.expect_err("a denial").rule, BuiltIn::Hidden);
-    // A server's list is cut within one allowance, and in doubt wholly.
+    // A server's list is filtered within one budget; once that runs out, tools are cut.
     let mut session = Session::new(Arc::new(policy), SessionOptions::default());
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
     let _ = decide(&mut session, Side::Client, asked);
@@ -211,7 +212,7 @@ fn names_and_patterns_share_the_budget() {
     );
 }
 
-/// contract S3: what is kept of deeply nested arguments takes bounded work.
+/// contract S3: recording deeply nested arguments takes bounded work.
 #[test]
 fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     let allow = json!({ "version": "1", "default": "allow" });
@@ -226,7 +227,7 @@ fn values_of_deep_arguments_are_recorded_in_bounded_time() {
     assert!(step.is_forward(), "recording decides nothing");
 }
 
-/// contract 3.5, S3: what is kept of many arguments takes about as long for a policy of many paths as for one of few.
+/// contract 3.5, S3: recording many arguments takes about as long for a policy with many paths as for one with few.
 #[test]
 fn paths_and_recorded_keys_do_not_multiply() {
     let keys: Vec<String> = (0..50_000).map(|nth| format!("\"k{nth}\":0")).collect();
@@ -247,7 +248,7 @@ fn paths_and_recorded_keys_do_not_multiply() {
     }
 }
 
-/// contract P16: all tests of a policy together have 2 s of work.
+/// contract P16: all tests of a policy together may use 2 s of work.
 #[test]
 fn tests_that_take_too_much_work_are_an_error_that_names_the_test() {
     let findings = |times: u32| {

@@ -1,4 +1,4 @@
-//! Exact decimals (contract P7, P10) and the ids that are matched by them (contract W4).
+//! Exact decimals (contract P7, P10), and ids that are matched by their value (contract W4).
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use proptest::proptest;
 use super::text;
 use crate::fuzzing::peer;
 
-/// Numbers that are often equal in another spelling.
+/// Numbers that are often equal but spelt differently.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?(0|[1-9][01]{0,3})(\\.[01]{1,3})?([eE][+-]?0?[0-3])?",
@@ -19,7 +19,7 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Two numbers, half of the time one in two spellings.
+/// Two numbers; half of the time the same one in two spellings.
 fn two_numbers() -> impl Strategy<Value = (String, String)> {
     let respelled = (number(), 0..4_u8).prop_map(|(number, how)| {
         let again = respell(&number, how);
@@ -50,14 +50,14 @@ fn length(digits: &str) -> i32 {
     i32::try_from(digits.len()).expect("a few digits")
 }
 
-/// A number as a sign and a whole number of 10^-[`PLACES`], written out.
+/// A number as a sign and an integer count of 10^-[`PLACES`], written out.
 #[derive(Debug, PartialEq, Eq)]
 struct Naive {
     negative: bool,
     digits: String,
 }
 
-/// More than any number here has.
+/// More places than any generated number has.
 const PLACES: i32 = 500;
 
 impl Naive {
@@ -83,7 +83,7 @@ impl Naive {
         }
     }
 
-    /// In units of 10^-9, if that is a whole number below 2^128.
+    /// The number in units of 10^-9, if that is an integer below 2^128.
     fn nanos(&self) -> Option<u128> {
         let dropped = usize::try_from(PLACES - 9).expect("places enough");
         let Some(kept) = self.digits.len().checked_sub(dropped) else {
@@ -101,7 +101,7 @@ impl Naive {
 proptest! {
     #![proptest_config(super::cases(2000))]
 
-    /// contract P7: numbers compare exactly, as decimals of any length.
+    /// contract P7: numbers of any length compare exactly.
     #[test]
     fn numbers_compare_as_written_out((a, b) in two_numbers()) {
         let expected = Naive::read(&a).compare(&Naive::read(&b));
@@ -111,7 +111,7 @@ proptest! {
         prop_assert_eq!(Decimal::read(&a).is_zero(), Naive::read(&a).digits.is_empty());
     }
 
-    /// contract W4: one normalised text for each value, and another for each other.
+    /// contract W4: equal values have the same canonical text, and different values different ones.
     #[test]
     fn canonical_texts_are_equal_for_equal_numbers_only((a, b) in two_numbers()) {
         let (one, two) = (Decimal::read(&a).canonical(), Decimal::read(&b).canonical());
@@ -119,15 +119,15 @@ proptest! {
         prop_assert_eq!(Naive::read(&one), Naive::read(&a), "the canonical text is another number");
     }
 
-    /// contract P10: an amount is kept exactly, or is none.
+    /// contract P10: an amount is exact, or refused.
     #[test]
     fn amounts_are_exact_or_nothing(a in number()) {
         prop_assert_eq!(Decimal::read(&a).scaled(9), Naive::read(&a).nanos());
     }
 
-    /// contract P8: what no double can hold is what `serde_json` reads as no number, or as zero though it is none.
+    /// contract P8: a number is beyond a double if `serde_json` rejects it, or reads it as zero though it is not.
     #[test]
-    fn doubles_hold_what_others_can_read(a in number()) {
+    fn doubles_hold_the_numbers_that_serde_json_reads(a in number()) {
         let double = serde_json::from_str::<f64>(&a).ok();
         let lost = double.is_none_or(|double| double == 0.0 && !Naive::read(&a).digits.is_empty());
         prop_assert_eq!(Decimal::read(&a).is_beyond_double(), lost);

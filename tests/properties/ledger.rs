@@ -1,4 +1,4 @@
-//! The ledger on disk beside the one in memory: whatever is asked of both, they say the same (contract P12, P13, S2).
+//! The ledger on disk and the one in memory give the same answers to the same requests (contract P12, P13, S2).
 
 use std::future::poll_fn;
 use std::path::Path;
@@ -28,7 +28,7 @@ const WINDOWS: [Window; 6] = [
     Window::Session,
 ];
 
-/// A ledger on disk that is waited for.
+/// A ledger on disk, called synchronously.
 struct Disk {
     runtime: tokio::runtime::Runtime,
     ledger: SqliteLedger,
@@ -55,13 +55,13 @@ impl Disk {
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// Time goes by; the wall clock also jumps.
+    /// Time passes; the wall clock may also jump.
     Pass { gap_ms: u64, jump_ms: i64 },
-    /// A call asks for these.
+    /// A call demands these.
     Call(Vec<Demand>),
-    /// One of the charged calls never went out.
+    /// One of the charged calls was never forwarded.
     Release(Index),
-    /// callgate ends and is started again.
+    /// callgate ends and starts again.
     Restart,
 }
 
@@ -131,7 +131,7 @@ fn compare(events: Vec<Event>) -> TestCaseResult {
 proptest! {
     #![proptest_config(super::cases(24))]
 
-    /// contract P13: however the clock jumps.
+    /// contract P13: for any jumps of the clock.
     #[test]
     fn disk_and_memory_agree(
         events in vec(event(prop_oneof![4 => Just(0), 1 => -90_000_000..90_000_000_i64], 0), 1..60)
@@ -139,7 +139,7 @@ proptest! {
         compare(events)?;
     }
 
-    /// contract S2: nothing is forgotten when callgate ends.
+    /// contract S2: counters survive the end of callgate.
     #[test]
     fn disk_and_memory_agree_over_restarts(
         events in vec(event(prop_oneof![4 => Just(0), 1 => 0..90_000_000_i64], 2), 1..60)
@@ -158,7 +158,7 @@ fn is_charged(settled: Result<Settlement, StateUnavailable>) -> bool {
     matches!(settled.expect("a ledger that works"), Settlement::Charged { .. })
 }
 
-/// contract P13: eight at once never let one more through, and never one fewer.
+/// contract P13: eight ledgers in parallel permit exactly as many calls as one.
 #[test]
 fn eight_ledgers_share_one_counter_exactly() {
     let state = tempfile::tempdir().unwrap();
@@ -183,10 +183,10 @@ fn eight_ledgers_share_one_counter_exactly() {
     assert_eq!(charged.into_inner(), 1000);
 }
 
-/// contract P13: a step back, with a restart before or behind it, gives no quota, and it comes back when the window has
-/// passed in real time; a step forward counts as time passed, once.
+/// contract P13: a step back of the clock, with a restart before or after it, frees no quota, and quota returns once
+/// the window has passed in real time. A step forward counts as time passed, once.
 #[test]
-fn time_goes_on_over_restarts_however_the_clock_is_set() {
+fn time_passes_across_restarts_for_any_clock_setting() {
     let state = tempfile::tempdir().unwrap();
     let limit = [one(Scope::Grant, Window::Sliding(3600), 1)];
     let at = |wall_s: i64, steady_s: u64| {
@@ -208,9 +208,9 @@ fn time_goes_on_over_restarts_however_the_clock_is_set() {
     assert!(at(3666 + 3661, 3664 + 3661), "an hour later by the clock that nobody sets");
 }
 
-/// contract P13, S2: no clock makes a counter useless for good, and none that is far off gives quota away.
+/// contract P13, S2: no clock setting blocks a counter for good, and none that is far off frees quota.
 #[test]
-fn a_mad_clock_neither_frees_nor_freezes_a_counter() {
+fn a_wrong_clock_neither_frees_nor_blocks_a_counter() {
     let state = tempfile::tempdir().unwrap();
     let limit = [one(Scope::Grant, Window::Sliding(60), 1)];
     let at = |wall_ms: u64, monotonic_ms: u64| {
@@ -228,9 +228,9 @@ fn a_mad_clock_neither_frees_nor_freezes_a_counter() {
     }
 }
 
-/// contract S2: a wrapper with a wrong clock moves no counter but those that it charges.
+/// contract S2: a wrapper with a wrong clock affects only the counters that it charges.
 #[test]
-fn one_wrong_clock_does_not_spread_over_the_counters() {
+fn a_wrong_clock_does_not_affect_other_counters() {
     let state = tempfile::tempdir().unwrap();
     let limit = |name: &str| {
         let mut limit = one(Scope::Grant, Window::Sliding(86_400), 1);
@@ -241,10 +241,10 @@ fn one_wrong_clock_does_not_spread_over_the_counters() {
     let now = |days: u64| Now { wall_ms: START_MS + days * 86_400_000, monotonic_ms: 5 };
     let mut right = Disk::open(state.path());
     assert!(is_charged(right.reserve(std::slice::from_ref(&spent), now(0))));
-    // It charges the one counter ten days too early, as any step forward may.
+    // It charges one counter ten days too early, as any step forward may.
     let mut wrong = Disk::open(state.path());
     assert!(is_charged(wrong.reserve(&[shared.clone(), fresh], now(10))));
-    // Whoever meets that counter hears nothing of it about the others.
+    // A wrapper that uses this counter learns nothing from it about the others.
     let mut both = shared;
     both.max = Amount::from_nanos(9_000_000_000).unwrap();
     assert!(is_charged(right.reserve(std::slice::from_ref(&both), now(0))));
@@ -252,9 +252,9 @@ fn one_wrong_clock_does_not_spread_over_the_counters() {
     assert!(!is_charged(Disk::open(state.path()).reserve(&[spent], now(0))));
 }
 
-/// contract P9: a session counter ends with its run, and with no other.
+/// contract P9: a session counter ends with its own run only.
 #[test]
-fn what_belongs_to_a_run_goes_with_it() {
+fn session_counters_end_with_their_run() {
     let state = tempfile::tempdir().unwrap();
     let now = Now { wall_ms: START_MS, monotonic_ms: 5 };
     let limits =
@@ -273,9 +273,9 @@ fn what_belongs_to_a_run_goes_with_it() {
     assert!(!is_charged(other.reserve(&limits, now)));
 }
 
-/// contract S2: what was killed in its run leaves nothing behind for ever.
+/// contract S2: the counters of a killed run are removed eventually.
 #[test]
-fn what_belonged_to_a_run_that_was_killed_is_swept() {
+fn session_counters_of_killed_runs_are_removed() {
     let state = tempfile::tempdir().unwrap();
     let now = Now { wall_ms: START_MS, monotonic_ms: 5 };
     let limits = [one(Scope::Session, Window::Session, 1)];
@@ -308,7 +308,7 @@ fn what_belonged_to_a_run_that_was_killed_is_swept() {
     drop((first, killed));
 }
 
-/// contract S2: `status` and the like see what was counted, and leave no trace.
+/// contract S2: `status` and similar commands read the counters without a trace.
 #[test]
 fn counters_are_shown_and_reset() {
     let state = tempfile::tempdir().unwrap();

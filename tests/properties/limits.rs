@@ -1,4 +1,4 @@
-//! Limits against a naive list of charges (contract P9–P13).
+//! Limits compared with a naive list of charges (contract P9–P13).
 
 use callgate::engine::limits::{
     Amount, CounterKey, Demand, Ledger, MemoryLedger, Now, Reservation, Scope, Settlement, Window,
@@ -14,7 +14,7 @@ use proptest::test_runner::TestCaseResult;
 /// Milliseconds since the epoch at which every run begins.
 const START_MS: u64 = 1_767_225_600_000;
 
-/// One demand as the model sees it; amounts in units of 10^-9.
+/// One demand in the model; amounts in units of 10^-9.
 #[derive(Debug, Clone, Copy)]
 struct Want {
     counter: usize,
@@ -25,35 +25,35 @@ struct Want {
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// Time goes by; the wall clock also jumps.
+    /// Time passes; the wall clock may also jump.
     Pass { gap_ms: u64, jump_ms: i64 },
-    /// A call asks for these.
+    /// A call demands these.
     Call(Vec<Want>),
-    /// One of the charged calls never went out.
+    /// One of the charged calls was never forwarded.
     Release(Index),
 }
 
-/// What was charged, and never given back.
+/// A charge that was not given back.
 #[derive(Debug, Clone)]
 struct Charge {
     counter: usize,
     at_ms: u64,
     cost: u128,
-    /// The call it was charged for.
+    /// The charged call.
     call: usize,
 }
 
-/// A ledger beside the naive list of what was charged.
+/// A ledger and the naive list of its charges.
 struct Run {
     windows: Vec<Window>,
     ledger: MemoryLedger,
-    /// What the ledger was asked, from the first.
+    /// All requests to the ledger so far.
     asked: Vec<(Request, Now)>,
     charges: Vec<Charge>,
     held: Vec<(usize, Reservation)>,
     calls: usize,
     now: Now,
-    /// contract P13: the time of limits, and the monotonic time at which it was that.
+    /// contract P13: the time of limits, and the monotonic time when it was read.
     last: Option<(u64, u64)>,
 }
 
@@ -129,7 +129,7 @@ impl Run {
         Ok(())
     }
 
-    /// contract P13: the later of the wall clock and the last time seen plus the monotonic time since.
+    /// contract P13: the later of the wall clock, and the last time seen plus the monotonic time since.
     fn time_of_limits(&mut self) -> u64 {
         let steady = self.last.map_or(0, |(at, then)| at + self.now.monotonic_ms - then);
         let at_ms = self.now.wall_ms.max(steady);
@@ -153,7 +153,7 @@ impl Run {
         wants.iter().map(demand).collect()
     }
 
-    /// What counts at `at_ms`, slot by slot.
+    /// The charges that count at `at_ms`, slot by slot.
     fn used(&self, counter: usize, at_ms: u64) -> u128 {
         let window = self.windows[counter];
         let counts = |charge: &&Charge| match window {
@@ -167,7 +167,7 @@ impl Run {
         of_counter.filter(counts).map(|charge| charge.cost).sum()
     }
 
-    /// contract W2: at the time that is told every limit has room, and not a millisecond earlier; if none is told,
+    /// contract W2: at the reported time every limit has room, and not a millisecond earlier; if no time is reported,
     /// there is none.
     fn check_retry(
         &self,
@@ -190,7 +190,7 @@ impl Run {
         Ok(())
     }
 
-    /// Asks a ledger that has been asked all the same.
+    /// True if `demands` would have room in `ms` milliseconds. A new ledger replays all requests so far.
     fn has_room_after(&self, ms: u64, demands: &[Demand]) -> bool {
         let mut ledger = MemoryLedger::default();
         for (request, now) in &self.asked {
@@ -204,7 +204,7 @@ impl Run {
         matches!(ledger.reserve(demands, later), Ok(Settlement::Charged { .. }))
     }
 
-    /// contract P9: who is denied would not fit into the window and the 1/60 before it.
+    /// contract P9: a denied call does not fit into the window and the 1/60 before it.
     fn is_strict_by_a_slot_at_most(&self, want: &Want, wants: &[Want], at_ms: u64) -> bool {
         let Window::Sliding(seconds) = self.windows[want.counter] else { return true };
         let reach_ms = (u64::from(seconds) * 1000 * 61).div_ceil(60);
@@ -215,7 +215,7 @@ impl Run {
         recent.map(|charge| charge.cost).sum::<u128>() + cost(want, wants) > want.max
     }
 
-    /// contract P9: in no stretch as long as the window is more let through than the largest `max`.
+    /// contract P9: no stretch as long as the window permits more than the largest `max`.
     fn check_stretches(&self, max: u128) -> TestCaseResult {
         for last in &self.charges {
             let Window::Sliding(seconds) = self.windows[last.counter] else { continue };
@@ -230,7 +230,7 @@ impl Run {
     }
 }
 
-/// contract P11: a counter named more than once is charged once, by the largest cost; what is enforced goes first.
+/// contract P11: a counter named several times is charged once, by the largest cost; enforced limits come first.
 fn cost(want: &Want, wants: &[Want]) -> u128 {
     let of_counter = |enforced: bool| {
         let same = move |other: &&Want| other.counter == want.counter && other.enforced == enforced;
@@ -243,7 +243,7 @@ fn slot(at_ms: u64, seconds: u32) -> u64 {
     at_ms * 60 / (u64::from(seconds) * 1000)
 }
 
-/// contract P9: the UTC minute, hour, midnight or Monday that `at_ms` is behind, in milliseconds since the epoch.
+/// contract P9: the start of the UTC minute, hour, day or week before `at_ms`, in milliseconds since the epoch.
 fn calendar_window(at_ms: u64, seconds: u32) -> i64 {
     let at = jiff::Timestamp::from_millisecond(at_ms.try_into().expect("a time")).expect("a time");
     let at = at.to_zoned(jiff::tz::TimeZone::UTC).datetime();
@@ -284,7 +284,7 @@ fn want() -> impl Strategy<Value = Want> {
         .prop_map(|(counter, cost, max, enforced)| Want { counter, cost, max, enforced })
 }
 
-/// Gaps of the size that matters to the windows above.
+/// Gaps of a length that matters for the windows above.
 fn pass() -> impl Strategy<Value = Event> {
     let gap = prop_oneof![
         0..40_u64,
@@ -307,8 +307,8 @@ fn events(call: impl Strategy<Value = Vec<Want>>) -> impl Strategy<Value = Vec<E
 proptest! {
     #![proptest_config(super::cases(400))]
 
-    /// contract P9–P13, W2: several demands at once, all or none, shared counters, windows of every kind, clocks that
-    /// jump, calls that are given back: every settlement is what the naive list says, and every retry time exact.
+    /// contract P9–P13, W2: several demands at once, all or none; shared counters; all kinds of windows; clock jumps;
+    /// calls given back. Every settlement equals that of the naive list, and every retry time is exact.
     #[test]
     fn a_ledger_settles_as_the_list_of_charges_says(
         windows in vec(window(), 3), events in events(vec(want(), 1..4)),

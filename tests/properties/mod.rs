@@ -1,4 +1,4 @@
-//! What holds for any input, compared with a naive model: short, slow, and plainly right.
+//! Properties of any input, compared with a naive model: short, slow and obviously correct.
 
 use proptest::prelude::ProptestConfig;
 
@@ -10,7 +10,7 @@ mod limits;
 mod policy;
 mod wire;
 
-/// So many cases of a property. A failure is shown whole; nothing is written to disk.
+/// Runs this many cases of a property. A failure is printed in full; nothing is written to disk.
 fn cases(count: u32) -> ProptestConfig {
     ProptestConfig { cases: count, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -1,4 +1,4 @@
-//! Any JSON, in any spelling.
+//! Arbitrary JSON, in arbitrary spelling.
 
 use std::collections::HashSet;
 
@@ -9,12 +9,12 @@ use proptest::strategy::BoxedStrategy;
 
 use crate::fuzzing::peer;
 
-/// White space that may stand between tokens.
+/// White space between tokens.
 pub(super) fn space() -> impl Strategy<Value = &'static str> {
     select(vec!["", "", "", "", " ", "\t", "  "])
 }
 
-/// A string in its quotes, without half surrogate pairs.
+/// A string in its quotes, without lone surrogates.
 pub(super) fn string() -> impl Strategy<Value = String> {
     let escapes = vec![
         r"\u0041",
@@ -36,7 +36,7 @@ pub(super) fn string() -> impl Strategy<Value = String> {
     vec(piece, 0..4).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
 }
 
-/// A number that every reader can hold.
+/// A number that every parser can hold.
 pub(super) fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         "-?(0|[1-9][0-9]{0,5})",
@@ -63,7 +63,7 @@ pub(super) fn value() -> BoxedStrategy<String> {
         .boxed()
 }
 
-/// An object of these members, its keys in quotes; of equal keys only the first stays.
+/// An object with these members, whose keys are in quotes; of equal keys only the first stays.
 pub(super) fn object(
     members: impl Strategy<Value = Vec<(String, String)>>,
 ) -> impl Strategy<Value = String> {
@@ -78,7 +78,7 @@ pub(super) fn object(
     })
 }
 
-/// Now and then something, mostly nothing.
+/// Sometimes a value, usually nothing.
 pub(super) fn maybe<T: Clone + std::fmt::Debug + 'static>(
     some: impl Strategy<Value = T> + 'static,
 ) -> impl Strategy<Value = Option<T>> {

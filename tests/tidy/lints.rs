@@ -1,5 +1,5 @@
-//! The lints that keep clocks, files and long functions where they belong bite: clippy checks a scratch crate that has the
-//! settings of this one, and a violation in each of its modules.
+//! Clippy enforces the lints about clocks, files and long functions: it checks a scratch crate that has this crate's
+//! settings, and a violation in each of its modules.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::harness::process::Process;
 
-/// A lint, and code that it must find.
+/// A lint, and code that violates it.
 const PLANTS: &[(&str, &str)] = &[
     ("clippy::disallowed_methods", "pub fn f() -> bool { std::env::var(\"x\").is_ok() }"),
     ("clippy::disallowed_methods", "pub fn f() -> bool { std::fs::read(\"x\").is_ok() }"),
@@ -45,11 +45,11 @@ const PLANTS: &[(&str, &str)] = &[
 const TOO_LONG: usize = 71;
 
 #[test]
-fn every_lint_of_the_house_bites() {
+fn clippy_enforces_every_lint() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let lints = manifest.find("[lints.rust]").expect("lints in Cargo.toml");
-    // In the house's own target directory: what is built there is kept from run to run.
+    // Cargo's directory for test files keeps the scratch crate's build from run to run.
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lints");
     fs::create_dir_all(scratch.join("src")).unwrap();
     fs::copy(root.join(".clippy.toml"), scratch.join(".clippy.toml")).unwrap();
@@ -66,7 +66,7 @@ fn every_lint_of_the_house_bites() {
     let mut clippy = std::process::Command::new(env!("CARGO"));
     clippy.args(["clippy", "--offline", "--quiet", "--message-format=json"]);
     clippy.current_dir(&scratch).env("CARGO_TARGET_DIR", scratch.join("target"));
-    // Warnings of one who turns them into errors are errors here as well, and found all the same.
+    // The developer's flags may turn warnings into errors.
     clippy.env_remove("RUSTFLAGS");
     let end = Process::spawn(&mut clippy).with_patience(4).end();
     let found: BTreeSet<(String, String)> = end

@@ -1,5 +1,5 @@
-//! The rules of the house that the compiler does not know. Each rule is a function from a [`Tree`] to complaints; the
-//! pictures that it holds the code to are those drawn in `src/lib.rs`.
+//! The rules of the repository that the compiler does not check. Each rule is a function from a [`Tree`] to complaints;
+//! the pictures in `src/lib.rs` define the permitted imports.
 
 mod lints;
 mod names;
@@ -11,8 +11,8 @@ mod tree;
 use rules::RULES;
 use tree::Tree;
 
-/// What stands at the top of the repository beside files that begin with a dot. What else a project owes its readers
-/// stands in `.github` or in the manual.
+/// The entries at the top of the repository, other than dotfiles. Other project files belong in `.github` or in the
+/// manual.
 const TOP: [&str; 9] = [
     "Cargo.lock",
     "Cargo.toml",

@@ -1,30 +1,10 @@
-//! One name for one type.
+//! Each type name stands for one type in the whole of `src`.
 
 use std::collections::BTreeMap;
 
 use super::tree::Tree;
 
-/// The rooms whose types share their names with no other type of `src`.
-const ROOMS: [&str; 16] = [
-    "src/engine/compile/",
-    "src/engine/decide/",
-    "src/engine/intercept/",
-    "src/engine/limits/",
-    "src/engine/policy/",
-    "src/engine/propose/",
-    "src/engine/session/",
-    "src/engine/text/",
-    "src/shell/exit.rs",
-    "src/shell/file.rs",
-    "src/shell/relay/",
-    "src/shell/signals.rs",
-    "src/shell/stderr.rs",
-    "src/shell/upstream.rs",
-    "src/shell/wakeup.rs",
-    "src/shell/watch.rs",
-];
-
-/// The types of [`ROOMS`] that have the name of another type.
+/// Complaints about names that several types of `src` share.
 pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
     let mut types: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (path, file) in tree.sources_in("src/") {
@@ -32,16 +12,13 @@ pub(crate) fn shared_names(tree: &Tree) -> Vec<String> {
             types.entry(name).or_default().push(path);
         }
     }
-    let mut complaints = Vec::new();
-    for (name, files) in types.iter().filter(|(_, files)| files.len() > 1) {
-        if files.iter().any(|file| ROOMS.iter().any(|room| file.starts_with(room))) {
-            complaints.push(format!("`{name}` names several types: {}", files.join(", ")));
-        }
-    }
-    complaints
+    let shared = types.iter().filter(|(_, files)| files.len() > 1);
+    shared
+        .map(|(name, files)| format!("`{name}` names several types: {}", files.join(", ")))
+        .collect()
 }
 
-/// The type that a line declares. An associated type, which is indented and has no visibility, is none.
+/// The name of the type that a line declares. An associated type does not count: it is indented and has no visibility.
 fn declared(line: &str) -> Option<&str> {
     let code = line.trim_start();
     let (visibility, code) = match code.strip_prefix("pub") {

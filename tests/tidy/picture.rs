@@ -1,13 +1,13 @@
-//! The pictures in `src/lib.rs`, and the imports that the code really has.
+//! The pictures in `src/lib.rs`, and the actual imports of the code.
 //!
-//! A line `room ► a, b   words` in a text block of `lib.rs` says that `room` may import `a` and `b`. A line that ends in
-//! `/` before it says where the rooms are: `src/`, `src/engine/`.
+//! A line `room ► a, b   words` in a text block of `lib.rs` says that `room` may import `a` and `b`. The last line
+//! before it that ends in `/` names the folder of the rooms: `src/`, `src/engine/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::tree::{File, Tree};
 
-/// Who may import whom: by folder, then by room.
+/// The permitted imports: by folder, then by room.
 pub(crate) type Picture = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// Reads the pictures.
@@ -31,7 +31,7 @@ pub(crate) fn drawn(tree: &Tree) -> Picture {
             folder = Some(first.to_owned());
         } else if let (Some(folder), Some((rooms, imports))) = (&folder, line.split_once('►')) {
             let imports = imports.strip_prefix(' ').unwrap_or(imports);
-            // Two spaces end the list: words for people follow.
+            // Two spaces end the list; text for readers follows.
             let imports = imports.split("  ").next().unwrap_or_default();
             let names = |text: &str| -> BTreeSet<String> {
                 let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -45,8 +45,7 @@ pub(crate) fn drawn(tree: &Tree) -> Picture {
     picture
 }
 
-/// The rooms of a folder with what each imports of the others, as the code has it. A path that names the folder itself
-/// is no import of a room.
+/// The actual imports between the rooms of a folder. A path that names the folder itself is not an import of a room.
 pub(crate) fn real(tree: &Tree, folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     let base: Vec<&str> = module(folder.trim_end_matches('/'));
     let mut rooms: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -70,7 +69,7 @@ pub(crate) fn real(tree: &Tree, folder: &str) -> BTreeMap<String, BTreeSet<Strin
     rooms
 }
 
-/// What each file imports of its siblings in the same folder, as module paths; `mod.rs` is left out, being the room.
+/// The imports between files of one folder, as module paths. `mod.rs` is left out, because it stands for the folder.
 pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     let all: BTreeSet<String> = tree
         .sources_in("src/")
@@ -93,7 +92,7 @@ pub(crate) fn siblings(tree: &Tree) -> BTreeMap<String, BTreeSet<String>> {
     graph
 }
 
-/// A circle in a graph, as the nodes on it, if there is one.
+/// The nodes of a circle in a graph, if there is one.
 pub(crate) fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     let mut left = graph.clone();
     loop {
@@ -112,7 +111,7 @@ pub(crate) fn circle(graph: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<S
     Some(way.split_off(from))
 }
 
-/// The module that a file is: `src/engine/json/mod.rs` is `engine`, `json`.
+/// The module of a file: `src/engine/json/mod.rs` is `engine`, `json`.
 fn module(path: &str) -> Vec<&str> {
     let path = path.strip_prefix("src").unwrap_or(path).trim_start_matches('/');
     let path = path.trim_end_matches(".rs");
@@ -123,7 +122,7 @@ fn module(path: &str) -> Vec<&str> {
     parts
 }
 
-/// The paths that a file names before its tests, as absolute ones.
+/// The absolute paths that a file names before its tests.
 fn paths_of<'f>(path: &str, file: &'f File) -> &'f [Vec<String>] {
     file.paths.get_or_init(|| {
         let found = paths(file.without_tests(), &module(path));
@@ -131,14 +130,14 @@ fn paths_of<'f>(path: &str, file: &'f File) -> &'f [Vec<String>] {
     })
 }
 
-/// The paths in `code` that begin with `crate`, `super` or `self`, as absolute ones. Braces are opened one level deep.
+/// The paths in `code` that begin with `crate`, `super` or `self`, made absolute. Braces are expanded one level deep.
 fn paths<'c>(code: &'c str, here: &[&'c str]) -> Vec<Vec<&'c str>> {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = Vec::new();
     for head in ["crate::", "callgate::", "super::", "self::"] {
         for (at, _) in code.match_indices(head) {
             let before = code[..at].chars().next_back();
-            // `pub(in crate::engine)` says who may see, and imports nothing.
+            // `pub(in crate::engine)` is a visibility, not an import.
             if before.is_some_and(|c| part(c) || c == ':') || code[..at].ends_with("(in ") {
                 continue;
             }

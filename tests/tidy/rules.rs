@@ -1,4 +1,4 @@
-//! The rules, one function each. A complaint names the file, the line if there is one, and what is wrong.
+//! The rules, one function each. A complaint names the file, the line if there is one, and the violation.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -10,15 +10,15 @@ use super::names::shared_names;
 use super::picture;
 use super::tree::{File, Tree, has_word, is_source};
 
-/// A rule of the house.
+/// A rule of the repository.
 pub(crate) struct Rule {
-    /// What holds, as a sentence.
+    /// The rule, as a sentence.
     pub(crate) name: &'static str,
-    /// Where it does not.
+    /// The function that finds violations.
     check: Check,
 }
 
-/// What a rule looks at; it returns what is wrong.
+/// The input of a rule's function, which returns complaints.
 enum Check {
     /// One file of Rust at a time.
     Source(fn(&str, &File) -> Vec<String>),
@@ -29,12 +29,12 @@ enum Check {
 }
 
 impl Rule {
-    /// Where the rule does not hold.
+    /// All complaints about a tree.
     pub(crate) fn complaints(&self, tree: &Tree) -> Vec<String> {
         self.complaints_of(tree, tree.files())
     }
 
-    /// The same for a tree in which all other files than these keep the rule.
+    /// The complaints about a tree in which all files except these are known to keep the rule.
     pub(crate) fn complaints_of<'t>(
         &self,
         tree: &'t Tree,
@@ -78,14 +78,14 @@ pub(crate) const RULES: [Rule; 18] = [
 
 /// The longest a source file may be, in lines.
 const MAX_LINES: usize = 600;
-/// The most source files of one folder, beside its subfolders.
+/// The most source files in one folder, without its subfolders.
 const MAX_FILES: usize = 12;
-/// These folders have one file a verb, however many verbs there are.
+/// These folders have one file for each verb, however many verbs there are.
 const ONE_A_VERB: [&str; 2] = ["src/cli", "src/command"];
-/// How many of the lines of `src` are doc comments, in per cent.
+/// The permitted share of doc comments in the lines of `src`, in per cent.
 const DOC_SHARE: std::ops::RangeInclusive<usize> = 10..=18;
 
-/// What is outside the engine's world.
+/// What the engine must not use.
 const WORLD: [&str; 22] = [
     "tokio",
     "notify",
@@ -111,9 +111,9 @@ const WORLD: [&str; 22] = [
     "std::{",
 ];
 
-/// The room that knows the platform.
+/// The room for platform-specific code.
 const OS: &str = "src/shell/os/";
-/// What only that room may name: system calls, and what differs from platform to platform.
+/// Names that only this room may use: system calls, and APIs that differ between platforms.
 const PLATFORM: [&str; 12] = [
     "rustix",
     "libc",
@@ -128,10 +128,10 @@ const PLATFORM: [&str; 12] = [
     "cfg(windows",
     "cfg!(windows",
 ];
-/// Where else unsafe code stands: in the allocator that counts for tests.
+/// Other places with unsafe code: the allocator that counts for tests.
 const UNSAFE: [&str; 1] = ["tests/fuzzing/cost/counting.rs"];
 
-/// The files that read a wall clock: the one for all, and those that date a file's age or a head that was lost.
+/// The files that read a wall clock: the shared clock, and those that need a file's age or date a lost head.
 const CLOCKS: [&str; 5] = [
     "src/shell/os/clock.rs",
     "src/shell/file.rs",
@@ -140,7 +140,7 @@ const CLOCKS: [&str; 5] = [
     "src/command/log/mod.rs",
 ];
 
-/// The marks of unfinished work, spelt so that this line is none.
+/// The marks of unfinished work, spelt so that this line does not match.
 const MARKS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
 
 fn undrawn_imports(tree: &Tree) -> Vec<String> {
@@ -152,7 +152,7 @@ fn undrawn_imports(tree: &Tree) -> Vec<String> {
             continue;
         };
         let mut real = picture::real(tree, folder);
-        // The map itself imports what its example shows.
+        // `lib.rs` itself imports what its example needs.
         real.remove("lib");
         for (room, imports) in &real {
             let Some(allowed) = drawn.get(room) else {
@@ -201,7 +201,7 @@ fn unsafe_code(path: &str, file: &File) -> Vec<String> {
     })
 }
 
-/// Unit tests at the end of a file may know the platform.
+/// Unit tests at the end of a file may use the platform.
 fn platform(path: &str, file: &File) -> Vec<String> {
     if !path.starts_with("src/") || path.starts_with(OS) {
         return Vec::new();
@@ -211,14 +211,13 @@ fn platform(path: &str, file: &File) -> Vec<String> {
         let word = PLATFORM.iter().find(|word| has_word(line, word))?;
         Some(format!("{path}:{}: {word}", nth + 1))
     });
-    // Paths stand in strings, which the code has not.
+    // Paths stand in strings, which `code` leaves out.
     let lines = file.text.lines().take(code.lines().count()).enumerate();
     let paths = lines.filter(|(_, line)| line.contains("\"/proc"));
     words.chain(paths.map(|(nth, _)| format!("{path}:{}: /proc", nth + 1))).collect()
 }
 
-/// What `cli` imports: the standard library, the reader of command lines, times, the engine's words, and the manual's
-/// topics.
+/// What `cli` may import: the standard library, clap, the time crate, the engine's words, and the manual's topics.
 const KNOWN_TO_CLI: [&str; 9] = [
     "std::",
     "clap::",
@@ -267,8 +266,8 @@ fn lazy_tests(path: &str, file: &File) -> Vec<String> {
     word.map(|word| format!("{path}: {word}")).into_iter().collect()
 }
 
-/// The harness gives the binary an environment and a state directory of its own: a test that starts it by itself writes
-/// into those of whoever runs the tests.
+/// The harness gives the binary its own environment and state directory. A test that starts the binary directly would
+/// write into those of the user who runs the tests.
 fn bare_binary(path: &str, file: &File) -> Vec<String> {
     if !path.starts_with("tests/") || path.starts_with("tests/harness/") {
         return Vec::new();
@@ -278,7 +277,7 @@ fn bare_binary(path: &str, file: &File) -> Vec<String> {
     lines.map(|(nth, _)| format!("{path}:{}: {name}", nth + 1)).collect()
 }
 
-/// As much of a case as the rule about twins reads.
+/// The part of a case that the rule about twins reads.
 #[derive(Deserialize)]
 struct Case {
     why: String,
@@ -297,7 +296,7 @@ impl Case {
     }
 }
 
-/// A case whose calls are all allowed names the case with a call that is not: `twin`.
+/// A case that allows all its calls must name, as `twin`, a case with a call that is not allowed.
 fn missing_twins(tree: &Tree) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut cases: Vec<(&str, Case)> = Vec::new();
@@ -371,7 +370,7 @@ fn contract(tree: &Tree) -> BTreeSet<String> {
     found.map(|found| found.get(1).or_else(|| found.get(2)).unwrap().as_str().to_owned()).collect()
 }
 
-/// Each number behind `contract` in a line, ranges included: `contract W3, C4`, `contract P9–P13`.
+/// The numbers after `contract` in a line, with ranges expanded: `contract W3, C4`, `contract P9–P13`.
 pub(crate) fn cited(line: &str) -> BTreeSet<String> {
     static CITATION: LazyLock<Regex> = LazyLock::new(|| {
         let citation = r"contract ([A-Z]?\d+(?:\.\d)?(?:(?:, | and |–)[A-Z]?\d+(?:\.\d)?)*)";
@@ -395,7 +394,7 @@ pub(crate) fn cited(line: &str) -> BTreeSet<String> {
     cited
 }
 
-/// What a file cites, with the lines.
+/// The citations of a file, with their lines.
 fn citations(file: &File) -> &[(usize, String)] {
     file.citations.get_or_init(|| {
         let lines = (1..).zip(file.text.lines()).filter(|(_, line)| line.contains("contract "));
@@ -423,7 +422,7 @@ fn dead_citations(tree: &Tree) -> Vec<String> {
     complaints
 }
 
-/// The house's copy of the contract is the only one that a reader can open.
+/// Comments must cite the manual's copy of the contract, the only one that readers can open.
 fn closed_sources(path: &str, file: &File) -> Vec<String> {
     if path.starts_with("tests/data/") {
         return Vec::new();
@@ -437,7 +436,7 @@ fn closed_sources(path: &str, file: &File) -> Vec<String> {
     closed.collect()
 }
 
-/// Clocks are read in one file, so that all of callgate has one idea of the time.
+/// Few files read clocks, so that all of callgate uses the same time.
 fn clocks(path: &str, file: &File) -> Vec<String> {
     if !path.starts_with("src/") || CLOCKS.contains(&path) {
         return Vec::new();

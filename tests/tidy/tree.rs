@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-/// Folders and files that belong to the house; paths are relative to the repository, with `/`.
+/// Folders and files that the rules check; paths are relative to the repository, with `/`.
 const ROOTS: [&str; 11] = [
     "src",
     "tests",
@@ -26,15 +26,15 @@ pub(crate) struct Tree {
     files: BTreeMap<String, Arc<File>>,
 }
 
-/// One text file, and what was found out about it. Copies of a tree share it.
+/// A text file, with cached results of parsing it. Copies of a tree share it.
 #[derive(Debug)]
 pub(crate) struct File {
     pub(crate) text: String,
-    /// A source's text without comments and without what stands in strings; line numbers stay.
+    /// A source's text without comments and string contents; line numbers are unchanged.
     pub(crate) code: String,
-    /// The paths that its code names, once they have been looked for.
+    /// The paths that the code names, once parsed.
     pub(crate) paths: OnceLock<Vec<Vec<String>>>,
-    /// The numbers of the contract that it cites, each with its line, once they have been looked for.
+    /// The contract's numbers that the file cites, each with its line, once parsed.
     pub(crate) citations: OnceLock<Vec<(usize, String)>>,
 }
 
@@ -79,7 +79,7 @@ impl Tree {
         self.files.iter().map(|(path, file)| (path.as_str(), &**file))
     }
 
-    /// The files that are not those of `other`.
+    /// The files that differ from those of `other`.
     pub(crate) fn changed_since(&self, other: &Tree) -> impl Iterator<Item = (&str, &File)> {
         let is_same = |path: &str, file: &Arc<File>| {
             other.files.get(path).is_some_and(|theirs| Arc::ptr_eq(file, theirs))
@@ -88,19 +88,19 @@ impl Tree {
         changed.map(|(path, file)| (path.as_str(), &**file))
     }
 
-    /// All files of Rust.
+    /// All Rust files.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&str, &File)> {
         self.files().filter(|(path, _)| is_source(path))
     }
 
-    /// The files of Rust in a folder.
+    /// The Rust files in a folder.
     pub(crate) fn sources_in(&self, folder: &str) -> impl Iterator<Item = (&str, &File)> {
         self.sources().filter(move |(path, _)| path.starts_with(folder))
     }
 }
 
 impl File {
-    /// A complaint for each line of code in which `wrong` finds something.
+    /// A complaint for each line of code in which `wrong` finds a violation.
     pub(crate) fn complain(
         &self,
         path: &str,
@@ -121,7 +121,7 @@ pub(crate) fn is_source(path: &str) -> bool {
     Path::new(path).extension().is_some_and(|end| end == "rs")
 }
 
-/// A text without its comments, strings and characters; lines stay where they are.
+/// A text without its comments, strings and characters; line numbers are unchanged.
 fn code_of(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -139,7 +139,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// The length of the comment or literal that `text` begins with, behind the character `before`.
+/// The length of the comment or literal at the start of `text`, which follows the character `before`.
 fn skipped_len(text: &str, before: Option<char>) -> usize {
     let up_to = |end: &str, from: usize| {
         text[from..].find(end).map_or(text.len(), |at| from + at + end.len())
@@ -162,7 +162,7 @@ fn skipped_len(text: &str, before: Option<char>) -> usize {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
             _ if c == quote => return at + c.len_utf8(),
-            // A quote and no second one behind the next character: a lifetime.
+            // A quote without a second one after the next character begins a lifetime.
             _ if quote == '\'' && text.chars().nth(2) != Some('\'') => return 0,
             _ => {}
         }
@@ -170,7 +170,7 @@ fn skipped_len(text: &str, before: Option<char>) -> usize {
     text.len()
 }
 
-/// True if `word` stands in `line`, and not as a part of a longer word.
+/// True if `line` contains `word`, and not only as a part of a longer word.
 pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {

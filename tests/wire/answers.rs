@@ -1,4 +1,4 @@
-//! What callgate changes in a server's answers, row by row, and that it changes nothing else (contract W1).
+//! The changes that callgate makes to a server's answers, row by row, and that it makes no others (contract W1).
 
 use crate::harness::gate::Wrap;
 use crate::harness::process::End;
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 #[serde(deny_unknown_fields)]
 struct Row {
     why: String,
-    /// Allows everything where it is left out.
+    /// If absent, the policy allows everything.
     #[serde(default = "allow_all")]
     policy: Value,
     ask: String,
     answer: String,
-    /// What the client gets; the very answer where it is left out.
+    /// The client's line; if absent, the server's answer unchanged.
     relayed: Option<String>,
 }
 
@@ -23,9 +23,9 @@ fn allow_all() -> Value {
     json!({ "version": "1", "default": "allow" })
 }
 
-/// contract W1, hide (3.1), `hide_denied`, P14: what is cut from `tools/list` and set in `initialize`.
+/// contract W1, hide (3.1), `hide_denied`, P14: the cuts in `tools/list` and the settings in `initialize`.
 #[test]
-fn answers_are_relayed_to_the_byte_but_for_what_is_cut_and_set() {
+fn answers_keep_all_bytes_except_cuts_and_settings() {
     let mut complaints = Vec::new();
     for group in rows::read::<Row>("answers.json", 50) {
         for row in &group.rows {

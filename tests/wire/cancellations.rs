@@ -60,7 +60,7 @@ fn a_cancellation_from_the_server_is_relayed() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: nor one when its answer cannot be read; the late answer may still come.
+/// contract W4: a cancelled request gets no error when its answer cannot be read; a late answer may still pass.
 #[test]
 fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
     let unreadable = r#"{"jsonrpc":"2.0","id":1,"result":{NaN}}"#;
@@ -73,7 +73,7 @@ fn a_cancelled_request_gets_no_error_for_an_unreadable_answer() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: the late answer passes as the string of the id, too, and once.
+/// contract W4: the late answer also passes, once, if it spells the id as a string.
 #[test]
 fn a_late_answer_may_spell_the_id_as_a_string() {
     let late = ok(r#""1""#);
@@ -87,8 +87,8 @@ fn a_late_answer_may_spell_the_id_as_a_string() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: at most 16,384 cancelled ids wait for their late answer, and their ids are taken: no late answer is taken
-/// for that of a new call.
+/// contract W4: at most 16,384 cancelled ids wait for a late answer. These ids stay in use, so no late answer can pass
+/// as the answer to a new call.
 #[test]
 fn a_cancellation_beyond_16_384_is_dropped() {
     const MOST: usize = 16_384;

@@ -1,4 +1,4 @@
-//! What a client may not send, row by row (contract W3), each refusal with its twin that is forwarded.
+//! Lines that a client may not send, row by row (contract W3), each refusal with its twin that is forwarded.
 
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use crate::harness::rows::{self, Line};
@@ -13,7 +13,7 @@ struct Row {
     expect: Expect,
 }
 
-/// What becomes of a client's line.
+/// The fate of a client's line.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Expect {
@@ -28,9 +28,9 @@ enum Expect {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Word {
-    /// The server gets the very bytes.
+    /// The server receives the line unchanged.
     Forward,
-    /// Nobody gets anything.
+    /// The line is dropped.
     Drop,
 }
 
@@ -43,8 +43,8 @@ struct Refusal {
     says: String,
 }
 
-/// contract W3: each row is forwarded or refused as written, the server sees nothing of what was
-/// refused, and after each row the same session serves a call.
+/// contract W3: each row is forwarded or refused as written, the server sees nothing of a refused line, and the same
+/// session serves a call after each row.
 #[test]
 fn every_line_from_the_client_is_forwarded_or_refused() {
     let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -61,7 +61,7 @@ fn every_line_from_the_client_is_forwarded_or_refused() {
     gate.ends_quietly(0);
 }
 
-/// Sends the row's line and then a call, whose answer comes last.
+/// Sends the row's line and then a call, which is answered last.
 fn judge(gate: &Gate, row: &Row) -> Result<(), String> {
     let line = row.line.bytes();
     let marker = r#""the row's end""#;
@@ -81,7 +81,7 @@ fn judge(gate: &Gate, row: &Row) -> Result<(), String> {
     check_answers(row, &answers)
 }
 
-/// The server has got the line, if it was to be forwarded, and the call after it: nothing else.
+/// Checks that the server received the line, if it is to be forwarded, and the call after it, and nothing else.
 fn check_arrived(row: &Row, line: &[u8], arrived: &[u8], marker: &str) -> Result<(), String> {
     let line = if matches!(row.expect, Expect::Word(Word::Forward)) {
         [line, b"\n"].concat()
@@ -95,7 +95,7 @@ fn check_arrived(row: &Row, line: &[u8], arrived: &[u8], marker: &str) -> Result
     }
 }
 
-/// A refusal is answered as it says; of what is forwarded the server answers the requests.
+/// Checks that a refused line gets its error, and that a forwarded request gets the server's answer.
 fn check_answers(row: &Row, answers: &[String]) -> Result<(), String> {
     let refusals = match &row.expect {
         Expect::Word(Word::Forward) => {
@@ -112,7 +112,7 @@ fn check_answers(row: &Row, answers: &[String]) -> Result<(), String> {
 }
 
 impl Refusal {
-    /// Whether `answer` is this refusal, byte for byte but for its message.
+    /// True if `answer` is this refusal, byte for byte except for its message.
     fn is(&self, answer: &str) -> bool {
         let Self { code, id, says } = self;
         let head = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":""#);
@@ -127,7 +127,7 @@ fn told(answers: &[String]) -> String {
     format!("answered: {}", excerpt(&answers.join(" | ")))
 }
 
-/// Enough of a text to see what it is.
+/// The beginning of a text, for messages.
 fn excerpt(text: &str) -> String {
     if text.len() > 400 {
         format!("{:.400}… ({} bytes)", text, text.len())

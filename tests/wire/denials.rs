@@ -1,10 +1,10 @@
-//! What the client gets for a call that is denied (contract W2), and that the server gets nothing.
+//! Answers to denied calls (contract W2), which the server never sees.
 
 use crate::harness::gate::{Gate, Wrap};
 use regex::Regex;
 use serde_json::json;
 
-/// A tool for each way to be denied, and one that is not.
+/// A tool for each kind of denial, and one that is allowed.
 fn gate() -> Gate {
     let policy = json!({
         "version": "1",
@@ -48,21 +48,21 @@ fn task(id: &str, tool: &str) -> String {
     )
 }
 
-/// The tool result that contract W2 prescribes, with `text` and the members of `decision` as raw JSON.
+/// The tool result that contract W2 prescribes, with this text and with `decision` as raw JSON members.
 fn result(id: &str, first: &str, text: &str, decision: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"result":{{{first}"content":[{{"type":"text","text":"{text}"}}],"isError":true,"_meta":{{"callgate/decision":{{{decision}}}}}}}}}"#
     )
 }
 
-/// The JSON-RPC error that a call with `params.task` is denied by.
+/// The JSON-RPC error that denies a call with `params.task`.
 fn error(id: &str, code: i32, message: &str, decision: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":{code},"message":"{message}","data":{{"callgate/decision":{{{decision}}}}}}}}}"#
     )
 }
 
-/// Each way to be denied: the tool, the text and the decision.
+/// Each kind of denial: the tool, the text and the decision.
 const DENIALS: [(&str, &str, &str); 6] = [
     (
         "secret",
@@ -108,7 +108,7 @@ fn a_legacy_call_is_denied_by_a_tool_result() {
     gate.ends_quietly(0);
 }
 
-/// contract W2: a modern result says that it is complete.
+/// contract W2: a modern denial is a complete result.
 #[test]
 fn a_modern_call_is_denied_by_a_complete_result() {
     let gate = gate();
@@ -156,7 +156,7 @@ fn a_denial_echoes_the_id_byte_for_byte() {
     gate.ends_quietly(0);
 }
 
-/// contract W2: a limit says when to try again, in the message and for machines.
+/// contract W2: a limit says when to retry, in the message and in machine-readable form.
 #[test]
 fn a_limit_says_when_to_try_again() {
     let gate = gate();
@@ -185,9 +185,9 @@ fn a_limit_says_when_to_try_again() {
     gate.ends_quietly(0);
 }
 
-/// contract W2: where no time would help, the denial names none.
+/// contract W2: a denial that waiting does not change names no time.
 #[test]
-fn a_limit_that_time_does_not_help_says_so() {
+fn a_limit_that_waiting_does_not_help_names_no_time() {
     let gate = gate();
     assert!(gate.ask(legacy("1", "once")).contains(r#""text":"ok""#));
     for tool in ["once", "dear"] {
@@ -210,7 +210,7 @@ fn a_long_name_is_shortened_in_the_message() {
     gate.ends_quietly(0);
 }
 
-/// contract P14: shadow decides and blocks nothing, whether the policy or the command line says so.
+/// contract P14: shadow mode decides but blocks nothing, whether it is set in the policy or on the command line.
 #[test]
 fn shadow_blocks_nothing() {
     let deny = r#"{"version":"1","default":"deny"}"#;
@@ -224,7 +224,7 @@ fn shadow_blocks_nothing() {
     }
 }
 
-/// contract P14: in shadow nothing is cut from lists.
+/// contract P14: shadow mode cuts nothing out of lists.
 #[test]
 fn shadow_cuts_nothing() {
     let policy = r#"{"version":"1","default":"deny","hide":["a"],"hide_denied":true}"#;

@@ -1,4 +1,4 @@
-//! Ids and the requests in flight (contract W4).
+//! Ids and requests in flight (contract W4).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::End;
@@ -41,7 +41,7 @@ fn ids_are_compared_by_value() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: one request, one answer; then its id may be used again.
+/// contract W4: each request gets one answer; then its id may be used again.
 #[test]
 fn a_second_answer_is_dropped_and_the_id_is_free_again() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -60,9 +60,9 @@ fn a_second_answer_is_dropped_and_the_id_is_free_again() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: an answer is matched by value and relayed as the server spells its id.
+/// contract W4: an answer is matched by value, and relayed with the server's spelling of the id.
 #[test]
-fn an_answer_may_spell_the_id_otherwise() {
+fn an_answer_may_spell_the_id_differently() {
     let gate = Wrap::allow_all()
         .serve(&json!([{ "recv": 2 }, { "send": ok("1") }, { "send": ok(r#""a""#) }]));
     gate.send(call("1.0"));
@@ -72,8 +72,8 @@ fn an_answer_may_spell_the_id_otherwise() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: a server that answers the number 7 as the string "7" is understood, unless "7" is in flight as well. It
-/// passes as it came.
+/// contract W4: a server may answer the number 7 as the string "7", unless "7" is in flight as well. The answer is
+/// relayed unchanged.
 #[test]
 fn an_answer_may_spell_a_number_as_a_string() {
     let text = ok(r#""7""#);
@@ -90,9 +90,9 @@ fn an_answer_may_spell_a_number_as_a_string() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: the first answer that is dropped is told to people, with its id.
+/// contract W4: callgate reports the first dropped answer on stderr, with its id.
 #[test]
-fn the_first_dropped_answer_is_told() {
+fn the_first_dropped_answer_is_reported() {
     let gate = Wrap::allow_all()
         .serve(&json!([{ "send": ok(r#""no\u001bne""#) }, { "send": ok(5) }, "echo"]));
     gate.serves(1);
@@ -101,9 +101,9 @@ fn the_first_dropped_answer_is_told() {
     gate.ends_quietly(0);
 }
 
-/// contract W6: an error in the place of an unreadable answer bears the id as the client spelt it.
+/// contract W6: an error in place of an unreadable answer has the id as the client spelt it.
 #[test]
-fn an_unreadable_answer_is_told_under_the_clients_id() {
+fn an_unreadable_answer_is_replaced_by_an_error_with_the_clients_id() {
     let gate = Wrap::allow_all().serve(&json!([
         { "recv": 2 },
         { "send": r#"{"jsonrpc":"2.0","id":1.0,"result":NaN}{"jsonrpc":"2.0","id":"2","result":{}}"# },
@@ -120,7 +120,7 @@ fn an_unreadable_answer_is_told_under_the_clients_id() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: what was denied is answered, and a server that answers it too is not heard.
+/// contract W4: callgate has answered a denied call; a server's answer to it is dropped.
 #[test]
 fn a_denied_call_is_not_answered_by_the_server() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
@@ -133,7 +133,7 @@ fn a_denied_call_is_not_answered_by_the_server() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: the ids of the server's requests and of the client's are apart.
+/// contract W4: the server's request ids are independent of the client's.
 #[test]
 fn the_server_may_use_the_clients_ids() {
     let asked = r#"{"jsonrpc":"2.0","id":1,"method":"roots/list"}"#;
@@ -188,8 +188,7 @@ pub(crate) fn died(id: usize, status: i32) -> String {
     )
 }
 
-/// The end of a session whose server ended with requests in flight: these last lines, and a word
-/// for people.
+/// The end of a session whose server ended with requests in flight: these last lines, and a message on stderr.
 pub(crate) fn died_with(status: i32, lines: &[String]) -> End {
     End {
         code: Some(status),

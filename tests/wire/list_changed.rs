@@ -1,4 +1,4 @@
-//! What the client is told when a reload changes the list of tools (contract W5).
+//! Notifications to the client when a reload changes the list of tools (contract W5).
 
 use crate::harness::gate::{Wrap, ok, temp_dir};
 use crate::harness::streams::Streams;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const CHANGED: &str = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
 
-/// Longer than an announcement is put off for others to join it (contract W5: 1 s).
+/// Longer than a notification is delayed so that others can join it (contract W5: 1 s).
 const A_WHILE: Duration = Duration::from_millis(1800);
 
-/// A version with further members; those of `tools` join its own.
+/// A version with more members; those of `tools` are added to its own.
 fn with(number: u32, members: &Value) -> Value {
     let mut policy = version(number);
     for (key, value) in members.as_object().unwrap() {
@@ -40,17 +40,17 @@ fn wrap(dir: TempDir) -> Wrap {
     Wrap::behind(dir, file)
 }
 
-/// A session that is about to see a reload.
+/// A session before a reload.
 struct Row {
     why: &'static str,
     session: Session,
-    /// The policy that comes: version 3, as all that begins is version 1, so that `flips` stays as it is.
+    /// The next policy: version 3, because every session begins with version 1, so `flips` stays as it is.
     next: Value,
-    /// All that is to come to the client, up to a while after the reload, beside answers.
+    /// The lines, other than answers, that the client must have received a while after the reload.
     announced: Vec<String>,
 }
 
-/// Reloads all policies at once, and looks at what has come after a while.
+/// Reloads all policies at once, and checks what each client has received after a while.
 fn judge(mut rows: Vec<Row>) {
     for row in &rows {
         row.session.replace(&row.next);
@@ -62,7 +62,7 @@ fn judge(mut rows: Vec<Row>) {
     for Row { why, mut session, mut announced, .. } in rows {
         session.listen_until(deadline);
         assert_eq!(session.current(), 3);
-        // Streams may be told in any order.
+        // The notifications to several streams may come in any order.
         session.announced.sort();
         announced.sort();
         assert_eq!(session.announced, announced, "{why}");
@@ -70,7 +70,7 @@ fn judge(mut rows: Vec<Row>) {
     }
 }
 
-/// contract W5: what changes the list for a client that is initialized, and what does not.
+/// contract W5: which changes are announced to an initialized client, and which are not.
 #[test]
 fn a_change_of_the_list_is_announced_once() {
     let denied = json!({ "action": "deny" });
@@ -115,7 +115,7 @@ fn a_change_of_the_list_is_announced_once() {
     judge(rows.into());
 }
 
-/// contract W5: a client that has not said that it is initialized is told nothing, and later is.
+/// contract W5: nothing is announced to a client before its `initialized` notification; afterwards changes are.
 #[test]
 fn nothing_is_announced_before_the_client_is_initialized() {
     let mut session = Session::of(wrap(dir(&version(1))));
@@ -130,12 +130,12 @@ fn nothing_is_announced_before_the_client_is_initialized() {
     judge(vec![Row { why: "initialized", session, next: version(3), announced }]);
 }
 
-/// contract W5: several reloads within a second make one announcement, behind the last of them.
+/// contract W5: several reloads within a second cause one notification, after the last of them.
 #[test]
 fn several_reloads_within_a_second_make_one() {
     let mut session = Session::of(wrap(dir(&version(1))));
     session.gate.send(INITIALIZED);
-    // On a busy machine three may take longer: then those do not count, and the next three may.
+    // On a busy machine three reloads may take longer; the test then tries three more.
     for first in (2..20).step_by(3) {
         let start = Instant::now();
         for number in first..first + 3 {
@@ -165,7 +165,7 @@ fn listen(id: &str, notifications: &str) -> String {
     )
 }
 
-/// A notification on the stream of this id, its other `params` as given.
+/// A notification on the stream with this id, with more `params`.
 fn on_stream(id: &str, method: &str, params: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","method":"notifications/{method}","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}}{params}}}}}"#
@@ -178,7 +178,7 @@ fn acknowledged(id: &str, notifications: &str) -> String {
 
 const TOOLS: &str = r#"{"toolsListChanged":true}"#;
 
-/// A session whose client opens a stream, which the server acknowledges.
+/// A session whose client opens a stream that the server acknowledges.
 fn listening(id: &str, notifications: &str, steps: &[Value]) -> Session {
     let acknowledges = [json!({ "recv": 1 }), json!({ "send": acknowledged(id, notifications) })];
     let steps: Vec<Value> = acknowledges.iter().chain(steps).cloned().collect();
@@ -187,9 +187,9 @@ fn listening(id: &str, notifications: &str, steps: &[Value]) -> Session {
     session
 }
 
-/// contract W5: modern clients are told on their open streams, by the id as they spelt it, and not otherwise.
+/// contract W5: modern clients are notified on their open streams only, with the id as they spelt it.
 #[test]
-fn open_streams_are_told_of_a_changed_list() {
+fn open_streams_are_notified_of_a_changed_list() {
     let mut rows = Vec::new();
     for id in ["7", "0", "1.50e1", r#""a""#, r#""\u0061\/é""#, "12345678901234567890123"] {
         let announced = vec![acknowledged(id, TOOLS), on_stream(id, "tools/list_changed", "")];
@@ -219,9 +219,9 @@ fn open_streams_are_told_of_a_changed_list() {
     judge_hiding(rows);
 }
 
-/// contract W5, W4: a stream that is closed, by whoever, is told nothing.
+/// contract W5, W4: a closed stream gets no notification, whichever side closed it.
 #[test]
-fn closed_streams_are_told_nothing() {
+fn closed_streams_get_no_notification() {
     let cancelled =
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}"#;
     let complete =
@@ -248,18 +248,18 @@ fn closed_streams_are_told_nothing() {
     judge_hiding(rows);
 }
 
-/// Hides a tool from all of them.
+/// Hides a tool in every session.
 fn judge_hiding(rows: Vec<(&'static str, Session, Vec<String>)>) {
     let next = with(3, &json!({ "hide": ["a"] }));
     let row = |(why, mut session, announced): (_, Session, _)| {
-        // What was sent so far has its effect.
+        // Everything sent so far has taken effect.
         session.current();
         Row { why, session, next: next.clone(), announced }
     };
     judge(rows.into_iter().map(row).collect());
 }
 
-/// contract P14, W5: in shadow mode nothing is cut, and so nothing is announced.
+/// contract P14, W5: shadow mode cuts nothing, so it announces nothing.
 #[test]
 fn shadow_announces_nothing() {
     let shadow = |number, hide: &str| with(number, &json!({ "mode": "shadow", "hide": [hide] }));
@@ -283,7 +283,7 @@ fn shadow_announces_nothing() {
     }
 }
 
-/// contract W5: a list that is answered after a reload is cut as the new policy has it.
+/// contract W5: a list that is answered after a reload is cut by the new policy.
 #[test]
 fn a_list_in_flight_is_cut_by_the_new_policy() {
     let list =
@@ -304,9 +304,9 @@ fn a_list_in_flight_is_cut_by_the_new_policy() {
     gate.ends_quietly(0);
 }
 
-/// contract W5, W8: for a client that does not read, announcements do not pile up.
+/// contract W5, W8: notifications do not accumulate for a client that does not read.
 #[test]
-fn announcements_that_nobody_reads_do_not_pile_up() {
+fn unread_notifications_do_not_accumulate() {
     let (streams, read_on) = Streams::pipes().unread();
     let gate = wrap(dir(&version(1))).on(streams).serve(&json!(["echo"]));
     gate.send(INITIALIZED);

@@ -89,7 +89,7 @@ fn a_denied_method_may_not_hide_in_input_requests() {
     gate.ends_quietly(0);
 }
 
-/// contract P15: nor behind a second `method` key, which many parsers would take.
+/// contract P15: a second `method` key, which many parsers would use, does not hide one either.
 #[test]
 fn a_denied_method_may_not_hide_behind_a_duplicate_key() {
     for entry in [
@@ -103,7 +103,7 @@ fn a_denied_method_may_not_hide_behind_a_duplicate_key() {
     }
 }
 
-/// contract P15: nor in the result of any other modern request.
+/// contract P15: the result of any other modern request does not hide one either.
 #[test]
 fn a_denied_method_may_not_hide_in_any_modern_result() {
     let result = r#"{"tools":[],"inputRequests":{"a":{"method":"roots/list"}}}"#;
@@ -114,8 +114,8 @@ fn a_denied_method_may_not_hide_in_any_modern_result() {
     }
 }
 
-/// contract P15: nor anywhere else where a server may put it, under any spelling of the key: in the task of a result, of a
-/// modern request or another, and in the params of a notification, which is dropped.
+/// contract P15: no other place that a server may use hides one either, under any spelling of the key: the task of a
+/// result, of a modern request or another, and the params of a notification, which is dropped.
 #[test]
 fn a_denied_method_may_not_hide_anywhere() {
     let asks = |key: &str, method: &str| {
@@ -153,8 +153,8 @@ fn a_denied_method_may_not_hide_anywhere() {
     }
 }
 
-/// contract P15: wherever a server puts them: each row is a response to request 1, a notification or a request of the
-/// server, with `ASKS` in it, and comes once with a method that is denied and once with one that is allowed.
+/// contract P15: at any place. Each row is a response to request 1, a notification or a request of the server, with
+/// `ASKS` in it, and is sent once with a denied method and once with an allowed one.
 #[test]
 fn a_denied_method_may_not_hide_at_any_depth() {
     let parts = [
@@ -211,8 +211,9 @@ fn an_error_that_requires_an_elicitation_asks_for_it() {
 
 const GOT: &str = r#"{"jsonrpc":"2.0","method":"notifications/got"}"#;
 
-/// The server sends `frame` when it gets request 1: the client gets it, or instead of it an error 403 if it answers
-/// the request; if it is a request, the server gets the error.
+/// The server sends `frame` after request 1. If the method is allowed, the client receives the frame. If it is denied,
+/// the client receives an error 403 instead of an answer, and the server receives the error instead of an answer to its
+/// request.
 fn passes_unless(frame: &str, is_denied: bool, gate: impl Fn(&Value) -> Gate) {
     let (is_answer, is_request) = (frame.contains(r#""id":1,"#), frame.contains(r#""id":77,"#));
     let gate = if is_denied && is_request {
@@ -238,7 +239,7 @@ fn passes_unless(frame: &str, is_denied: bool, gate: impl Fn(&Value) -> Gate) {
     assert_eq!(is_answered, is_denied && is_request, "{frame}: {received:?}");
 }
 
-/// contract P15, W6: more input requests than anybody needs are not looked at, and not relayed.
+/// contract P15, W6: messages with too many input requests are not relayed.
 #[test]
 fn too_many_input_requests_are_unreadable() {
     for (count, passes) in [(1024, true), (1025, false)] {

@@ -1,4 +1,4 @@
-//! Frames and answers: what passes, what is refused, what is answered.
+//! Frames and answers: which lines are forwarded, refused or answered.
 
 mod answers;
 mod cancellations;

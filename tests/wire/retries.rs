@@ -1,9 +1,9 @@
-//! Multi-round-trip retries and what they cost (contract W4).
+//! Multi-round-trip retries and their charges (contract W4).
 
 use crate::harness::gate::{Gate, Wrap};
 use serde_json::{Value, json};
 
-/// Two tools that share one charge for the whole run, before a server that plays `script`.
+/// Two tools that share one charge for the whole run, with a server that plays `script`.
 fn gate(script: &Value) -> Gate {
     let limited = json!({ "limits": [ { "counter": "calls", "window": "session", "max": 1 } ] });
     let policy = json!({
@@ -12,7 +12,7 @@ fn gate(script: &Value) -> Gate {
     Wrap::new(policy).serve(script)
 }
 
-/// The server's wish for more input.
+/// The server's request for more input.
 fn input_required(state: &str) -> Value {
     let result = json!({
         "resultType": "input_required",
@@ -30,7 +30,7 @@ fn modern(id: usize, tool: &str) -> Value {
     } })
 }
 
-/// The same call again, with what the server asked for.
+/// The same call again, with the requested input.
 fn retry(id: usize, tool: &str, state: &str) -> Value {
     let mut call = modern(id, tool);
     call["params"]["inputResponses"] = json!({ "q": { "action": "accept" } });
@@ -38,7 +38,7 @@ fn retry(id: usize, tool: &str, state: &str) -> Value {
     call
 }
 
-/// Sends a call that the server is to answer with a wish for input.
+/// Sends a call that the server answers with a request for input.
 fn starts(gate: &Gate, call: &Value) {
     let answer = gate.ask(call);
     assert!(answer.contains("input_required"), "{answer}");
@@ -57,7 +57,7 @@ fn is_charged(gate: &Gate, call: &Value) {
     );
 }
 
-/// contract W4: a retry with a state that this run has relayed is free, once.
+/// contract W4: a retry with a state that was relayed in this run is free, once.
 #[test]
 fn a_retry_is_free_once() {
     let gate = gate(&json!([{ "recv": 1 }, input_required("s1"), "echo"]));
@@ -69,9 +69,9 @@ fn a_retry_is_free_once() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: arguments are equal by value: the order of keys, escapes and the spelling of numbers do not count.
+/// contract W4: arguments are compared by value: the order of keys, escapes and the spelling of numbers do not count.
 #[test]
-fn a_retry_may_spell_its_arguments_otherwise() {
+fn a_retry_may_spell_its_arguments_differently() {
     let spelt = |id: usize, arguments: &str, state: &str| {
         let call = retry(id, "t", state).to_string();
         call.replace(r#"{"a":1}"#, arguments)
@@ -96,7 +96,7 @@ fn a_retry_may_spell_its_arguments_otherwise() {
     }
 }
 
-/// contract W4: any other state, tool or arguments is charged, and so is a legacy call.
+/// contract W4: a retry with another state, tool or arguments is charged, and so is a legacy call.
 #[test]
 fn a_retry_of_something_else_is_charged() {
     let other_arguments = || {
@@ -135,7 +135,7 @@ fn a_retry_of_something_else_is_charged() {
     }
 }
 
-/// contract W4: a state that was only made up buys nothing.
+/// contract W4: a state that the client made up saves no charge.
 #[test]
 fn a_state_that_was_never_relayed_is_charged() {
     let gate = gate(&json!(["echo"]));
@@ -144,7 +144,7 @@ fn a_state_that_was_never_relayed_is_charged() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: a state of a call that nothing limits does not pay for one that is limited.
+/// contract W4: a state from a call without limits does not pay for a limited one.
 #[test]
 fn a_state_belongs_to_its_tool() {
     let gate = gate(&json!([{ "recv": 1 }, input_required("s1"), "echo"]));
@@ -154,7 +154,7 @@ fn a_state_belongs_to_its_tool() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: at most 8 retries for one charged call are free.
+/// contract W4: at most 8 retries are free for each charged call.
 #[test]
 fn the_ninth_retry_is_charged() {
     let rounds =
@@ -168,9 +168,9 @@ fn the_ninth_retry_is_charged() {
     gate.ends_quietly(0);
 }
 
-/// contract W4: a retry is decided afresh: it is free, not exempt.
+/// contract W4: a retry is decided again: it is free of charge, but not exempt from rules.
 #[test]
-fn a_retry_is_decided_afresh() {
+fn a_retry_is_decided_again() {
     let policy = json!({
         "version": "1", "default": "allow",
         "tools": { "t": { "deny_if": [ {

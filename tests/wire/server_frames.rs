@@ -1,4 +1,4 @@
-//! What a server's lines become, row by row (contract W6).
+//! The treatment of a server's lines, row by row (contract W6).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::rows::{self, Line};
@@ -11,24 +11,24 @@ struct Row {
     #[serde(flatten)]
     line: Line,
     expect: Expect,
-    /// What stderr shows of it.
+    /// The line's text on stderr.
     #[serde(default)]
     shows: String,
 }
 
-/// What becomes of a server's line while the client's request 7 is in flight.
+/// The treatment of a server's line while the client's request 7 is in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Expect {
-    /// The client gets the very bytes.
+    /// The client receives the line unchanged.
     Relay,
-    /// The client gets the very bytes, and request 7 is answered by them.
+    /// The client receives the line unchanged, and it answers request 7.
     Answer,
-    /// It goes to stderr.
+    /// The line goes to stderr.
     Noise,
-    /// It goes to stderr, and request 7 is answered with an error.
+    /// The line goes to stderr, and request 7 is answered with an error.
     Error,
-    /// Nobody gets anything.
+    /// The line is dropped.
     Drop,
 }
 
@@ -47,7 +47,7 @@ fn every_line_from_the_server_is_relayed_shown_or_answered() {
     rows::report(&complaints);
 }
 
-/// contract W6: callgate never waits for stderr, whether nobody reads it or nobody holds it any more.
+/// contract W6: callgate never waits for stderr, whether its reader is idle or gone.
 #[test]
 fn noise_does_not_wait_for_stderr() {
     let noise =
@@ -64,7 +64,7 @@ fn noise_does_not_wait_for_stderr() {
 
 const UNREADABLE: &str = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"server sent an unreadable answer"}}"#;
 
-/// A server sends the row's line when it is asked 7, then a good answer to 7, then serves.
+/// A server that sends the row's line when it receives request 7, then a good answer to 7, and then serves.
 fn judge(row: &Row) -> Result<(), String> {
     let line = row.line.bytes();
     let good = r#"{"jsonrpc":"2.0","id":7,"result":{"good":true}}"#;
@@ -91,13 +91,13 @@ fn judge(row: &Row) -> Result<(), String> {
     if end.code != Some(0) || !end.stdout.is_empty() {
         return Err(format!("it ended with {end:?}"));
     }
-    // The good answer comes too late where the line has settled the request; the first that does is told.
+    // If the line has settled the request, the good answer comes too late; callgate reports the first such answer.
     let told = |line: &&str| !line.starts_with("callgate: the server answered the id ");
     let shown: String = end.stderr.split_inclusive('\n').filter(told).collect();
     check_shown(row, &relayed, &shown)
 }
 
-/// Noise is one line on stderr: marked, its first 1 KiB, no control character in it.
+/// Noise becomes one marked line on stderr: its first 1 KiB, without control characters.
 fn check_shown(row: &Row, line: &str, stderr: &str) -> Result<(), String> {
     let noisy = matches!(row.expect, Expect::Noise | Expect::Error);
     if !noisy {

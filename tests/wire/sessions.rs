@@ -23,7 +23,7 @@ enum Side {
     Server,
 }
 
-/// contract W1: both directions come out byte-identical, but for `listChanged` in `initialize`.
+/// contract W1: both directions arrive byte-identical, except for `listChanged` in `initialize`.
 #[test]
 fn recorded_sessions_pass_unchanged() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sessions");
@@ -38,14 +38,14 @@ fn recorded_sessions_pass_unchanged() {
     }
 }
 
-/// The runs of a recording: time steps back where another process of the same client begins.
+/// The runs of a recording: times step back where another process of the same client begins.
 fn runs(recording: &str) -> Vec<Vec<Recorded>> {
     let lines = recording.lines().map(|line| serde_json::from_str::<Recorded>(line).unwrap());
     let lines: Vec<Recorded> = lines.collect();
     lines.chunk_by(|before, after| before.t <= after.t).map(<[Recorded]>::to_vec).collect()
 }
 
-/// Plays a run's two sides to callgate and checks what each of them gets.
+/// Plays both sides of a run to callgate, and checks what each side receives.
 fn replay(name: &str, run: &[Recorded]) {
     let mut gate = Wrap::allow_all().serve(&run.iter().map(step).collect());
     for line in run {
@@ -66,8 +66,8 @@ fn step(line: &Recorded) -> Value {
     }
 }
 
-/// A server's line as the client gets it: `listChanged` of the tools in an `initialize` result,
-/// which alone has a `protocolVersion`, is true.
+/// A server's line as the client receives it: `listChanged` of the tools is true in an `initialize` result, the only
+/// one with a `protocolVersion`.
 pub(crate) fn as_relayed(line: &str) -> String {
     if !line.contains(r#""result":{"protocolVersion":"#) && !line.contains(r#","protocolVersion":"#)
     {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 
-use crate::engine::wire::transcript::{Entry, MAX_LINE, Reader, is_frame};
+use crate::engine::wire::transcript::{Entry, MAX_LINE, TranscriptReader, is_frame};
 use crate::shell::os;
 
 /// How much is read at once.
@@ -16,7 +16,7 @@ const BUFFER: usize = 256 * 1024;
 pub struct RecordingFile {
     path: PathBuf,
     file: Box<dyn BufRead>,
-    reader: Reader,
+    reader: TranscriptReader,
     line: Vec<u8>,
     number: u64,
     is_torn: bool,
@@ -45,7 +45,7 @@ impl RecordingFile {
         Ok(RecordingFile {
             path: path.to_owned(),
             file,
-            reader: Reader::default(),
+            reader: TranscriptReader::default(),
             line: Vec::new(),
             number: 0,
             is_torn: false,

@@ -1,35 +1,35 @@
-//! A call's arguments, and how a name is looked up in them (contract P8).
+//! A call's arguments, and lookup of names in them (contract P8).
 
 use super::reader::{Fault, JsonError, KeyRule, MAX_DEPTH, Reader, Scratch};
 use super::undecidable::Undecidable;
 use super::value::{Member, Str, Value};
 use crate::engine::work::{TooCostly, Work, steps};
 
-/// A call's arguments: the object, and its members one by one.
+/// A call's arguments: the object, and an index of its members.
 #[derive(Debug)]
 pub struct Arguments<'a> {
     root: Value<'a>,
-    /// The first [`INDEXED`] members, and whether there are more.
+    /// The first [`INDEXED`] members; `more` is true if there are others.
     members: Vec<Member<'a>>,
     more: bool,
-    /// Bytes that the keys take together.
+    /// Total length of all keys, in bytes.
     key_bytes: usize,
 }
 
-/// How many members are kept at hand; objects with more are looked through each time.
+/// How many members the index holds. Lookups in larger objects search the whole object.
 const INDEXED: usize = 1024;
 
 impl<'a> Arguments<'a> {
-    /// The arguments of a call that carries none, which count as `{}` (contract W3).
+    /// The arguments of a call without any, which count as `{}` (contract W3).
     #[must_use]
     pub fn none() -> Self {
         Arguments { root: Value::proved("{}"), members: Vec::new(), more: false, key_bytes: 0 }
     }
 
-    /// Reads a text that is to be one object whose keys differ at every depth, as those of a call do (contract W3).
+    /// Reads a text as one object whose keys differ at every depth, as those of a call must (contract W3).
     ///
     /// # Errors
-    /// Where the text is something else.
+    /// The first place where the text is not such an object.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
         let mut scratch = Scratch::default();
         let mut reader = Reader::new(text, MAX_DEPTH, &mut scratch);
@@ -41,10 +41,10 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// Reads the object that comes next, and keeps its members, so that no condition has to look for them.
+    /// Reads the next value, an object, and indexes its members, so that conditions need not search for them.
     ///
     /// # Errors
-    /// Where the text is not JSON.
+    /// The first place where the text is not JSON.
     pub fn read(reader: &mut Reader<'a, '_>) -> Result<Self, JsonError> {
         let mut members = Vec::with_capacity(8);
         let mut more = false;
@@ -79,7 +79,7 @@ impl<'a> Arguments<'a> {
         Ok(looking.found(left))
     }
 
-    /// Steps for one look at the names of all arguments.
+    /// The cost of comparing one name with those of all arguments, in steps.
     #[must_use]
     pub fn names_work(&self) -> u64 {
         if self.more {
@@ -89,7 +89,7 @@ impl<'a> Arguments<'a> {
         names.saturating_add(steps(self.key_bytes / 8))
     }
 
-    /// True if the object has more than so many members, of which less than 1024 can be told.
+    /// True if the object has more than `count` members; `count` must be at most 1024.
     #[must_use]
     pub fn has_more_than(&self, count: usize) -> bool {
         self.more || self.members.len() > count
@@ -106,25 +106,25 @@ impl<'a> Arguments<'a> {
         self.root
     }
 
-    /// The text of the object as the call spells it; `{}` if it carries none.
+    /// The text of the object as the call spells it; `{}` if the call carries none.
     #[must_use]
     pub fn text(&self) -> &'a str {
         self.root.text()
     }
 }
 
-/// What stands at a path.
+/// The result of following a path.
 #[derive(Debug, Clone, Copy)]
 pub enum Found<'a> {
-    /// This value.
+    /// The value at the path.
     Value(Value<'a>),
-    /// Nothing: a key or element is missing, or `null` is on the way.
+    /// A key or element is missing, or `null` is on the way.
     Absent,
-    /// Servers may disagree on what it is (contract P8).
+    /// Servers may disagree on the value (contract P8).
     Doubtful(Undecidable),
 }
 
-/// The element of an array with this number.
+/// The element of an array at an index.
 pub(in crate::engine) fn nth_of<'a>(
     array: Value<'a>,
     nth: usize,
@@ -142,7 +142,7 @@ pub(in crate::engine) fn nth_of<'a>(
     Ok(Found::Absent)
 }
 
-/// The key that JavaScript takes for an object's prototype.
+/// The key that JavaScript treats as an object's prototype.
 const PROTO: &str = "__proto__";
 
 pub(in crate::engine) fn has_proto(object: Value<'_>, work: &mut Work) -> Result<bool, TooCostly> {
@@ -174,14 +174,14 @@ pub(in crate::engine) fn look_up_in<'a>(
     Ok(looking.found(left))
 }
 
-/// A search for a member among those that could be read as it (contract P8).
+/// A search for a member, among all keys that some server could read as its name (contract P8).
 struct Looking<'k, 'a> {
     key: &'k str,
     is_ascii: bool,
     exact: Option<Value<'a>>,
-    /// Another key differs by case only.
+    /// Another key differs only by case.
     alike: bool,
-    /// There is a key `__proto__`.
+    /// The object has a key `__proto__`.
     proto: bool,
 }
 
@@ -195,7 +195,7 @@ impl<'k, 'a> Looking<'k, 'a> {
         let raw = member.key.raw();
         let is_other_length = raw.len() != self.key.len() && raw.len() != PROTO.len();
         if is_other_length && !member.key.is_escaped() && self.is_ascii && raw.is_ascii() {
-            // Most keys are told by their length.
+            // Most keys differ in length.
             return Ok(());
         }
         self.compare(member, work)
@@ -222,7 +222,8 @@ impl<'k, 'a> Looking<'k, 'a> {
     }
 }
 
-/// True if a key is `wanted` once it is unescaped. A key without escapes is counted by who walks to it.
+/// True if the unescaped key is `wanted`. Keys without escapes cost nothing here: the walk to the key has paid for
+/// them.
 #[inline]
 fn is_key(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
     if key.is_escaped() {
@@ -231,7 +232,7 @@ fn is_key(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly
     Ok(key.is(wanted))
 }
 
-/// True if a key is `wanted` but for case.
+/// True if a key differs from `wanted` by case at most.
 #[inline]
 fn resembles(key: Str<'_>, wanted: &str, work: &mut Work) -> Result<bool, TooCostly> {
     /// See [`Str::resembles`].

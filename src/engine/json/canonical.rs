@@ -1,4 +1,4 @@
-//! A digest of a JSON value that is equal for equal values: the order of keys, escapes and the spelling of numbers do
+//! A digest of a JSON value. Equal values have equal digests: the order of keys, escapes and the spelling of numbers do
 //! not count (contract W4).
 
 use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
@@ -9,18 +9,18 @@ use super::decimal::is_plain_integer;
 use super::value::{Kind, Str, Value, proved_string_len};
 use crate::engine::work::{TooCostly, Work, steps};
 
-/// Ends a string: a byte that no UTF-8 has.
+/// Ends a string: a byte that never occurs in UTF-8.
 const END: u8 = 0xFF;
 
-/// What one digest may take (contract 3.5): arguments of 64 MiB in few values are within it, and so are some 8 MiB of
-/// the smallest values.
+/// The most steps that one digest may take (contract 3.5): enough for 64 MiB of arguments in few values, or about 8 MiB
+/// of the smallest values.
 const MOST: u64 = 100_000_000;
 
-/// Steps for one value, bracket or key, beside its bytes.
+/// Steps for one value, bracket or key, in addition to its bytes.
 const TOKEN: u64 = 16;
 
-/// The digest of a value under a name; `None` if it would take too much work. It is keyed: nobody outside can make two
-/// values that collide.
+/// The digest of a value under a name; `None` if it would take too many steps. The hash is keyed, so nobody outside can
+/// construct two values that collide.
 pub(in crate::engine) fn digest(keyed: &RandomState, name: &str, value: Value<'_>) -> Option<u64> {
     digest_within(keyed, name, value, &mut Work::of(MOST))
 }
@@ -46,19 +46,19 @@ pub(in crate::engine) fn digest_of_string(keyed: &RandomState, string: Str<'_>) 
     state.finish()
 }
 
-/// A pass over text that has been proved JSON, once from its start to its end however deep it is.
+/// One pass over validated JSON, iterative at any depth.
 struct Digester<'k> {
     keyed: &'k RandomState,
-    /// What was read so far, and above it each member that is being read.
+    /// The hash of what was read so far, and above it one for each member being read.
     states: SmallVec<[DefaultHasher; 4]>,
-    /// The containers that are open.
+    /// The open containers.
     open: SmallVec<[Container; 4]>,
 }
 
 enum Container {
     Array,
-    /// The members so far. Their sum does not depend on the order, and each of its terms is a keyed hash, which nobody
-    /// outside knows.
+    /// The members so far. Their sum does not depend on the order; each term is a keyed hash that nobody outside can
+    /// know.
     Object {
         members: u64,
         sum: u64,
@@ -95,7 +95,7 @@ impl Digester<'_> {
         Ok(())
     }
 
-    /// A scalar, or the key of a member.
+    /// Hashes a scalar, or begins a member at its key.
     fn scalar(&mut self, value: Value<'_>, is_string: bool) {
         if let Some(Container::Object { has_key: has_key @ false, .. }) = self.open.last_mut()
             && is_string
@@ -122,7 +122,7 @@ impl Digester<'_> {
         let closed = if matches!(bracket, b'}' | b']') { self.open.pop() } else { None };
         if let Some(state) = self.states.last_mut() {
             match &closed {
-                // Its brace is written with its members, once they are known.
+                // The brace is written with the members, once they are complete.
                 None if bracket == b'{' => {}
                 Some(Container::Object { members, sum, .. }) => {
                     state.write_u8(b'{');
@@ -137,7 +137,7 @@ impl Digester<'_> {
         }
     }
 
-    /// If the value belongs to a member, the member is complete.
+    /// Completes the member that the value belongs to, if there is one.
     fn end_value(&mut self) {
         if let Some(Container::Object { members, sum, has_key }) = self.open.last_mut()
             && let Some(own) = self.states.pop()
@@ -150,7 +150,7 @@ impl Digester<'_> {
 }
 
 fn write_scalar(state: &mut DefaultHasher, value: Value<'_>) {
-    // Most numbers are spelt as they are in canonical form.
+    // Most numbers are spelt in canonical form.
     if is_plain_integer(value.text()) {
         state.write_u8(b'0');
         state.write(value.text().as_bytes());
@@ -168,7 +168,7 @@ fn write_scalar(state: &mut DefaultHasher, value: Value<'_>) {
             number.canonical_in_pieces(&mut |piece| state.write(piece));
             state.write_u8(END);
         }
-        // Brackets are read by themselves.
+        // Brackets are handled separately.
         Kind::Array | Kind::Object => {}
     }
 }
@@ -188,7 +188,7 @@ mod tests {
     use crate::engine::work::Work;
 
     #[test]
-    fn equal_values_have_one_digest_and_others_another() {
+    fn only_equal_values_have_equal_digests() {
         let long = "x".repeat(1000);
         let groups: [&[&str]; 15] = [
             &[
@@ -233,9 +233,9 @@ mod tests {
         }
     }
 
-    /// contract 3.5: however deep they are, values are read once; too many of them have no digest.
+    /// contract 3.5: values are read once at any depth; a value that costs too much has no digest.
     #[test]
-    fn a_digest_takes_no_more_work_than_it_may() {
+    fn a_digest_stays_within_its_work_limit() {
         let keyed = RandomState::new();
         let deep = |inside: &str| format!("{}{inside}{}", r#"{"a":"#.repeat(500), "}".repeat(500));
         let taken = |text: &str, most: u64| {

@@ -1,5 +1,5 @@
-//! Decimal numbers as JSON spells them, compared exactly whatever their length (contract P7), and their
-//! canonical text, by which request ids are matched (contract W4).
+//! Decimal numbers as JSON spells them, compared exactly at any length (contract P7), and their canonical text, by
+//! which request ids are matched (contract W4).
 
 use std::cmp::Ordering;
 
@@ -12,12 +12,12 @@ pub struct Decimal<'a> {
     int: &'a [u8],
     /// Digits after the point, without trailing zeros.
     frac: &'a [u8],
-    /// Saturates: a number so far out fits no double anyway.
+    /// Saturates: no double holds a number with such an exponent anyway.
     exponent: i64,
 }
 
 impl<'a> Decimal<'a> {
-    /// Reads the text of a JSON number, which a [`super::reader::Reader`] has passed.
+    /// Reads the text of a JSON number that a [`super::reader::Reader`] has validated.
     #[must_use]
     pub fn read(text: &'a str) -> Self {
         let (negative, magnitude) = match text.strip_prefix('-') {
@@ -35,17 +35,17 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// The number as it was spelt.
+    /// The number as spelt.
     #[must_use]
     pub fn text(self) -> &'a str {
         self.text
     }
 
-    /// True if some parser would turn this number into infinity, or a number that is not zero into zero: it is
-    /// beyond what a double holds, so servers will not agree on it (contract P8).
+    /// True if some parser would read this number as infinity, or a nonzero number as zero: it is beyond the range of a
+    /// double, so servers will not agree on it (contract P8).
     #[must_use]
     pub fn is_beyond_double(self) -> bool {
-        // Up to 15 digits and no exponent is the common case, and always fits.
+        // Numbers of up to 15 digits without exponent are the common case, and always fit.
         if self.exponent == 0 && self.int.len() <= 15 && self.frac.len() <= 15 {
             return false;
         }
@@ -67,7 +67,7 @@ impl<'a> Decimal<'a> {
         self.negative && !self.is_zero()
     }
 
-    /// The number in units of `10^-places`, if that is a whole number below `2^128`; the sign is left out.
+    /// The number in units of `10^-places`, without its sign; `None` unless that is a whole number below `2^128`.
     #[must_use]
     pub fn scaled(self, places: u8) -> Option<u128> {
         let mut value = 0_u128;
@@ -79,7 +79,7 @@ impl<'a> Decimal<'a> {
         if value == 0 {
             return Some(0);
         }
-        // The last significant digit stands at 10^(magnitude - count); it has to become 10^-places.
+        // The last significant digit stands at 10^(magnitude - count) and must move to 10^-places.
         let shift = self.magnitude().saturating_sub(count).saturating_add(i64::from(places));
         value.checked_mul(10_u128.checked_pow(u32::try_from(shift).ok()?)?)
     }
@@ -92,13 +92,13 @@ impl<'a> Decimal<'a> {
         String::from_utf8(canonical).unwrap_or_default()
     }
 
-    /// The same, shown to `show` piece by piece: a number may be as long as a frame.
+    /// The same text, passed to `show` piece by piece: a number may be as long as a frame.
     pub fn canonical_in_pieces(self, show: &mut impl FnMut(&[u8])) {
         const PLAIN: i64 = 40;
-        /// Beyond it the place of the first digit could not be told exactly.
+        /// The largest exponent for which the place of the first digit is computed exactly.
         const FARTHEST: u64 = 1 << 62;
         if self.exponent.unsigned_abs() > FARTHEST && !self.is_zero() {
-            // No two spellings of a number so far out are taken for one.
+            // Beyond it, numbers with different spellings never count as equal.
             return show(self.text.as_bytes());
         }
         let count = i64::try_from(self.digits().count()).unwrap_or(i64::MAX);
@@ -132,7 +132,7 @@ impl<'a> Decimal<'a> {
         }
     }
 
-    /// The significant digits: no zeros before the first or after the last one that counts.
+    /// The significant digits, without leading or trailing zeros.
     fn digits(self) -> impl Iterator<Item = u8> + Clone {
         let whole = self.int.iter().chain(self.frac).copied();
         let leading = whole.clone().take_while(|&d| d == b'0').count();
@@ -146,8 +146,8 @@ impl<'a> Decimal<'a> {
         whole.skip(leading).take(significant)
     }
 
-    /// How many digits stand before the point when the number is written without exponent; for 0.00x it is
-    /// negative. Meaningless for zero.
+    /// How many digits stand before the point when the number is written without exponent; negative for 0.00x, and
+    /// meaningless for zero.
     fn magnitude(self) -> i64 {
         let before = if self.int.is_empty() {
             let zeros = self.frac.iter().take_while(|&&d| d == b'0').count();
@@ -171,7 +171,7 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// What stands before and behind the first of some ASCII marks.
+/// The text before and after the first of some ASCII characters.
 fn split_at_any<'a>(text: &'a str, marks: &[u8]) -> Option<(&'a str, &'a str)> {
     let at = text.bytes().position(|byte| marks.contains(&byte))?;
     Some((text.get(..at)?, text.get(at.saturating_add(1)..)?))
@@ -220,7 +220,7 @@ impl PartialEq for Decimal<'_> {
 
 impl Eq for Decimal<'_> {}
 
-/// True for the spelling that [`Decimal::canonical`] would choose anyway.
+/// True if the spelling is the one that [`Decimal::canonical`] returns.
 pub(in crate::engine) fn is_plain_integer(text: &str) -> bool {
     text.len() <= 18 && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_no_double_holds_is_known() {
+    fn numbers_beyond_a_double_are_detected() {
         for beyond in ["1e400", "-1e400", "1e-400", "1e99999999999999999999"] {
             assert!(Decimal::read(beyond).is_beyond_double(), "{beyond}");
         }

@@ -1,7 +1,7 @@
-//! The keys of the objects that are being read, and which of them stand twice (contract P1, W3).
+//! The keys of the objects being read, and which of them are duplicates (contract P1, W3).
 //!
-//! The objects of a list mostly have the same keys in the same order. What has been compared once is kept, and a
-//! key that stands where the object before had it needs no second look.
+//! The objects of a list mostly have the same keys in the same order. The reader keeps the keys it has compared; a key
+//! that repeats the one in the same place of the previous object is not compared again.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -14,55 +14,55 @@ const FEW: usize = 16;
 /// text, and an entry of [`Keys::open`] sixteen.
 const MANY: usize = 64;
 
-/// Of an object with more keys than this, or deeper, none are kept for the next one.
+/// Objects with more keys than this, or deeper ones, keep no keys for the next object.
 const KEPT_KEYS: usize = MANY;
 const KEPT_LEVELS: usize = 32;
 
-/// So many keys of one text are compared at most, besides those that [`Keys::again`] finds (contract W8): more than any
-/// honest message has, and few enough to be compared in a tenth of a second.
+/// The most keys compared in one text, not counting those that [`Keys::again`] finds (contract W8): more than any
+/// legitimate message has, and few enough to compare in a tenth of a second.
 pub(in crate::engine) const MAX_COMPARED: usize = 1_000_000;
 
-/// More duplicates than this are not noted: one is enough to refuse.
+/// The most duplicates noted: one is enough to refuse.
 const NOTED: usize = 16;
 
 /// Keys of the open objects, innermost last.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Keys {
     open: Vec<Key>,
-    /// Keys of the last object at each level, if they are spelt without escapes: of one whose keys need not
-    /// differ, then of one whose keys do.
+    /// Keys of the last object at each level, if spelt without escapes: at even indexes those of objects whose keys may
+    /// repeat, at odd ones those of objects whose keys must differ.
     kept: Vec<Vec<Kept>>,
-    /// Keys of the open objects that have many, innermost last: each a keyed hash of 32 bits, and its start in the
-    /// text, in one number that is sorted fast.
+    /// Keys of the open objects that have many, innermost last. Each entry holds a keyed hash of 32 bits and the key's
+    /// start in the text, in one number so that sorting is fast.
     many: Vec<u64>,
     hasher: RandomState,
     duplicates: Vec<usize>,
-    /// How many keys were compared, or are to be.
+    /// How many keys were compared, or will be.
     compared: usize,
 }
 
 /// An open object.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct KeySet {
-    /// How many keys of the objects around it are open.
+    /// The length of [`Keys::open`] when this object began.
     base: u32,
-    /// Its place in [`Keys::kept`].
+    /// The index of its keys in [`Keys::kept`].
     place: u32,
     /// Its keys must differ.
     compared: bool,
-    /// It has many keys: they are in [`Keys::many`], and `base` is their place there.
+    /// It has many keys: they are in [`Keys::many`], and `base` is their start there.
     is_many: bool,
-    /// So many keys are those of the last object at this level, and are not in [`Keys::open`]; `None` when another
-    /// key has come.
+    /// The number of keys so far that repeat those of the last object at this level, and are not in [`Keys::open`];
+    /// `None` after a different key.
     alike: Option<u32>,
 }
 
-/// Where a key stands in the text, between its quotes. Frames are shorter than 4 GiB, so 32 bits do.
+/// Where a key stands in the text, between its quotes. Frames are shorter than 4 GiB, so 32 bits suffice.
 #[derive(Debug, Clone, Copy)]
 struct Key {
     start: u32,
     end: u32,
-    /// Equal for equal keys without escapes.
+    /// Equal keys without escapes have equal tags.
     tag: u32,
     escaped: bool,
 }
@@ -73,9 +73,9 @@ struct Kept {
     /// Where it begins in the text, and its length.
     start: u32,
     length: u32,
-    /// Its first 16 bytes, and zeros.
+    /// Its first 16 bytes, padded with zeros.
     head: u128,
-    /// Which bits of the head are its own.
+    /// The bits of the head that belong to the key.
     mask: u128,
 }
 
@@ -90,25 +90,25 @@ impl Keys {
         self.compared = 0;
     }
 
-    /// True once there are more keys to compare than one text may have.
+    /// True once more keys were compared than one text may have.
     pub(in crate::engine) fn are_too_many(&self) -> bool {
         self.compared > MAX_COMPARED
     }
 
-    /// An object begins whose keys must differ, and which is like no other.
+    /// Begins an object whose keys must differ and are compared with no previous object's.
     pub(in crate::engine) fn enter(&self) -> KeySet {
         let base = narrow(self.open.len());
         KeySet { base, place: u32::MAX, compared: true, is_many: false, alike: None }
     }
 
-    /// An object begins at this level, which may be like the last one there.
+    /// Begins an object at this level, which may repeat the keys of the last one there.
     pub(in crate::engine) fn enter_at(&self, level: usize, compared: bool) -> KeySet {
         let place = narrow(level.saturating_mul(2).saturating_add(usize::from(compared)));
         KeySet { place, compared, alike: Some(0), ..self.enter() }
     }
 
-    /// The length of the key at the start of `rest`, with its quotes, if the last object at this level had it in
-    /// the same place; it is then counted. Otherwise 0.
+    /// The length of the key at the start of `rest`, with its quotes, if the last object at this level had the same key
+    /// in the same place; the key is then counted. Otherwise 0.
     #[inline]
     pub(in crate::engine) fn again(&self, set: &mut KeySet, text: &[u8], rest: &[u8]) -> usize {
         let Some(alike) = set.alike else { return 0 };
@@ -156,12 +156,12 @@ impl Keys {
 
     fn push_hash(&mut self, key: &Key, text: &str) {
         self.compared = self.compared.saturating_add(1);
-        // One pair of equal keys is enough to refuse; nothing is looked for behind it.
+        // One pair of equal keys is enough to refuse; later keys need no search.
         if self.duplicates.len() >= NOTED {
             return;
         }
         if self.many.len() == self.many.capacity() {
-            // Doubling would cost more than the text allows.
+            // Doubling would take more memory than the text allows.
             self.many.reserve_exact((self.many.len() / 2).max(4 * MANY));
         }
         // The hash is keyed and random, so no agent can choose keys that collide.
@@ -169,7 +169,7 @@ impl Keys {
         self.many.push(hash | u64::from(key.start));
     }
 
-    /// Notes the next key of an object, which is not that of the last object there.
+    /// Notes the next key of an object, when it differs from the last object's key in that place.
     pub(in crate::engine) fn push_other(
         &mut self,
         set: KeySet,
@@ -190,9 +190,9 @@ impl Keys {
         set
     }
 
-    /// Compares the keys of the innermost object, and forgets them or keeps them for the next.
+    /// Compares the keys of the innermost object, and drops them or keeps them for the next object.
     pub(in crate::engine) fn close(&mut self, set: KeySet, text: &str) {
-        // All keys were those of the object before: they differ if they have to.
+        // All keys repeat those of the previous object, which were compared.
         if set.alike.is_some() {
             return;
         }
@@ -225,7 +225,7 @@ impl Keys {
         }
     }
 
-    /// Compares some keys more than can be compared pair by pair.
+    /// Compares the keys of an object with too many for pairwise comparison.
     fn compare_by_hash(&mut self, set: KeySet, text: &str) {
         let base = self.many.len();
         for nth in set.base as usize..self.open.len() {
@@ -240,12 +240,12 @@ impl Keys {
         self.note_equal(set.base as usize, text);
     }
 
-    /// Finds equal keys among those in [`Keys::many`] from `base` on, and forgets them all.
+    /// Finds equal keys among those in [`Keys::many`] from `base` on, and removes all of these.
     fn note_equal(&mut self, base: usize, text: &str) {
         let keys = self.many.get_mut(base..).unwrap_or_default();
         keys.sort_unstable();
-        // Of a million keys some have one hash by chance: all of a run are compared. It is long only if there are
-        // equal keys in it, and those are found at once.
+        // Among a million keys some have the same hash by chance, so all keys of a run are compared. A run is long only
+        // if it contains equal keys, and those are found at once.
         for run in keys.chunk_by(|one, other| one >> 32 == other >> 32) {
             for (nth, later) in run.iter().enumerate().skip(1) {
                 if self.duplicates.len() >= NOTED {
@@ -259,7 +259,7 @@ impl Keys {
         self.many.truncate(base);
     }
 
-    /// Keeps the keys of the innermost object for the next at its level.
+    /// Keeps the keys of the innermost object for the next one at its level.
     fn keep(&mut self, set: KeySet, text: &str) {
         let place = set.place as usize;
         let keys = self.open.get(set.base as usize..).unwrap_or_default();
@@ -329,12 +329,12 @@ impl Kept {
     }
 }
 
-/// Where a key of [`Keys::many`] begins.
+/// Where a key in [`Keys::many`] begins.
 fn start_of(key: u64) -> usize {
     usize::try_from(key & u64::from(u32::MAX)).unwrap_or(usize::MAX)
 }
 
-/// The key of [`Keys::many`] in the text.
+/// The text of a key in [`Keys::many`].
 fn key_at(text: &str, key: u64) -> Option<Str<'_>> {
     let start = start_of(key);
     let quoted = text.get(start.saturating_sub(1)..)?;
@@ -350,7 +350,7 @@ fn note(duplicates: &mut Vec<usize>, key: &Key) {
     }
 }
 
-/// A few bytes that tell most keys apart.
+/// A number from a few bytes of a key, different for most different keys.
 fn tag(raw: &[u8]) -> u32 {
     let length = narrow(raw.len());
     match (raw.first_chunk(), raw.last_chunk()) {

@@ -1,4 +1,4 @@
-//! JSON: a strict reader, values without copies, exact decimals, and the arguments of a call.
+//! JSON: a strict reader, views of values, exact decimals, and the arguments of a call.
 
 pub mod arguments;
 pub mod canonical;

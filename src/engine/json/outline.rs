@@ -1,16 +1,16 @@
-//! The outermost members of a text, however deep the rest goes. A text of brackets costs a bit a level here, where
-//! [`super::reader::Reader`] keeps what it needs to compare keys.
+//! The outermost members of a text of any depth. Each nested level costs one bit here; [`super::reader::Reader`] needs
+//! more, because it compares keys.
 
 use super::reader::{Fault, JsonError};
 use super::token::Cursor;
 use super::value::{Str, Value};
 use crate::engine::interrupt::Interrupt;
 
-/// Proves that `text` is one JSON value with nothing but white space around it. If it is an object, `member` is shown
-/// each of its members. `interrupt` ends the reading of a long text.
+/// Proves that `text` is one JSON value with nothing but white space around it. If the value is an object, `member`
+/// receives each of its members. `interrupt` ends the reading of a long text.
 ///
 /// # Errors
-/// The first place where the text is not JSON, or where the reading ended.
+/// The first place where the text is not JSON, or where the reading was interrupted.
 pub fn outline<'a>(
     text: &'a str,
     interrupt: &Interrupt,
@@ -49,12 +49,12 @@ pub fn outline<'a>(
     }
 }
 
-/// The open objects and arrays: a bit each, which is set for an object.
+/// The open objects and arrays, one bit each; the bit is set for an object.
 #[derive(Debug, Default)]
 struct Levels {
     /// The bits of the outer levels, in full words.
     outer: Vec<u64>,
-    /// The bits of the inner ones, the innermost lowest.
+    /// The bits of the inner levels; the innermost is the lowest bit.
     inner: u64,
     depth: usize,
 }
@@ -68,7 +68,7 @@ impl Levels {
         self.depth = self.depth.saturating_add(1);
     }
 
-    /// Leaves the innermost one; returns what it lies in.
+    /// Leaves the innermost level. Returns the bit of the level around it, if there is one.
     fn pop(&mut self) -> Option<bool> {
         self.inner >>= 1;
         self.depth = self.depth.saturating_sub(1);
@@ -81,13 +81,13 @@ impl Levels {
         Some(self.inner & 1 == 1)
     }
 
-    /// Steps over the value that comes next, in which nothing is open.
+    /// Steps over the next value.
     fn behind_value<'a>(
         &mut self,
         mut cursor: Cursor<'a>,
         is_interrupted: impl Fn() -> bool,
     ) -> Result<Cursor<'a>, JsonError> {
-        // The innermost one: true for an object.
+        // The type of the innermost level: true for an object.
         let mut inside = None;
         'next: loop {
             if is_interrupted() {
@@ -138,7 +138,7 @@ mod tests {
     use crate::engine::interrupt::Interrupt;
 
     #[test]
-    fn members_are_shown_at_any_depth_of_the_rest() {
+    fn members_are_found_beside_deeply_nested_values() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let text = format!(r#" {{"a" : {deep},"b":{{"a":[1,{{"c":[]}}]}}, "c":"}}"}} "#);
         let mut keys = Vec::new();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_level_is_closed_by_its_own_bracket() {
+    fn every_level_needs_its_own_closing_bracket() {
         for depth in [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 1000] {
             let (opened, closed) = ("[{\"\":".repeat(depth), "}]".repeat(depth));
             let read = |text: &str| outline(text, &Interrupt::default(), |_, _| ()).map(|_| ());
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_told_by_its_place() {
+    fn errors_name_the_first_byte_that_is_not_json() {
         for (text, at) in [
             ("[1,]", 3),
             ("{\"a\":1,}", 7),

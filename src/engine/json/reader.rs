@@ -1,7 +1,7 @@
-//! Strict JSON (RFC 8259), read where it lies: one validating pass over a text that nobody has looked at yet.
+//! Strict JSON (RFC 8259), read in place: one validating pass over an untrusted text.
 //!
-//! The reader is iterative (no input can exhaust the stack), counts depth, and notes duplicate keys, compared
-//! after unescaping. What it has passed is seen through [`super::value`].
+//! The reader is iterative (no input can exhaust the stack), counts depth, and notes duplicate keys, compared after
+//! unescaping. [`super::value`] provides views of what it has validated.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use super::token::{Cursor, Expected};
 use super::value::{Str, Value};
 use crate::engine::interrupt::Interrupt;
 
-/// The deepest nesting that is read; the outermost object is level 1 (contract W3).
+/// The deepest nesting allowed; the outermost object is level 1 (contract W3).
 pub const MAX_DEPTH: usize = 512;
 
-/// Why a text is not the JSON it should be, and the byte at which that shows.
+/// Why a text is not JSON, and at which byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonError {
-    /// Offset of the byte that could not be read, in bytes from the start of the text.
+    /// Offset of the byte that could not be read, from the start of the text.
     pub at: usize,
     /// What is wrong there.
     pub fault: Fault,
@@ -25,13 +25,13 @@ pub struct JsonError {
 /// The ways in which a text can fail to be JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Something else was due here.
+    /// The reader expected this instead.
     Expected(&'static str),
-    /// Nested deeper than the reader allows.
+    /// The text nests deeper than the reader allows.
     TooDeep,
-    /// More keys than are compared in one text (contract W8).
+    /// The text has more keys than the reader compares (contract W8).
     TooManyKeys,
-    /// The reader was told to give up ([`Scratch::interrupt`]); the text may be good.
+    /// The reader was interrupted ([`Scratch::interrupt`]); the text may be valid.
     Interrupted,
 }
 
@@ -57,9 +57,9 @@ impl fmt::Display for Fault {
 pub enum KeyRule {
     /// Duplicates are noted in [`Scratch::duplicates`].
     Unique,
-    /// The same for the elements of the value, which is an array, and for nothing inside them.
+    /// Duplicates are noted among the keys of each element of the value, an array, but not further inside.
     OfElements,
-    /// Duplicates are nobody's business.
+    /// Duplicates are ignored.
     Any,
 }
 
@@ -75,25 +75,25 @@ impl KeyRule {
     }
 }
 
-/// The memory that one pass needs, kept from frame to frame.
+/// The memory that one pass needs, reused from frame to frame.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// What the innermost object or array lies in, outermost first.
+    /// The objects and arrays around the innermost one, outermost first.
     around: Vec<Inside>,
     keys: Keys,
-    /// Some key, at any depth, resembles [`INPUT_REQUESTS`].
+    /// A key, at any depth, resembles [`INPUT_REQUESTS`].
     has_input_requests: bool,
     interrupt: Interrupt,
 }
 
-/// The key under which a server asks the client to run methods (MCP 2026-07-28). It is noticed while a text is read,
-/// because it may stand at any depth (contract P15).
+/// The key under which a server asks the client to run methods (MCP 2026-07-28). The reader watches for it because it
+/// may stand at any depth (contract P15).
 pub const INPUT_REQUESTS: &str = "inputRequests";
 
-/// What the reader is in.
+/// What encloses the value being read.
 #[derive(Debug, Clone, Copy)]
 enum Inside {
-    /// No object or array that it has to leave.
+    /// No object or array that this call opened.
     Nothing,
     Array,
     Object(KeySet),
@@ -106,19 +106,19 @@ impl Scratch {
         self.keys.duplicates()
     }
 
-    /// True if a key at any depth of the text is `inputRequests`, in whatever case.
+    /// True if a key at any depth of the text is `inputRequests`, in any case.
     #[must_use]
     pub fn has_input_requests(&self) -> bool {
         self.has_input_requests
     }
 
-    /// What ends the reading of a long text.
+    /// The flag that interrupts the reading of a long text.
     #[must_use]
     pub fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
-    /// Forgets the last text, and gives back what only a large one needed.
+    /// Clears what belongs to the last text, and frees memory that only a large text needed.
     fn reset(&mut self) {
         const KEEP: usize = 4096;
         self.has_input_requests = false;
@@ -128,7 +128,7 @@ impl Scratch {
     }
 }
 
-/// Reads text that is to be proved JSON.
+/// A reader of unvalidated text.
 #[derive(Debug)]
 pub struct Reader<'a, 's> {
     text: &'a str,
@@ -185,7 +185,8 @@ impl<'a, 's> Reader<'a, 's> {
         let start = cursor.at();
         let elements = self.scratch.around.len().saturating_add(2);
         let mut inside = Inside::Nothing;
-        // Each turn reads one element, or one member with its key, and what is closed behind it.
+        // Each iteration reads one element, or one member with its key, and then closes every container that ends
+        // behind it.
         'next: loop {
             self.go_on(cursor)?;
             match &mut inside {
@@ -250,8 +251,8 @@ impl<'a, 's> Reader<'a, 's> {
         }
     }
 
-    /// Reads one object member by member: `member` is given each key and must read its value.
-    /// The object's own keys are always compared.
+    /// Reads one object member by member: `member` receives each key and must read its value. The object's own keys are
+    /// always compared.
     ///
     /// # Errors
     /// Where the text is not JSON, or is no object, or too deep; and whatever `member` returns.
@@ -262,7 +263,7 @@ impl<'a, 's> Reader<'a, 's> {
         self.object_of(true, member)
     }
 
-    /// The same for an object whose own keys are not compared.
+    /// As [`Reader::object`], without comparing the object's own keys.
     ///
     /// # Errors
     /// As [`Reader::object`].
@@ -312,7 +313,7 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(self.view(start))
     }
 
-    /// Compares the keys of an object that ends, which may take long, unless the reading is interrupted.
+    /// Compares the keys of an object that ends. This may take long, so an interrupt skips it.
     #[inline]
     fn close(&mut self, keys: KeySet) {
         if !self.scratch.interrupt.ends(self.text.len()) {
@@ -320,7 +321,7 @@ impl<'a, 's> Reader<'a, 's> {
         }
     }
 
-    /// Fails once the reading of a long text is interrupted.
+    /// Fails if the reading of a long text is interrupted.
     #[inline]
     fn go_on(&self, cursor: Cursor<'a>) -> Result<(), JsonError> {
         if self.scratch.interrupt.ends(self.text.len()) {
@@ -329,7 +330,7 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(())
     }
 
-    /// Counts one level more: what begins at the cursor lies in `around`.
+    /// Enters one more level: the container at the cursor stands in `around`.
     #[inline]
     fn enter(&mut self, cursor: Cursor<'a>, around: Inside) -> Result<(), JsonError> {
         if self.scratch.around.len() >= self.max_depth {
@@ -339,7 +340,7 @@ impl<'a, 's> Reader<'a, 's> {
         Ok(())
     }
 
-    /// Reads a key that is not like the one in the object before, and its colon.
+    /// Reads a key that differs from the previous object's key in that place, and its colon.
     #[inline(never)]
     fn another_key(
         &mut self,
@@ -352,7 +353,7 @@ impl<'a, 's> Reader<'a, 's> {
         Ok((cursor, keys))
     }
 
-    /// Fails once there are more keys to compare than one text may have.
+    /// Fails if there are more keys to compare than one text may have.
     #[inline]
     fn bound_keys(&self, cursor: Cursor<'a>) -> Result<(), JsonError> {
         if self.scratch.keys.are_too_many() {
@@ -367,7 +368,7 @@ impl<'a, 's> Reader<'a, 's> {
         let (place, escaped) = cursor.key()?;
         let start = place.start;
         let key = Str::proved(self.text.get(place).unwrap_or_default(), start, escaped);
-        // A key that is the same as one before does not come here: that one did. No spelling is shorter.
+        // Keys found by `Keys::again` skip this check: the same bytes passed it before, and no spelling is shorter.
         if key.raw().len() >= INPUT_REQUESTS.len() && !self.scratch.has_input_requests {
             self.scratch.has_input_requests = key.resembles(INPUT_REQUESTS);
         }

@@ -1,4 +1,4 @@
-//! The innermost loops: the tokens of JSON, read where they stand.
+//! The innermost loops: tokens of JSON, read in place.
 
 #![expect(
     clippy::inline_always,
@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-/// A place in a text. It is copied, not borrowed, so that a loop can keep it in registers: what is called out of
-/// line takes it by value.
+/// A position in a text. It is copied, not borrowed, so that a loop can keep it in registers; functions that are not
+/// inlined take it by value.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Cursor<'a> {
     text: &'a [u8],
@@ -16,7 +16,7 @@ pub(in crate::engine) struct Cursor<'a> {
     at: usize,
 }
 
-/// What is missing in a text, and where.
+/// What the reader expected, and where.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) struct Expected {
     pub(in crate::engine) at: usize,
@@ -24,35 +24,35 @@ pub(in crate::engine) struct Expected {
 }
 
 impl<'a> Cursor<'a> {
-    /// Behind the first `at` bytes of a text, which has so many.
+    /// The position after the first `at` bytes of `text`.
     pub(in crate::engine) fn new(text: &'a str, at: usize) -> Self {
         Cursor { text: text.as_bytes(), at }
     }
 
-    /// How many bytes lie behind.
+    /// The offset in bytes from the start of the text.
     pub(in crate::engine) fn at(self) -> usize {
         self.at
     }
 
-    /// The byte that comes next; `None` at the end of the text.
+    /// The next byte; `None` at the end of the text.
     #[inline]
     pub(in crate::engine) fn byte(self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
 
-    /// The bytes that lie ahead.
+    /// The bytes from here on.
     #[inline]
     pub(in crate::engine) fn rest(self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Steps over so many bytes, which are there.
+    /// Steps over this many bytes, which must exist.
     #[inline]
     pub(in crate::engine) fn bump(&mut self, bytes: usize) {
         self.at = self.at.wrapping_add(bytes);
     }
 
-    /// Steps over white space; what comes next.
+    /// Steps over white space and returns the next byte.
     #[inline(always)]
     pub(in crate::engine) fn peek(&mut self) -> Option<u8> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte() {
@@ -61,7 +61,7 @@ impl<'a> Cursor<'a> {
         self.byte()
     }
 
-    /// Steps over white space and this byte, if it comes next.
+    /// Steps over white space, and over `byte` if it comes next.
     #[inline(always)]
     pub(in crate::engine) fn eat(&mut self, byte: u8) -> bool {
         if self.peek() != Some(byte) {
@@ -71,7 +71,7 @@ impl<'a> Cursor<'a> {
         true
     }
 
-    /// Steps over a key and its colon: where it stands between its quotes, and whether there is an escape in it.
+    /// Steps over a key and its colon. Returns the range between the quotes, and whether it contains an escape.
     #[inline(always)]
     pub(in crate::engine) fn key(&mut self) -> Result<(Range<usize>, bool), Expected> {
         if self.peek() != Some(b'"') {
@@ -90,7 +90,7 @@ impl<'a> Cursor<'a> {
         if self.eat(b':') { Ok(()) } else { self.expected("`:`") }
     }
 
-    /// Steps over a string, whose opening quote comes next; true if there is an escape in it.
+    /// Steps over a string, whose opening quote comes next. True if it contains an escape.
     #[inline(always)]
     pub(in crate::engine) fn string(&mut self) -> Result<bool, Expected> {
         self.bump(1);
@@ -103,7 +103,7 @@ impl<'a> Cursor<'a> {
         Ok(true)
     }
 
-    /// Behind the end of a string that has an escape here.
+    /// Steps to the end of a string from an escape in it.
     #[inline(never)]
     fn behind_escapes(mut self) -> Result<Self, Expected> {
         loop {
@@ -113,7 +113,7 @@ impl<'a> Cursor<'a> {
                 Some(_) => return self.expected("no raw control character in a string"),
                 None => return self.expected("the closing quote of a string"),
             }
-            // Escapes come in runs, mostly.
+            // Escapes usually come in runs.
             if self.byte() != Some(b'\\') {
                 self.bump(plain_run(self.rest()));
             }
@@ -167,7 +167,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// Steps over this word, which is a value.
+    /// Steps over this literal.
     #[inline]
     pub(in crate::engine) fn word(&mut self, word: &[u8]) -> Result<(), Expected> {
         if self.rest().starts_with(word) {
@@ -177,17 +177,17 @@ impl<'a> Cursor<'a> {
         self.expected("a value")
     }
 
-    /// Something else was due here.
+    /// Fails: the reader expected something else here.
     #[cold]
     pub(in crate::engine) fn expected<T>(self, what: &'static str) -> Result<T, Expected> {
         Err(Expected { at: self.at, what })
     }
 }
 
-/// How many bytes from the start may stand in a string as they are: no quote, backslash or control character.
+/// How many bytes at the start may stand in a string unescaped: no quote, backslash or control character.
 #[inline(always)]
 pub(in crate::engine) fn plain_run(bytes: &[u8]) -> usize {
-    // Most strings end in the first word or two.
+    // Most strings end within one or two words.
     if let ([low, high, ..], _) = bytes.as_chunks() {
         let [low, high] = [low, high].map(|word| special_bytes(u64::from_le_bytes(*word)));
         if low != 0 {
@@ -202,7 +202,7 @@ pub(in crate::engine) fn plain_run(bytes: &[u8]) -> usize {
 
 #[inline(never)]
 fn long_plain_run(bytes: &[u8]) -> usize {
-    /// Strings are short, mostly: so many words are looked at one by one before the long way pays.
+    /// Strings are usually short: this many words are checked one by one before the vectorised loop pays off.
     const WORDS: usize = 4;
     const LANES: usize = 32;
     let (words, _) = bytes.as_chunks::<8>();

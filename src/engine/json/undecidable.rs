@@ -1,57 +1,57 @@
-//! Why a condition cannot be decided (contract P8), in words that say nothing of the value (contract W2).
+//! Why a condition cannot be decided (contract P8), in words that reveal nothing about the value (contract W2).
 
 use std::fmt;
 
 use super::value::Type;
 
-/// What stands in the way of a decision. `left` counts the steps of the path that lie behind the place.
+/// Why a condition cannot be decided. `left` counts the steps of the path after the place where it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Undecidable {
     /// The operator cannot compare a value of this type.
     Type {
-        /// What the value is.
+        /// The type of the value.
         found: Type,
-        /// What the operator compares.
+        /// The types that the operator compares.
         wanted: Types,
     },
     /// A list has no element that the operator can compare.
     NoElement(Types),
-    /// A step leads into a value of another kind.
+    /// A step leads into a value of another type.
     Step {
         /// See [`Undecidable`].
         left: usize,
-        /// What the value is.
+        /// The type of the value.
         found: Type,
-        /// What the step leads into.
+        /// The type that the step needs.
         wanted: Types,
     },
-    /// The key is there only with different capitals: some servers read it (Go's `encoding/json`).
+    /// The key exists only with different capitals: some servers accept it (Go's `encoding/json`).
     OtherCase {
         /// See [`Undecidable`].
         left: usize,
     },
-    /// The key is there, and another that differs by case.
+    /// The key exists, and so does another that differs only by case.
     TwoCases {
         /// See [`Undecidable`].
         left: usize,
     },
-    /// The object has a key `__proto__`: a JavaScript server that copies it reads more members than it has.
+    /// The object has a key `__proto__`: in a JavaScript server, a copy of it can gain members.
     Proto {
         /// See [`Undecidable`].
         left: usize,
     },
-    /// A lone surrogate.
+    /// The string contains a lone surrogate.
     Surrogate,
-    /// A number that no double can hold.
+    /// The number is beyond the range of a double.
     BeyondDouble,
 }
 
-/// Some types of JSON value.
+/// A set of JSON types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Types(u8);
 
 impl Types {
-    /// These types.
+    /// A set of these types.
     #[must_use]
     pub const fn of(types: &[Type]) -> Self {
         let mut set = 0;
@@ -63,13 +63,13 @@ impl Types {
         Types(set)
     }
 
-    /// The types of both.
+    /// The union of both.
     #[must_use]
     pub fn and(self, other: Types) -> Self {
         Types(self.0 | other.0)
     }
 
-    /// True if `of` is one of them.
+    /// True if the set contains `of`.
     #[must_use]
     pub fn has(self, of: Type) -> bool {
         self.0 & of.bit() != 0
@@ -86,8 +86,8 @@ impl fmt::Display for Types {
 }
 
 impl Undecidable {
-    /// How many steps of the path lead on from the place that stands in the way, and whether the first of them
-    /// belongs to it; `None` if it is where the path ends.
+    /// How many steps of the path follow the place where it fails, and whether the first of them belongs to that place;
+    /// `None` at the end of the path.
     pub(in crate::engine) fn place(self) -> Option<(usize, bool)> {
         match self {
             Undecidable::Step { left, .. } | Undecidable::Proto { left } => Some((left, false)),
@@ -99,8 +99,9 @@ impl Undecidable {
         }
     }
 
-    /// The reason as a sentence without its full stop: `` `args.amount` is a string, not a number ``. It tells
-    /// nothing of the value. `place` is what [`crate::engine::policy::path::ArgPath::words`] takes from the policy's path.
+    /// The reason as a sentence without its full stop: `` `args.amount` is a string, not a number ``. It reveals
+    /// nothing about the value. `place` comes from [`crate::engine::policy::path::ArgPath::words`] of the policy's
+    /// path.
     pub(in crate::engine) fn words(self, place: &str) -> String {
         match self {
             Undecidable::Type { found, wanted } | Undecidable::Step { found, wanted, .. } => {

@@ -1,5 +1,5 @@
-//! Views of JSON text that a [`super::reader::Reader`] has passed. They decode only what is asked of them, and copy
-//! nothing.
+//! Views of JSON text that a [`super::reader::Reader`] has validated. They decode a value only when it is used, and
+//! copy nothing.
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
@@ -15,7 +15,7 @@ pub struct Value<'a> {
     at: usize,
 }
 
-/// What a value is.
+/// A value by its type.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind<'a> {
     /// `null`
@@ -50,11 +50,11 @@ pub enum Type {
 }
 
 impl Type {
-    /// All of them.
+    /// All types.
     pub const ALL: [Type; 6] =
         [Type::Null, Type::Bool, Type::Number, Type::String, Type::Array, Type::Object];
 
-    /// A bit of its own.
+    /// The bit of this type in a set of types.
     pub(in crate::engine) const fn bit(self) -> u8 {
         match self {
             Type::Null => 1,
@@ -66,7 +66,7 @@ impl Type {
         }
     }
 
-    /// The type for people, with its article.
+    /// The type in messages, with its article.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -81,12 +81,12 @@ impl Type {
 }
 
 impl<'a> Value<'a> {
-    /// A view of a text that is known to be one value, and nothing else.
+    /// A view of a text that is known to be exactly one value.
     pub(in crate::engine) fn proved(text: &'a str) -> Self {
         Value { text, at: 0 }
     }
 
-    /// The same for a part of a text, which begins at byte `at` of it.
+    /// The same for a part of a larger text; `at` is the part's first byte in that text.
     pub(in crate::engine) fn proved_at(text: &'a str, at: usize) -> Self {
         Value { text, at }
     }
@@ -109,7 +109,7 @@ impl<'a> Value<'a> {
         self.at.saturating_add(self.text.len())
     }
 
-    /// The type of the value: a look at its first byte, however long it is.
+    /// The type of the value. Reads only the first byte, however long the value is.
     #[must_use]
     pub fn of_type(self) -> Type {
         match self.text.as_bytes().first() {
@@ -122,7 +122,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// What the value is.
+    /// The value by its type.
     #[must_use]
     pub fn kind(self) -> Kind<'a> {
         match self.text.as_bytes().first() {
@@ -223,7 +223,7 @@ pub struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// The elements of an array in `text`, which has been proved JSON, from byte `at` of it on.
+    /// The elements of an array in validated JSON, starting at byte `at` of `text`.
     pub(in crate::engine) fn behind(text: &'a str, at: usize) -> Self {
         Elements { walk: Walk { rest: text.get(at..).unwrap_or_default(), at } }
     }
@@ -237,7 +237,7 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Goes from value to value inside a container of text that has been proved JSON. Keys count as values here.
+/// Steps from value to value inside a container of validated JSON. Keys count as values here.
 #[derive(Debug, Clone)]
 struct Walk<'a> {
     rest: &'a str,
@@ -274,7 +274,7 @@ impl<'a> Iterator for Walk<'a> {
     }
 }
 
-/// The length of the value at the start of proved text; 0 at a closing bracket and at the end.
+/// The length of the value at the start of validated text; 0 at a closing bracket and at the end.
 fn proved_value_len(bytes: &[u8]) -> usize {
     let mut depth = 0_usize;
     let mut at = 0_usize;
@@ -306,11 +306,11 @@ fn proved_value_len(bytes: &[u8]) -> usize {
     at
 }
 
-/// The length of the string at the start of proved text, with both quotes.
+/// The length of the string at the start of validated text, with both quotes.
 pub(in crate::engine) fn proved_string_len(bytes: &[u8]) -> usize {
     let mut at = 1_usize;
     while let Some(rest) = bytes.get(at..) {
-        // Escapes come in runs, mostly.
+        // Escapes usually come in runs.
         if rest.first() != Some(&b'\\') {
             at = at.saturating_add(plain_run(rest));
         }
@@ -328,12 +328,12 @@ pub(in crate::engine) fn proved_string_len(bytes: &[u8]) -> usize {
 pub struct Str<'a> {
     raw: &'a str,
     at: usize,
-    /// There is a backslash in it.
+    /// The text contains a backslash.
     escaped: bool,
 }
 
 impl<'a> Str<'a> {
-    /// A view of the text between the quotes of a string, which begins at byte `at` of what was read.
+    /// A view of the text between the quotes of a string; `at` is its first byte in the text that was read.
     pub(in crate::engine) fn proved(raw: &'a str, at: usize, escaped: bool) -> Self {
         Str { raw, at, escaped }
     }
@@ -360,7 +360,8 @@ impl<'a> Str<'a> {
     /// True if the decoded string differs from `text` by case at most, as [`same_but_for_case`] says.
     #[must_use]
     pub fn resembles(self, text: &str) -> bool {
-        /// An escape of six bytes stands for a character of one at least, and that folds to one of twelve at most.
+        /// Bytes for each byte of `text`: an escape of six bytes stands for at least one byte, and case folding changes
+        /// the length by a factor of at most twelve.
         const WIDEST: usize = 72;
         let (Some(first), Some(wanted)) = (self.raw.bytes().next(), text.bytes().next()) else {
             return self.raw.is_empty() && text.is_empty();
@@ -374,7 +375,7 @@ impl<'a> Str<'a> {
         same_but_for_case(&self.decode_lossy(), text)
     }
 
-    /// True if the decoded string has more than `bytes` bytes. A string that is far longer is not decoded.
+    /// True if the decoded string has more than `bytes` bytes. Strings far longer than that are not decoded.
     #[must_use]
     pub fn is_longer_than(self, bytes: usize) -> bool {
         if !self.escaped {
@@ -383,7 +384,7 @@ impl<'a> Str<'a> {
         self.raw.len() > bytes.saturating_mul(6) || self.decode_lossy().len() > bytes
     }
 
-    /// The string as Unicode text, or `None` if it has a lone surrogate and so is none.
+    /// The string as Unicode text; `None` if it contains a lone surrogate.
     #[must_use]
     pub fn decode(self) -> Option<Cow<'a, str>> {
         if !self.escaped {
@@ -392,7 +393,7 @@ impl<'a> Str<'a> {
         self.units().map(char::from_u32).collect::<Option<String>>().map(Cow::Owned)
     }
 
-    /// The string for people: a lone surrogate becomes U+FFFD.
+    /// The string for display: a lone surrogate becomes U+FFFD.
     #[must_use]
     pub fn decode_lossy(self) -> Cow<'a, str> {
         if !self.escaped {
@@ -403,18 +404,18 @@ impl<'a> Str<'a> {
             .collect()
     }
 
-    /// The text between the quotes, escapes and all.
+    /// The raw text between the quotes, with its escapes.
     #[must_use]
     pub fn raw(self) -> &'a str {
         self.raw
     }
 
-    /// The decoded code points; lone surrogates are passed on as what they are.
+    /// The decoded code points. Lone surrogates are passed on unchanged.
     pub(crate) fn units(self) -> Units<'a> {
         Units { rest: self.raw }
     }
 
-    /// True if there is an escape in it.
+    /// True if the text contains an escape.
     pub(in crate::engine) fn is_escaped(self) -> bool {
         self.escaped
     }
@@ -436,8 +437,8 @@ impl Hash for Str<'_> {
 }
 
 impl<'a> Str<'a> {
-    /// The decoded bytes: UTF-8, in which a lone surrogate takes three bytes of its own (WTF-8). Two strings
-    /// are equal exactly if these are.
+    /// The decoded bytes: UTF-8, in which a lone surrogate takes three bytes of its own (WTF-8). Two strings are equal
+    /// if and only if these bytes are equal.
     pub(crate) fn wtf8(self) -> Cow<'a, [u8]> {
         if !self.escaped {
             return Cow::Borrowed(self.raw.as_bytes());
@@ -447,7 +448,7 @@ impl<'a> Str<'a> {
         Cow::Owned(bytes)
     }
 
-    /// The same, shown to `show` piece by piece: a string may be as long as a frame.
+    /// The same bytes, passed to `show` piece by piece: a string may be as long as a frame.
     pub(in crate::engine) fn wtf8_in_pieces(self, show: &mut impl FnMut(&[u8])) {
         if !self.escaped {
             return show(self.raw.as_bytes());
@@ -497,7 +498,7 @@ impl Iterator for Units<'_> {
 }
 
 impl Units<'_> {
-    /// Joins a high surrogate with the low one that follows it, if one does.
+    /// Joins a high surrogate with the low surrogate that follows it, if there is one.
     fn paired(&mut self, unit: u32) -> u32 {
         let ahead =
             self.rest.strip_prefix("\\u").and_then(|rest| rest.get(..4)).and_then(parse_hex);

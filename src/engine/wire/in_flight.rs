@@ -1,4 +1,4 @@
-//! Requests that wait for their answer (contract W4): each id once, each answered once.
+//! Requests that wait for an answer (contract W4): each id is in flight once, and answered once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use super::frame::RequestId;
 
 /// The most requests in flight.
 pub const MAX_REQUESTS: usize = 65_536;
-/// The most bytes that their ids may take together.
+/// The most bytes that their ids may take in total.
 pub const MAX_ID_TOTAL: usize = 16 * 1024 * 1024;
-/// How many cancelled ids may wait for their late answer; servers need not send one.
+/// The most cancelled ids kept for a late answer, which servers need not send.
 const MAX_CANCELLED: usize = 16_384;
 
-/// What an answer will be, as far as callgate has to know.
+/// The kind of answer that a request expects, as far as it matters to callgate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AnswerKind {
     /// The result of `initialize`.
@@ -25,37 +25,37 @@ pub enum AnswerKind {
     ToolsList,
     /// The result of a tool call that cannot be retried.
     PlainCall,
-    /// The result of a tool call that may be retried, as those of 2026-07-28 may.
+    /// The result of a tool call that may be retried (2026-07-28 and later).
     ToolCall {
-        /// A keyed digest of the tool and the arguments, by which a retry is known.
+        /// A keyed digest of the tool and the arguments, which identifies a retry.
         call: u64,
-        /// How often the call may still be retried free of charge.
+        /// How many more retries are free of charge.
         retries: u8,
     },
     /// An open `subscriptions/listen`, which may never be answered.
     Listen {
-        /// It asks for changes of the list of tools.
+        /// True if it asks for changes of the list of tools.
         tools: bool,
     },
-    /// Any other.
+    /// Any other answer.
     Other,
 }
 
-/// A request that is in flight.
+/// A request in flight.
 #[derive(Debug, Clone)]
 pub struct OpenRequest {
-    /// What it waits for.
+    /// The kind of answer it expects.
     pub awaited: AnswerKind,
-    /// Whether the request was of 2026-07-28 or later.
+    /// True for requests of 2026-07-28 and later.
     pub modern: bool,
-    /// When it went out, in milliseconds on the monotonic clock.
+    /// When it was sent, in milliseconds on the monotonic clock.
     pub since_ms: u64,
-    /// The id as it was spelt, where that is not its key.
+    /// The id as spelt, if that differs from its key.
     spelling: Option<Box<str>>,
-    /// Which of all requests it is, in their order.
+    /// The number of the request, in order of sending.
     number: u64,
     cancelled: bool,
-    /// By what the server's reports of its progress are known.
+    /// The key of the server's progress notifications for this request.
     progress: Option<ProgressKey>,
 }
 
@@ -82,11 +82,11 @@ impl OpenRequest {
     }
 }
 
-/// A request that is not in flight any more.
+/// A request that is no longer in flight.
 #[derive(Debug)]
 pub struct Settled {
     key: Box<[u8]>,
-    /// What it was.
+    /// The request.
     pub request: OpenRequest,
 }
 
@@ -98,18 +98,18 @@ impl Settled {
     }
 }
 
-/// The table of them.
+/// The table of requests in flight.
 #[derive(Debug, Default)]
 pub struct InFlight {
     waiting: HashMap<Box<[u8]>, OpenRequest, RandomState>,
-    /// Sum of the lengths of keys and spellings.
+    /// Total length of keys and spellings, in bytes.
     id_bytes: usize,
     /// Requests that are cancelled and may still be answered.
     cancelled: usize,
-    /// Requests that someone waits for: neither cancelled nor [`AnswerKind::Listen`].
+    /// Requests whose answer the client expects: neither cancelled nor [`AnswerKind::Listen`].
     expected: usize,
     count: u64,
-    /// The progress keys of the requests that someone waits for, and how many of them each has.
+    /// The progress keys of the requests whose answers are expected, and how many requests each key has.
     progress: HashMap<ProgressKey, u32, RandomState>,
 }
 
@@ -120,15 +120,15 @@ impl InFlight {
         self.waiting.contains_key(id.key().as_ref())
     }
 
-    /// True if an answer with this id would settle a request, but the client does not wait for it any more.
+    /// True if an answer with this id would settle a cancelled request.
     #[must_use]
     pub fn is_cancelled(&self, id: RequestId<'_>) -> bool {
         let key = self.key_of_answer(id);
         key.and_then(|key| self.waiting.get(key.as_ref())).is_some_and(|waiting| waiting.cancelled)
     }
 
-    /// The key of the request that an answer with this id settles: the one with the same id, else the number that the
-    /// id spells in a string. Both official SDKs read it so (contract W4).
+    /// The key of the request that an answer with this id settles: the one with the same id, or else with the number
+    /// that the id spells as a string. Both official SDKs read ids this way (contract W4).
     fn key_of_answer<'a>(&self, id: RequestId<'a>) -> Option<Cow<'a, [u8]>> {
         let key = id.key();
         if self.waiting.contains_key(key.as_ref()) {
@@ -138,14 +138,14 @@ impl InFlight {
         self.waiting.contains_key(number.as_slice()).then_some(Cow::Owned(number))
     }
 
-    /// True if one more request with this id fits.
+    /// True if there is room for one more request with this id.
     #[must_use]
     pub fn has_room(&self, id: RequestId<'_>) -> bool {
         let bytes = self.id_bytes.saturating_add(id.raw().len().saturating_mul(2));
         self.waiting.len() < MAX_REQUESTS && bytes <= MAX_ID_TOTAL
     }
 
-    /// Takes a request in. The caller has made sure that its id is not in flight and has room.
+    /// Adds a request. The caller must check first that its id is not in flight and that there is room.
     pub fn insert(&mut self, id: RequestId<'_>, awaited: AnswerKind, modern: bool, since_ms: u64) {
         let key: Box<[u8]> = id.key().into();
         let spelling = (*key != *id.raw().as_bytes()).then(|| Box::from(id.raw()));
@@ -165,7 +165,7 @@ impl InFlight {
         self.waiting.insert(key, waiting);
     }
 
-    /// Takes the request out that an answer with this id settles; `None` if there is none.
+    /// Removes the request that an answer with this id settles; `None` if there is none.
     pub fn settle(&mut self, id: RequestId<'_>) -> Option<Settled> {
         if let Some(settled) = self.remove(id.key().as_ref()) {
             return Some(settled);
@@ -173,13 +173,13 @@ impl InFlight {
         self.remove(&id.key_of_number_in_string()?)
     }
 
-    /// The key of a progress token, which is a string or a number as an id is.
+    /// The key of a progress token, which is a string or a number like an id.
     #[must_use]
     pub fn progress_key(&self, token: RequestId<'_>) -> Option<ProgressKey> {
         NonZeroU64::new(self.progress.hasher().hash_one(token.key()))
     }
 
-    /// Notes how the server's reports of the progress of this request in flight are known.
+    /// Notes the progress key of a request in flight.
     pub fn expect_progress(&mut self, id: RequestId<'_>, key: ProgressKey) {
         let waiting = self.waiting.get_mut(id.key().as_ref());
         if let Some(waiting) = waiting.filter(|waiting| is_expected(waiting)) {
@@ -189,7 +189,7 @@ impl InFlight {
         }
     }
 
-    /// True if a report with this progress token is of a request that someone waits for.
+    /// True if a notification with this progress token is about a request whose answer is expected.
     #[must_use]
     pub fn is_progress(&self, token: RequestId<'_>) -> bool {
         self.progress_key(token).is_some_and(|key| self.progress.contains_key(&key))
@@ -205,8 +205,8 @@ impl InFlight {
         }
     }
 
-    /// Notes that the client no longer waits for `id`; its late answer may still pass, once. False if the id
-    /// is not in flight, or too many wait for their late answer: then nothing changes.
+    /// Notes that the client has cancelled `id`; a late answer may still pass once. Returns false and changes nothing
+    /// if the id is not in flight, or if too many cancelled requests wait for a late answer.
     pub fn cancel(&mut self, id: RequestId<'_>) -> bool {
         let Some(waiting) = self.waiting.get_mut(id.key().as_ref()) else { return false };
         if waiting.cancelled {
@@ -223,8 +223,8 @@ impl InFlight {
         true
     }
 
-    /// Notes that the server has ended the stream of an open `subscriptions/listen`. Any other id is the
-    /// server's own, and nothing happens.
+    /// Notes that the server has ended the stream of an open `subscriptions/listen`. Ignores any other id, which is the
+    /// server's own.
     pub fn end_listen(&mut self, id: RequestId<'_>) {
         let key = id.key();
         if self.waiting.get(key.as_ref()).is_some_and(OpenRequest::is_listen) {
@@ -232,7 +232,7 @@ impl InFlight {
         }
     }
 
-    /// The ids, as they were spelt, of the open streams that ask for changes of the list of tools; oldest first.
+    /// The ids, as spelt, of the open streams that ask for changes of the list of tools; oldest first.
     #[must_use]
     pub fn listeners(&self) -> Vec<String> {
         let listens = AnswerKind::Listen { tools: true };
@@ -245,13 +245,13 @@ impl InFlight {
         open.into_iter().map(|(_, id)| id).collect()
     }
 
-    /// How many requests someone waits for.
+    /// How many requests the client expects answers to.
     #[must_use]
     pub fn expected(&self) -> usize {
         self.expected
     }
 
-    /// Takes all requests out, oldest first; and for each says whether someone waits for it.
+    /// Removes all requests, oldest first, each with whether its answer is expected.
     pub fn take_all(&mut self) -> Vec<(Settled, bool)> {
         let waiting = std::mem::take(self).waiting.into_iter();
         let all = waiting.map(|(key, waiting)| {
@@ -288,7 +288,7 @@ mod tests {
 
     /// contract W4
     #[test]
-    fn a_cancelled_id_is_taken_until_its_late_answer_and_there_is_a_bound() {
+    fn a_cancelled_id_stays_in_use_until_its_late_answer_up_to_a_limit() {
         let mut in_flight = InFlight::default();
         let ids: Vec<String> = (0..=MAX_CANCELLED).map(|id| id.to_string()).collect();
         for id in &ids {
@@ -307,7 +307,7 @@ mod tests {
 
     /// contract W4
     #[test]
-    fn the_string_of_a_number_in_flight_settles_it_unless_the_string_is_in_flight() {
+    fn a_string_settles_the_number_it_spells_unless_the_string_is_in_flight() {
         let settles = |asked: &[&str], answered: &str| {
             let mut in_flight = InFlight::default();
             for id in asked {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_that_of_a_request_that_someone_waits_for() {
+    fn progress_belongs_to_a_request_whose_answer_is_expected() {
         let id = RequestId::again;
         let mut in_flight = InFlight::default();
         for (request, token) in [("1", "7"), ("2", "7"), ("3", "\"7\""), ("4", "\"\\u0037x\"")] {

@@ -1,26 +1,26 @@
-//! What a message of the server asks the client to run: `inputRequests` at any depth (multi round trip and tasks,
-//! MCP 2026-07-28), and an error that asks for an elicitation (MCP 2025-11-25); contract P15.
+//! The methods that a server's message asks the client to run: `inputRequests` at any depth (multi round trip and
+//! tasks, MCP 2026-07-28), and errors that require an elicitation (MCP 2025-11-25); contract P15.
 
 use super::frame::{Frame, MAX_NAME_BYTES};
 use crate::engine::json::reader::INPUT_REQUESTS;
 use crate::engine::json::value::{Kind, Str, Value, proved_string_len};
 
-/// The error of a server that wants the client to open a URL first:
+/// The error of a server that needs the client to open a URL first:
 /// <https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation#url-elicitation-required-error>
 const URL_ELICITATION_REQUIRED: i64 = -32042;
-/// The method that it asks for.
+/// The method that this error asks for.
 const ELICITATION: &str = "elicitation/create";
 
-/// So many requests for input may a message have in all: each is compared with every pattern of the policy.
+/// The most requests for input in one message: each is compared with every pattern of the policy.
 const MAX_INPUT_REQUESTS: usize = 1024;
 
-/// So many codes of one error are looked at. One that has more may ask for anything.
+/// The most codes compared in one error. An error with more codes counts as one that requires an elicitation.
 const MAX_CODES: usize = 64;
 
-/// Finds the first of the methods that the message asks the client to run for which `find` has something to say.
+/// Finds the first method that the message asks the client to run and for which `find` returns a value.
 ///
 /// # Errors
-/// What is too much to be looked at.
+/// The message has too many requests for input, or a method that is too long.
 pub fn find_input_method<T>(
     frame: &Frame<'_>,
     find: impl Fn(&str) -> Option<T>,
@@ -35,8 +35,8 @@ pub fn find_input_method<T>(
     }
     let mut count = 0_usize;
     for part in [frame.params, frame.result, frame.error].into_iter().flatten() {
-        let mut walk = Walk::default();
-        while let Some(method) = walk.next_method(part) {
+        let mut finder = MethodFinder::default();
+        while let Some(method) = finder.next_method(part) {
             count = count.saturating_add(1);
             if count > MAX_INPUT_REQUESTS || method.is_longer_than(MAX_NAME_BYTES) {
                 return Err("too many `inputRequests`, or a method of over 1024 bytes in one");
@@ -50,7 +50,7 @@ pub fn find_input_method<T>(
     Ok(None)
 }
 
-/// True if any member that some client could take for the code of an error is that of a required elicitation.
+/// True if a member that some client could read as the error's code says that an elicitation is required.
 fn asks_for_elicitation(error: Value<'_>) -> bool {
     let codes = error.members().filter(|member| member.key.resembles("code"));
     codes.enumerate().any(|(nth, member)| {
@@ -65,24 +65,25 @@ fn asks_for_elicitation(error: Value<'_>) -> bool {
     })
 }
 
-/// What a value may be; several of them at once, as somebody could take `inputRequests` for the name of a request.
+/// The roles of a value. It may have several at once, as some client could read `inputRequests` as the name of a
+/// request.
 #[derive(Debug, Clone, Copy, Default)]
 struct Role {
-    /// All requests: an object of them, or a list.
+    /// All requests: an object or a list of them.
     requests: bool,
-    /// One of them.
+    /// One request.
     request: bool,
-    /// The method of one.
+    /// The method of a request.
     method: bool,
 }
 
 impl Role {
-    /// The role of what stands under `key` in an object of this role.
+    /// The role of the value under `key` in an object of this role.
     fn under(self, key: Str<'_>) -> Self {
         Role {
             requests: key.resembles(INPUT_REQUESTS),
             request: self.requests,
-            // A request may repeat a key; any that some client could take for `method` counts.
+            // A request may repeat a key; every key that some client could read as `method` counts.
             method: self.request && key.resembles("method"),
         }
     }
@@ -93,17 +94,17 @@ impl Role {
     }
 }
 
-/// Goes through all of a value once, however deep it is: every level has a role.
+/// Finds methods in one pass over a value of any depth, with a role for each level.
 #[derive(Debug, Default)]
-struct Walk {
+struct MethodFinder {
     at: usize,
     levels: Vec<Role>,
-    /// The role of the value that comes next, behind its key.
+    /// The role of the next value, known from its key.
     next: Option<Role>,
 }
 
-impl Walk {
-    /// The next method in a value that has been proved JSON.
+impl MethodFinder {
+    /// The next method in a value of validated JSON.
     fn next_method<'a>(&mut self, value: Value<'a>) -> Option<Str<'a>> {
         let text = value.text();
         while let Some(&byte) = text.as_bytes().get(self.at) {
@@ -148,10 +149,10 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use super::Walk;
+    use super::MethodFinder;
     use crate::engine::json::value::Value;
 
-    /// contract P15: at any depth, in objects and lists; and nothing that only looks like one.
+    /// contract P15: at any depth, in objects and lists, but not in values that only look similar.
     #[test]
     fn methods_are_found_at_any_depth() {
         let deep = |inner: &str| format!("{}{inner}{}", r#"{"a":["#.repeat(200), "]}".repeat(200));
@@ -169,10 +170,10 @@ mod tests {
             (r#"{"inputRequests":{"a":{"method":1,"b":"x"}}}"#.into(), &[]),
         ];
         for (text, methods) in rows {
-            let mut walk = Walk::default();
+            let mut finder = MethodFinder::default();
             let value = Value::proved(&text);
             let found: Vec<_> = std::iter::from_fn(|| {
-                walk.next_method(value).map(crate::engine::json::value::Str::raw)
+                finder.next_method(value).map(crate::engine::json::value::Str::raw)
             })
             .collect();
             assert_eq!(found, methods, "{text}");

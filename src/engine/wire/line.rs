@@ -1,16 +1,16 @@
-//! Lines: who sends them, and how they come out of a stream of bytes, whole and with a cap on their length.
+//! Lines: who sends them, and how they are cut out of a stream of bytes, with a cap on their length.
 
 use std::fmt;
 
 use super::frame::id_finder::IdFinder;
 use crate::engine::text::words::words;
 
-/// How much of a line that is thrown away is kept for people to see.
+/// How many bytes of a discarded line are kept to be shown.
 pub const HEAD_BYTES: usize = 1024;
 
-/// Room that a read is offered at least: what a pipe holds.
+/// The least room for a read: the capacity of a pipe.
 const READ_BYTES: usize = 64 * 1024;
-/// Room for lines that are read while others are on their way out.
+/// Room for lines that are read while others are being written.
 const BUFFER_BYTES: usize = 4 * READ_BYTES;
 
 /// Who sent a line.
@@ -30,28 +30,28 @@ impl fmt::Display for Side {
     }
 }
 
-/// One line in a [`LineBuffer`]: offsets that hold until the next read.
+/// One line in a [`LineBuffer`]: offsets that stay valid until the next read.
 #[derive(Debug)]
 pub enum Line {
     /// A line with its line end in the buffer.
     Whole {
         /// First byte.
         start: usize,
-        /// Behind the last byte that is not of the line end.
+        /// After the last byte of the content.
         content_end: usize,
-        /// Behind the line end.
+        /// After the line end.
         end: usize,
     },
-    /// A line over the cap. It is gone.
+    /// A line over the cap. Its bytes are discarded.
     TooLong(LongLine),
 }
 
-/// What is left of a line over the cap.
+/// The remains of a line over the cap.
 #[derive(Debug)]
 pub struct LongLine {
     /// Its first 1 KiB.
     pub head: Vec<u8>,
-    /// The ids at the tops of the messages on it, as far as they were found.
+    /// The ids found at the tops of its messages.
     pub ids: Vec<String>,
 }
 
@@ -68,32 +68,32 @@ pub struct LineBuffer {
     decided: usize,
     scanned: usize,
     max: usize,
-    /// Set while the rest of a line over the cap goes by.
+    /// Set while the rest of a line over the cap is being discarded.
     skipping: Option<(Vec<u8>, IdFinder)>,
 }
 
 impl LineBuffer {
-    /// `max` is the longest line that is kept, in bytes without its line end.
+    /// `max` is the longest line to keep, in bytes without its line end.
     #[must_use]
     pub fn new(max: usize) -> Self {
         let bytes = Vec::with_capacity(BUFFER_BYTES);
         LineBuffer { bytes, decided: 0, scanned: 0, max, skipping: None }
     }
 
-    /// The buffer for a read to append to; it has room. Lines that were handed out are gone from here on.
+    /// The buffer, with room for a read to append to. Discards the lines handed out so far.
     pub fn spare(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..self.decided);
         self.scanned = self.scanned.saturating_sub(self.decided);
         self.decided = 0;
         if self.room() < READ_BYTES / 2 {
-            // Double what is there, but reserve no more than the longest line can use.
+            // Double the buffer, but reserve no more than the longest line can use.
             let useful = self.max.saturating_add(READ_BYTES).saturating_sub(self.bytes.len());
             self.bytes.reserve_exact(self.bytes.len().min(useful).max(READ_BYTES));
         }
         &mut self.bytes
     }
 
-    /// Gives back the memory that only a large line needed, if no line is left. Lines that were handed out are gone.
+    /// Frees the memory that only a large line needed, if no line is left. Discards the lines handed out so far.
     pub fn shrink(&mut self) {
         if self.begun() == 0 && self.bytes.capacity() > BUFFER_BYTES {
             self.bytes = Vec::with_capacity(BUFFER_BYTES);
@@ -102,8 +102,8 @@ impl LineBuffer {
         }
     }
 
-    /// As [`LineBuffer::spare`], but lines that were handed out are still in use, and nothing moves. `None` if there is
-    /// too little room; what a large line has brought is none.
+    /// As [`LineBuffer::spare`], but keeps the lines handed out, and moves nothing. `None` if there is too little room;
+    /// the extra capacity from a large line does not count.
     pub fn spare_behind(&mut self) -> Option<&mut Vec<u8>> {
         let used = self.bytes.len().saturating_add(READ_BYTES);
         (used <= BUFFER_BYTES).then_some(&mut self.bytes)
@@ -113,7 +113,7 @@ impl LineBuffer {
         self.bytes.capacity().saturating_sub(self.bytes.len())
     }
 
-    /// The next line that is complete, if one is.
+    /// The next complete line, if there is one.
     pub fn next_line(&mut self) -> Option<Line> {
         let unscanned = self.bytes.get(self.scanned..).unwrap_or_default();
         let Some(found) = memchr::memchr(b'\n', unscanned) else {
@@ -129,7 +129,7 @@ impl LineBuffer {
         self.take_line(newline, self.scanned)
     }
 
-    /// At the end of input: what is left without a line end, if anything is.
+    /// At the end of input: the rest without a line end, if there is any.
     pub fn last_line(&mut self) -> Option<Line> {
         self.scanned = self.bytes.len();
         if self.begun() == 0 && self.skipping.is_none() {
@@ -150,13 +150,13 @@ impl LineBuffer {
         self.decided
     }
 
-    /// How many bytes are not handed out.
+    /// The number of bytes not yet handed out.
     #[must_use]
     pub fn begun(&self) -> usize {
         self.bytes.len().saturating_sub(self.decided)
     }
 
-    /// Hands out the line whose line feed is at `newline` and which ends at `end`.
+    /// Hands out the line with its line feed at `newline` and its end at `end`.
     fn take_line(&mut self, newline: usize, end: usize) -> Option<Line> {
         let start = self.decided;
         let content = self.slice(start, newline);
@@ -171,7 +171,7 @@ impl LineBuffer {
         Some(Line::Whole { start, content_end, end })
     }
 
-    /// Throws away the bytes up to `end`, all of them of a line over the cap.
+    /// Discards the bytes up to `end`, all of which belong to a line over the cap.
     fn skip_to(&mut self, end: usize) {
         let gone = self.bytes.get(self.decided..end).unwrap_or_default();
         let (head, finder) = self.skipping.get_or_insert_default();
@@ -186,7 +186,7 @@ impl LineBuffer {
 mod tests {
     use super::{Line, LineBuffer};
 
-    /// Feeds `pieces` one by one; returns the lines as text, `!` for one over the cap.
+    /// Feeds `pieces` one by one. Returns the lines as text, with `!` before a line over the cap.
     fn lines(max: usize, pieces: &[&str]) -> Vec<String> {
         let mut buffer = LineBuffer::new(max);
         let mut lines = Vec::new();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_out_whole_however_they_come_in() {
+    fn lines_are_whole_however_they_are_cut() {
         assert_eq!(
             lines(9, &["ab\ncd", "", "ef\r", "\n", "\n", "g\rh\r"]),
             ["ab|\\n", "cdef|\\r\\n", "|\\n", "g\rh\r|"]

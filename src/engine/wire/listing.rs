@@ -1,20 +1,20 @@
-//! Edits to a server's results, made by cutting bytes: tools out of `tools/list`, `listChanged` into
-//! `initialize` (contract W1). What is not cut stays as the server wrote it.
+//! Edits to a server's results: tools are cut out of `tools/list`, and `listChanged` is set in `initialize`
+//! (contract W1). All other bytes stay as the server wrote them.
 
 use crate::engine::json::decimal::Decimal;
 use crate::engine::json::value::{Elements, Kind, Str, Value};
 
-/// The most that the `ttlMs` of a filtered modern list may say, in milliseconds: the policy may change.
+/// The largest `ttlMs` of a filtered modern list, in milliseconds: the policy may change.
 const MAX_TTL_MS: &str = "1000";
 
-/// The longest name of a tool in a list, in bytes: no call of a longer one is read (contract W3).
+/// The longest name of a tool in a list, in bytes: calls with longer names are refused (contract W3).
 const MAX_NAME_BYTES: usize = super::frame::MAX_NAME_BYTES;
 
-/// So many elements of a list of tools are looked at (contract W8). What is behind them is cut.
+/// How many elements of a list of tools are checked (contract W8). Elements after them are cut.
 const MAX_TOOLS: usize = 100_000;
 
-/// A line in which some bytes are replaced, from its start to its end. It is copied once, as it is edited: what is
-/// cut may be half of what a line of millions of elements holds (contract W8).
+/// A line being edited from start to end. It is copied once, during the edits: half of a line of millions of elements
+/// may be cut (contract W8).
 struct Edited<'a> {
     line: &'a str,
     bytes: Vec<u8>,
@@ -27,14 +27,14 @@ impl<'a> Edited<'a> {
         Edited { line, bytes: Vec::with_capacity(line.len().saturating_add(64)), kept_to: 0 }
     }
 
-    /// Keeps what comes before `end`.
+    /// Keeps the bytes before `end`.
     fn keep(&mut self, end: usize) {
         let kept = self.line.get(self.kept_to..end).unwrap_or_default();
         self.bytes.extend_from_slice(kept.as_bytes());
         self.kept_to = self.kept_to.max(end);
     }
 
-    /// Puts `with` in the place of some bytes, which are behind all that were replaced before.
+    /// Replaces the bytes from `start` to `end`, which must follow all bytes replaced before.
     fn replace(&mut self, start: usize, end: usize, with: &str) {
         self.keep(start);
         self.bytes.extend_from_slice(with.as_bytes());
@@ -47,32 +47,32 @@ impl<'a> Edited<'a> {
     }
 }
 
-/// The members of a `tools/list` result that are edited, found in one walk: it may be long.
+/// The members of a `tools/list` result that may be edited, found in one pass: the result may be long.
 #[derive(Debug, Default)]
-struct Listed<'a> {
+struct EditedMembers<'a> {
     tools: Option<Value<'a>>,
     ttl: Option<Value<'a>>,
     scope: Option<Value<'a>>,
 }
 
-impl<'a> Listed<'a> {
+impl<'a> EditedMembers<'a> {
     fn of(result: Value<'a>) -> Self {
-        let mut listed = Listed::default();
+        let mut members = EditedMembers::default();
         for member in result.members() {
             let place = match member.key {
-                key if key.is("tools") => &mut listed.tools,
-                key if key.is("ttlMs") => &mut listed.ttl,
-                key if key.is("cacheScope") => &mut listed.scope,
+                key if key.is("tools") => &mut members.tools,
+                key if key.is("ttlMs") => &mut members.ttl,
+                key if key.is("cacheScope") => &mut members.scope,
                 _ => continue,
             };
             place.get_or_insert(member.value);
         }
-        listed
+        members
     }
 }
 
-/// Cuts hidden tools, elements that are no tool, and what is behind 100,000 elements out of a `tools/list` result. `line` is the text that
-/// `result` is a view of. `None` if nothing is to be cut.
+/// Cuts hidden tools, elements that are not tools, and elements after the first 100,000 out of a `tools/list` result.
+/// `result` is a view of the text `line`. `None` if nothing needs to be cut.
 #[must_use]
 pub fn hide_tools(
     line: &str,
@@ -80,7 +80,7 @@ pub fn hide_tools(
     modern: bool,
     mut is_hidden: impl FnMut(&str) -> bool,
 ) -> Option<Vec<u8>> {
-    let Listed { tools, ttl, scope } = Listed::of(result);
+    let EditedMembers { tools, ttl, scope } = EditedMembers::of(result);
     let tools = tools?;
     let mut stays = |tool: Value<'_>| {
         let name = tool.member("name").and_then(Value::as_str);
@@ -110,21 +110,20 @@ pub fn hide_tools(
     Some(edited.finish())
 }
 
-/// Where the elements of an array begin that are cut.
+/// Where the cuts in an array begin.
 struct Cut<'a> {
-    /// The first element that does not stay, and its number.
+    /// The first element to cut, and its index.
     nth: usize,
     first: Value<'a>,
-    /// Behind the element before it.
+    /// The end of the element before it.
     behind_kept: Option<usize>,
     /// The bracket that ends the array.
     end: usize,
 }
 
-/// Cuts the elements of an array that do not stay: each with the comma behind it; at the end, with the comma that
-/// would be left over.
+/// Cuts elements out of an array: each with the comma after it, and at the end the comma that would be left over.
 fn cut_elements(edited: &mut Edited<'_>, cut: &Cut<'_>, mut stays: impl FnMut(Value<'_>) -> bool) {
-    // Where the comma behind the last element that stays has come to lie, while nothing behind it stays.
+    // The comma after the last element kept, in the edited bytes, as long as no element after it is kept.
     let mut dangling: Option<usize> = None;
     if let Some(behind) = cut.behind_kept
         && let Some(comma) = comma_between(edited.line, behind, cut.first.start())
@@ -159,8 +158,8 @@ fn cut_elements(edited: &mut Edited<'_>, cut: &Cut<'_>, mut stays: impl FnMut(Va
     }
 }
 
-/// Sets `listChanged` in an existing `capabilities.tools` of an `initialize` result, so that the client listens
-/// when a reload changes the list. `None` if there is nothing to set.
+/// Sets `listChanged` in an existing `capabilities.tools` of an `initialize` result, so that the client expects
+/// notifications when a reload changes the list. `None` if nothing needs to be set.
 #[must_use]
 pub fn announce_list_changes(line: &str, result: Value<'_>) -> Option<Vec<u8>> {
     let tools = result.member("capabilities")?.member("tools").filter(|tools| tools.is_object())?;
@@ -176,7 +175,8 @@ pub fn announce_list_changes(line: &str, result: Value<'_>) -> Option<Vec<u8>> {
     Some(edited.finish())
 }
 
-/// A filtered list is nobody else's, and not for long: what is to be replaced in it, and by what.
+/// The cache members to replace in a filtered list, with their new values: the list is private, and valid for a short
+/// time.
 fn uncached<'a>(
     ttl: Option<Value<'a>>,
     scope: Option<Value<'a>>,
@@ -211,9 +211,9 @@ mod tests {
         edited.map_or_else(|| "same".to_owned(), |bytes| String::from_utf8(bytes).expect("UTF-8"))
     }
 
-    /// contract W1: only the element's bytes and one comma go.
+    /// contract W1: only the element's bytes and one comma are cut.
     #[test]
-    fn tools_are_cut_with_one_comma_each() {
+    fn each_tool_is_cut_with_one_comma() {
         let a = r#"{"name":"a"}"#;
         let h = r#"{"name":"h"}"#;
         let list = |inside: &str| format!(r#"{{"tools":[{inside}],"nextCursor":"x"}}"#);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn list_changed_is_set_where_there_are_tools() {
+    fn list_changed_is_set_if_the_server_has_tools() {
         let rows = [
             (
                 r#"{"capabilities":{"tools":{}}}"#,

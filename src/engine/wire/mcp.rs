@@ -1,4 +1,4 @@
-//! The words of MCP: methods, the parameters of a call, what results mean. Not whether anything is allowed.
+//! MCP's vocabulary: methods, the parameters of a call, and what results mean. Makes no decisions.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,28 +23,28 @@ pub const INITIALIZED: &str = "notifications/initialized";
 pub const LIST_CHANGED: &str = "notifications/tools/list_changed";
 /// <https://modelcontextprotocol.io/specification/2025-11-25/basic/utilities/progress>
 pub const PROGRESS: &str = "notifications/progress";
-/// A request of 2026-07-28 that stays open.
+/// A request of 2026-07-28 whose stream stays open.
 pub const LISTEN: &str = "subscriptions/listen";
 
-/// Present in `params._meta` of every request of 2026-07-28 and later, and of none before.
+/// Present in `params._meta` of every request of 2026-07-28 and later, and of no earlier one.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
-/// Keys of `tools/call` params that must not stand there in another case (contract W3).
+/// Keys of `tools/call` params that must not appear in another case (contract W3).
 const RESERVED: [&str; 6] =
     ["name", "arguments", "_meta", "task", "inputResponses", "requestState"];
 
-/// True if `method` is not `tools/call` but some server might take it for that (contract W3).
+/// True if `method` is not `tools/call` but some server might read it as that (contract W3).
 #[must_use]
 pub fn is_like_tools_call(method: &str) -> bool {
-    // Nobody knows what one looks like of which little can be seen. Any other that is too long to be folded has
-    // far more to it than ten characters.
+    // A mostly invisible method could look like anything. A visible one that is too long to fold has far more than the
+    // ten characters of `tools/call`.
     name::is_mostly_hidden(method)
         || method != TOOLS_CALL
             && !name::is_beyond_folding(method)
             && name::fold(method) == TOOLS_CALL
 }
 
-/// The members of `params` that callgate reads, collected while the frame is read.
+/// The members of `params` that callgate uses, collected while the frame is read.
 #[derive(Debug, Default)]
 pub struct Params<'a> {
     name: Option<Value<'a>>,
@@ -56,11 +56,11 @@ pub struct Params<'a> {
     task: Option<Value<'a>>,
     request_state: Option<Value<'a>>,
     request_id: Option<Value<'a>>,
-    /// A key that equals a reserved one of `tools/call` only when case is folded.
+    /// A key that equals a reserved one of `tools/call` only after case folding.
     look_alike: Option<Str<'a>>,
 }
 
-/// What stands under `arguments`.
+/// The value of `arguments`.
 #[derive(Debug, Default)]
 enum Given<'a> {
     #[default]
@@ -73,7 +73,7 @@ impl<'a> Params<'a> {
     /// Reads one member.
     ///
     /// # Errors
-    /// Where the text is not JSON.
+    /// The first place where the text is not JSON.
     pub fn read(&mut self, reader: &mut Reader<'a, '_>, key: Str<'a>) -> Result<(), JsonError> {
         if key.is("arguments") && reader.peek() == Some(b'{') {
             self.arguments = Given::Object(Arguments::read(reader)?);
@@ -100,7 +100,7 @@ impl<'a> Params<'a> {
         Ok(())
     }
 
-    /// Looks through `_meta`, once.
+    /// Reads `_meta` in one pass.
     fn note_meta(&mut self, meta: Value<'a>) {
         for member in meta.members() {
             if member.key.is(PROTOCOL_VERSION) {
@@ -111,13 +111,13 @@ impl<'a> Params<'a> {
         }
     }
 
-    /// True if the request is of 2026-07-28 or later: the era is decided per request (contract W1).
+    /// True if the request is of 2026-07-28 or later: each request has its own era (contract W1).
     #[must_use]
     pub fn is_modern(&self) -> bool {
         self.is_modern
     }
 
-    /// The token by which the server may report progress.
+    /// The token under which the server may report progress.
     #[must_use]
     pub fn progress_token(&self) -> Option<Value<'a>> {
         self.progress_token
@@ -129,15 +129,15 @@ impl<'a> Params<'a> {
         self.request_id
     }
 
-    /// A key that some servers would take for one of `tools/call`.
+    /// A key that some servers would read as one of `tools/call`.
     #[must_use]
     pub fn look_alike(&self) -> Option<Str<'a>> {
         self.look_alike
     }
 }
 
-/// True if the stream that a `subscriptions/listen` with these params opens is to carry changes of the list of
-/// tools: it asks for them, or does not say what for.
+/// True if a `subscriptions/listen` with these params opens a stream for changes of the list of tools: it asks for
+/// them, or names nothing that it asks for.
 #[must_use]
 pub fn listens_for_tools(params: Option<Value<'_>>) -> bool {
     let wanted = params.and_then(|params| params.member("notifications"));
@@ -146,25 +146,25 @@ pub fn listens_for_tools(params: Option<Value<'_>>) -> bool {
     })
 }
 
-/// A request `tools/call`.
+/// A `tools/call` request.
 #[derive(Debug)]
 pub struct ToolCall<'a> {
     /// The tool, unescaped.
     pub name: Cow<'a, str>,
-    /// Where the name stands in the line, with its quotes.
+    /// The bytes of the name in the line, with its quotes.
     pub name_at: Range<usize>,
     /// `arguments`; absent counts as `{}`.
     pub arguments: Arguments<'a>,
     /// True for 2026-07-28 and later.
     pub modern: bool,
-    /// True if the client asks for a task (2025-11-25): it then cannot read a tool result.
+    /// True if the client asks for a task (2025-11-25): it cannot read a tool result then.
     pub task: bool,
     /// `requestState` of a multi-round-trip retry.
     pub request_state: Option<Str<'a>>,
 }
 
 impl<'a> ToolCall<'a> {
-    /// A call that came in no line.
+    /// A call that did not arrive as a line.
     #[must_use]
     pub fn of(name: &'a str, arguments: Arguments<'a>) -> Self {
         ToolCall {
@@ -177,10 +177,10 @@ impl<'a> ToolCall<'a> {
         }
     }
 
-    /// Reads the parameters of a call; `params` is what stands there and `seen` what it contains.
+    /// Reads the parameters of a call: `params` is their value, `seen` the members collected from it.
     ///
     /// # Errors
-    /// What has the wrong type (contract W3, -32602).
+    /// The part with the wrong type (contract W3, -32602).
     pub fn read(params: Option<Value<'a>>, seen: Params<'a>) -> Result<Self, &'static str> {
         if !params.is_some_and(Value::is_object) {
             return Err("`params` of tools/call is not an object");
@@ -209,13 +209,13 @@ impl<'a> ToolCall<'a> {
     }
 }
 
-/// A tool's name from its own spelling, as it stood at [`ToolCall::name_at`].
+/// Decodes a tool's name from its spelling at [`ToolCall::name_at`].
 #[must_use]
 pub fn tool_name(spelt: &str) -> Option<Cow<'_, str>> {
     Value::proved(spelt).as_str().and_then(Str::decode)
 }
 
-/// The members of a server's `result` or `params` that callgate reads, collected while the frame is read.
+/// The members of a server's `result` or `params` that callgate uses, collected while the frame is read.
 #[derive(Debug, Default)]
 pub struct ServerMembers<'a> {
     /// `isError` of a result is true.
@@ -230,7 +230,7 @@ impl<'a> ServerMembers<'a> {
     /// Reads one member. The keys of each element of `tools` must be unique (contract W6).
     ///
     /// # Errors
-    /// Where the text is not JSON.
+    /// The first place where the text is not JSON.
     pub fn read(
         &mut self,
         part: Part,
@@ -250,7 +250,7 @@ impl<'a> ServerMembers<'a> {
         Ok(())
     }
 
-    /// The state that a retry of the call is to bring back.
+    /// The state that a retry of the call must bring back.
     #[must_use]
     pub fn retry_state(&self) -> Option<Str<'a>> {
         self.request_state.filter(|_| self.asks_for_input)

@@ -1,15 +1,15 @@
-//! Messages that callgate writes itself: denials and errors (contract W2–W4). Each is one line with its line feed.
+//! Messages that callgate writes: denials and errors (contract W2–W4). Each is one line with its line feed.
 
 use super::frame::{Refusal, RefusalAnswer};
 use crate::engine::outcome::Outcome;
 use crate::engine::text::escape::push_json_string;
 
-/// JSON-RPC error code of a denial where a tool result cannot be the answer.
+/// The JSON-RPC error code of a denial for requests that cannot be answered with a tool result.
 pub const FORBIDDEN: i32 = 403;
-/// The same for a limit.
+/// The JSON-RPC error code when a limit denies such a request.
 pub const TOO_MANY: i32 = 429;
 
-/// Facts of a decision for programs; stands under `callgate/decision`.
+/// Machine-readable facts of a decision, written as `callgate/decision`.
 #[derive(Debug, Clone)]
 pub struct DecisionFacts<'a> {
     /// The result of the decision.
@@ -20,10 +20,10 @@ pub struct DecisionFacts<'a> {
     pub retry_after_ms: Option<u64>,
 }
 
-/// A denial as a tool result, which the model gets to read. `id` is the client's, as it was spelt.
+/// A denial as a tool result, which the model reads. `id` is the client's, as spelt.
 #[must_use]
 pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    Line::answer(id)
+    MessageLine::answer(id)
         .raw(r#","result":{"#)
         .raw(if modern { r#""resultType":"complete","# } else { "" })
         .raw(r#""content":[{"type":"text","text":"#)
@@ -33,30 +33,30 @@ pub fn tool_result(id: &str, text: &str, modern: bool, facts: &DecisionFacts<'_>
         .end("}}}")
 }
 
-/// A denial as a JSON-RPC error, for requests whose result could not carry it.
+/// A denial as a JSON-RPC error, for requests that cannot be answered with a tool result.
 #[must_use]
 pub fn denial_error(id: &str, code: i32, message: &str, facts: &DecisionFacts<'_>) -> Vec<u8> {
-    Line::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
+    MessageLine::error(id, code, message).raw(r#","data":{"#).facts(facts).end("}}}")
 }
 
-/// A plain JSON-RPC error; `id` is null where none is known.
+/// A plain JSON-RPC error; `id` is null if unknown.
 #[must_use]
 pub fn error(id: Option<&str>, code: i32, message: &str) -> Vec<u8> {
-    Line::error(id.unwrap_or("null"), code, message).end("}}")
+    MessageLine::error(id.unwrap_or("null"), code, message).end("}}")
 }
 
-/// The notice that the list of tools has changed; on a stream of `subscriptions/listen` it carries the id of that
-/// request, as it was spelt.
+/// The notification that the list of tools has changed. On a stream of `subscriptions/listen` it carries the id of that
+/// request, as spelt.
 #[must_use]
 pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
-    let notice = Line::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
+    let notice =
+        MessageLine::new(r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed""#);
     let Some(id) = stream else { return notice.end("}") };
     let stream = r#","params":{"_meta":{"io.modelcontextprotocol/subscriptionId":"#;
     notice.raw(stream).raw(id).end("}}}")
 }
 
-/// The answer to a frame that was refused; empty if its sender expects none, and for a batch, whose answers
-/// [`super::batch`] makes.
+/// The answer to a refused frame; empty if the sender expects none, and for a batch, which [`super::batch`] answers.
 #[must_use]
 pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     let one = |id: &Option<String>| error(id.as_deref(), refusal.code, &refusal.message);
@@ -66,22 +66,22 @@ pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     }
 }
 
-/// A line in the making. Denials are on the hot path, too: it is put together where it will lie.
-struct Line {
+/// A line under construction. Denials are on the hot path, so the line is built in its final buffer.
+struct MessageLine {
     bytes: Vec<u8>,
 }
 
-impl Line {
+impl MessageLine {
     fn new(begin: &str) -> Self {
-        Line { bytes: Vec::with_capacity(512) }.raw(begin)
+        MessageLine { bytes: Vec::with_capacity(512) }.raw(begin)
     }
 
     fn answer(id: &str) -> Self {
-        Line::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
+        MessageLine::new(r#"{"jsonrpc":"2.0","id":"#).raw(id)
     }
 
     fn error(id: &str, code: i32, message: &str) -> Self {
-        let line = Line::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
+        let line = MessageLine::answer(id).raw(r#","error":{"code":"#).raw(&code.to_string());
         line.raw(r#","message":"#).json(message)
     }
 
@@ -95,13 +95,13 @@ impl Line {
         line.raw("}")
     }
 
-    /// Adds what is JSON already.
+    /// Appends text that is JSON already.
     fn raw(mut self, json: &str) -> Self {
         self.bytes.extend_from_slice(json.as_bytes());
         self
     }
 
-    /// Adds a text as a JSON string.
+    /// Appends a text as a JSON string.
     fn json(mut self, text: &str) -> Self {
         push_json_string(&mut self.bytes, text);
         self

@@ -1,4 +1,4 @@
-//! Frames: how lines become messages, which requests wait, and what callgate writes itself.
+//! Frames: how lines become messages, which requests are in flight, and the messages that callgate writes.
 
 pub mod discovery;
 pub mod frame;

@@ -8,30 +8,30 @@ use super::mcp::ToolCall;
 use crate::engine::json::canonical::{digest, digest_of_string};
 use crate::engine::json::value::Str;
 
-/// Free retries for one charged call.
+/// Free retries for each charged call.
 pub const FREE_RETRIES: u8 = 8;
-/// Open states that are remembered; the oldest goes first.
+/// The most open states remembered; the oldest is dropped first.
 const MAX_OPEN: usize = 1024;
 
-/// The states that servers gave out in this run and that have not come back. Only keyed hashes are kept: a
-/// state may be large, and nobody outside can make two that collide.
+/// The states that servers sent in this run and clients have not sent back. Only keyed hashes are kept: a state may be
+/// large, and nobody outside can construct two that collide.
 #[derive(Debug, Default)]
 pub struct OpenStates {
     hasher: RandomState,
     origins: HashMap<u64, (u64, AnswerKind)>,
-    /// States by age, with the number under which each was remembered. Some may have come back since.
+    /// States by age, each with its number. Some may have come back since.
     order: VecDeque<(u64, u64)>,
     count: u64,
 }
 
 impl OpenStates {
-    /// What to await for a call that is charged, or for a free retry with `retries` left.
+    /// The kind of answer to expect for a charged call, or for a free retry with `retries` left.
     #[must_use]
     pub fn awaited(&self, call: &ToolCall<'_>, retries: u8) -> AnswerKind {
         if !call.modern {
             return AnswerKind::PlainCall;
         }
-        // A call that takes too much work to compare has no retry that is free.
+        // A call that takes too much work to compare has no free retries.
         let call = digest(&self.hasher, &call.name, call.arguments.whole());
         call.map_or(AnswerKind::PlainCall, |call| AnswerKind::ToolCall { call, retries })
     }
@@ -50,7 +50,7 @@ impl OpenStates {
         }
     }
 
-    /// Takes the state that a call brings back. `Some` if the call is free: what to await then.
+    /// Takes the state that a call brings back. If the call is free, returns the kind of answer to expect.
     pub fn redeem(&mut self, call: &ToolCall<'_>) -> Option<AnswerKind> {
         let state = call.request_state.filter(|_| call.modern)?;
         let (_, origin) = self.origins.remove(&digest_of_string(&self.hasher, state))?;

@@ -1,6 +1,6 @@
 //! Recorded sessions, line by line (contract S5): who sent what, and when.
 //!
-//! Three forms are read, and the first line of a file says which one it is of; callgate writes the first:
+//! There are three forms. The first line of a file determines its form; callgate writes the first one:
 //!
 //! ```text
 //! {"t":"2026-11-22T10:00:00.123Z","from":"client","text":"<the line>"}     or "base64", where it is not UTF-8
@@ -25,19 +25,19 @@ use crate::engine::json::token::plain_run;
 /// The longest line of a recording, in bytes: three times the default of `--max-frame` (contract S5).
 pub const MAX_LINE: u64 = 3 * 64 * 1024 * 1024;
 
-/// What a recording holds in each of its lines.
+/// The form of the lines of a recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Entries with a time and a sender.
     Entries,
-    /// What a client sent, and nothing else.
+    /// Lines of a client, and nothing else.
     Plain,
 }
 
-/// One line that was sent.
+/// A recorded line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// When, in milliseconds since the epoch; a plain line has no time.
+    /// The time in milliseconds since the epoch; plain lines have none.
     pub at_ms: Option<u64>,
     /// Who sent it.
     pub from: Side,
@@ -45,10 +45,10 @@ pub struct Entry<'a> {
     pub line: Cow<'a, [u8]>,
 }
 
-/// Why a line is no entry of its recording.
+/// Why a line is not an entry of its recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoEntry {
-    /// For people.
+    /// The reason, as text for the user.
     pub reason: String,
 }
 
@@ -58,23 +58,23 @@ impl fmt::Display for NoEntry {
     }
 }
 
-/// Reads a recording from its first line on.
+/// Reads a recording from its first line to its last.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct TranscriptReader {
     form: Option<Form>,
 }
 
-impl Reader {
-    /// The form, once a line was read.
+impl TranscriptReader {
+    /// The form of the recording; `None` before the first line.
     #[must_use]
     pub fn form(&self) -> Option<Form> {
         self.form
     }
 
-    /// Reads the next line, given without its line end. A blank line is none.
+    /// Reads the next line, passed without its line end. A blank line has no entry.
     ///
     /// # Errors
-    /// The line is not of the form that those before it are of. In a plain recording every line is the client's,
+    /// The line does not have the form of the lines before it. In a plain recording every line is the client's,
     /// whatever it holds.
     pub fn read<'a>(&mut self, line: &'a [u8]) -> Result<Option<Entry<'a>>, NoEntry> {
         if line.iter().all(u8::is_ascii_whitespace) {
@@ -100,7 +100,7 @@ impl Reader {
     }
 }
 
-/// True if the line that was sent is a message that `wrap` would not refuse or divert as unreadable.
+/// True if the line is a message, as opposed to one that `wrap` would refuse or send to stderr as unreadable.
 #[must_use]
 pub fn is_frame(entry: &Entry<'_>) -> bool {
     let mut scratch = Scratch::default();
@@ -126,9 +126,9 @@ pub fn write(at_ms: u64, from: Side, line: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The same, shown to `show` piece by piece: an entry may be six times as long as its line (contract W8).
+/// Passes the entry to `show` piece by piece: it may be six times as long as its line (contract W8).
 pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut(&[u8])) {
-    /// A multiple of three bytes, which base64 writes as four letters.
+    /// A multiple of three bytes, which base64 encodes in four characters.
     const PIECE: usize = 12 * 1024;
     show(format!(r#"{{"t":"{}","from":"{from}","#, time(at_ms)).as_bytes());
     if let Ok(text) = str::from_utf8(line) {
@@ -148,7 +148,7 @@ pub fn write_in_pieces(at_ms: u64, from: Side, line: &[u8], mut show: impl FnMut
     show(b"\"}\n");
 }
 
-/// Adds a piece of a text as it stands between the quotes of a JSON string.
+/// Appends part of a text as it is written between the quotes of a JSON string.
 fn push_escaped(out: &mut Vec<u8>, piece: &[u8]) {
     const HEX: [u8; 16] = *b"0123456789abcdef";
     let mut rest = piece;
@@ -179,14 +179,14 @@ fn push_escaped(out: &mut Vec<u8>, piece: &[u8]) {
     }
 }
 
-/// A time as it is written: RFC 3339, in UTC, to the millisecond.
+/// A time as RFC 3339, in UTC, to the millisecond.
 #[must_use]
 pub fn time(at_ms: u64) -> String {
     let time = i64::try_from(at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     format!("{:.3}", time.unwrap_or(Timestamp::MAX))
 }
 
-/// An entry of either form as it stands in a file.
+/// An entry of either form, as written in a file.
 #[derive(Deserialize)]
 struct Written<'a> {
     #[serde(borrow, alias = "ts")]
@@ -202,7 +202,7 @@ struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    /// True if it has what no message of JSON-RPC has.
+    /// True if it has members that no JSON-RPC message has.
     fn is_entry(&self) -> bool {
         let has_line = self.text.is_some() || self.base64.is_some() || self.msg.is_some();
         self.from.is_some() && has_line
@@ -225,7 +225,7 @@ impl<'a> Written<'a> {
     }
 }
 
-/// A message stands in an entry as JSON, or as a string that holds its text.
+/// The bytes of a message, which an entry holds as JSON or as a string.
 fn message(json: &str) -> Cow<'_, [u8]> {
     match serde_json::from_str::<Cow<'_, str>>(json) {
         Ok(text) => Cow::Owned(text.into_owned().into_bytes()),
@@ -240,7 +240,7 @@ fn bytes_of(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Who sends in this direction. Words that mean one thing to a client and another to a server are not guessed at.
+/// The sender in this direction. Words that clients and servers understand differently are not accepted.
 fn sender(direction: &str) -> Result<Side, NoEntry> {
     let same = |word: &&str| word.eq_ignore_ascii_case(direction);
     let from_client = ["client", "c2s", "client->server", "client_to_server", "client-to-server"];
@@ -255,9 +255,9 @@ fn sender(direction: &str) -> Result<Side, NoEntry> {
     Err(no_entry(format!("`{direction}` is neither `client` nor `server`")))
 }
 
-/// Milliseconds since the epoch, of an RFC 3339 time or a number of seconds or milliseconds.
+/// Milliseconds since the epoch, from an RFC 3339 time or a number of seconds or milliseconds.
 fn read_time(json: &str) -> Result<u64, NoEntry> {
-    /// A number of seconds is smaller until the year 5138, one of milliseconds is not since 1973.
+    /// Counts of seconds stay below this until the year 5138; counts of milliseconds have been above it since 1973.
     const SECONDS_BELOW: f64 = 1e11;
     let no_time = || {
         let shown: String = json.chars().take(40).collect();
@@ -286,16 +286,16 @@ fn no_entry(reason: impl Into<String>) -> NoEntry {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, Reader, Side, write};
+    use super::{Form, Side, TranscriptReader, write};
 
     fn read(line: &str) -> Result<(Option<u64>, Side, String), String> {
-        let entry = Reader::default().read(line.as_bytes()).map_err(|no| no.reason)?;
+        let entry = TranscriptReader::default().read(line.as_bytes()).map_err(|no| no.reason)?;
         let entry = entry.ok_or("blank")?;
         Ok((entry.at_ms, entry.from, String::from_utf8_lossy(&entry.line).into_owned()))
     }
 
     #[test]
-    fn a_line_is_written_as_json_whatever_it_holds() {
+    fn any_line_is_written_as_json() {
         let text: String = ('\0'..='\u{ff}').chain("\u{2028}😀\u{1}".chars()).collect();
         for length in [0, 1, 12 * 1024 - 1, 12 * 1024, 12 * 1024 + 1] {
             let text = "a".repeat(length) + &text;
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_entries_are_read_back() {
         let long = [&"\u{1}é".repeat(20_000).into_bytes()[..], b"\xff"].concat();
         let long_text = long.get(..long.len() - 1).unwrap();
         for line in [
@@ -321,7 +321,7 @@ mod tests {
             for side in [Side::Client, Side::Server] {
                 let written = write(1_763_805_600_120, side, line);
                 assert_eq!(memchr::memchr_iter(b'\n', &written).count(), 1);
-                let entry = Reader::default().read(&written).unwrap().unwrap();
+                let entry = TranscriptReader::default().read(&written).unwrap().unwrap();
                 assert_eq!(entry.at_ms, Some(1_763_805_600_120));
                 assert_eq!((entry.from, entry.line.as_ref()), (side, line));
             }
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_others_are_read() {
+    fn the_forms_of_other_recorders_are_read() {
         let sent = (Some(1500), Side::Client, r#"{"id": 1}"#.to_owned());
         for (ts, dir) in [
             ("\"1970-01-01T00:00:01.5Z\"", "client"),
@@ -350,11 +350,11 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_entry_is_the_clients_unless_entries_came_before() {
+    fn a_line_that_is_not_an_entry_is_the_clients_except_after_entries() {
         let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"from":"client"}}"#;
         for line in [call, "no JSON", r#"{"from":"client"}"#, r#"{"text":"x"}"#] {
             assert_eq!(read(line), Ok((None, Side::Client, line.to_owned())));
-            let mut reader = Reader::default();
+            let mut reader = TranscriptReader::default();
             assert!(reader.read(br#"{"t":1,"from":"client","text":"x"}"#).is_ok());
             assert_eq!(reader.form(), Some(Form::Entries));
             assert!(reader.read(line.as_bytes()).is_err(), "{line}");
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_an_entry_is_said() {
+    fn errors_say_what_is_wrong_with_an_entry() {
         for (line, reason) in [
             (r#"{"from":"client","text":""}"#, "it has no time"),
             (r#"{"t":"noon","from":"client","text":""}"#, "`\"noon\"` is no time since 1970"),

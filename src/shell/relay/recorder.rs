@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::json::reader::Fault;
 use crate::engine::wire::line::Side;
-use crate::engine::wire::transcript::{self, Form, MAX_LINE, Reader};
+use crate::engine::wire::transcript::{self, Form, MAX_LINE, TranscriptReader};
 use crate::shell::os::{self, Links};
 
 /// How much of a long line is written at once.
@@ -105,7 +105,7 @@ impl Recorder {
 /// Proves that a file is empty or a recording: its first line that is not blank is an entry.
 fn continues(file: &File) -> anyhow::Result<()> {
     let mut lines = BufReader::new(file);
-    let mut reader = Reader::default();
+    let mut reader = TranscriptReader::default();
     let mut line = Vec::new();
     while reader.form().is_none() {
         line.clear();

@@ -1,4 +1,4 @@
-//! An allocator that counts, thread by thread: what a line costs at its peak.
+//! An allocator that counts per thread, to measure the peak memory of a line.
 
 #![allow(
     unsafe_code,
@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 thread_local! {
-    /// Bytes that this thread has taken and not given back, and the most that it had.
+    /// Bytes that this thread has allocated and not freed, and their peak.
     static HELD: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
@@ -19,7 +19,7 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs `work`; returns what it returns, and the most bytes that it held at once beside what was there before.
+/// Runs `work`. Returns its result, and the peak of memory allocated in addition to what existed before.
 pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.get();
     PEAK.set(before);
@@ -30,7 +30,7 @@ pub(crate) fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
 fn count(more: usize, less: usize) {
     let change =
         isize::try_from(more).unwrap_or_default() - isize::try_from(less).unwrap_or_default();
-    // A thread that ends has no counters any more.
+    // A thread that is ending has no counters any more.
     let held = HELD.try_with(|held| {
         held.set(held.get() + change);
         held.get()
@@ -38,24 +38,24 @@ fn count(more: usize, less: usize) {
     let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.unwrap_or_default())));
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size(), 0);
-        // SAFETY: as of this function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         count(0, layout.size());
-        // SAFETY: as of this function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.dealloc(pointer, layout) }
     }
 
-    /// A large block is moved by its pages: the old one and the new one are never both there.
+    /// A large block is moved by remapping its pages, so the old and the new block never exist at the same time.
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count(size, layout.size());
-        // SAFETY: as of this function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.realloc(pointer, layout, size) }
     }
 }

@@ -1,5 +1,5 @@
-//! What a line costs (contract W8): memory of at most four times its length, the line itself included, and time in
-//! proportion to it, whatever it holds.
+//! The cost of a line (contract W8): memory of at most four times its length, including the line, and time in
+//! proportion to it, whatever it contains.
 //!
 //! ```text
 //! c[              the sender, and what the line begins with; S and C: as the first line of a modern session
@@ -21,13 +21,13 @@ use callgate::engine::wire::line::Side;
 
 use self::counting::peak_of;
 
-/// The length of a line, in bytes: so much that what every line costs does not count, unless nothing is optimised: then
-/// only what grows faster than the line shows.
+/// The length of a line, in bytes: long enough that costs independent of the length do not matter. Without optimisation
+/// lines are shorter, and only costs that grow faster than the line show.
 const LENGTH: usize = if cfg!(debug_assertions) { 64 } else { 256 } * 1024;
-/// What is held beside three times the line: pieces of answers, tables that begin.
+/// Memory in addition to three times the line: pieces of answers, and tables of initial size.
 const SMALL: usize = 256 * 1024;
-/// The time of a byte, and of a line besides. A frame of 64 MiB may take half a second, which is 8 ns a byte; this leaves
-/// room for machines and builds that are slow.
+/// The time for each byte, and for each line. A frame of 64 MiB may take half a second, which is 8 ns a byte; these
+/// values leave room for slow machines and builds.
 const BYTE: Duration = Duration::from_nanos(if cfg!(debug_assertions) { 3000 } else { 80 });
 const LINE: Duration = Duration::from_millis(50);
 
@@ -65,7 +65,7 @@ pub(crate) fn check(input: &[u8]) {
     assert!(spent <= most, "{spent:?} for a line of {} bytes", line.len());
 }
 
-/// Requests that the line may answer.
+/// Sends requests that the line may answer.
 fn ask(session: &mut Session, modern: bool) {
     let meta =
         if modern { r#""_meta":{"io.modelcontextprotocol/protocolVersion":"x"},"# } else { "" };
@@ -78,7 +78,7 @@ fn ask(session: &mut Session, modern: bool) {
     }
 }
 
-/// Does with a line what the shell does.
+/// Handles a line as the shell does.
 fn relay(session: &mut Session, side: Side, line: &[u8]) {
     let step = session.handle_with(&mut MemoryLedger::default(), side, line, NOW);
     if let Step::AnswerBatch { mut batch, .. } = step {
@@ -104,7 +104,7 @@ fn line(begin: &[u8], again: &[u8], end: &[u8]) -> Vec<u8> {
             None => line.extend_from_slice(again),
         }
     }
-    // What is repeated ends with a comma, mostly.
+    // The repeated part usually ends with a comma.
     if line.last() == Some(&b',') {
         line.pop();
     }
@@ -113,7 +113,7 @@ fn line(begin: &[u8], again: &[u8], end: &[u8]) -> Vec<u8> {
     line
 }
 
-/// How long this thread has worked, however busy the machine is.
+/// The CPU time of this thread, which other load on the machine does not affect.
 fn cpu_time() -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok());

@@ -1,4 +1,4 @@
-//! Console transcripts: commands as one types them, beside what they print, run for real.
+//! Console transcripts: commands as typed, with their output, run for real.
 //!
 //! ```text
 //! $ callgate wrap --policy missing.json -- true
@@ -6,8 +6,8 @@
 //! ? 2
 //! ```
 //!
-//! `$` begins a command and `>` continues it; `sh` runs it. `2>` marks a line of stderr, `?` the exit status, if
-//! that is not 0. In a line `…` stands for any text, and alone for any lines. `#` begins a comment.
+//! `$` begins a command and `>` continues it; `sh` runs it. `2>` marks a line of stderr, `?` the exit status if it is
+//! not 0. In a line `…` stands for any text, and alone for any number of lines. `#` begins a comment.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -22,10 +22,10 @@ use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-/// How long a command may take. Some start a real server.
+/// The time limit for a command. Some start a real server.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// One command with what it is to do.
+/// One command with its expected output.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
     pub(crate) command: String,
@@ -34,7 +34,7 @@ pub(crate) struct Step {
     status: i32,
 }
 
-/// What a command did.
+/// The result of a command.
 struct Done {
     stdout: Vec<String>,
     stderr: Vec<String>,
@@ -66,27 +66,27 @@ pub(crate) fn steps(transcript: &str) -> Vec<Step> {
     }
     assert!(!steps.is_empty(), "a transcript without commands");
     for step in &mut steps {
-        // Blank lines between steps are for the reader.
+        // Blank lines between steps are for readers.
         while step.stdout.pop_if(|line| line.is_empty()).is_some() {}
     }
     steps
 }
 
-/// Where commands run: with `callgate` in the path, and nothing of the developer's own that it would heed.
+/// The place where commands run: with `callgate` in the path, and without the developer's environment variables.
 pub(crate) struct Shell {
     bin: TempDir,
     dir: PathBuf,
 }
 
 impl Shell {
-    /// In this directory.
+    /// Runs in this directory.
     pub(crate) fn new(dir: &Path) -> Self {
         let bin = tempfile::tempdir().unwrap();
         symlink(env!("CARGO_BIN_EXE_callgate"), bin.path().join("callgate")).unwrap();
         Shell { bin, dir: dir.to_owned() }
     }
 
-    /// With a script in the path, before others of its name.
+    /// Adds a script to the path, before others of its name.
     pub(crate) fn with_script(self, name: &str, text: &str) -> Self {
         let file = self.bin.path().join(name);
         fs::write(&file, text).unwrap();
@@ -94,7 +94,7 @@ impl Shell {
         self
     }
 
-    /// Checks that a step prints what it says on each stream, in this order and nothing else, and ends so.
+    /// Checks that a step writes exactly these lines to each stream, in order, and has this exit status.
     pub(crate) fn does_exactly(&self, step: &Step) -> Result<(), String> {
         let done = self.run(step);
         let holds = same_lines(&step.stdout, &done.stdout)
@@ -103,9 +103,9 @@ impl Shell {
         if holds { Ok(()) } else { Err(report(step, &done)) }
     }
 
-    /// Checks that a step shows these lines on a terminal, in any order since it has two streams and two writers,
-    /// and that nothing of callgate's is left out. What a server or npm says on stderr may be, and what callgate
-    /// says of a working copy whose files others can write.
+    /// Checks that a step shows these lines on a terminal, in any order because there are two streams and two writers,
+    /// and that all output of callgate is listed. Messages on stderr of a server or npm need not be, nor callgate's
+    /// warnings about a working copy whose files others can write.
     pub(crate) fn shows(&self, step: &Step) -> Result<(), String> {
         let done = self.run(step);
         let mut left: Vec<&String> = done.stdout.iter().chain(&done.stderr).collect();
@@ -137,7 +137,7 @@ impl Shell {
         let path =
             std::iter::once(self.bin.path().to_owned()).chain(std::env::split_paths(&others));
         let mut command = Command::new("sh");
-        // Whoever lets others write the files that he makes is warned of them.
+        // A developer whose umask lets others write new files gets warnings about them.
         command.arg("-c").arg(format!("umask 022\n{}", step.command)).current_dir(&self.dir);
         for name in ["POLICY", "GRANT", "STATE"] {
             command.env_remove(format!("CALLGATE_{name}"));
@@ -152,7 +152,7 @@ impl Shell {
     }
 }
 
-/// Runs a command with nothing on its stdin.
+/// Runs a command with empty stdin.
 fn output_in_time(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let child = command.spawn().expect("sh");
@@ -176,7 +176,7 @@ fn matches(expected: &str, printed: &str) -> bool {
     Regex::new(&format!("^{}$", parts.join(".*"))).expect("a pattern").is_match(printed)
 }
 
-/// The step as the transcript would have to say it.
+/// The step with its actual output, as the transcript would have to show it.
 fn report(step: &Step, done: &Done) -> String {
     let mut text = format!("$ {}\n", step.command.replace('\n', "\n> "));
     for line in &done.stdout {

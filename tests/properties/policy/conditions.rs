@@ -1,4 +1,4 @@
-//! Conditions against the tables of contract P7 and P8, written down once more over `serde_json`'s values.
+//! Conditions compared with a model of the tables in contract P7 and P8, written over `serde_json`'s values.
 
 use std::cmp::Ordering;
 
@@ -20,10 +20,10 @@ use serde_json::Value;
 
 use crate::properties::text;
 
-/// Holds, does not hold, or cannot be decided.
+/// Holds, does not hold, or is undecidable.
 type Truth = Option<bool>;
 
-/// Scalars of every type, few enough to meet each other.
+/// Scalars of every type, few enough to collide.
 const SCALARS: [&str; 14] = [
     "null",
     "true",
@@ -95,7 +95,7 @@ impl Op {
         }
     }
 
-    /// contract P8, for what stands at a path; `None` is nothing.
+    /// contract P8, for the value at a path; `None` if there is none.
     fn truth(&self, found: Option<&Value>) -> Truth {
         let values: Vec<Value> =
             self.values.iter().map(|text| serde_json::from_str(text).expect("a scalar")).collect();
@@ -127,7 +127,7 @@ impl Op {
     }
 }
 
-/// contract P7: values of one type compare, and null with any.
+/// contract P7: values of one type are comparable, and null with any.
 fn equal(a: &Value, b: &Value) -> Truth {
     match (a, b) {
         (Value::Null, _) | (_, Value::Null) => Some(a == b),
@@ -139,7 +139,7 @@ fn equal(a: &Value, b: &Value) -> Truth {
 fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Some(a.as_str().cmp(b)),
-        // Whole numbers all of them, and the large ones are spelt without a point.
+        // All are integers, and the large ones are spelt without a point.
         (Value::Number(a), Value::Number(b)) => {
             let whole = |number: &serde_json::Number| match number.as_i64() {
                 Some(whole) => whole.to_string(),
@@ -152,7 +152,7 @@ fn compare(a: &Value, b: &Value) -> Option<Ordering> {
     }
 }
 
-/// One of a list. A list that has nothing to compare a value with decides nothing.
+/// The operator `in`. A list without any comparable element is undecidable.
 fn among(found: &Value, list: &[Value]) -> Truth {
     if list.iter().any(|value| equal(value, found) == Some(true)) {
         return Some(true);
@@ -180,7 +180,7 @@ fn argument() -> impl Strategy<Value = String> {
     prop_oneof![2 => select(SCALARS.to_vec()).prop_map(str::to_owned), 1 => list]
 }
 
-/// Arguments with keys that the paths below name, in the right case and the wrong one.
+/// Arguments with keys that the paths below name, in the right case and in a wrong one.
 fn any_arguments() -> impl Strategy<Value = String> {
     let key = select(vec!["\"x\"", "\"X\"", "\"y\""]).prop_map(str::to_owned);
     text::object(vec((key, text::value()), 0..4))
@@ -189,11 +189,11 @@ fn any_arguments() -> impl Strategy<Value = String> {
 const PATHS: [&str; 7] =
     ["args", "args.x", "args.x.y", "args.x[0]", "args.x[*]", "args.x[*][*]", "args[*].x"];
 
-/// Operators of which one holds where the other fails.
+/// Pairs of operators, of which one holds if the other fails.
 const OPPOSITES: [(&str, &str); 4] =
     [("eq", "neq"), ("lt", "gte"), ("lte", "gt"), ("in", "not_in")];
 
-/// What `require` and what `deny_if` make of a condition.
+/// The results of `require` and `deny_if` for a condition.
 fn judge(path: &str, test: Test, arguments: &str) -> (bool, bool) {
     let mut scratch = Scratch::default();
     let arguments = Arguments::read(&mut Reader::new(arguments, MAX_DEPTH, &mut scratch));
@@ -217,9 +217,9 @@ fn written(op: &Op) -> String {
 proptest! {
     #![proptest_config(crate::properties::cases(3000))]
 
-    /// What a check says never holds beside another condition does not surely hold, whatever the argument is.
+    /// If the check says that two conditions never hold together, no argument satisfies both.
     #[test]
-    fn what_can_never_hold_never_does(
+    fn conditions_reported_as_contradictory_never_hold_together(
         one in op(), other in op(), argument in text::maybe(argument()), deny in any::<bool>(),
     ) {
         let list = if deny { "deny_if" } else { "require" };
@@ -234,12 +234,12 @@ proptest! {
         prop_assert!(!(warned && holds), "{} with {}", file, arguments);
     }
 
-    /// contract P7, P8: `require` and `deny_if` differ only where there is doubt, and doubt goes against the call.
+    /// contract P7, P8: `require` and `deny_if` differ only for undecidable values, and doubt goes against the call.
     #[test]
     fn one_value_is_judged_by_the_table(
         op in op(), argument in text::maybe(argument()), beside in any::<u8>(),
     ) {
-        // Now and then under a key of another case, too: then nothing is sure.
+        // Sometimes under a key of another case, too: then the result is undecidable.
         let doubt = beside < 20;
         let other = if doubt { "\"X\":1" } else { "\"xx\":1" };
         let given = argument.as_ref().map(|text| format!("\"x\":{text},")).unwrap_or_default();
@@ -250,7 +250,7 @@ proptest! {
         prop_assert_eq!(judge("args.x", op.test(), &arguments), expected);
     }
 
-    /// contract P6: with `[*]` a `require` condition holds for every match, a `deny_if` condition for any; no match
+    /// contract P6: with `[*]` a `require` condition must hold for every match, a `deny_if` condition for any; no match
     /// counts as absent.
     #[test]
     fn many_values_are_judged_one_by_one(
@@ -273,10 +273,10 @@ proptest! {
         prop_assert_eq!(judge("args.x[*]", op.test(), &arguments), (every, some));
     }
 
-    /// contract P5–P8: what surely holds may hold, for any arguments and path; and a condition and its opposite never
-    /// both surely hold.
+    /// contract P5–P8: for any arguments and path, a condition that surely holds also may hold, and a condition and its
+    /// opposite never both surely hold.
     #[test]
-    fn what_surely_holds_may_hold(
+    fn conditions_that_surely_hold_may_hold(
         mut op in op(), arguments in any_arguments(), path in select(PATHS.to_vec()),
     ) {
         let (surely, may) = judge(path, op.test(), &arguments);

@@ -1,5 +1,5 @@
-//! An imported policy permits nothing that Intercept would not, and everything that it does, unless something is
-//! compared that callgate judges more strictly.
+//! An imported policy permits exactly the calls that Intercept would, except for comparisons that callgate judges more
+//! strictly.
 
 use callgate::command::import::import_bytes;
 use callgate::engine::compile::compile;
@@ -72,7 +72,7 @@ fn condition(asks: bool) -> BoxedStrategy<Value> {
         .boxed()
 }
 
-/// A rule of the tool whose counters are known under `scope`. At most one of each kind, so that counters differ.
+/// A rule of the tool, with its counters under `scope`. There is at most one of each kind, so that counters differ.
 fn rules(scope: &'static str) -> impl Strategy<Value = Vec<Value>> {
     let evaluate = vec(condition(false), 1..3).prop_map(|list| json!({ "conditions": list }));
     let ask = vec(condition(true), 0..3)
@@ -99,7 +99,7 @@ fn rules(scope: &'static str) -> impl Strategy<Value = Vec<Value>> {
     )
 }
 
-/// A look of one tool at what another, or all of them, are counted with.
+/// A tool's check of a counter of another tool, or of all tools.
 fn look() -> impl Strategy<Value = (&'static str, Value)> {
     let counter = select(vec![("b", "a.c"), ("a", "_global._rate_minute"), ("a", "b._rate_hour")]);
     (counter, select(vec!["lt", "lte"]), 1..4_u8).prop_map(|((tool, counter), op, most)| {
@@ -119,7 +119,7 @@ fn policy() -> impl Strategy<Value = Value> {
             if let Some((tool, rule)) = look {
                 let mut with_it = policy.clone();
                 with_it["tools"][tool]["rules"].as_array_mut().expect("a list").push(rule);
-                // There may be no such counter.
+                // The counter may not exist.
                 if import_bytes(with_it.to_string().as_bytes()).is_ok() {
                     policy = with_it;
                 }
@@ -163,7 +163,7 @@ proptest! {
                 prop_assert_eq!(wanted.verdict, Verdict::Allow, "{}", shown);
             }
             if wanted.is_plain {
-                // Intercept asks before it looks whether a limit has room.
+                // Intercept asks for approval before it checks whether a limit has room.
                 let is_late = wanted.verdict == Verdict::Ask && found == Verdict::Deny;
                 prop_assert!(is_late || wanted.verdict == found, "{:?} and {:?}: {}", wanted.verdict, found, shown);
             }

@@ -1,11 +1,11 @@
-//! How Intercept decides, read off its program: a naive model, for calls one after the other.
+//! Intercept's decisions, transcribed from its source: a naive model for sequential calls.
 
 use std::collections::HashMap;
 
 use regex::Regex;
 use serde_json::Value;
 
-/// What becomes of a call.
+/// The decision on a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Allow,
@@ -16,19 +16,19 @@ pub(super) enum Verdict {
 /// A policy with its counters.
 pub(super) struct Intercept {
     policy: Value,
-    /// Values by key, each with the window that it counts in.
+    /// Values by key, each with its window.
     counters: HashMap<String, (u64, i64)>,
 }
 
-/// A verdict, what the call would be charged, and whether callgate has to agree.
+/// A verdict, the charges of the call, and whether callgate must agree.
 pub(super) struct Decision {
     pub(super) verdict: Verdict,
-    /// False if something was compared that callgate judges more strictly.
+    /// False if the comparison is one that callgate judges more strictly.
     pub(super) is_plain: bool,
     charges: Vec<(String, u64, i64)>,
 }
 
-/// A condition came out so, and callgate has to agree or may be stricter.
+/// The result of a condition, and whether callgate must agree or may be stricter.
 type Truth = (bool, bool);
 
 impl Intercept {
@@ -36,7 +36,7 @@ impl Intercept {
         Intercept { policy, counters: HashMap::new() }
     }
 
-    /// Charges what an allowed call costs.
+    /// Charges the cost of an allowed call.
     pub(super) fn commit(&mut self, decision: Decision) {
         for (key, window, amount) in decision.charges {
             let used = self.used(&key, window);
@@ -78,7 +78,7 @@ impl Intercept {
         decision
     }
 
-    /// The rules of a tool and of all tools, each with what its counters are known under.
+    /// The rules of a tool and of all tools, each with the scope of its counters.
     fn rules(&self, tool: &str) -> Vec<(String, Value)> {
         let of = |name: &str, scope: &str| {
             let rules = self.policy["tools"][name]["rules"].as_array().cloned().unwrap_or_default();
@@ -153,7 +153,7 @@ impl Intercept {
         }
     }
 
-    /// How long the windows of a counter are, in seconds.
+    /// The length of a counter's window, in seconds.
     fn window_of(&self, key: &str) -> u64 {
         let tools = self.policy["tools"].as_object().into_iter().flatten();
         let mut states = tools.flat_map(|(name, tool)| {
@@ -193,7 +193,7 @@ fn seconds(state: &Value) -> u64 {
     }
 }
 
-/// What a call costs; nothing if that cannot be read.
+/// The cost of a call; none if it cannot be read.
 fn amount(state: &Value, arguments: &Value) -> Option<i64> {
     match state["increment_from"].as_str() {
         Some(path) => arguments.get(path.strip_prefix("args.")?)?.as_i64(),
@@ -226,7 +226,7 @@ fn compare(op: &str, found: &Value, expected: &Value) -> Truth {
         }
         "regex" => {
             let pattern = expected.as_str().expect("a pattern");
-            // Go knows ASCII only.
+            // Go's function handles ASCII only.
             let pattern = pattern.replace(r"\d", "[0-9]").replace(r"\w", "[0-9A-Za-z_]");
             let regex = Regex::new(&pattern).expect("a pattern");
             (found.as_str().is_some_and(|text| regex.is_match(text)), found.is_string())
@@ -245,7 +245,7 @@ fn compare(op: &str, found: &Value, expected: &Value) -> Truth {
     }
 }
 
-/// Numbers as numbers, all else as Go prints it.
+/// Numbers as numbers, everything else as Go prints it.
 fn equal(found: &Value, expected: &Value) -> bool {
     match (found.as_f64(), expected.as_f64()) {
         (Some(found), Some(expected)) => found.total_cmp(&expected).is_eq(),

@@ -1,4 +1,4 @@
-//! Patterns and folds of names (contract P2, P4, W3).
+//! Patterns and case folding of names (contract P2, P4, W3).
 
 use callgate::engine::text::name::{NamePattern, fold, same_but_for_case};
 use proptest::collection::vec;
@@ -6,7 +6,7 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
 
-/// Characters that move when a string is normalised, folded or cleaned.
+/// Characters that change when a string is normalised, folded or cleaned.
 const RESTLESS: [char; 48] = [
     ' ', '\t', '\u{a0}', '\u{3000}', '\u{85}', '\u{200b}', '\u{200d}', '\u{ad}', '\u{34f}',
     '\u{feff}', '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{180e}', '\u{2028}', '\u{300}',
@@ -20,7 +20,7 @@ fn restless_text() -> impl Strategy<Value = String> {
     vec(any_char, 0..8).prop_map(String::from_iter)
 }
 
-/// contract P2, word by word.
+/// contract P2, transcribed.
 fn matches(pattern: &[char], name: &[char]) -> bool {
     match pattern.split_first() {
         None => name.is_empty(),
@@ -34,7 +34,7 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
 proptest! {
     #![proptest_config(crate::properties::cases(2000))]
 
-    /// contract P2: `*` is any run of characters, `?` one, all else is itself.
+    /// contract P2: `*` matches any run of characters, `?` one character, all others themselves.
     #[test]
     fn patterns_match_as_a_naive_matcher_does(pattern in "[ab*?é]{0,7}", name in "[abé]{0,8}") {
         let chars = |text: &str| text.chars().collect::<Vec<char>>();
@@ -42,9 +42,9 @@ proptest! {
         prop_assert_eq!(NamePattern::new(&pattern).matches(&name), expected);
     }
 
-    /// A pattern that covers another one matches whatever that matches.
+    /// A pattern that covers another one matches everything that the other matches.
     #[test]
-    fn a_pattern_never_claims_to_cover_what_it_does_not(
+    fn a_pattern_matches_everything_that_it_covers(
         wide in "[ab*?]{0,5}",
         narrow in "[ab*?]{0,5}",
         name in "[ab]{0,6}",
@@ -54,14 +54,14 @@ proptest! {
         prop_assert!(!(wide.covers(&narrow) && escapes));
     }
 
-    /// contract P4: what has been folded stays as it is.
+    /// contract P4: folding a folded name changes nothing.
     #[test]
     fn folding_twice_is_folding_once(name in restless_text()) {
         let once = fold(&name).into_owned();
         prop_assert_eq!(fold(&once).into_owned(), once);
     }
 
-    /// contract P4: neither the case of letters, their width, nor what cannot be seen makes another name.
+    /// contract P4: case, width and invisible characters do not distinguish names.
     #[test]
     fn a_disguised_name_has_the_same_fold(name in "[a-z_]{1,8}", disguise in vec(0..5_u8, 8)) {
         let disguised: String = name.chars().zip(disguise).flat_map(|(c, how)| match how {
@@ -77,8 +77,8 @@ proptest! {
     }
 }
 
-/// contract W3: whatever differs by the case of one character is the same key for some server. The dotless `ı` is
-/// no such letter: its capital is `I`, but neither Go nor Unicode folds one to the other.
+/// contract W3: keys that differ by the case of one character are the same for some server. The dotless `ı` is not such
+/// a character: its capital is `I`, but neither Go nor Unicode folds one to the other.
 #[test]
 fn letters_of_both_cases_are_the_same_but_for_case() {
     let alone = |mut chars: std::char::ToLowercase| chars.next().filter(|_| chars.next().is_none());

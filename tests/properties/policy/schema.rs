@@ -1,5 +1,4 @@
-//! The schema of the policy file and its compiler, on policies of which some parts are put in the place of others, and
-//! some are broken.
+//! The schema of the policy file and the compiler, on policies with some parts replaced by others, and some broken.
 
 use std::cell::Cell;
 
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::policy::schema::validator;
 
-/// What the compiler says of things that no schema can know.
+/// Compiler problems that no schema can detect.
 const BEYOND_A_SCHEMA: [&str; 7] = [
     "bad pattern: ",
     "with at most 9 digits after the point, found `1e-10`",
@@ -59,7 +58,7 @@ fn whole() -> Value {
     })
 }
 
-/// Paths, the later ones wrong.
+/// Paths; the later ones are invalid.
 const PATHS: &[&str] = &[
     "args",
     "args.a",
@@ -88,7 +87,7 @@ const PATHS: &[&str] = &[
     "args.a\nb",
 ];
 
-/// Times, the later ones wrong.
+/// Times; the later ones are invalid.
 const TIMES: &[&str] = &[
     "2026-01-01T00:00:00Z",
     "2026-01-01t09:00:00.5+01:00",
@@ -106,7 +105,7 @@ const TIMES: &[&str] = &[
     "x",
 ];
 
-/// Values for a field, most of them good, some nearly so.
+/// Values for a field: most valid, some nearly valid.
 fn values_of(field: &str) -> Vec<Value> {
     let listed = match field {
         "version" => json!(["1", 1, "1.0"]),
@@ -164,7 +163,7 @@ fn values_of(field: &str) -> Vec<Value> {
     listed.as_array().expect("a list").clone()
 }
 
-/// Names for a member in the place of its own.
+/// Replacement names for a member.
 const NAMES: [&str; 16] = [
     "description",
     "reason",
@@ -184,13 +183,13 @@ const NAMES: [&str; 16] = [
     "rule",
 ];
 
-/// A change at some place of a document.
+/// A change at a place of a document.
 #[derive(Debug, Clone)]
 enum Change {
     Remove,
-    /// By a value of the same field.
+    /// Replacement by a value of the same field.
     Replace(Index),
-    /// By a value that belongs elsewhere.
+    /// Replacement by a value of another field.
     Misplace(Index),
     Rename(&'static str),
 }
@@ -205,7 +204,7 @@ fn changes() -> impl Strategy<Value = Vec<(Index, Change)>> {
     vec((any::<Index>(), change), 0..6)
 }
 
-/// The pointers of all values in a document but itself.
+/// The pointers of all values in a document except the document itself.
 fn pointers(value: &Value, base: &str, found: &mut Vec<String>) {
     let members: Vec<(String, &Value)> = match value {
         Value::Object(members) => members
@@ -224,7 +223,7 @@ fn pointers(value: &Value, base: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Makes a change, if the place that it hits allows it.
+/// Makes a change, if its place allows it.
 fn apply(document: &mut Value, at: Index, change: &Change) {
     let mut found = Vec::new();
     pointers(document, "", &mut found);
@@ -234,7 +233,7 @@ fn apply(document: &mut Value, at: Index, change: &Change) {
     let pointer = at.get(&found).clone();
     let (parent, name) = pointer.rsplit_once('/').expect("a pointer");
     let name = name.replace("~1", "/").replace("~0", "~");
-    // An element, or a member whose name somebody chose, is of the field that holds it.
+    // An element, or a member with a name chosen by the author, belongs to the field of its container.
     let holder = parent.rsplit('/').next().expect("a name");
     let is_free = name.parse::<usize>().is_ok() || matches!(holder, "methods" | "tools");
     let field = if is_free { holder } else { &name };
@@ -252,7 +251,7 @@ fn apply(document: &mut Value, at: Index, change: &Change) {
         (Change::Rename(_), _) => {}
         (Change::Replace(choice), _) => {
             let value = document.pointer_mut(&pointer).expect("the value");
-            // What has fields of its own would hardly ever get a good one in its place.
+            // A value with fields of its own would hardly ever be replaced by a valid one.
             if !value.is_object() {
                 *value = choice.get(&values_of(field)).clone();
             }
@@ -264,8 +263,7 @@ fn apply(document: &mut Value, at: Index, change: &Change) {
     }
 }
 
-/// contract P1: what the schema refuses the compiler refuses, and what the compiler refuses the schema refuses, but for
-/// what no schema can say.
+/// contract P1: the schema and the compiler refuse the same policies, except for problems that no schema can detect.
 #[test]
 fn schema_and_compiler_agree() {
     let validator = validator();

@@ -1,5 +1,4 @@
-//! A policy that says more permits less (contract 3.5): whatever is added to it, no denied call is permitted, and
-//! none that needs a human goes out without one.
+//! Additions to a policy only restrict it (contract 3.5): no addition permits a denied call, or waives an approval.
 
 use callgate::engine::compile::compile;
 use callgate::engine::decide::decide;
@@ -21,7 +20,7 @@ use crate::fuzzing;
 
 use crate::properties::text::{self, maybe};
 
-/// What becomes of a call, from best to worst.
+/// The decision on a call, from most to least permissive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Allow,
@@ -29,14 +28,14 @@ enum Outcome {
     Deny,
 }
 
-/// Something that is added to a policy.
+/// An addition to a policy.
 #[derive(Debug, Clone)]
 enum Addition {
-    /// To one of the entries of `tools`, by its place: a field, and what is added to its list.
+    /// To one of the entries of `tools`, by its index: a field, and the value added to its list.
     ToTool(usize, &'static str, Value),
-    /// The same to `all_tools`.
+    /// The same, to `all_tools`.
     ToAllTools(&'static str, Value),
-    /// A whole rule for `all_tools`, where there is none.
+    /// A whole rule for `all_tools`, if there is none.
     AllTools(Value),
     Hide(&'static str),
 }
@@ -83,7 +82,7 @@ fn limit() -> impl Strategy<Value = Value> {
     )
 }
 
-/// A field of a rule that is a list, and something for it.
+/// A list field of a rule, and an element for it.
 fn element() -> BoxedStrategy<(&'static str, Value)> {
     prop_oneof![
         clause().prop_map(|clause| ("require", clause)),
@@ -152,7 +151,7 @@ fn push(rule: &mut Value, field: &str, element: Value) {
 }
 
 impl Addition {
-    /// Adds this to `policy`. What has no place there goes to `all_tools`.
+    /// Makes the addition to `policy`. If its place does not exist, it goes to `all_tools`.
     fn add_to(self, policy: &mut Value) {
         match self {
             Addition::ToTool(at, field, element) => {
@@ -177,7 +176,7 @@ impl Addition {
     }
 }
 
-/// What becomes of `call` when every counter stands at `used`.
+/// The decision on `call` when every counter stands at `used`.
 fn outcome(policy: &Policy, call: &str, used: u128) -> Outcome {
     let mut params = Params::default();
     let mut scratch = Scratch::default();
@@ -195,7 +194,7 @@ fn outcome(policy: &Policy, call: &str, used: u128) -> Outcome {
     }
 }
 
-/// Brings every counter that a policy here can name to `used`.
+/// Sets every counter that a generated policy can name to `used`.
 fn charges(used: u128) -> Vec<Demand> {
     let cost = Amount::from_nanos(used * 1_000_000_000).expect("an amount");
     let max = Amount::from_nanos(10_u128.pow(24)).expect("an amount");
@@ -213,9 +212,9 @@ fn charges(used: u128) -> Vec<Demand> {
 proptest! {
     #![proptest_config(crate::properties::cases(1500))]
 
-    /// contract 3.2, 3.5: a `deny_if`, `require`, `approval_if` or limit more, a hidden name or a rule for all tools.
+    /// contract 3.2, 3.5: one more `deny_if`, `require`, `approval_if`, limit, hidden name or rule for all tools.
     #[test]
-    fn whatever_is_added_permits_no_more(
+    fn additions_never_permit_more(
         before in policy(),
         addition in addition(),
         call in call(),
@@ -234,7 +233,7 @@ proptest! {
         prop_assert!(outcome(&before) <= outcome(&after), "{before}\nbecame\n{after}");
     }
 
-    /// contract 3.5: `action: deny` and an empty `deny_if` leave nothing to permit.
+    /// contract 3.5: `action: deny` and an empty `deny_if` permit nothing.
     #[test]
     fn a_closed_rule_for_all_tools_denies_every_call(
         mut policy in policy(), call in call(), empty in any::<bool>(),

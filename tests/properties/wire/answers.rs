@@ -1,5 +1,5 @@
-//! Each request is answered once (contract W4), whatever either side sends in whatever order. What is checked at
-//! every line stands in [`crate::fuzzing::relay`].
+//! Each request is answered once (contract W4), whatever both sides send in any order. [`crate::fuzzing::relay`] holds
+//! the checks made at every line.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const POLICY: &str = r#"{"version":"1","default":"deny","hide":["secret"],
     "tools":{"open":{},"few":{"rate_limit":{"max":2,"window":60}},"secret":{},
         "human":{"action":"require_approval"}}}"#;
 
-/// Something that happens in a session.
+/// An event of a session.
 #[derive(Debug, Clone)]
 enum Event {
     Client(String),
@@ -28,7 +28,7 @@ enum Event {
     Pass(u64),
 }
 
-/// Few ids in many spellings, so that they meet.
+/// A few ids in many spellings, so that they collide.
 fn id() -> impl Strategy<Value = &'static str> {
     select(vec![
         "1",
@@ -92,7 +92,7 @@ fn cancellation() -> impl Strategy<Value = String> {
     })
 }
 
-/// Results that are read, and perhaps rewritten.
+/// Results that callgate reads, and may rewrite.
 const LISTS: &str = r#"{"capabilities":{"tools":{}},"tools":[{"name":"secret"}]}"#;
 const ASKS: &str = r#"{"requestState":"s","inputRequests":{"a":{"method":"x"}}}"#;
 const ASKS_WHAT_IS_DENIED: &str = r#"{"inputRequests":{"a":{"method":"sampling/createMessage"}}}"#;
@@ -140,7 +140,8 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(crate::properties::cases(400))]
 
-    /// contract W4, W8: at most one answer to a request that is in flight; whoever waits at the end is answered then.
+    /// contract W4, W8: a request in flight gets at most one answer; requests still waiting at the end are answered
+    /// then.
     #[test]
     fn no_request_is_answered_twice_and_none_is_forgotten(events in vec(event(), 0..50)) {
         let policy = compile(POLICY.as_bytes()).expect("a policy");
@@ -159,7 +160,7 @@ proptest! {
         prop_assert_eq!(relay.answers.len() - before, waiting);
         prop_assert_eq!(relay.expected(), 0);
 
-        // Once more from the outside, line by line: no more answers under an id than requests under it.
+        // The same check from the outside, line by line: no id has more answers than requests.
         let asked = events.iter().filter_map(|event| match event {
             Event::Client(line) => Some(line.as_bytes()),
             _ => None,
@@ -176,9 +177,9 @@ proptest! {
         }
     }
 
-    /// contract W4: a request that the policy lets through and the server answers is answered with the server's bytes.
+    /// contract W4: a request that the policy permits and the server answers gets the server's bytes.
     #[test]
-    fn an_answer_reaches_who_asked(id in id(), value in crate::properties::text::value()) {
+    fn an_answer_reaches_the_client_unchanged(id in id(), value in crate::properties::text::value()) {
         let policy = compile(br#"{"version":"1","default":"allow"}"#).expect("a policy");
         let mut relay = Relay::new(policy, false);
         relay.send(Side::Client, format!(r#"{{"id":{id},"method":"x"}}"#).as_bytes());
@@ -191,7 +192,7 @@ proptest! {
     }
 }
 
-/// How often each id stands at the top of a line, or of an element of a batch, that is `wanted`.
+/// How often each id stands at the top of a `wanted` line, or of an element of a `wanted` batch.
 fn ids<'a>(
     lines: impl Iterator<Item = &'a [u8]>,
     wanted: impl Fn(&peer::Members<'_>) -> bool,
@@ -202,7 +203,7 @@ fn ids<'a>(
         let frames = peer::elements(text).map_or(vec![text], |elements| elements.0);
         for frame in frames.into_iter().filter_map(peer::members).filter(|frame| wanted(frame)) {
             if let Some(id) = frame.get("id").and_then(read_id) {
-                // contract W4: the string of a number may answer it.
+                // contract W4: the number's string may answer it.
                 let key = id.key_of_number_in_string().unwrap_or_else(|| id.key().into_owned());
                 *times.entry(key).or_default() += 1;
             }

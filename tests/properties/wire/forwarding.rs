@@ -1,4 +1,4 @@
-//! What passes, passes byte for byte (contract W1), however its bytes come in.
+//! Forwarded bytes are unchanged (contract W1), however the input is cut.
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -14,7 +14,7 @@ use crate::properties::text;
 
 const CAP: usize = 200;
 
-/// What went on of a stream, and what callgate answered.
+/// The bytes that were forwarded, and callgate's answers.
 #[derive(Debug, PartialEq, Eq)]
 struct Outcome {
     forwarded: Vec<Vec<u8>>,
@@ -53,7 +53,7 @@ fn relay(side: Side, stream: &[u8], pieces: &[usize]) -> Outcome {
     Outcome { forwarded, answers: relay.answers }
 }
 
-/// A line of a client or a server, or of nobody, with its line end.
+/// A line of a client or a server, or an arbitrary one, with its line end.
 fn line() -> BoxedStrategy<Vec<u8>> {
     let id = select(vec!["1", "2", "1.0", "\"a\"", "null"]);
     let method = select(vec!["tools/call", "x", "initialize", "notifications/x", "tools\\/list"]);
@@ -83,8 +83,8 @@ fn line() -> BoxedStrategy<Vec<u8>> {
 proptest! {
     #![proptest_config(crate::properties::cases(300))]
 
-    /// contract W1: the same lines come out whatever pieces the bytes come in, and what is forwarded is a line of the
-    /// input, byte for byte and in its order.
+    /// contract W1: the output does not depend on how the input is cut, and every forwarded line is a line of the
+    /// input, byte for byte and in order.
     #[test]
     fn pieces_make_no_difference(
         lines in vec(line(), 0..12),

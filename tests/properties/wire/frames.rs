@@ -1,4 +1,4 @@
-//! What the frame reader accepts, others read in the same way (contract W3, W6); and what is well formed, it accepts.
+//! Frames that callgate accepts are read alike by other parsers (contract W3, W6), and well-formed frames are accepted.
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -13,7 +13,7 @@ use crate::fuzzing::frame::check;
 use crate::fuzzing::relay::Relay;
 use crate::properties::text;
 
-/// A frame of MCP in any order and spelling, as some client or server might write it.
+/// An MCP frame in any order and spelling that a client or server might write.
 fn well_formed() -> BoxedStrategy<String> {
     let quoted =
         |words: &[&'static str]| select(words.to_vec()).prop_map(|word| format!("\"{word}\""));
@@ -52,7 +52,7 @@ fn well_formed() -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// A frame in which two readers might see different things.
+/// A frame that two parsers might read differently.
 fn doubtful() -> BoxedStrategy<String> {
     let keys = vec![
         "id",
@@ -109,7 +109,7 @@ fn doubtful() -> BoxedStrategy<String> {
 proptest! {
     #![proptest_config(crate::properties::cases(1000))]
 
-    /// contract W3, W6: accepted or refused as the rules say of the line that `serde_json` reads.
+    /// contract W3, W6: the frame reader agrees with the rules as applied to the line that `serde_json` reads.
     #[test]
     fn doubtful_frames_are_judged_by_the_rules(
         frame in doubtful(), noise in vec(any::<(u16, u8)>(), 0..2),
@@ -138,7 +138,7 @@ proptest! {
 
     /// contract W3, P4: a call is decided by the tool name that `serde_json` reads.
     #[test]
-    fn a_call_is_decided_by_the_name_that_others_read(
+    fn a_call_is_decided_by_the_name_that_serde_json_reads(
         frame in well_formed(), listed in any::<bool>(),
     ) {
         let value: Value = serde_json::from_str(&frame).expect("JSON for everybody");

@@ -1,13 +1,13 @@
-//! A server whose list of tools never ends is not asked for ever, and what it had listed is kept.
+//! A server with an endless list of tools is not queried forever, and the tools listed so far are kept.
 
 use callgate::engine::wire::discovery::tool_list::MAX_TOOLS;
 use callgate::engine::wire::discovery::{Inquiry, InquiryTurn};
 use serde_json::{Value, json};
 
-/// What came of a list: the names of its tools, and why there may be more.
+/// The result of a query: the names of the tools, and why there may be more.
 type Names = (Vec<String>, Option<String>);
 
-/// Sends the answers to the pages of a list; returns how many were asked for, and why it is over.
+/// Sends the answers to page requests. Returns how many pages were requested, and why the query ended.
 fn pages(mut answer: impl FnMut(u64) -> String) -> (u64, Result<Names, String>) {
     let (mut inquiry, hello) = Inquiry::begin();
     let mut asked = hello;
@@ -34,7 +34,7 @@ fn cut(why: &str, count: usize) -> String {
 }
 
 #[test]
-fn ten_thousand_pages_are_enough() {
+fn the_query_ends_after_ten_thousand_pages() {
     let page = |number: u64| {
         json!({ "tools": [{ "name": "a" }], "nextCursor": number.to_string() }).to_string()
     };
@@ -46,7 +46,7 @@ fn ten_thousand_pages_are_enough() {
 }
 
 #[test]
-fn sixty_four_mebibytes_are_enough() {
+fn the_query_ends_after_sixty_four_mebibytes() {
     let blank = " ".repeat(20 * 1024 * 1024);
     let page =
         |number| format!(r#"{{"tools":[{{"name":"t{number}"}}],{blank}"nextCursor":"{number}"}}"#);
@@ -56,9 +56,9 @@ fn sixty_four_mebibytes_are_enough() {
     assert_eq!(asked, 4);
 }
 
-/// Noise counts as well; before a page has come there is nothing to keep.
+/// Noise counts too; before the first page nothing is kept.
 #[test]
-fn noise_counts_as_well() {
+fn noise_counts_toward_the_limit() {
     let (mut inquiry, _) = Inquiry::begin();
     let noise = vec![b'x'; 40 * 1024 * 1024];
     assert!(matches!(inquiry.handle(&noise), InquiryTurn::Wait));
@@ -67,15 +67,15 @@ fn noise_counts_as_well() {
 }
 
 #[test]
-fn so_many_tools_are_enough() {
+fn the_query_ends_at_the_maximum_number_of_tools() {
     let tools = vec![r#"{"name":"a"}"#; MAX_TOOLS + 1].join(",");
     let (_, end) = pages(|_| format!(r#"{{"tools":[{tools}]}}"#));
     assert_eq!(end, Ok((vec!["a".to_owned()], Some(cut("it has over 20000 tools", MAX_TOOLS)))));
 }
 
-/// A list ends where there is no cursor, where it is null, and where it is empty; a cursor that repeats has no end.
+/// A list ends at a missing, null or empty cursor; a repeated cursor ends the query early.
 #[test]
-fn a_list_ends_where_its_cursor_does() {
+fn a_list_ends_without_a_further_cursor() {
     for end in ["", r#","nextCursor":null"#, r#","nextCursor":"""#] {
         let (asked, end) = pages(|_| format!(r#"{{"tools":[{{"name":"a"}}]{end}}}"#));
         assert_eq!((asked, end), (1, Ok((vec!["a".to_owned()], None))));
@@ -87,7 +87,7 @@ fn a_list_ends_where_its_cursor_does() {
 }
 
 #[test]
-fn an_answer_that_was_too_long_to_be_read_is_an_end() {
+fn an_answer_that_is_too_long_to_read_ends_the_query() {
     let (mut inquiry, _) = Inquiry::begin();
     assert!(matches!(inquiry.handle_too_long(&["2".to_owned()]), InquiryTurn::Wait));
     assert!(matches!(inquiry.handle_too_long(&[]), InquiryTurn::Wait));

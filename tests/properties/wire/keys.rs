@@ -1,4 +1,4 @@
-//! Lists of objects that are mostly alike: no key that stands twice is overlooked, and none is made up (contract W3, W6).
+//! Duplicate keys in lists of mostly similar objects: none is missed, and none is reported wrongly (contract W3, W6).
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
@@ -8,7 +8,7 @@ use proptest::strategy::BoxedStrategy;
 
 use crate::fuzzing::frame::check;
 
-/// Keys whose first bytes are the same, about as long as a machine word or two.
+/// Keys with the same first bytes, about as long as one or two machine words.
 const KEYS: [&str; 17] = [
     "",
     "a",
@@ -29,13 +29,13 @@ const KEYS: [&str; 17] = [
     r"prefix_\u0061",
 ];
 
-/// How an object differs from the one before it.
+/// A difference between an object and the one before it.
 #[derive(Debug, Clone)]
 enum Change {
     Nothing,
-    /// One key once more, as it is or respelt, in another place.
+    /// A key repeated in another place, perhaps in another spelling.
     Twice(Index, Index, bool),
-    /// Two keys change places.
+    /// Two keys swapped.
     Swapped(Index, Index),
     /// The same key in another spelling.
     Respelt(Index),
@@ -67,7 +67,7 @@ impl Change {
     }
 }
 
-/// The same key in another spelling: its last character escaped, or none.
+/// The same key in another spelling: its last character escaped, if it has one.
 fn respell(key: &str) -> String {
     let mut plain: String = serde_json::from_str(key).expect("a key is a string");
     if key.contains('\\') {
@@ -88,7 +88,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Keys in their quotes: a few that look alike, or very many.
+/// Keys in their quotes: a few similar ones, or very many.
 fn keys() -> impl Strategy<Value = Vec<String>> {
     let quoted = |key: &str| format!("\"{key}\"");
     prop_oneof![
@@ -99,7 +99,7 @@ fn keys() -> impl Strategy<Value = Vec<String>> {
     ]
 }
 
-/// A list of objects, each like the one before but for its changes; `inner` stands in some of them.
+/// A list of objects, each like the one before except for its changes; some of them contain `inner`.
 fn list(inner: BoxedStrategy<String>) -> BoxedStrategy<String> {
     let value = prop_oneof![4 => select(vec!["1", "\"a\"", "{}", "[]"]).prop_map(str::to_owned), 1 => inner];
     (keys(), vec((change(), value, any::<Index>()), 1..6))
@@ -121,7 +121,7 @@ proptest! {
     #![proptest_config(crate::properties::cases(2000))]
 
     #[test]
-    fn keys_that_stand_twice_are_found_in_lists_of_like_objects(
+    fn duplicate_keys_are_found_in_lists_of_similar_objects(
         list in list(list(select(vec!["0".to_owned()]).boxed())), frame in 0..5_usize,
     ) {
         let line = match frame {

@@ -1,4 +1,4 @@
-//! What is cut from a list of tools, and what is not (contract W1, 3.1).
+//! Which tools are cut out of a list (contract W1, 3.1).
 
 use callgate::engine::compile::compile;
 use callgate::engine::wire::line::Side;
@@ -22,7 +22,7 @@ fn element() -> impl Strategy<Value = (String, bool)> {
         any::<bool>(),
     )
         .prop_map(|(name, value, first)| {
-            // `H` can be taken for `h*`, so no call of it ever passes.
+            // `H` is confusable with `h*`, so no call of it is ever permitted.
             let stays = matches!(name, "a" | "b,]");
             let text = if first {
                 format!(r#"{{"name" : "{name}","x":{value}}}"#)
@@ -46,9 +46,10 @@ fn listed(line: &str) -> Vec<&str> {
 proptest! {
     #![proptest_config(crate::properties::cases(500))]
 
-    /// contract W1: what is cut is the bytes of an element and one comma; all else stays as the server wrote it.
+    /// contract W1: for each hidden tool its element and one comma are cut; all other bytes stay as the server wrote
+    /// them.
     #[test]
-    fn a_list_loses_what_is_hidden_and_a_comma_each(
+    fn each_hidden_tool_is_cut_with_one_comma(
         elements in vec((element(), text::space(), text::space()), 0..7),
         before in text::space(),
         cursor in text::value(),
@@ -69,7 +70,7 @@ proptest! {
         let [received] = relay.to_client.as_slice() else { panic!("one line") };
         let received = str::from_utf8(received).expect("UTF-8");
 
-        // The same but for commas, of which there is one fewer than tools are left.
+        // The rest is equal except for commas: one fewer than tools are left.
         let without_commas = |text: &str| text.replace(',', "");
         let expected = format!("{head}{}]}}}}", inside(true).concat());
         prop_assert_eq!(without_commas(received), without_commas(&expected));

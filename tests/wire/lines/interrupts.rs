@@ -1,4 +1,4 @@
-//! What a raised interrupt does to long lines of either side (contract W8, W9).
+//! The effect of an interrupt on long lines of either side (contract W8, W9).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,10 +9,10 @@ use callgate::engine::limits::Now;
 use callgate::engine::session::{Answer, Diversion, Session, SessionOptions, Step, Turn};
 use callgate::engine::wire::line::Side;
 
-/// The shortest line that is interrupted, in bytes.
+/// The shortest line that an interrupt affects, in bytes.
 const LONG: usize = 1024 * 1024;
 
-/// What a line begins with, what fills it, and what it ends with.
+/// The beginning of a line, its repeated part, and its end.
 type Shape = (&'static str, &'static str, &'static str);
 
 const SHAPES: [Shape; 10] = [
@@ -41,7 +41,7 @@ fn raise(session: &Session) {
     session.interrupt().flag().store(true, Ordering::Relaxed);
 }
 
-/// What the session does with a line, and whether it says that callgate stops.
+/// The result for a line, and whether the answer says that callgate stops.
 fn outcome(session: &mut Session, side: Side, line: &str) -> (String, bool) {
     let (bytes, reason) = match session.handle(side, line.as_bytes(), Now::default()) {
         Turn::Do(Step::Answer(Answer { bytes, .. })) => (bytes, String::new()),
@@ -53,13 +53,13 @@ fn outcome(session: &mut Session, side: Side, line: &str) -> (String, bool) {
     (text, tells)
 }
 
-/// True for a line that is refused for its first byte, or for a byte that is searched for.
+/// True for a line that is refused for its first byte, or for a byte that the reader searches for.
 fn is_refused_unread(side: Side, line: &str) -> bool {
     side == Side::Server && line.starts_with('[') || line.ends_with('\r')
 }
 
 #[test]
-fn a_raised_interrupt_refuses_long_lines_and_no_others() {
+fn an_interrupt_refuses_only_long_lines() {
     for shape in SHAPES {
         for side in [Side::Client, Side::Server] {
             let (long, short) = (line(shape, LONG), line(shape, 64));
@@ -73,7 +73,7 @@ fn a_raised_interrupt_refuses_long_lines_and_no_others() {
 }
 
 #[test]
-fn a_lowered_interrupt_refuses_nothing() {
+fn a_cleared_interrupt_refuses_nothing() {
     for shape in SHAPES {
         for side in [Side::Client, Side::Server] {
             let long = line(shape, LONG);
@@ -86,7 +86,7 @@ fn a_lowered_interrupt_refuses_nothing() {
 }
 
 #[test]
-fn a_session_that_is_told_to_stop_reads_long_lines_of_the_server_only() {
+fn a_stopping_session_reads_long_lines_of_the_server_only() {
     for shape in SHAPES {
         let long = line(shape, LONG);
         let mut stopping = session();

@@ -1,4 +1,4 @@
-//! The numbers that bound the reading of a long line (contract W8).
+//! The limits on reading a long line (contract W8).
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn session() -> Session {
     session
 }
 
-/// What the session does with a line: `forward`, or what it writes.
+/// The result for a line: `forward`, or the bytes that the session writes.
 fn outcome(side: Side, line: &str) -> String {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let turn = session().handle(side, line.as_bytes(), Now::default());
@@ -39,7 +39,7 @@ fn outcome(side: Side, line: &str) -> String {
     }
 }
 
-/// Members of an object with as many keys.
+/// An object's members, with `count` keys.
 fn members(count: usize) -> String {
     let members: Vec<String> = (0..count).map(|nth| format!("\"{nth:x}\":0")).collect();
     members.join(",")
@@ -47,7 +47,7 @@ fn members(count: usize) -> String {
 
 #[test]
 fn a_client_line_has_a_million_keys_at_most() {
-    // `jsonrpc`, `id`, `method` and `params` stand in an object that has few; they are counted at its end.
+    // `jsonrpc`, `id`, `method` and `params` belong to an object with few keys, and are counted at its end.
     let line = |count| {
         format!(r#"{{"jsonrpc":"2.0","id":7,"method":"y","params":{{{}}}}}"#, members(count))
     };
@@ -55,7 +55,7 @@ fn a_client_line_has_a_million_keys_at_most() {
     let refused = outcome(Side::Client, &line(MOST_KEYS + 1));
     let message = "over 1000000 keys that must differ";
     assert!(refused.contains(message) && refused.contains(r#""id":7,"#), "{refused:.300}");
-    // In one list, or in many objects that are not alike.
+    // In one list, or in many objects with different keys.
     let small = |nth| format!(r#"{{"{nth:x}":0,"a{nth:x}":0}}"#);
     let list = |count: usize| (0..count / 2).map(small).collect::<Vec<_>>().join(",");
     let line =
@@ -78,14 +78,14 @@ fn a_server_line_has_a_million_keys_that_must_differ_at_most() {
     let diverted = outcome(Side::Server, &line(MOST_KEYS + 1));
     assert!(diverted.starts_with("over 1000000 keys that must differ: "), "{diverted:.300}");
     assert!(diverted.contains(r#""id":1,"error":{"code":-32603"#), "{diverted:.300}");
-    // Those that may be equal are not counted.
+    // Keys that may repeat are not counted.
     let line =
         format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"a":{{{}}}}}}}"#, members(MOST_KEYS + 1));
     assert_eq!(outcome(Side::Server, &line), "forward");
 }
 
 #[test]
-fn tools_behind_a_hundred_thousand_are_cut() {
+fn tools_after_a_hundred_thousand_are_cut() {
     let list = |tools: &[&str]| {
         format!(r#"{{"jsonrpc":"2.0","id":2,"result":{{"tools":[{}],"x":0}}}}"#, tools.join(", "))
     };
@@ -94,7 +94,7 @@ fn tools_behind_a_hundred_thousand_are_cut() {
     let kept = list(&tools);
     tools.extend([r#"{"name":"u"}"#, "7"]);
     let (before, behind) = kept.split_once("],").unwrap();
-    // The blank before the first that is cut stays, its comma goes.
+    // The blank before the first cut element stays; its comma is cut.
     assert_eq!(outcome(Side::Server, &list(&tools)), format!("{before} ],{behind}"));
     tools[MOST_TOOLS - 1] = r#"{"name":"h"}"#;
     let cut = outcome(Side::Server, &list(&tools));
@@ -104,7 +104,7 @@ fn tools_behind_a_hundred_thousand_are_cut() {
 }
 
 #[test]
-fn ids_behind_a_hundred_thousand_strings_are_not_found() {
+fn ids_after_a_hundred_thousand_strings_are_not_found() {
     let line = |noise: usize| {
         let noise = r#"{"a":0}"#.repeat(noise);
         format!(r#"{noise}{{"jsonrpc":"2.0","id":1,"result":{{}}}}"#)
@@ -116,7 +116,7 @@ fn ids_behind_a_hundred_thousand_strings_are_not_found() {
 }
 
 #[test]
-fn an_error_of_many_codes_asks_for_input() {
+fn an_error_with_many_codes_counts_as_a_request_for_input() {
     let line = |codes: usize| {
         let codes = vec![r#""code":-1"#; codes].join(",");
         format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{{codes},"message":""}}}}"#)

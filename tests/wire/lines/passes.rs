@@ -1,10 +1,10 @@
-//! What passes, passes unchanged, however its bytes are cut (contract W1).
+//! Forwarded lines arrive unchanged, however their bytes are cut (contract W1).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::End;
 use serde_json::json;
 
-/// Lines in every odd spelling that is still JSON-RPC.
+/// Lines in every unusual spelling that is still JSON-RPC.
 const ODD_LINES: &str = concat!(
     r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2024-11-05"}}"#,
     "\n",
@@ -37,7 +37,7 @@ fn client_lines_reach_the_server_byte_for_byte() {
 /// contract W1, server to client: in one write, in halves of lines and byte by byte.
 #[test]
 fn server_lines_reach_the_client_byte_for_byte() {
-    // contract W6: of the server's lines only messages of JSON-RPC pass.
+    // contract W6: only JSON-RPC messages of the server are relayed.
     let message = |line: &str| match line.replace("\"jsonrpc\":\"1.0\",", "") {
         line if line.contains("\"jsonrpc\":\"2.0\"") => line,
         line => line.replacen('{', "{\"jsonrpc\":\"2.0\",", 1),
@@ -56,7 +56,7 @@ fn server_lines_reach_the_client_byte_for_byte() {
     }
 }
 
-/// contract W1: whatever is sent at once arrives in its order.
+/// contract W1: lines sent in one burst arrive in order.
 #[test]
 fn a_burst_keeps_its_order_in_both_directions() {
     let gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -69,7 +69,7 @@ fn a_burst_keeps_its_order_in_both_directions() {
     gate.ends_quietly(0);
 }
 
-/// contract W1: a last line without LF, if it is one complete frame, gets its LF.
+/// contract W1: a last line without LF gets one, if it is one complete frame.
 #[test]
 fn a_last_line_without_lf_gets_it() {
     let mut gate = Wrap::allow_all()
@@ -81,7 +81,7 @@ fn a_last_line_without_lf_gets_it() {
     assert_eq!(gate.received_bytes(), b"{\"method\":\"notifications/y\"}\n");
 }
 
-/// contract W1 and W3: a last line that is cut short is refused like any other that is not JSON.
+/// contract W1 and W3: a last line that is cut short is refused, like any line that is not JSON.
 #[test]
 fn a_last_line_that_is_cut_short_is_refused() {
     let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -93,9 +93,9 @@ fn a_last_line_that_is_cut_short_is_refused() {
     assert!(gate.received_bytes().is_empty());
 }
 
-/// contract W1: blank lines vanish, in both directions.
+/// contract W1: blank lines are dropped, in both directions.
 #[test]
-fn blank_lines_vanish() {
+fn blank_lines_are_dropped() {
     let gate = Wrap::allow_all().serve(&json!([{ "send_bytes": "\n \r\n\t\n" }, "echo"]));
     gate.send_raw("\n\r\n  \n");
     gate.serves(1);

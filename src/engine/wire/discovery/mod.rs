@@ -1,5 +1,5 @@
-//! The conversation that finds out what tools a server has: a handshake in the era that it speaks, then all pages of
-//! its list. Lines in, lines out; whoever holds the pipes moves them.
+//! The conversation that lists a server's tools: a handshake in the server's protocol era, then all pages of its list.
+//! It consumes and produces lines; the caller owns the pipes.
 //!
 //! ```text
 //!   initialize ─ result ─► notifications/initialized, tools/list ─ nextCursor ─► tools/list … ─► the tools
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use self::tool_list::{MAX_TOOLS, Page, ToolList, member};
+use self::tool_list::{MAX_TOOLS, ToolList, ToolPage, member};
 use crate::engine::json::reader::Scratch;
 use crate::engine::wire::frame::id_finder::ids_on;
 use crate::engine::wire::frame::{self, Frame, FrameKind, Unrelayed};
@@ -25,76 +25,76 @@ use crate::engine::wire::mcp::{
 };
 use crate::engine::wire::message;
 
-/// The revision that a handshake asks for: the last one that has any.
+/// The revision requested in a handshake: the last one that has handshakes.
 const LEGACY: &str = "2025-11-25";
-/// The revision that is spoken to a server which knows no handshake, unless it names another.
+/// The revision used with a server without handshakes, unless it names another.
 const MODERN: &str = "2026-07-28";
-/// The error of a server that knows no handshake, or not this revision.
+/// The error of a server that has no handshake, or does not support this revision.
 /// <https://modelcontextprotocol.io/specification/2026-07-28/basic/versioning>
 const UNSUPPORTED_VERSION: i64 = -32022;
-/// JSON-RPC's error for a method that is not there.
+/// JSON-RPC's error for an unknown method.
 const NO_SUCH_METHOD: i32 = -32601;
 
-/// How many bytes a server may write in all: its pages might never end (contract S5).
+/// The most bytes that a server may write in all: its pages might never end (contract S5).
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// How many pages there may be.
+/// The most pages.
 const MAX_PAGES: usize = 10_000;
-/// How much of a server's own words is shown, in characters.
+/// How many characters of a server's own words are shown.
 const SHOWN: usize = 256;
-/// How long the list of revisions that a server speaks may be, in bytes.
+/// The longest accepted list of a server's revisions, in bytes.
 const MAX_REVISIONS: usize = 64 * 1024;
 
-/// What is to be done after a line of the server.
+/// What the caller must do after a line of the server.
 #[derive(Debug)]
 pub enum InquiryTurn {
-    /// Read on.
+    /// Read the next line.
     Wait,
-    /// The server asks for something itself: send it this, if it still reads.
+    /// The server sent a request of its own: send it this reply, if it still reads.
     Reply(Vec<u8>),
-    /// The server has answered: send it these lines, and wait for the next answer.
+    /// The server has answered: send these lines, and wait for the next answer.
     Ask(Vec<u8>),
-    /// This is the list.
+    /// The list is complete, or as long as it will get.
     Done(Listed),
-    /// There will be no list, and this is why.
+    /// There is no list, for this reason.
     Fail(String),
 }
 
-/// What a server has listed.
+/// The tools that a server has listed.
 #[derive(Debug, Default)]
 pub struct Listed {
-    /// Its tools, on all pages.
+    /// The tools, from all pages.
     pub tools: ToolList,
-    /// Why it was not asked for more, if there may be more.
+    /// Why the list may be incomplete.
     pub unfinished: Option<String>,
 }
 
-/// The conversation.
+/// A conversation with a server about its tools.
 #[derive(Debug)]
 pub struct Inquiry {
-    /// The id of the request that awaits its answer.
+    /// The id of the request in flight.
     id: u64,
     stage: Stage,
     tools: ToolList,
     cursors: HashSet<String>,
-    /// How many bytes are still taken.
+    /// How many more bytes are accepted.
     room: usize,
-    /// True once a page has come.
+    /// True once a page has arrived.
     has_page: bool,
 }
 
-/// What is awaited.
+/// The answer that the conversation waits for.
 #[derive(Debug)]
 enum Stage {
     /// The answer to the handshake.
     Handshake,
-    /// A page of a server with a handshake. Whether it has said that it has tools.
+    /// A page from a server with a handshake, and whether the server has announced tools.
     Legacy { declares_tools: bool },
-    /// A page of a server that refused the handshake, in these words.
+    /// A page from a server that refused the handshake with this message.
     Modern { meta: Value, refusal: String },
 }
 
 impl Inquiry {
-    /// Begins one. Returns what is to be sent first.
+    /// Begins a conversation. Returns the first line to send.
     #[must_use]
     pub fn begin() -> (Self, Vec<u8>) {
         let inquiry = Inquiry {
@@ -110,7 +110,7 @@ impl Inquiry {
         (inquiry, hello)
     }
 
-    /// The method of the request that awaits its answer.
+    /// The method of the request in flight.
     #[must_use]
     pub fn awaits(&self) -> &'static str {
         match self.stage {
@@ -119,7 +119,7 @@ impl Inquiry {
         }
     }
 
-    /// Heeds a line of the server. Noise, notifications and answers to nobody are passed over.
+    /// Handles a line of the server. Noise, notifications and answers to other requests are ignored.
     pub fn handle(&mut self, line: &[u8]) -> InquiryTurn {
         match self.room.checked_sub(line.len()) {
             Some(room) => self.room = room,
@@ -143,13 +143,13 @@ impl Inquiry {
         }
     }
 
-    /// Heeds a line that was too long to be read; `ids` are what was found on it.
+    /// Handles a line that was too long to read; `ids` are the ids found on it.
     #[must_use]
     pub fn handle_too_long(&mut self, ids: &[String]) -> InquiryTurn {
         if ids.iter().any(|id| self.is_own(id)) { self.unreadable() } else { InquiryTurn::Wait }
     }
 
-    /// True for the id of the request that awaits its answer; a server may spell it as a string (contract W4).
+    /// True for the id of the request in flight; a server may spell it as a string (contract W4).
     fn is_own(&self, id: &str) -> bool {
         let own = self.id.to_string();
         id == own
@@ -174,7 +174,7 @@ impl Inquiry {
                 lines.extend(self.next_page(json!({})));
                 InquiryTurn::Ask(lines)
             }
-            // It may know no handshake: then each request says what the handshake would have said.
+            // The server may have no handshake: then each request carries what the handshake would have.
             (Stage::Handshake, Err(error)) => {
                 let meta = json!({
                     PROTOCOL_VERSION: error.supported_version().as_deref().unwrap_or(MODERN),
@@ -200,9 +200,9 @@ impl Inquiry {
         }
     }
 
-    /// Takes a page.
+    /// Handles a page.
     fn take(&mut self, result: &str) -> InquiryTurn {
-        let Some(page) = Page::read(result, &mut self.tools) else {
+        let Some(page) = ToolPage::read(result, &mut self.tools) else {
             return self.give_up(format!("server's answer to `{TOOLS_LIST}` is no list of tools"));
         };
         self.has_page = true;
@@ -220,8 +220,8 @@ impl Inquiry {
         InquiryTurn::Ask(self.next_page(params))
     }
 
-    /// Ends the conversation with what the server has listed by now, if it has listed anything. `why` says what it does
-    /// too long or too much.
+    /// Ends the conversation with the tools listed so far, if there are any. `why` is a clause about what the server
+    /// does for too long or too much: "it has over 10000 pages".
     pub fn stop(&mut self, why: &str) -> InquiryTurn {
         if self.has_page {
             return self.give_up(why.to_owned());
@@ -229,7 +229,7 @@ impl Inquiry {
         InquiryTurn::Fail(format!("server did not answer `{}`: {why}", self.awaits()))
     }
 
-    /// The same for any other reason: what went wrong, as a whole sentence.
+    /// Ends the conversation for another reason, given as a whole sentence.
     pub fn give_up(&mut self, why: String) -> InquiryTurn {
         if self.has_page {
             InquiryTurn::Done(self.listed(Some(&why)))
@@ -262,16 +262,16 @@ impl Inquiry {
     }
 }
 
-/// The tools in an answer to `tools/list`, if `line` is one. What `wrap` would not relay is none.
+/// The tools in `line`, if it is an answer to `tools/list` that `wrap` would relay.
 #[must_use]
 pub fn listed_in(line: &[u8]) -> Option<ToolList> {
     let Some(Message::Answer { reply, .. }) = Message::read(line) else { return None };
     let mut tools = ToolList::default();
-    Page::read(reply?.ok()?, &mut tools)?;
+    ToolPage::read(reply?.ok()?, &mut tools)?;
     Some(tools)
 }
 
-/// How callgate calls itself.
+/// The name and version that callgate sends as its own.
 fn us() -> Value {
     json!({ "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") })
 }
@@ -280,12 +280,12 @@ fn line(message: &Value) -> Vec<u8> {
     format!("{message}\n").into_bytes()
 }
 
-/// A message of the server, read as strictly as `wrap` reads it.
+/// A message of the server, read as strictly as by `wrap`.
 enum Message<'a> {
-    /// It asks for something itself; its id as it was spelt.
+    /// A request of the server, with its id as spelt.
     Request { id: String, is_ping: bool },
-    /// It answers; the request's id as it was spelt. `None` if what stands beside the id cannot be read; then there may
-    /// be several.
+    /// An answer, with the request's id as spelt. The reply is `None` if the rest cannot be read; the line may then
+    /// hold several ids.
     Answer { ids: Vec<String>, reply: Option<Reply<'a>> },
 }
 
@@ -293,7 +293,7 @@ enum Message<'a> {
 type Reply<'a> = Result<&'a str, RpcError<'a>>;
 
 impl<'a> Message<'a> {
-    /// Reads a line. `None` for one that means nothing here.
+    /// Reads a line. `None` if it has no meaning here.
     fn read(line: &'a [u8]) -> Option<Self> {
         let mut members = ServerMembers::default();
         let mut scratch = Scratch::default();
@@ -339,7 +339,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// An error as JSON-RPC has it.
+/// A JSON-RPC error.
 #[derive(Deserialize)]
 struct RpcError<'a> {
     code: i64,
@@ -350,7 +350,7 @@ struct RpcError<'a> {
 }
 
 impl RpcError<'_> {
-    /// The newest revision that the server says it speaks, if this is the error that says so.
+    /// The newest revision that the server says it supports, if this is the error that lists them.
     fn supported_version(&self) -> Option<String> {
         if self.code != UNSUPPORTED_VERSION {
             return None;
@@ -358,7 +358,7 @@ impl RpcError<'_> {
         let supported = member(self.data?.get(), "supported")?.get();
         let is_short = supported.len() <= MAX_REVISIONS;
         let supported: Vec<Value> = serde_json::from_str(supported).ok().filter(|_| is_short)?;
-        // Dates: the latest is the greatest.
+        // Revisions are dates, so the greatest is the latest.
         supported.iter().filter_map(Value::as_str).max().map(str::to_owned)
     }
 }

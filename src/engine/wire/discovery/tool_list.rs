@@ -1,5 +1,5 @@
-//! A server's list of tools as text: the elements are kept as the server wrote them, one behind the other, so that a
-//! list takes little more memory than its bytes, whatever is in it (contract W8).
+//! A server's list of tools as text. The elements are kept as the server wrote them, one after another, so that a list
+//! takes little more memory than its bytes, whatever it contains (contract W8).
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How many tools are taken. A policy for more of them would be larger than a policy may be.
+/// The most tools in a list. A policy for more tools would exceed the maximum size of a policy.
 pub const MAX_TOOLS: usize = 20_000;
 
 /// Elements of a list; each is an object with a name.
@@ -19,7 +19,7 @@ pub struct ToolList {
 }
 
 impl ToolList {
-    /// Adds an element. False if there is no room for it.
+    /// Adds an element. False if the list is full.
     pub fn push(&mut self, tool: &str) -> bool {
         let has_room = self.ends.len() < MAX_TOOLS;
         if has_room {
@@ -29,26 +29,26 @@ impl ToolList {
         has_room
     }
 
-    /// The elements, in their order.
+    /// The elements, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         let ranges = starts.zip(self.ends.iter().copied());
         ranges.filter_map(|(start, end)| self.text.get(start..end))
     }
 
-    /// How many there are.
+    /// The number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// True if there is none.
+    /// True if there are no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// The names of the tools, each once, in their order.
+    /// The names of the tools, each once, in order.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         let mut seen = HashSet::new();
@@ -57,7 +57,7 @@ impl ToolList {
     }
 }
 
-/// The name of an element. `None` if it has none: then it is no tool, and `wrap` cuts it from the list too.
+/// The name of an element. An element without a name is not a tool, and `wrap` cuts it from the list too.
 #[must_use]
 pub fn name_of(tool: &str) -> Option<Cow<'_, str>> {
     text(member(tool, "name")?)
@@ -65,15 +65,15 @@ pub fn name_of(tool: &str) -> Option<Cow<'_, str>> {
 
 /// A page of a list.
 #[derive(Debug, Default)]
-pub struct Page {
-    /// False if it holds more tools than there is room for.
+pub struct ToolPage {
+    /// False if the page has more tools than the list has room for.
     pub is_whole: bool,
-    /// Where the next page begins; `None` at the end, which some servers write as `""`.
+    /// The cursor of the next page; `None` at the end, which some servers write as `""`.
     pub next_cursor: Option<String>,
 }
 
-impl Page {
-    /// Reads a `tools/list` result, and adds its tools to a list. `None` if it is none.
+impl ToolPage {
+    /// Reads a `tools/list` result, and adds its tools to a list. `None` if it is not such a result.
     #[must_use]
     pub fn read(result: &str, list: &mut ToolList) -> Option<Self> {
         let tools = member(result, "tools")?;
@@ -87,7 +87,7 @@ impl Page {
             Some(cursor) if cursor.get() != "null" => Some(text(cursor)?.into_owned()),
             _ => None,
         };
-        Some(Page { is_whole, next_cursor: next_cursor.filter(|cursor| !cursor.is_empty()) })
+        Some(ToolPage { is_whole, next_cursor: next_cursor.filter(|cursor| !cursor.is_empty()) })
     }
 }
 
@@ -111,7 +111,7 @@ pub fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     json.deserialize_str(Text).ok()
 }
 
-/// The value of a member of a JSON object; of several of that name, the last.
+/// The value of a member of a JSON object; the last one if the key is repeated.
 #[must_use]
 pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     let mut found = None;
@@ -123,51 +123,51 @@ pub fn member<'a>(object: &'a str, name: &str) -> Option<&'a RawValue> {
     found
 }
 
-/// Goes through the members of a JSON object. `None` if it is none.
+/// Passes each member of a JSON object to `each`. `None` if the text is not an object.
 pub fn members<'a>(object: &'a str, each: impl FnMut(&str, &'a RawValue)) -> Option<()> {
-    struct Members<F>(F);
-    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for Members<F> {
+    struct ObjectVisitor<F>(F);
+    impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for ObjectVisitor<F> {
         type Value = ();
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
         }
         fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-            while let Some(Key(key)) = map.next_key_seed(Key(Cow::Borrowed("")))? {
+            while let Some(BorrowedKey(key)) = map.next_key_seed(BorrowedKey(Cow::Borrowed("")))? {
                 (self.0)(&key, map.next_value()?);
             }
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(object).deserialize_map(Members(each)).ok()
+    serde_json::Deserializer::from_str(object).deserialize_map(ObjectVisitor(each)).ok()
 }
 
-/// A key, borrowed where it can be.
-struct Key<'a>(Cow<'a, str>);
+/// A key, borrowed if it has no escapes.
+struct BorrowedKey<'a>(Cow<'a, str>);
 
-impl<'de> DeserializeSeed<'de> for Key<'de> {
+impl<'de> DeserializeSeed<'de> for BorrowedKey<'de> {
     type Value = Self;
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self, D::Error> {
         json.deserialize_str(self)
     }
 }
 
-impl<'de> Visitor<'de> for Key<'de> {
+impl<'de> Visitor<'de> for BorrowedKey<'de> {
     type Value = Self;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
     fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self, E> {
-        Ok(Key(Cow::Borrowed(key)))
+        Ok(BorrowedKey(Cow::Borrowed(key)))
     }
     fn visit_str<E>(self, key: &str) -> Result<Self, E> {
-        Ok(Key(Cow::Owned(key.to_owned())))
+        Ok(BorrowedKey(Cow::Owned(key.to_owned())))
     }
 }
 
-/// Goes through the elements of a JSON array. `None` if it is none.
+/// Passes each element of a JSON array to `each`. `None` if the text is not an array.
 fn elements<'a>(array: &'a str, each: impl FnMut(&'a RawValue)) -> Option<()> {
-    struct Elements<F>(F);
-    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for Elements<F> {
+    struct ArrayVisitor<F>(F);
+    impl<'de, F: FnMut(&'de RawValue)> Visitor<'de> for ArrayVisitor<F> {
         type Value = ();
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an array")
@@ -179,21 +179,21 @@ fn elements<'a>(array: &'a str, each: impl FnMut(&'a RawValue)) -> Option<()> {
             Ok(())
         }
     }
-    serde_json::Deserializer::from_str(array).deserialize_seq(Elements(each)).ok()
+    serde_json::Deserializer::from_str(array).deserialize_seq(ArrayVisitor(each)).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_TOOLS, Page, ToolList};
+    use super::{MAX_TOOLS, ToolList, ToolPage};
 
     fn read(result: &str) -> Option<(Vec<String>, Option<String>)> {
         let mut list = ToolList::default();
-        let page = Page::read(result, &mut list)?;
+        let page = ToolPage::read(result, &mut list)?;
         Some((list.names(), page.next_cursor))
     }
 
     #[test]
-    fn a_page_is_read_as_wrap_would_relay_it() {
+    fn a_page_has_the_tools_that_wrap_would_relay() {
         let page = r#"{"tools":[{"name":"a"},7,{"n":1},{"name":1},{"\u006eame":"\u0062"},{"name":"a"}],"nextCursor":"x"}"#;
         assert_eq!(read(page), Some((vec!["a".to_owned(), "b".to_owned()], Some("x".to_owned()))));
         for end in ["", r#","nextCursor":null"#, r#","nextCursor":"""#] {
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_a_bound() {
+    fn a_list_has_a_maximum_length() {
         let mut list = ToolList::default();
         assert!((0..MAX_TOOLS).all(|_| list.push("{}")));
         assert!(!list.push("{}"));

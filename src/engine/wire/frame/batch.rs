@@ -1,5 +1,5 @@
-//! The answers to a batch, which is refused with one error for each request in it (contract W3). They are longer than the
-//! requests, so they are made piece by piece, as fast as they are read (contract W8).
+//! The answers to a batch, which is refused with one error for each request in it (contract W3). The answers are longer
+//! than the requests, so they are generated piece by piece, as fast as they are read (contract W8).
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,48 +10,48 @@ use crate::engine::json::value::{Elements, Value};
 use crate::engine::wire::in_flight::InFlight;
 use crate::engine::wire::message;
 
-/// A piece of the answers is about so long, in bytes.
+/// The approximate size of a piece of the answers, in bytes.
 const PIECE: usize = 32 * 1024;
 
-/// So much of the line is looked at at once: all of it, again for each piece, would take too long.
+/// Bytes of the line parsed at once. Parsing the whole line again for each piece would take too long.
 const PART: usize = 64 * 1024;
 
-/// So much of the line is looked at for one piece, however few requests there are.
+/// Bytes of the line parsed for one piece, however few requests they hold.
 const LOOK: usize = 1024 * 1024;
 
-/// A batch that is being answered. Its line is given again for each piece.
+/// A batch being answered. The caller passes its line again for each piece.
 #[derive(Debug)]
 pub struct Batch {
     refusal: Refusal,
-    /// Behind the bracket that begins the batch, or behind the last element that was read.
+    /// The byte after the bracket that begins the batch, or after the last element read.
     at: usize,
     has_answered: bool,
-    /// Keyed hashes of the ids that were answered: none is answered twice.
+    /// Keyed hashes of the ids answered so far: no id is answered twice.
     ids: HashSet<u64>,
     hasher: RandomState,
     is_done: bool,
 }
 
 impl Batch {
-    /// A batch of which nothing has been answered.
+    /// A batch without any answers yet.
     pub(in crate::engine) fn new(refusal: Refusal) -> Self {
         let (ids, hasher) = (HashSet::new(), RandomState::new());
         Batch { refusal, at: 0, has_answered: false, ids, hasher, is_done: false }
     }
 
-    /// The same batch, of which nothing has been answered.
+    /// The same batch, started over.
     pub(in crate::engine) fn anew(self) -> Self {
         Self::new(self.refusal)
     }
 
-    /// True once all answers are made.
+    /// True once all answers have been generated.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.is_done
     }
 
-    /// The next answers; `line` is the batch. No answer bears an id that is in flight.
-    /// Once `interrupt` is raised, a long batch gets no more.
+    /// The next answers; `line` is the batch. No answer has an id that is in flight. Once `interrupt` is set, a long
+    /// batch gets no more answers.
     pub(in crate::engine) fn answers(
         &mut self,
         line: &[u8],
@@ -70,7 +70,7 @@ impl Batch {
             let (part, is_last) = part(line, begun, length);
             let mut is_over = true;
             for element in Elements::behind(part, 0) {
-                // What ends with a part may go on behind it.
+                // An element at the end of a part may continue behind it.
                 let is_cut = element.end() == part.len() && !is_last;
                 if is_cut || answers.len() >= PIECE {
                     is_over = false;
@@ -102,16 +102,16 @@ impl Batch {
     }
 }
 
-/// Where the first element may begin: behind the bracket.
+/// Where the first element may begin: after the bracket.
 fn first(line: &[u8]) -> usize {
     line.iter().position(|byte| *byte == b'[').map_or(line.len(), |at| at.saturating_add(1))
 }
 
-/// A part of the line from byte `at` on, about so long, and whether it is the last one.
+/// About `length` bytes of the line from byte `at` on, and whether they reach its end.
 fn part(line: &[u8], at: usize, length: usize) -> (&str, bool) {
     let end = at.saturating_add(length).min(line.len());
     let bytes = line.get(at..end).unwrap_or_default();
-    // A part may end within a character.
+    // A part may end inside a character.
     let whole = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
     let text = bytes.get(..whole).and_then(|bytes| std::str::from_utf8(bytes).ok());
     (text.unwrap_or_default(), end == line.len())
@@ -143,7 +143,7 @@ mod tests {
 
     /// contract W3
     #[test]
-    fn each_request_of_a_batch_is_answered_once_however_many_there_are() {
+    fn each_request_of_a_batch_of_any_size_is_answered_once() {
         let request = |id| format!(r#"{{"id":{id},"method":"x"}}"#);
         let many: Vec<String> = (0..5000).map(request).collect();
         let line = format!(" [ 1,{{}} , {}]", many.join(" , "));
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(answers(&twice), [error(1), error("null")]);
         assert_eq!(answers(r#"[1,{"method":"x"}]"#), [error("null")]);
         assert_eq!(answers("[]"), [error("null")]);
-        // Elements longer than a part, cut anywhere, and characters of several bytes.
+        // Elements longer than a part, cut at any byte, and characters of several bytes.
         let long = |id: usize| format!(r#"{{"id":{id},"method":"{}"}}"#, "é".repeat(50_000 + id));
         let line = format!("[{}]{}", [1, 2, 3, 4].map(long).join(","), " ".repeat(200_000));
         assert_eq!(answers(&line), [1, 2, 3, 4].map(error));

@@ -1,4 +1,5 @@
-//! The ids of the messages on a line of the server that cannot be relayed (contract W6): who waits for one of them is told.
+//! Finds the ids of the messages on a server's line that cannot be relayed, so that waiting requests get an error
+//! (contract W6).
 
 use super::MAX_ID_BYTES;
 use crate::engine::interrupt::Interrupt;
@@ -6,98 +7,98 @@ use crate::engine::json::outline::outline;
 use crate::engine::json::token::plain_run;
 use crate::engine::text::name::same_but_for_case;
 
-/// How many ids of a message, and of a line that is too long to be kept, are remembered.
+/// The most ids kept for one message, and for one line that is too long to keep.
 const MOST: usize = 64;
 
-/// So many strings at the tops of messages are looked at in one line (contract W8). Behind them, nothing is found.
+/// The most strings compared at the tops of messages in one line (contract W8). Ids after them are not found.
 const MAX_STRINGS: usize = 100_000;
 
-/// Finds the ids at the tops of the messages on a line that is no JSON, or too long to keep, as well as can be: it
-/// follows strings and brackets, byte by byte, and takes each string or number under a key `id`, whatever its case.
-/// A line that does not begin as an object bears no message.
+/// Finds the ids at the tops of the messages on a line that is not JSON, or is too long to keep, on a best-effort
+/// basis. It follows strings and brackets byte by byte, and takes each string or number under a key `id`, in any case.
+/// A line that does not begin with an object has no message.
 ///
 /// ```text
 ///   {"jsonrpc":"2.0","id":7,"result":{…}}{"jsonrpc":"2.0","id":8,"resu
 ///   └────────── one message ────────────┘└──────── another ───────────
 /// ```
 ///
-/// A message with a method, and neither result nor error, is the server's own request: its id is none of the client's.
+/// A message with a method but without a result or an error is the server's own request: its id is not the client's.
 #[derive(Debug, Default)]
 pub struct IdFinder {
     depth: usize,
-    state: State,
-    /// The string or number that is being read.
+    state: FinderState,
+    /// The string or number being read.
     token: Vec<u8>,
-    /// Of the message that is being read: it has a key `method`; `result` or `error`; and these ids.
+    /// Of the message being read: whether it has a key `method`, or `result` or `error`, and its ids.
     has_method: bool,
     has_answer: bool,
     pending: Vec<String>,
     found: Vec<String>,
-    /// How many strings at the tops of messages were looked at.
+    /// How many strings at the tops of messages were compared.
     strings: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum FinderState {
     /// Before the first message.
     #[default]
     Begin,
-    /// The line is something else.
+    /// The line does not begin with an object, or has too many strings.
     Other,
     /// Outside strings.
     Between,
-    /// In a string; `true` behind a backslash.
+    /// In a string; `true` after a backslash.
     InString(bool),
-    /// Behind a string that may be this key.
-    Behind(Key),
-    /// Behind the colon of the key `id`.
+    /// After a string that may be this key.
+    Behind(EnvelopeKey),
+    /// After the colon of the key `id`.
     BeforeId,
-    /// In the id itself, which is a string (`true` behind a backslash).
+    /// In the id itself, a string; `true` after a backslash.
     InIdString(bool),
-    /// In the id itself, which is a number.
+    /// In the id itself, a number.
     InIdNumber,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum EnvelopeKey {
     Id,
     Method,
     Answer,
 }
 
-impl Key {
-    /// The key that stands between quotes, escapes and all.
+impl EnvelopeKey {
+    /// The key between quotes, with its escapes.
     fn of(token: &[u8]) -> Option<Self> {
-        // No reader takes a longer one for any of these: an escape of six bytes is a character.
+        // No reader accepts a longer spelling of these keys: an escape of six bytes stands for a character.
         const LONGEST: usize = 6 * 6;
         if token.len() > LONGEST {
             return None;
         }
         if token.is_ascii() && !token.contains(&b'\\') {
             let is = |name: &str| token.eq_ignore_ascii_case(name.as_bytes());
-            return Key::found(is);
+            return EnvelopeKey::found(is);
         }
         let key: String = serde_json::from_slice(&[b"\"", token, b"\""].concat()).ok()?;
-        Key::found(|name| same_but_for_case(&key, name))
+        EnvelopeKey::found(|name| same_but_for_case(&key, name))
     }
 
     fn found(is: impl Fn(&str) -> bool) -> Option<Self> {
         if is("id") {
-            Some(Key::Id)
+            Some(EnvelopeKey::Id)
         } else if is("method") {
-            Some(Key::Method)
+            Some(EnvelopeKey::Method)
         } else {
-            (is("result") || is("error")).then_some(Key::Answer)
+            (is("result") || is("error")).then_some(EnvelopeKey::Answer)
         }
     }
 }
 
 impl IdFinder {
-    /// Looks through the next bytes of the line.
+    /// Searches the next bytes of the line.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut at = 0_usize;
         while let Some(&byte) = bytes.get(at) {
-            if self.state == State::Other {
+            if self.state == FinderState::Other {
                 return;
             }
             match self.skip(bytes.get(at..).unwrap_or_default()) {
@@ -111,18 +112,18 @@ impl IdFinder {
         }
     }
 
-    /// The texts of the ids that were found, at most 64, to be read by [`super::frame::read_id`].
+    /// The texts of the ids found, at most 64, for [`super::frame::read_id`].
     #[must_use]
     pub fn found(mut self) -> Vec<String> {
         self.end();
         self.found
     }
 
-    /// Steps over the bytes at the start of `rest` that change nothing but the depth, and nothing at the top of a message;
-    /// returns how many they are.
+    /// Steps over bytes at the start of `rest` that change at most the depth, and nothing at the top of a message.
+    /// Returns how many.
     fn skip(&mut self, rest: &[u8]) -> usize {
         match self.state {
-            State::InString(false) | State::InIdString(false) => {
+            FinderState::InString(false) | FinderState::InIdString(false) => {
                 let is_kept = self.depth == 1 && self.token.len() <= MAX_ID_BYTES;
                 if !is_kept {
                     return string_run(rest);
@@ -132,7 +133,7 @@ impl IdFinder {
                 self.token.extend(rest.iter().take(run.min(room)));
                 run
             }
-            State::Between if self.depth > 0 => {
+            FinderState::Between if self.depth > 0 => {
                 let (skipped, depth) = between_run(rest, self.depth);
                 self.depth = depth;
                 skipped
@@ -141,17 +142,19 @@ impl IdFinder {
         }
     }
 
-    /// The key that was just read, if that stands at the top of a message; it may be a value, too.
-    fn key(&mut self) -> Option<Key> {
+    /// The key just read, if it stands at the top of a message. It may also be a value.
+    fn key(&mut self) -> Option<EnvelopeKey> {
         if self.depth != 1 {
             return None;
         }
         self.strings = self.strings.saturating_add(1);
-        Key::of(&self.token)
+        EnvelopeKey::of(&self.token)
     }
 
     fn step(&mut self, byte: u8) {
-        use State::{BeforeId, Begin, Behind, Between, InIdNumber, InIdString, InString, Other};
+        use FinderState::{
+            BeforeId, Begin, Behind, Between, InIdNumber, InIdString, InString, Other,
+        };
         self.state = match (self.state, byte) {
             (Begin, b' ' | b'\t' | 0xEF | 0xBB | 0xBF) => Begin,
             (Begin, b'{') | (Between, b'{' | b'[') if self.depth > 0 || byte == b'{' => {
@@ -178,9 +181,9 @@ impl IdFinder {
             }
             (Behind(key), b' ' | b'\t') => Behind(key),
             (Behind(key), b':') => {
-                self.has_method |= key == Key::Method;
-                self.has_answer |= key == Key::Answer;
-                if key == Key::Id { BeforeId } else { Between }
+                self.has_method |= key == EnvelopeKey::Method;
+                self.has_answer |= key == EnvelopeKey::Answer;
+                if key == EnvelopeKey::Id { BeforeId } else { Between }
             }
             (BeforeId, b' ' | b'\t') => BeforeId,
             (BeforeId, b'"') => {
@@ -230,9 +233,9 @@ impl IdFinder {
         }
     }
 
-    /// A message ends, or the line does.
+    /// Ends a message, at its last bracket or at the end of the line.
     fn end(&mut self) {
-        if self.state == State::InIdNumber {
+        if self.state == FinderState::InIdNumber {
             self.take();
         }
         let is_request = self.has_method && !self.has_answer;
@@ -243,8 +246,7 @@ impl IdFinder {
     }
 }
 
-/// How many bytes from the start belong to a string that has begun: up to its closing quote, or to an escape that is cut
-/// off.
+/// How many bytes at the start belong to an open string: up to its closing quote, or to an escape that is cut off.
 fn string_run(rest: &[u8]) -> usize {
     let mut at = 0_usize;
     loop {
@@ -257,7 +259,7 @@ fn string_run(rest: &[u8]) -> usize {
     }
 }
 
-/// How many bytes from the start neither end a message nor begin a string at its top, and how deep it is behind them.
+/// How many bytes at the start neither end a message nor begin a string at its top, and the depth after them.
 fn between_run(rest: &[u8], mut depth: usize) -> (usize, usize) {
     let mut at = 0_usize;
     while let Some(&byte) = rest.get(at) {
@@ -281,8 +283,8 @@ fn between_run(rest: &[u8], mut depth: usize) -> (usize, usize) {
     (at, depth)
 }
 
-/// Shows `each` the ids at the tops of the messages on a line that cannot be relayed. What is JSON, but no message, is
-/// passed over: a log line behind an answer answers nothing. `interrupt` ends the search.
+/// Passes to `each` the ids at the tops of the messages on a line that cannot be relayed. Valid JSON that is not
+/// JSON-RPC is skipped: a log line after an answer answers nothing. `interrupt` ends the search.
 pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
     let mut finder = IdFinder::default();
     let mut start = 0;
@@ -299,7 +301,7 @@ pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
         let before = finder.depth;
         finder.step(byte);
         match (before, finder.depth, finder.state) {
-            (_, _, State::Other) => return,
+            (_, _, FinderState::Other) => return,
             (0, 1, _) => start = at,
             (1, 0, _) => {
                 let found = std::mem::take(&mut finder.found);
@@ -315,7 +317,7 @@ pub fn ids_on(line: &[u8], interrupt: &Interrupt, mut each: impl FnMut(&str)) {
     finder.found().iter().for_each(|id| each(id));
 }
 
-/// True for a strict JSON object that is no message of JSON-RPC.
+/// True for a strict JSON object that is not a JSON-RPC message.
 fn is_foreign(message: &[u8], interrupt: &Interrupt) -> bool {
     let mut is_jsonrpc = false;
     let read = std::str::from_utf8(message).map(|text| {

@@ -1,4 +1,4 @@
-//! One line of JSON-RPC: what it is, or why it is refused (contract W3, W6). Knows requests and ids, no tools.
+//! One JSON-RPC line: its kind and parts, or why it is refused (contract W3, W6). Knows requests and ids, but no tools.
 
 pub mod batch;
 pub mod id_finder;
@@ -19,36 +19,36 @@ use crate::engine::text::shorten::short_name;
 pub use self::refusal::{Refusal, RefusalAnswer};
 pub use self::request_id::{MAX_ID_BYTES, RequestId, read_id};
 
-/// Not JSON in UTF-8.
+/// JSON-RPC error code: the line is not JSON in UTF-8.
 pub const PARSE_ERROR: i32 = -32700;
-/// JSON, but no message that can be read in one way only.
+/// The line is JSON, but not a message that all parsers read alike.
 pub const INVALID_REQUEST: i32 = -32600;
-/// A request whose parameters have the wrong type.
+/// The request's parameters have the wrong type.
 pub const INVALID_PARAMS: i32 = -32602;
-/// A server's answer that cannot be read.
+/// The server's answer cannot be read.
 pub const INTERNAL_ERROR: i32 = -32603;
-/// What callgate cannot do just now: too many requests, the server is gone.
+/// callgate cannot serve the request now: too many are in flight, or the server is gone.
 pub const SERVER_ERROR: i32 = -32000;
 
-/// The longest name of a method or tool, in bytes as it is decoded (contract W3): each is compared with every pattern of
+/// The longest name of a method or tool, in bytes after decoding (contract W3): each is compared with every pattern of
 /// the policy.
 pub const MAX_NAME_BYTES: usize = 1024;
 
-/// Keys of the envelope. None of them may stand there in another case.
+/// Keys of the envelope. None of them may appear in another case.
 const RESERVED: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 
-/// A line that has been read.
+/// A parsed line.
 #[derive(Debug, Clone)]
 pub struct Frame<'a> {
-    /// What it is.
+    /// The kind of message.
     pub kind: FrameKind<'a>,
-    /// `params`, whatever it is.
+    /// `params`, of any type.
     pub params: Option<Value<'a>>,
-    /// `result`, whatever it is.
+    /// `result`, of any type.
     pub result: Option<Value<'a>>,
-    /// `error`, whatever it is.
+    /// `error`, of any type.
     pub error: Option<Value<'a>>,
-    /// A key at any depth is `inputRequests`, in whatever case.
+    /// A key at any depth is `inputRequests`, in any case.
     pub has_input_requests: bool,
 }
 
@@ -59,23 +59,23 @@ pub enum FrameKind<'a> {
     Request {
         /// The sender's id.
         id: RequestId<'a>,
-        /// Decoded.
+        /// The method, decoded.
         method: Cow<'a, str>,
     },
     /// Has a method and no id.
     Notification {
-        /// Decoded.
+        /// The method, decoded.
         method: Cow<'a, str>,
     },
     /// Has a result or an error.
     Response {
-        /// `None` where it is absent or null, as an error may have it.
+        /// `None` if it is absent or null, as in some errors.
         id: Option<RequestId<'a>>,
     },
 }
 
-/// Reads a line from the client, without its line end. Whatever two parsers could read differently is refused.
-/// `param` is shown each key of `params`, if that is an object, and must read its value.
+/// Reads a line from the client, without its line end. Refuses everything that two parsers could read differently.
+/// `param` receives each key of `params`, if that is an object, and must read its value.
 ///
 /// # Errors
 /// See [`Refusal`] and contract W3.
@@ -101,13 +101,13 @@ pub fn read_client<'a>(
 /// Why a client's line is not read.
 enum Unread<'a> {
     Refused(Refusal),
-    /// It is refused with this message, under the id that it may bear.
+    /// The line is refused with this message and this id.
     Doubtful(Cow<'static, str>, Id<'a>),
 }
 
-/// The id of a frame that is refused.
+/// The id of a refused frame.
 enum Id<'a> {
-    /// It has this one, or none that was read without doubt.
+    /// The id, or `None` if it is absent or ambiguous.
     Read(Option<RequestId<'a>>),
     /// The frame was not read to its end.
     Unread,
@@ -151,19 +151,19 @@ fn read_client_text<'a>(
 /// Why a line from the server is not relayed (contract W6).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unrelayed {
-    /// It is a strict JSON object, but no message of JSON-RPC: whatever id it bears, it answers nothing.
+    /// The line is a strict JSON object, but not a JSON-RPC message: whatever its id, it answers nothing.
     NoMessage(Cow<'static, str>),
-    /// It cannot be read, or could be read in two ways. Who waits for an answer that it may be is to be told.
+    /// The line cannot be read, or parsers could read it differently. Requests that it may answer get an error.
     Unreadable(Cow<'static, str>),
 }
 
 impl Unrelayed {
-    /// The line was not read to its end. Whoever waits for it is told that callgate stopped.
+    /// The line was not read to its end. Waiting requests get the error of a session that stops.
     fn interrupted() -> Self {
         Unrelayed::NoMessage(Fault::Interrupted.to_string().into())
     }
 
-    /// What is wrong with the line, for people.
+    /// What is wrong with the line, as text for the user.
     #[must_use]
     pub fn reason(self) -> Cow<'static, str> {
         match self {
@@ -177,11 +177,11 @@ const NOT_AN_OBJECT: &str = "not a JSON object";
 const BESIDE: &str = "`method` beside `result` or `error`";
 const NO_MESSAGE: &str = "neither a request, a notification nor a response";
 
-/// Reads a line from the server, without its line end (contract W6). `members` are shown each key of `result` and of
-/// `params`, where that is an object, and must read its value.
+/// Reads a line from the server, without its line end (contract W6). `members` receives each key of `result` and of
+/// `params`, if that is an object, and must read its value.
 ///
 /// # Errors
-/// The line is not one strict JSON object, is no message, or could be read in two ways.
+/// The line is not one strict JSON object, is not a message, or could be read in two ways.
 pub fn read_server<'a>(
     line: &'a [u8],
     scratch: &mut Scratch,
@@ -226,7 +226,7 @@ pub fn read_server<'a>(
     Ok(Frame { has_input_requests: scratch.has_input_requests(), ..frame })
 }
 
-/// The two members of a server's envelope whose members are shown while they are read.
+/// The two members of a server's envelope that are read member by member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// `params`
@@ -235,24 +235,24 @@ pub enum Part {
     Result,
 }
 
-/// The members of an envelope that mean something.
+/// The members of an envelope that have a meaning.
 #[derive(Debug, Default)]
 struct Seen<'a> {
-    /// `"jsonrpc":"2.0"` is there.
+    /// The envelope has `"jsonrpc":"2.0"`.
     is_jsonrpc: bool,
     id: Option<Value<'a>>,
-    /// How many keys some parser could take for `id`.
+    /// How many keys some parser could read as `id`.
     ids: usize,
     method: Option<Value<'a>>,
     params: Option<Value<'a>>,
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
-    /// A key that equals a reserved one only when case is folded.
+    /// A key that equals a reserved one only after case folding.
     look_alike: Option<Str<'a>>,
 }
 
 impl<'a> Seen<'a> {
-    /// Reads a client's envelope: every key anywhere must be unique.
+    /// Reads a client's envelope: keys must be unique at every depth.
     fn read(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -270,7 +270,7 @@ impl<'a> Seen<'a> {
         whole.map(|_| ())
     }
 
-    /// Reads a server's envelope: only the keys at its top and in `result` must be unique.
+    /// Reads a server's envelope: keys must be unique only at its top and in `result`.
     fn read_lenient(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -311,12 +311,12 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// As [`undoubted_id`], of an envelope that was read to its end.
+    /// As [`undoubted_id`], for an envelope that was read to its end.
     fn undoubted_id(&self) -> Option<RequestId<'a>> {
         short_id(self.id.filter(|_| self.ids == 1)?)
     }
 
-    /// What a client's frame is, or why it is nothing.
+    /// Classifies a client's frame.
     fn classify_strictly(self) -> Result<Frame<'a>, &'static str> {
         let Seen { id, method, params, result, error, .. } = self;
         let frame = |kind| Ok(Frame { kind, params, result, error, has_input_requests: false });
@@ -346,7 +346,7 @@ impl<'a> Seen<'a> {
         frame(FrameKind::Request { id, method })
     }
 
-    /// What a server's frame is.
+    /// Classifies a server's frame.
     fn classify(self) -> Result<Frame<'a>, Unrelayed> {
         let Seen { id: spelt, method, params, result, error, .. } = self;
         let id = spelt.and_then(RequestId::new);
@@ -379,8 +379,8 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// The result of a response, or `None` if it is an error. It has exactly one of them; a null beside the other counts
-/// as absent (contract W6).
+/// The result of a response; `None` if it is an error. A response has exactly one of the two; a null beside the other
+/// counts as absent (contract W6).
 fn the_one_of<'a>(
     result: Option<Value<'a>>,
     error: Option<Value<'a>>,
@@ -423,12 +423,12 @@ fn read_method(method: Value<'_>) -> Result<Cow<'_, str>, MethodFault> {
     method.decode().ok_or(MethodFault::NoText)
 }
 
-/// True for `"2.0"`, which is hardly ever spelt with escapes.
+/// True for `"2.0"`, which is almost never spelt with escapes.
 fn is_version(value: Value<'_>) -> bool {
     value.text() == "\"2.0\"" || value.as_str().is_some_and(|version| version.is("2.0"))
 }
 
-/// What is wrong with a key that some servers would take for a reserved one.
+/// The message about a key that some servers would read as a reserved one.
 #[must_use]
 pub fn look_alike_message(key: Str<'_>) -> String {
     let key = key.decode_lossy();
@@ -457,8 +457,8 @@ fn refuse_batch(text: &str, interrupt: &Interrupt) -> Refusal {
     }
 }
 
-/// The id of a frame that is refused, if it was read without doubt: the text is JSON at any depth, an object,
-/// and has exactly one key that any parser could take for `id`.
+/// The id of a refused frame, if it is unambiguous: the text is a JSON object, of any depth, and has exactly one key
+/// that any parser could read as `id`.
 pub(in crate::engine) fn undoubted_id<'a>(
     text: &'a str,
     interrupt: &Interrupt,
@@ -475,7 +475,7 @@ pub(in crate::engine) fn undoubted_id<'a>(
     short_id(only.filter(|_| ids == 1)?)
 }
 
-/// What is wrong with a key that stands twice; the second begins at byte `at`.
+/// The message about a duplicate key; the second one begins at byte `at`.
 fn duplicate_message(text: &str, at: usize) -> String {
     let rest = text.get(at.saturating_add(1)..).unwrap_or_default();
     let key = short_name(rest.split('"').next().unwrap_or_default());

@@ -4,30 +4,30 @@ use super::request_id::RequestId;
 use super::{INVALID_REQUEST, PARSE_ERROR, SERVER_ERROR};
 use crate::engine::json::reader::{Fault, JsonError};
 
-/// Why a line from the client is not forwarded, and what its sender is told.
+/// Why a line from the client is not forwarded, and how it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// JSON-RPC error code.
+    /// The JSON-RPC error code.
     pub code: i32,
     /// What is wrong.
     pub message: String,
-    /// Whom to answer.
+    /// How the line is answered.
     pub answer: RefusalAnswer,
 }
 
-/// Whom a refusal answers.
+/// The answers to a refused line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RefusalAnswer {
-    /// One error with this id as it was spelt; null if it was not read without doubt.
+    /// One error with this id, as spelt; null if the id is unknown or ambiguous.
     Id(Option<String>),
-    /// One error for each request of the batch that the line is; one with no id if none can be read.
+    /// One error for each request in the batch; one without an id if no request can be read.
     Batch,
-    /// Nobody: the sender expects no answer.
+    /// No answer: the sender expects none.
     Nobody,
 }
 
 impl Refusal {
-    /// A refusal of the frame whose id is `id`.
+    /// A refusal of the frame with this id.
     #[must_use]
     pub fn of(code: i32, message: impl Into<String>, id: Option<RequestId<'_>>) -> Self {
         let answer = RefusalAnswer::Id(id.map(|id| id.raw().to_owned()));
@@ -41,7 +41,7 @@ impl Refusal {
     }
 }
 
-/// The refusal of a line that is no JSON, or more of it than is read.
+/// The refusal of a line that is not JSON, or holds more of it than callgate reads.
 pub(super) fn refuse_json(error: JsonError) -> Refusal {
     match error.fault {
         Fault::Expected(what) => Refusal::of(

@@ -7,10 +7,10 @@ use crate::engine::json::decimal::is_plain_integer;
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Value};
 
-/// The longest request id, in bytes as it is spelt (contract W3).
+/// The longest request id, in bytes as spelt (contract W3).
 pub const MAX_ID_BYTES: usize = 4096;
 
-/// A spelling that is longer stands for no id of at most [`MAX_ID_BYTES`]: an escape of six bytes is one at least.
+/// A longer spelling is never an id of at most [`MAX_ID_BYTES`]: an escape of six bytes decodes to at least one byte.
 const MAX_SPELLING: usize = 6 * MAX_ID_BYTES + 2;
 
 /// A request id as its sender spells it: a string or a number.
@@ -20,13 +20,13 @@ pub struct RequestId<'a> {
 }
 
 impl<'a> RequestId<'a> {
-    /// `None` if `value` is neither string nor number.
+    /// `None` if `value` is neither a string nor a number.
     #[must_use]
     pub fn new(value: Value<'a>) -> Option<Self> {
         (value.is_string() || value.is_number()).then_some(RequestId { value })
     }
 
-    /// An id from its own spelling, as [`RequestId::raw`] gave it.
+    /// An id from its spelling, as [`RequestId::raw`] returns it.
     #[must_use]
     pub(crate) fn again(raw: &'a str) -> Self {
         RequestId { value: Value::proved(raw) }
@@ -38,14 +38,14 @@ impl<'a> RequestId<'a> {
         self.value.start()..self.value.end()
     }
 
-    /// The very text.
+    /// The raw text.
     #[must_use]
     pub fn raw(self) -> &'a str {
         self.value.text()
     }
 
-    /// Equal for equal ids: `1` and `1.0` have one key, `1` and `"1"` two (contract W4). Ids of over 24 KiB are told apart
-    /// by their spelling; none is in flight.
+    /// Equal for equal ids: `1` and `1.0` have the same key, `1` and `"1"` different ones (contract W4). Ids of over 24
+    /// KiB are compared by their spelling; none of them is ever in flight.
     #[must_use]
     pub fn key(self) -> Cow<'a, [u8]> {
         if is_plain_integer(self.raw()) || self.raw().len() > MAX_SPELLING {
@@ -74,12 +74,12 @@ impl RequestId<'_> {
     }
 }
 
-/// The id that a value is, if it is short enough to be told.
+/// A value as an id, if it is short enough to be echoed.
 pub(super) fn short_id(value: Value<'_>) -> Option<RequestId<'_>> {
     RequestId::new(value).filter(|id| id.raw().len() <= MAX_ID_BYTES)
 }
 
-/// Reads an id that stands alone in a text.
+/// Reads an id from a text that holds nothing else.
 #[must_use]
 pub fn read_id(text: &str) -> Option<RequestId<'_>> {
     let mut scratch = Scratch::default();

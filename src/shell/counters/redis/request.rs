@@ -92,7 +92,7 @@ impl Asked {
         seen: &mut SeenServer,
         now: Now,
     ) -> anyhow::Result<ScriptReply> {
-        let mut words = Reader { words: words.into_iter() };
+        let mut words = ReplyReader { words: words.into_iter() };
         let kind = words.next()?;
         if kind == "clock" {
             return Err(anyhow!("its clock is beyond the year 9999"));
@@ -167,11 +167,11 @@ fn shape(window: Window) -> [u64; 4] {
 }
 
 /// The words of an answer, one after the other.
-struct Reader {
+struct ReplyReader {
     words: std::vec::IntoIter<String>,
 }
 
-impl Reader {
+impl ReplyReader {
     fn next(&mut self) -> anyhow::Result<String> {
         self.words.next().ok_or_else(|| anyhow!("the server's answer is too short"))
     }
