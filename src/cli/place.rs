@@ -23,7 +23,7 @@ pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
 
 fn read(typed: OsString) -> Result<PathBuf, String> {
     match unexpanded_in(&typed) {
-        None if typed.is_empty() => Err("a path is not empty".to_owned()),
+        None if typed.is_empty() => Err("a path must not be empty".to_owned()),
         None => Ok(typed.into()),
         Some(found) => Err(found),
     }

@@ -146,7 +146,7 @@ fn a_torn_line_is_ended_and_told_of() {
         let is_whole = cut == lines(&log.path())[1].len()
             && serde_json::from_str::<Value>(&lines(&log.path())[1]).is_ok();
         assert!(
-            is_whole || notes.iter().any(|note| note.contains("went on behind")),
+            is_whole || notes.iter().any(|note| note.contains("continues after")),
             "{cut}: {notes:?}"
         );
         assert!(lines(&log.path())[2].contains(r#""event":"recovered""#), "{cut}");
@@ -163,7 +163,7 @@ fn whole_lines_behind_the_head_are_taken_up() {
     append(&mut log.open(), &[body(0, 4)]);
     let notes = log.is_intact();
     assert!(
-        notes.iter().any(|note| note.contains("line before this one stood behind the head")),
+        notes.iter().any(|note| note.contains("the head did not cover the line before this one")),
         "{notes:?}"
     );
     assert!(

@@ -115,7 +115,7 @@ fn a_line_without_end_does_no_harm() {
     assert_eq!((&junk["event"], &junk["bytes"]), (&json!("unreadable"), &json!(200_000_000)));
     let end = run("verify");
     assert_eq!(end.code, Some(1), "{end:?}");
-    assert!(end.stdout.contains("srv.jsonl:11: this is no line of the log"), "{end:?}");
+    assert!(end.stdout.contains("srv.jsonl:11: this is not a line of the log"), "{end:?}");
 }
 
 /// The logs of several servers are shown as one, by their times, and can be told apart.

@@ -165,7 +165,7 @@ fn recordings_in_another_encoding_are_named() {
         ] {
             let end = run(dir.path(), words);
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
-            assert_eq!(end.stderr, format!("error: `r` is no recording: {says}\n"), "{words:?}");
+            assert_eq!(end.stderr, format!("error: `r` is not a recording: {says}\n"), "{words:?}");
         }
     }
 }
@@ -260,7 +260,7 @@ fn what_is_no_recording_is_an_error() {
         ] {
             let end = run(path, words);
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
-            let says = format!("error: `{name}` is no recording: ");
+            let says = format!("error: `{name}` is not a recording: ");
             assert!(end.stderr.starts_with(&says), "{words:?}: {end:?}");
             assert!(!path.join("out.json").exists(), "{words:?}");
         }
@@ -369,9 +369,9 @@ fn names_that_come_from_paths() {
     assert_eq!(wrap(&[], ""), "", "nothing was ever counted");
     assert_eq!(wrap(&["--server", "srv"], call), "");
     let hint = wrap(&[], "");
-    assert!(hint.starts_with("callgate: counters of an older callgate lie under the name `srv`, and this server is now `srv-"), "{hint}");
+    assert!(hint.starts_with("callgate: an older callgate kept counters under the name `srv`, and this server is now `srv-"), "{hint}");
     assert!(
-        hint.ends_with("`: `--server srv` goes on with them\n") && hint.lines().count() == 1,
+        hint.ends_with("`: `--server srv` continues them\n") && hint.lines().count() == 1,
         "{hint}"
     );
     assert_eq!(wrap(&["--server", "srv"], ""), "");

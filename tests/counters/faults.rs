@@ -166,8 +166,8 @@ fn what_is_no_state_is_left_as_it_is() {
     };
     for (reason, content) in [
         ("it is not a database", b"What is this? ".repeat(100)),
-        ("of another program", another("CREATE TABLE x (y); PRAGMA user_version=1")),
-        ("a newer callgate has written it (schema 99, not 1)", newer),
+        ("another program's database", another("CREATE TABLE x (y); PRAGMA user_version=1")),
+        ("a newer callgate wrote it (schema 99, not 1)", newer),
     ] {
         let mut session = Session::new();
         fs::write(session.database(), &content).unwrap();
@@ -208,7 +208,7 @@ fn a_damaged_counter_is_not_counted_with() {
     let mut damaged = row.clone();
     damaged[row.len() - 2] ^= 1;
     write(&damaged);
-    session.fails("what is kept of a counter is damaged");
+    session.fails("a stored counter is damaged");
     write(&row);
     session.has_left(2);
     drop(connection);

@@ -270,7 +270,7 @@ fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
     let words = ["explain", "--policy", policy, "--grant", "alice", "t"];
     let End { code, stderr, .. } = beside(gate.dir(), &words);
     assert_eq!(code, Some(2));
-    assert_eq!(stderr, "error: failed to read counter `daily`: what is kept of it is damaged\n");
+    assert_eq!(stderr, "error: failed to read counter `daily`: its stored value is damaged\n");
     let End { code, stdout, .. } = beside(gate.dir(), &["status", "reset", "daily"]);
     assert_eq!(code, Some(0));
     assert_eq!(

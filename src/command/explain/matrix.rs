@@ -37,7 +37,7 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     if is_listed {
         Ok(names)
     } else {
-        Err(anyhow!("no list of tools is in session `{}`", session.display()))
+        Err(anyhow!("session `{}` holds no list of tools", session.display()))
     }
 }
 

@@ -92,7 +92,7 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
         };
         if is_meant {
             if row.is_damaged {
-                let what = anyhow!("what is kept of it is damaged");
+                let what = anyhow!("its stored value is damaged");
                 return Err(what.context(format!("failed to read counter `{}`", row.name)));
             }
             // One time for all of them: the latest that any has seen.
@@ -109,9 +109,10 @@ fn server_of(typed: Option<&str>, known: &BTreeSet<String>) -> anyhow::Result<Op
     let all = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match typed {
         Some(typed) if known.is_empty() || known.contains(typed) => Ok(Some(typed.to_owned())),
-        Some(typed) => {
-            Err(anyhow!("no counters of server `{typed}` are kept; there are those of {}", all()))
-        }
+        Some(typed) => Err(anyhow!(
+            "no counters of server `{typed}` are kept; there are counters of {}",
+            all()
+        )),
         None if known.len() > 1 => Err(anyhow!(
             "counters of several servers are kept; say `--server` with one of {}",
             all()

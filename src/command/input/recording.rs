@@ -72,7 +72,7 @@ impl RecordingFile {
             }
             Err(no) => {
                 let (path, number) = (self.path.display(), self.number);
-                Err(anyhow!("`{path}` is no recording: line {number}: {no}"))
+                Err(anyhow!("`{path}` is not a recording: line {number}: {no}"))
             }
         }
     }
@@ -108,7 +108,7 @@ impl RecordingFile {
             }
             self.number = self.number.saturating_add(1);
             if let Some(why) = foreign_encoding(&self.line).filter(|_| self.number == 1) {
-                return Err(anyhow!("`{}` is no recording: {why}", self.path.display()));
+                return Err(anyhow!("`{}` is not a recording: {why}", self.path.display()));
             }
             if self.line.len() as u64 > MAX_LINE && self.line.last() != Some(&b'\n') {
                 let (number, mib) = (self.number, MAX_LINE / (1024 * 1024));
@@ -136,8 +136,8 @@ impl RecordingFile {
         }
         let path = self.path.display();
         Err(match self.number {
-            0 => anyhow!("`{path}` is no recording: it is empty"),
-            _ => anyhow!("`{path}` is no recording: no line of it is a JSON-RPC message"),
+            0 => anyhow!("`{path}` is not a recording: it is empty"),
+            _ => anyhow!("`{path}` is not a recording: no line of it is a JSON-RPC message"),
         })
     }
 

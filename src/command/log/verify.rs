@@ -45,8 +45,8 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         }
         reports.iter().try_for_each(|report| text(out, report))?;
         if are_intact && !is_found {
-            let what = "the log was rewritten, or that line is not kept any more";
-            writeln!(out, "the noted hash is that of no line: {what}")?;
+            let what = "the log was rewritten, or the line is no longer kept";
+            writeln!(out, "no line has the noted hash: {what}")?;
         }
         Ok(())
     })?;

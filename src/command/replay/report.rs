@@ -184,7 +184,7 @@ impl ReplayReport {
             writeln!(out, "{} decided differently", self.changed)?;
         }
         if let Some(torn) = self.torn {
-            writeln!(out, "line {torn}, the last, is not whole and was left out")?;
+            writeln!(out, "line {torn}, the last, is incomplete and was left out")?;
         }
         Ok(())
     }

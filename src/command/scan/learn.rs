@@ -62,7 +62,7 @@ pub(super) fn learn(
     }
     let torn = paths.iter().zip(&sources).filter_map(|(path, source)| {
         let (path, number) = (path.display(), source.recording.torn()?);
-        Some(format!("line {number} of `{path}`, the last, is not whole and was left out"))
+        Some(format!("line {number} of `{path}`, the last, is incomplete and was left out"))
     });
     Ok((learned.proposals(known), torn.collect()))
 }

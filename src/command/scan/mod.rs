@@ -118,7 +118,7 @@ impl PolicyTarget {
             (Some(path), _) if path == Path::new("-") => Ok(PolicyTarget::Stdout),
             (Some(path), _) if path.symlink_metadata().is_ok() => {
                 let what = format!("failed to write policy `{}`", path.display());
-                Err(anyhow!("it is there already; `--update` adds to a policy").context(what))
+                Err(anyhow!("it already exists; `--update` adds to a policy").context(what))
             }
             (Some(path), _) => Ok(PolicyTarget::New(path.clone())),
             (None, Some(path)) => Ok(PolicyTarget::Old(path.clone())),

@@ -77,7 +77,7 @@ fn start(
     let recorder = open_recorder(args, log.as_deref())?;
     let (wakeups, events) = wakeup::channel();
     // Before there is a server that a signal could leave behind.
-    signals::take_over(&wakeups).context("failed to take signals over")?;
+    signals::take_over(&wakeups).context("failed to take over signals")?;
     let server = Upstream::spawn(&args.command, wakeups.clone())
         .map_err(|error| server_command::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
@@ -106,7 +106,7 @@ fn start(
         lockstep: args.lockstep,
     };
     let session = Session::new(Arc::new(policy), options);
-    signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
+    signals::raise(&session.interrupt().flag()).context("failed to take over signals")?;
     let recorder = recorder.map(|recorder| recorder.interrupted_by(session.interrupt()));
     let mut effects = Effects::new(ledger, audit, recorder, notices);
     effects.note_start(&AuditEvent::SessionStart(SessionStarted {
@@ -205,7 +205,7 @@ fn open_audit(
     let log = audit_log(args, directory, &identity.server);
     let opened = state_dir::open_audit(directory, &log, args.audit_keep, identity);
     let audit = opened.context(
-        "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
+        "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` keeps none",
     )?;
     Ok(Some(audit))
 }

@@ -18,7 +18,7 @@ pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
     let ServerName { name, is_local } = server_name(&args.command, &working_directory());
     if is_local && matches!(args.state.state, TypedState::Redis(_)) {
         let what = format!(
-            "it would come from a path, as `{name}`, which is another on each machine; say `--server NAME`"
+            "the name would come from a path, as `{name}`, and differ on each machine; say `--server NAME`"
         );
         return Err(anyhow!(what).context("failed to name the server for counters in Redis"));
     }
@@ -38,6 +38,6 @@ pub(super) fn hint(args: &WrapArgs, state: &State, name: &str) -> Option<String>
     let directory = state.directory().ok()?;
     let [has_older, has_own] = sqlite::has_counters(&directory, [&older, name]);
     (has_older && !has_own).then(|| {
-        format!("counters of an older callgate lie under the name `{older}`, and this server is now `{name}`: `--server {older}` goes on with them")
+        format!("an older callgate kept counters under the name `{older}`, and this server is now `{name}`: `--server {older}` continues them")
     })
 }

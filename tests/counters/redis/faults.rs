@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::server::{Run, Server, counter, demand, hourly};
 
-const LOST: &str = "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
+const LOST: &str = "it lost counters that were still in use (restarted without `appendonly yes`, flushed, or evicted \
     for want of `maxmemory-policy noeviction`?); they begin anew";
 
 #[test]

@@ -82,6 +82,6 @@ fn a_bad_url_is_fatal_and_told_without_its_secret() {
     let mut gate = wrap("redis://:hush@host/hush");
     let End { code, stdout, stderr } = gate.wait();
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    let expected = "error: state is no URL of a Redis server: Invalid database number\n";
+    let expected = "error: state is not the URL of a Redis server: Invalid database number\n";
     assert_eq!(stderr, expected);
 }
