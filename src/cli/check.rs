@@ -1,4 +1,4 @@
-//! `callgate check`, as it is typed.
+//! The arguments of `callgate check`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `callgate explain`, as it is typed.
+//! The arguments of `callgate explain`.
 
 use super::{Format, place};
 use std::ffi::OsString;

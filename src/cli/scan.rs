@@ -1,4 +1,4 @@
-//! `callgate scan`, as it is typed.
+//! The arguments of `callgate scan`.
 
 use super::{Format, place};
 use std::ffi::OsString;
