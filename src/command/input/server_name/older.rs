@@ -87,7 +87,7 @@ fn subject(words: &[String]) -> Option<&str> {
         } else if RUNNERS.contains(&program) || is_python(program) {
             runner = Some(program);
         } else if word.starts_with('-') || (runner.is_some() && RUNNER_VERBS.contains(&word)) {
-            // `-m module`, `-y` and the like: the next word is looked at by itself.
+            // `-m module`, `-y` and the like: the next word is judged by itself.
         } else if runner == Some("env") && word.contains('=') {
             // `env NAME=value`
         } else {

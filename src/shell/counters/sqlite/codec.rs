@@ -178,7 +178,7 @@ mod tests {
 
     /// contract S2: times beyond the year 9999 are not believed.
     #[test]
-    fn a_row_of_a_year_that_nobody_believes_begins_anew() {
+    fn a_row_of_an_implausible_year_starts_afresh() {
         for (wall_ms, charged) in [(LATEST_MS - 1, 2), (LATEST_MS, 0), (u64::MAX, 0)] {
             let mut bytes = Vec::new();
             let seen = Now { wall_ms, monotonic_ms: 5 };
@@ -191,7 +191,7 @@ mod tests {
 
     /// contract P13: a counter continues from the time it has seen; another boot has another steady clock.
     #[test]
-    fn the_time_of_a_counter_is_the_later_one_that_can_be_believed() {
+    fn the_time_of_a_counter_is_the_later_plausible_one() {
         let row = StoredRow { boot: 3, ..row() };
         let seen = row.seen.wall_ms;
         let year = 366 * 86_400_000;

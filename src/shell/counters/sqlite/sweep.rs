@@ -102,7 +102,7 @@ mod tests {
 
     /// contract S2: a store does not grow for ever, and sweeping removes no row that could deny a call.
     #[test]
-    fn only_what_nobody_needs_is_removed() {
+    fn only_stale_rows_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         std::fs::create_dir(directory.path().join("sessions")).unwrap();
