@@ -326,7 +326,7 @@ fn the_state_directory_reveals_missing_lines() {
     }
     let end = run(dir, &["log", "verify", "log.jsonl", "--state", "state"]);
     assert_eq!(end.code, Some(1), "{end:?}");
-    assert!(end.stdout.contains("the state directory notes"), "{end:?}");
+    assert!(end.stdout.contains("the state directory records"), "{end:?}");
     // No other copy exists.
     is_intact(dir, &["log.jsonl", "--state", "other"]);
 }
