@@ -1,4 +1,4 @@
-//! `callgate check`, as it is typed.
+//! The arguments of `callgate check`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::{Format, place};
 #[derive(Debug, Args)]
 #[command(
     about = "Validate policies and run their tests",
-    long_about = "Validate policies and run their tests\n\nReport everything that is wrong with each policy, with its place, warn of what is probably not meant, and run the tests that the policy contains.",
+    long_about = "Validate policies and run their tests\n\nReport everything that is wrong with each policy, with its place, warn of probable mistakes, and run the tests that the policy contains.",
     override_usage = "callgate check [OPTIONS] FILE...",
     after_help = "Example: callgate check --deny-warnings policy.json"
 )]

@@ -1,4 +1,4 @@
-//! `callgate completions`, as it is typed.
+//! The arguments of `callgate completions`.
 
 use clap::Args;
 use clap_complete::Shell;

@@ -1,4 +1,4 @@
-//! `callgate explain`, as it is typed.
+//! The arguments of `callgate explain`.
 
 use super::{Format, place};
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use super::state::{TypedState, parse_state};
 #[derive(Debug, Args)]
 #[command(
     about = "Explain how a policy decides a call",
-    long_about = "Explain how a policy decides a call\n\nDecide one call of TOOL, and print each step: the entries that match, each condition with the value it found, each limit with what it holds. Nothing is charged. With --matrix, show what becomes of every tool of a server.",
+    long_about = "Explain how a policy decides a call\n\nDecide one call of TOOL, and print each step: the entries that match, each condition with the value it found, each limit with what it holds. Nothing is charged. With --matrix, show how the policy decides every tool of a server.",
     override_usage = "callgate explain --policy FILE [OPTIONS] TOOL [ARGUMENTS]\n       callgate explain --policy FILE [OPTIONS] --matrix SESSION\n       callgate explain --policy FILE [OPTIONS] --matrix -- COMMAND [ARGS]...",
     after_help = "Examples:\n  callgate explain --policy policy.json create_refund '{\"amount\": 150}'\n  callgate explain --policy policy.json --server images image_generate\n  callgate explain --policy policy.json --matrix session.jsonl\n  callgate explain --policy policy.json --matrix -- npx -y @modelcontextprotocol/server-everything"
 )]
@@ -31,7 +31,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "ARGUMENTS", default_value = "{}")]
     pub arguments: String,
 
-    /// Show what the policy makes of every tool of a server: of a recorded session, or of COMMAND
+    /// Show how the policy decides every tool of a server: of a recorded session, or of COMMAND
     #[arg(long, value_name = "SESSION", num_args = 0..=1, conflicts_with = "tool", value_parser = place::path())]
     pub matrix: Option<Option<PathBuf>>,
 

@@ -1,4 +1,4 @@
-//! `callgate help`, as it is typed.
+//! The arguments of `callgate help`.
 
 use std::ffi::OsStr;
 
@@ -37,7 +37,7 @@ pub enum PageFormat {
     Man,
 }
 
-/// Takes any word, and offers the topics to shells. A wrong one is the command's to report.
+/// Accepts any word, and offers the topics to shells. The command itself reports a wrong topic.
 #[derive(Debug, Clone)]
 struct TopicParser;
 

@@ -1,4 +1,4 @@
-//! `callgate import`, as it is typed.
+//! The arguments of `callgate import`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `callgate log`, as it is typed.
+//! The arguments of `callgate log`.
 
 use std::path::PathBuf;
 
@@ -18,23 +18,23 @@ use super::{Format, StateArgs, place};
     after_help = "Examples:\n  callgate log --denied --since 1h\n  callgate log --tool 'delete_*' --format json"
 )]
 pub struct LogArgs {
-    /// What to do instead of showing it.
+    /// A verb, in place of showing the log.
     #[command(subcommand)]
     pub verb: Option<LogVerb>,
 
-    /// What to show.
+    /// Which lines to show.
     #[command(flatten)]
     pub query: QueryArgs,
 }
 
-/// What can be done with a log besides showing it.
+/// The verbs of `callgate log`.
 #[derive(Debug, Subcommand)]
 pub enum LogVerb {
     /// Check that no line was changed, removed, inserted or moved
     Verify(VerifyArgs),
 }
 
-/// What is shown of which logs.
+/// Which lines to show, and of which logs.
 #[derive(Debug, Args)]
 pub struct QueryArgs {
     /// The logs: those of all servers in the state directory, or others.
@@ -86,7 +86,7 @@ pub struct VerifyArgs {
     pub head: Option<String>,
 }
 
-/// Which logs are meant, and how they are printed.
+/// Which logs to read, and how to print them.
 #[derive(Debug, Args)]
 #[command(mut_arg("state", |arg| arg.help(KEPT)))]
 pub struct LogFiles {
@@ -98,7 +98,7 @@ pub struct LogFiles {
     #[arg(long, value_name = "FILE", value_parser = place::path())]
     pub audit: Vec<PathBuf>,
 
-    /// Where they are.
+    /// Where the logs are.
     #[command(flatten)]
     pub state: StateArgs,
 
@@ -108,7 +108,7 @@ pub struct LogFiles {
 }
 
 impl LogFiles {
-    /// True if it is not the logs in the state directory that are meant.
+    /// True if the arguments name logs, in place of those in the state directory.
     #[must_use]
     pub fn are_named(&self) -> bool {
         !self.files.is_empty() || !self.audit.is_empty()

@@ -1,4 +1,4 @@
-//! What can be typed: commands, options and their help texts, one file a verb. No logic.
+//! The command line: commands, options and their help texts, one file a verb. No logic.
 
 mod check;
 mod completions;
@@ -36,7 +36,7 @@ pub use state::{StateArgs, TypedState};
 pub use status::{ResetArgs, StatusArgs, StatusVerb, ViewArgs, WhoseArgs};
 pub use wrap::WrapArgs;
 
-/// The help of the program: the verbs, grouped by what one wants to do.
+/// The program's help: the verbs, grouped by task.
 const HELP: &str = "\
 {about-with-newline}
 {usage-heading} {usage}
@@ -86,21 +86,22 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// Reads a command line.
+    /// Parses a command line.
     ///
     /// # Errors
-    /// It is wrong, or asks for help: what is to be printed. What was typed is escaped in it (contract C1).
+    /// The command line is wrong, or asks for help. The error is the text to print, with all arguments escaped
+    /// (contract C1).
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let line: Vec<OsString> = line.into_iter().collect();
         Self::try_parse_from(&line).map_err(|error| escaped(of_variable(error, &line)))
     }
 }
 
-/// Options that a variable of the environment stands in for.
+/// Options and the environment variables that replace them.
 const VARIABLES: [(&str, &str); 3] =
     [("--policy", "CALLGATE_POLICY"), ("--state", "CALLGATE_STATE"), ("--grant", "CALLGATE_GRANT")];
 
-/// An error that names the variable in place of the option, if the wrong value was not typed.
+/// An error that names the variable, not the option, if the wrong value came from the environment.
 fn of_variable(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
         return error;
@@ -126,7 +127,7 @@ fn of_variable(mut error: clap::Error, line: &[OsString]) -> clap::Error {
     error
 }
 
-/// An error in which everything that may hold an argument is escaped.
+/// Escapes every part of an error that may hold an argument.
 fn escaped(mut error: clap::Error) -> clap::Error {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return error;
@@ -144,7 +145,7 @@ fn escaped(mut error: clap::Error) -> clap::Error {
                     let texts = texts.iter().map(|text| escape(&text.to_string()).into());
                     ContextValue::StyledStrs(texts.collect())
                 }
-                // The usage, and numbers: they hold nothing that was typed.
+                // The usage and numbers hold nothing that was typed.
                 _ => return None,
             };
             Some((kind, value))
@@ -156,7 +157,7 @@ fn escaped(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The verbs. Only the options of the one that is typed are put together.
+/// The verbs. Only the options of the typed verb are built.
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum Command {

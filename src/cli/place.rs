@@ -1,6 +1,6 @@
-//! Paths that are typed. A shell expands `~/` and variables before callgate sees them; a client's configuration does
-//! not, and a directory of that very name would be made in silence (contract C3). `./` at the beginning says that a path
-//! means what it says, and so does an absolute path that exists.
+//! Paths in arguments. A shell expands `~/` and variables before callgate sees them. A client's configuration does not,
+//! and callgate would silently create a directory with that literal name (contract C3). A path that begins with `./` is
+//! taken literally, and so is an absolute path that exists.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf, is_separator};
@@ -9,12 +9,12 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::engine::text::escape::escape_line;
 
-/// Reads the path of an option.
+/// A parser for the path of an option.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(read)
 }
 
-/// Reads a path that a shell may have taken from a directory: if there is such a file, it is meant.
+/// A parser for a path that a shell may have completed from a directory: an existing file is taken literally.
 pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|typed: OsString| {
         if Path::new(&typed).symlink_metadata().is_ok() { Ok(typed.into()) } else { read(typed) }
@@ -23,26 +23,26 @@ pub(super) fn file() -> impl TypedValueParser<Value = PathBuf> {
 
 fn read(typed: OsString) -> Result<PathBuf, String> {
     match unexpanded_in(&typed) {
-        None if typed.is_empty() => Err("a path is not empty".to_owned()),
+        None if typed.is_empty() => Err("a path must not be empty".to_owned()),
         None => Ok(typed.into()),
         Some(found) => Err(found),
     }
 }
 
-/// Why a path is none: what no shell has expanded in it. `None` for a path that means what it says, and for an absolute
-/// one that names something that exists.
+/// Explains which part of a path no shell has expanded. `None` for a literal path, and for an absolute path that
+/// exists.
 pub(super) fn unexpanded_in(typed: &OsStr) -> Option<String> {
     let path = Path::new(typed);
     unexpanded(typed).filter(|_| !path.is_absolute() || path.symlink_metadata().is_err())
 }
 
-/// What no shell has expanded in a path. Where a path begins with `./`, nothing has to be.
+/// Finds the part of a path that no shell has expanded; none if the path begins with `./`.
 fn unexpanded(typed: &OsStr) -> Option<String> {
     let text = typed.to_string_lossy();
     if text.strip_prefix('.').is_some_and(|rest| rest.starts_with(is_separator)) {
         return None;
     }
-    // `~`, `~/x` and `~name/x` alike: a file whose name begins so is `./~name`.
+    // Covers `~`, `~/x` and `~name/x`; a file with such a name is `./~name`.
     if text.starts_with('~') {
         return Some(
             "`~` was not expanded, which only a shell does: write the whole path".to_owned(),
@@ -62,7 +62,7 @@ fn unexpanded(typed: &OsStr) -> Option<String> {
     ))
 }
 
-/// The variable behind a `$`: `NAME` or `{NAME}`.
+/// The variable after a `$`: `NAME` or `{NAME}`.
 fn dollar(rest: &str) -> Option<String> {
     if let Some(braced) = rest.strip_prefix('{') {
         let (name, _) = braced.split_once('}')?;
@@ -72,7 +72,7 @@ fn dollar(rest: &str) -> Option<String> {
     (!name.is_empty()).then(|| format!("${name}"))
 }
 
-/// The variable behind a `%`: `NAME%`, as `%ProgramFiles(x86)%` has it too. `%20` begins none.
+/// The variable after a `%`: `NAME%`, also `%ProgramFiles(x86)%`. `%20` is not one.
 fn percent(rest: &str) -> Option<String> {
     let (name, _) = rest.split_once('%')?;
     let known = name_at(name);
@@ -81,7 +81,7 @@ fn percent(rest: &str) -> Option<String> {
     is_name.then(|| format!("%{name}%"))
 }
 
-/// The longest beginning that is the name of a variable.
+/// The longest prefix that is the name of a variable.
 fn name_at(text: &str) -> &str {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if text.starts_with(|c: char| c.is_ascii_digit()) {
@@ -96,7 +96,7 @@ mod tests {
 
     use super::unexpanded;
 
-    /// contract C3: what a shell would have expanded, and its twins that are plain names.
+    /// contract C3: unexpanded paths, and their twins that are plain names.
     #[test]
     fn only_a_shell_expands_paths() {
         for typed in [

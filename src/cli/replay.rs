@@ -1,4 +1,4 @@
-//! `callgate replay`, as it is typed.
+//! The arguments of `callgate replay`.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub struct ReplayArgs {
     pub session: PathBuf,
 }
 
-/// What makes a replay end with 1.
+/// When a replay ends with 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
     /// A call is not allowed

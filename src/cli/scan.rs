@@ -1,4 +1,4 @@
-//! `callgate scan`, as it is typed.
+//! The arguments of `callgate scan`.
 
 use super::{Format, place};
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ pub struct ScanArgs {
     #[arg(short, long, value_name = "FILE", value_parser = place::path())]
     pub output: Option<PathBuf>,
 
-    /// Add the tools that this policy does not name yet; nothing else of it changes
+    /// Add the tools that this policy does not name yet; change nothing else
     #[arg(long, value_name = "POLICY", value_parser = place::path())]
     pub update: Option<PathBuf>,
 

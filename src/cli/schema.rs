@@ -1,4 +1,4 @@
-//! `callgate schema`, as it is typed.
+//! The arguments of `callgate schema`.
 
 use clap::Args;
 

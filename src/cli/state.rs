@@ -1,4 +1,4 @@
-//! Where counters are kept, as it is typed: all commands that touch them say it in the same way.
+//! The argument `--state`, shared by all commands that use counters.
 
 use std::path::PathBuf;
 
@@ -23,10 +23,10 @@ pub struct StateArgs {
     pub state: TypedState,
 }
 
-/// The help of `--state` for a command that shows what others have kept, where `memory` makes no sense.
+/// The help of `--state` for commands that use what sessions have stored, where `memory` makes no sense.
 pub(super) const KEPT: &str = "Where counters and logs are kept: the directory or the `redis://…` given to `wrap` [default: the user's state directory for callgate]";
 
-/// A value of `--state`, as it was typed.
+/// A value of `--state`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TypedState {
     /// The platform's directory for state (contract C5).
@@ -40,10 +40,10 @@ pub enum TypedState {
 }
 
 impl TypedState {
-    /// The place that the environment names, or the default one.
+    /// The value of the environment variable, or the default.
     ///
     /// # Errors
-    /// The variable holds no path and no URL (contract C3).
+    /// The variable holds neither a path nor a URL (contract C3).
     pub fn of_environment() -> Result<Self, String> {
         let Some(value) = std::env::var_os("CALLGATE_STATE") else {
             return Ok(TypedState::Default);
@@ -62,8 +62,8 @@ impl TypedState {
     }
 }
 
-/// True for a URL, of whatever scheme: a secret in one that is none of Redis must not become the name of a directory.
-/// Schemes are written in either case.
+/// True for a URL with any scheme, in upper or lower case: a secret in a URL that is not Redis's must not become the
+/// name of a directory.
 fn is_url(text: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let Some((scheme, rest)) = text.trim_start().split_once(':') else { return false };
@@ -72,7 +72,7 @@ fn is_url(text: &str) -> bool {
     is_known || rest.starts_with("//") && !scheme.is_empty() && scheme.chars().all(is_letter)
 }
 
-/// A path that no shell has expanded is refused; what is wrong with a URL is said by who opens it.
+/// Parses `--state`, and rejects a path that no shell has expanded. Errors in a URL are reported when it is opened.
 pub(super) fn parse_state(text: &str) -> Result<TypedState, String> {
     match TypedState::of(text) {
         TypedState::Directory(path) => match unexpanded_in(path.as_os_str()) {

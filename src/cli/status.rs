@@ -1,4 +1,4 @@
-//! `callgate status`, as it is typed.
+//! The arguments of `callgate status`.
 
 use std::path::PathBuf;
 
@@ -18,26 +18,26 @@ use super::{Format, StateArgs, place};
     after_help = "Example: callgate status --watch"
 )]
 pub struct StatusArgs {
-    /// What to do instead of showing it.
+    /// A verb, in place of showing the state.
     #[command(subcommand)]
     pub verb: Option<StatusVerb>,
 
-    /// What to show.
+    /// Which state to show.
     #[command(flatten)]
     pub view: ViewArgs,
 }
 
-/// What can be done with the state besides showing it.
+/// The verbs of `callgate status`.
 #[derive(Debug, Subcommand)]
 pub enum StatusVerb {
     /// Reset a counter to zero
     Reset(ResetArgs),
 }
 
-/// What is shown.
+/// Which state to show.
 #[derive(Debug, Args)]
 pub struct ViewArgs {
-    /// Of whom.
+    /// Whose state.
     #[command(flatten)]
     pub whose: WhoseArgs,
 
@@ -57,12 +57,12 @@ pub struct ResetArgs {
     #[arg(value_name = "COUNTER", value_parser = NonEmptyStringValueParser::new())]
     pub counter: String,
 
-    /// Of whom.
+    /// Whose counters.
     #[command(flatten)]
     pub whose: WhoseArgs,
 }
 
-/// What is meant of all that is kept, and how it is printed.
+/// Which part of the state to use, and how to print it.
 #[derive(Debug, Args)]
 #[command(mut_arg("state", |arg| arg.help(KEPT)))]
 pub struct WhoseArgs {
@@ -74,7 +74,7 @@ pub struct WhoseArgs {
     #[arg(long, value_name = "NAME")]
     pub grant: Option<String>,
 
-    /// Where they are.
+    /// Where the state is.
     #[command(flatten)]
     pub state: StateArgs,
 

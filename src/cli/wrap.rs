@@ -1,4 +1,4 @@
-//! `callgate wrap`, as it is typed.
+//! The arguments of `callgate wrap`.
 
 use super::place;
 use std::ffi::OsString;

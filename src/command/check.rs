@@ -1,4 +1,4 @@
-//! `callgate check`: everything that is wrong with policies, or likely so, and their tests.
+//! `callgate check`: finds errors and probable mistakes in policies, and runs their tests.
 
 use std::io::Write;
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::engine::text::escape::{escape_json, escape_line};
 use crate::shell::file;
 use crate::shell::stderr::prose;
 
-/// Checks every file, and prints what there is to say about each.
+/// Checks every file, and prints the findings of each.
 ///
 /// # Errors
-/// Nothing could be printed. A file that cannot be read is told on stderr, and the others are checked.
+/// The result cannot be printed. A file that cannot be read is reported on stderr, and the others are still checked.
 pub fn check(args: &CheckArgs) -> Result<(), Error> {
     let mut done = Ok(());
     stdout::result(|out| {
@@ -29,7 +29,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Error> {
                 Ok(content) => content,
                 Err(error) => {
                     out.flush()?;
-                    // Nobody reads stderr: the exit code has to say it.
+                    // Without a reader of stderr, the exit code has to tell.
                     let _ = writeln!(std::io::stderr(), "error: {}", prose(&error));
                     done = Err(Error::Incomplete);
                     continue;
@@ -37,7 +37,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Error> {
             };
             out.flush()?;
             for danger in policy_file::dangers(path) {
-                // Of this machine, and not of the policy: it does not count.
+                // A warning about this machine, not the policy: it does not count.
                 let _ = writeln!(std::io::stderr(), "{}", prose(&anyhow!(danger)));
             }
             let findings = Findings::of(&content);
@@ -92,7 +92,7 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// One line for each file.
+/// The result for one file.
 #[derive(Serialize)]
 struct JsonFile<'f> {
     path: String,

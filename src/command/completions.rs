@@ -1,4 +1,4 @@
-//! `callgate completions`: what a shell needs to complete our command line.
+//! `callgate completions`: prints a completion script for a shell.
 
 use clap::CommandFactory as _;
 
@@ -7,7 +7,7 @@ use crate::cli::{Cli, CompletionsArgs};
 use super::Error;
 use super::show::stdout;
 
-/// Prints the completions for a shell.
+/// Prints the completion script for a shell.
 ///
 /// # Errors
 /// stdout cannot be written.

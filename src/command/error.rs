@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked to, and the exit code for it (contract C2).
+//! Errors of the commands, and their exit codes (contract C2).
 
 use std::fmt;
 use std::io::Write as _;
@@ -6,43 +6,43 @@ use std::io::Write as _;
 use crate::shell::exit::{NOT_DONE, of_signal};
 use crate::shell::stderr::prose;
 
-/// The exit code for an answer that is no.
+/// The exit code for a negative answer.
 const NO: u8 = 1;
-/// The exit code for a server that is no program.
+/// The exit code for a server that is not executable.
 const NOT_EXECUTABLE: u8 = 126;
-/// The exit code for a server that is not there.
+/// The exit code for a server that is not found.
 const NOT_FOUND: u8 = 127;
 
-/// Why a command ended otherwise than with success.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub enum Error {
-    /// The answer is no, and stdout tells why.
+    /// A negative answer; stdout has the reason.
     AnswerIsNo,
-    /// The answer is no, for this reason.
+    /// A negative answer, for this reason.
     No(anyhow::Error),
-    /// Something could not be done, and the command has told what.
+    /// A failure that the command has already reported.
     Incomplete,
-    /// It could not be done, for this reason.
+    /// A failure, for this reason.
     NotDone(anyhow::Error),
-    /// The command line is wrong; or it asked for help, which is success.
+    /// A wrong command line; or a request for help, which is success.
     Usage(clap::Error),
-    /// The server's program is not there.
+    /// The server's program is not found.
     ServerNotFound(anyhow::Error),
-    /// The server's program cannot be run.
+    /// The server's program cannot be executed.
     ServerNotExecutable(anyhow::Error),
-    /// A signal of this number ended the command, which has no more to say.
+    /// A signal with this number ended the command, which has nothing more to report.
     Signalled(u8),
-    /// A signal of this number ended the command before it was done.
+    /// A signal with this number ended the command early.
     Interrupted(u8, anyhow::Error),
-    /// A session ended with this exit code: the server's, or 128+N after signal N.
+    /// The session ended with this exit code: the server's, or 128+N after signal N.
     SessionEnded(u8),
 }
 
 impl Error {
-    /// Success, or the answer no.
+    /// Turns a positive or negative answer into a result.
     ///
     /// # Errors
-    /// The answer is no.
+    /// The answer is negative.
     pub fn unless(is_yes: bool) -> Result<(), Self> {
         if is_yes { Ok(()) } else { Err(Error::AnswerIsNo) }
     }
@@ -61,10 +61,10 @@ impl Error {
         }
     }
 
-    /// Prints the reason on stderr, if there is one to tell (contract C3).
+    /// Prints the reason on stderr, if there is one (contract C3).
     pub fn report(&self) {
         match self {
-            // Help that was asked for goes to stdout. Who left before its end has read enough.
+            // Help that was requested goes to stdout. Its reader may leave early.
             Error::Usage(error) => {
                 let _ = error.print();
             }
@@ -73,7 +73,7 @@ impl Error {
             | Error::ServerNotFound(error)
             | Error::ServerNotExecutable(error)
             | Error::Interrupted(_, error) => {
-                // If nobody reads stderr, the exit code has to say it.
+                // Without a reader of stderr, the exit code has to tell.
                 let _ = writeln!(std::io::stderr(), "error: {}", prose(error));
             }
             Error::AnswerIsNo

@@ -1,4 +1,4 @@
-//! One file or folder for each verb. A verb turns what was typed into values, and runs them.
+//! One file or folder for each verb. A verb turns the typed arguments into values, and runs them.
 
 mod error;
 
@@ -21,10 +21,10 @@ use crate::cli::Command;
 
 pub use self::error::Error;
 
-/// Does what was typed.
+/// Runs the verb that was typed.
 ///
 /// # Errors
-/// Whatever it ends with but success.
+/// The verb did not end with success.
 pub fn run(command: &Command) -> Result<(), Error> {
     match command {
         Command::Wrap(args) => wrap::wrap(args),

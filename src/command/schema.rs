@@ -1,10 +1,10 @@
-//! `callgate schema`: what an editor needs to complete and check a policy file.
+//! `callgate schema`: prints the JSON Schema of policy files, which lets editors complete and check them.
 
 use super::Error;
 use super::show::stdout;
 
-/// The JSON Schema (2020-12) of the policy file. It refuses nothing that [`crate::engine::compile`] takes; what it
-/// cannot say, such as that a key stands once, only the compiler finds.
+/// The JSON Schema (2020-12) of the policy file. It accepts every policy that [`crate::engine::compile`] accepts; rules
+/// that a schema cannot express, such as unique keys, are left to the compiler.
 pub const POLICY_SCHEMA: &str = include_str!("policy.schema.json");
 
 /// Prints the schema.

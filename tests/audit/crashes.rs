@@ -1,4 +1,5 @@
-//! Writers that are killed between any two system calls: the next one goes on, and `verify` tells a kill from a crime.
+//! Writers that are killed between any two system calls: the next writer continues, and `verify` tells a kill from
+//! tampering.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -13,7 +14,7 @@ use serde_json::Value;
 
 use super::{Log, append, body, lines};
 
-/// What is on disk: the head, and the current file's length.
+/// The state on disk: the head, and the current file's length.
 struct Before {
     head: Vec<u8>,
     length: u64,
@@ -26,7 +27,7 @@ impl Before {
         Before { head: fs::read(log.head()).unwrap_or_default(), length, files: log.files() }
     }
 
-    /// The head as it was, in the same file.
+    /// Restores the head in the same file.
     fn restore_head(&self, log: &Log) {
         let head = OpenOptions::new().write(true).open(log.head()).unwrap();
         head.set_len(self.head.len() as u64).unwrap();
@@ -34,10 +35,10 @@ impl Before {
     }
 }
 
-/// Appends lines as a process that is killed: so many bytes of them are there, and the head does not tell.
+/// Appends lines as a killed process does: only `cut` bytes of them reach the file, and the head is not updated.
 fn killed_within_a_write(log: &Log, bodies: &[String], cut: usize) {
     let mut victim = log.open();
-    // Whatever there is to recover or rotate is done before.
+    // Recover or rotate beforehand, if that is due.
     append(&mut victim, &[]);
     let before = Before::of(log);
     append(&mut victim, bodies);
@@ -48,11 +49,11 @@ fn killed_within_a_write(log: &Log, bodies: &[String], cut: usize) {
     current.set_len(before.length + cut as u64 % (written + 1)).unwrap();
 }
 
-/// A process that is killed within a rotation: when the file has its new name, or when the next one is there as well.
+/// A process that is killed during a rotation: after the rename, or after the next file was created as well.
 fn killed_within_a_rotation(log: &Log, next_is_there: bool) {
     let Ok(head) = serde_json::from_slice::<Value>(&fs::read(log.head()).unwrap()) else { return };
     let length = log.path().metadata().map_or(0, |found| found.len());
-    // Only what the head tells of whole is ever rotated, and there is something in it.
+    // Only a non-empty file that the head covers completely is ever rotated.
     if length == 0 || head["length"].as_u64() != Some(length) {
         return;
     }
@@ -80,9 +81,9 @@ fn step((kind, writer, count, cut): (u8, usize, usize, usize)) -> Step {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// contract S4: whoever is killed wherever, the log stays intact, and what was appended stays in it, once.
+    /// contract S4: wherever writers are killed, the log stays intact and holds each appended line once.
     #[test]
-    fn no_crash_looks_like_a_crime(
+    fn no_crash_looks_like_tampering(
         keep in 2_000_u64..20_000,
         steps in vec((any::<u8>(), any::<usize>(), any::<usize>(), any::<usize>()), 1..40),
     ) {
@@ -117,16 +118,16 @@ proptest! {
                 found.push(usize::try_from(value["number"].as_u64().unwrap()).unwrap());
             }
         }
-        // The oldest may have been dropped, by those with little to keep.
+        // A log with a small limit may have dropped its oldest lines.
         let kept = acknowledged.len() - found.len();
         assert!(kept == 0 || first > 1, "lost: {acknowledged:?} {found:?}");
         assert_eq!(&acknowledged[kept..], found);
     }
 }
 
-/// contract S4: a torn line is never glued to, wherever it was torn, and the log says so.
+/// contract S4: nothing is ever appended to a torn line, wherever it was torn, and the log records it.
 #[test]
-fn a_torn_line_is_ended_and_told_of() {
+fn a_torn_line_is_ended_and_recorded() {
     let whole = {
         let log = Log::new(1 << 20);
         append(&mut log.open(), &[body(0, 0)]);
@@ -146,16 +147,16 @@ fn a_torn_line_is_ended_and_told_of() {
         let is_whole = cut == lines(&log.path())[1].len()
             && serde_json::from_str::<Value>(&lines(&log.path())[1]).is_ok();
         assert!(
-            is_whole || notes.iter().any(|note| note.contains("went on behind")),
+            is_whole || notes.iter().any(|note| note.contains("continues after")),
             "{cut}: {notes:?}"
         );
         assert!(lines(&log.path())[2].contains(r#""event":"recovered""#), "{cut}");
     }
 }
 
-/// Lines behind the head are taken up, and the log says so.
+/// Lines after the head are recovered, and the log records it.
 #[test]
-fn whole_lines_behind_the_head_are_taken_up() {
+fn whole_lines_after_the_head_are_recovered() {
     let log = Log::new(1 << 20);
     append(&mut log.open(), &[body(0, 0)]);
     killed_within_a_write(&log, &[body(0, 1), body(0, 2)], usize::MAX - 1);
@@ -163,7 +164,7 @@ fn whole_lines_behind_the_head_are_taken_up() {
     append(&mut log.open(), &[body(0, 4)]);
     let notes = log.is_intact();
     assert!(
-        notes.iter().any(|note| note.contains("line before this one stood behind the head")),
+        notes.iter().any(|note| note.contains("the head did not cover the line before this one")),
         "{notes:?}"
     );
     assert!(
@@ -173,9 +174,9 @@ fn whole_lines_behind_the_head_are_taken_up() {
     );
 }
 
-/// A head that was never written is no head that was removed.
+/// A head that was never written is distinct from one that was removed.
 #[test]
-fn a_process_that_is_killed_at_its_first_line_leaves_no_doubt() {
+fn a_process_killed_at_its_first_line_leaves_an_intact_log() {
     for cut in [0, 1, 40, 1000] {
         let log = Log::new(1 << 20);
         killed_within_a_write(&log, &[body(0, 0)], cut);
@@ -184,12 +185,12 @@ fn a_process_that_is_killed_at_its_first_line_leaves_no_doubt() {
     }
 }
 
-/// A file that cannot get its new name grows on, and it is told.
+/// If a file cannot be renamed, it keeps growing, and callgate reports it.
 #[test]
-fn what_cannot_be_rotated_grows_on() {
+fn a_file_that_cannot_be_rotated_keeps_growing() {
     let log = Log::new(40_000);
     let mut chain = log.open();
-    // Somebody has put something in the way.
+    // Another file is in the way.
     fs::write(rotated_path(&log.path(), 1), "").unwrap();
     for number in 0..60 {
         append(&mut chain, &[body(0, number)]);

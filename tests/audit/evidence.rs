@@ -1,4 +1,4 @@
-//! What nobody can push out of the audit log, break in it, or forge (contract S3, S4, W7).
+//! Nobody can push records out of the audit log, break its chain, or forge its lines (contract S3, S4, W7).
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
@@ -30,13 +30,13 @@ fn shown(dir: &Path, words: &[&str]) -> Vec<Value> {
     end.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// How many events these lines stand for.
+/// Counts the events that these lines represent.
 fn count(events: &[Value], kind: &str, holds: impl Fn(&Value) -> bool) -> u64 {
     let events = events.iter().filter(|event| event["event"] == kind && holds(event));
     events.map(|event| event["count"].as_u64().unwrap_or(1)).sum()
 }
 
-/// A wrapper with a state directory of its own, in `dir`.
+/// A wrapper in `dir` with a state directory of its own.
 fn sharing(dir: &Path, state: &str, words: &[&str]) -> Gate {
     let wrap = Wrap::allow_all()
         .keeping_in(dir.join(state))
@@ -44,7 +44,8 @@ fn sharing(dir: &Path, state: &str, words: &[&str]) -> Gate {
     wrap.option(words).serve(&json!(["echo"]))
 }
 
-/// contract S4: eight wrappers, each with a state directory of its own, one log: one chain, over several files and a kill.
+/// contract S4: eight wrappers with separate state directories share one log: one chain, across several files and a
+/// kill.
 #[test]
 fn wrappers_with_different_states_share_one_chain() {
     for keep in ["2MiB", "96KiB"] {
@@ -79,9 +80,9 @@ fn wrappers_with_different_states_share_one_chain() {
     }
 }
 
-/// contract S4: a server that is called as callgate calls the head of another log has a head of its own.
+/// contract S4: a server whose name looks like another log's head file has a head of its own.
 #[test]
-fn the_name_of_a_server_breaks_no_chain() {
+fn no_server_name_breaks_a_chain() {
     let home = temp_dir();
     let dir = fs::canonicalize(home.path()).unwrap();
     let log = dir.join("log.jsonl");
@@ -104,9 +105,9 @@ fn the_name_of_a_server_breaks_no_chain() {
     assert_eq!(count(&shown(&dir, &["--state", "state"]), "recovered", |_| true), 0);
 }
 
-/// contract S4: what one wants to be kept is not dropped by another who wants less.
+/// contract S4: a wrapper with a small `--audit-keep` does not drop what another wants to keep.
 #[test]
-fn the_largest_keep_counts() {
+fn the_largest_audit_keep_applies() {
     for (large, drops) in [(None, true), (Some("8MiB"), false)] {
         let home = temp_dir();
         let dir = home.path();
@@ -119,7 +120,7 @@ fn the_largest_keep_counts() {
         for id in 0..200 {
             small.serves(id);
         }
-        // Whoever gives quota back says nothing of what is kept.
+        // A reset says nothing about how much to keep.
         let end = run(dir, &["log", "verify", "log.jsonl", "--state", "small", "--format", "json"]);
         let reports: Value = serde_json::from_str(&end.stdout).unwrap();
         assert_eq!(reports[0]["wrong"], Value::Null, "{end:?}");
@@ -128,10 +129,10 @@ fn the_largest_keep_counts() {
     }
 }
 
-/// contract S3: floods of refused lines, denied calls and noise leave the record of a call that went out, are told of by
-/// their number, and take up little.
+/// contract S3: floods of refused lines, denied calls and noise do not displace the record of a served call. They are
+/// counted and take little room.
 #[test]
-fn no_flood_pushes_out_a_call_that_went_out() {
+fn no_flood_displaces_the_record_of_a_served_call() {
     let wrap = Wrap::new(ONLY_T).option(["--server", "srv", "--audit-keep", "64KiB", "-q"]);
     let noise = json!({"send_repeat": {"text": "x\n", "times": 20_000}});
     let mut gate = wrap.serve(&json!([{"recv": 1}, {"answer": "{}"}, noise, "echo"]));
@@ -171,14 +172,14 @@ fn no_flood_pushes_out_a_call_that_went_out() {
     assert!(end.stdout.contains(" times since "), "{end:?}");
 }
 
-/// contract S3: what is denied may not fill more than half of a file. The rest is on record beside the log, in a chain of
-/// its own, and is bounded as well.
+/// contract S3: denials may not fill more than half of a file. The rest goes to a second log beside it, with a chain
+/// and a limit of its own.
 #[test]
-fn what_was_denied_has_a_budget_of_its_own() {
+fn denials_have_a_budget_of_their_own() {
     let wrap = Wrap::new(ONLY_T).option(["--server", "srv", "--audit-keep", "64KiB"]);
     let mut gate = wrap.serve(&json!(["echo"]));
     gate.serves(1);
-    // As long as a record can be, and no two alike.
+    // As long as a record can be, and all different.
     let arguments: serde_json::Map<String, Value> =
         (0..64).map(|nth| (format!("{nth:02}{}", "k".repeat(62)), json!(1))).collect();
     let arguments = Value::Object(arguments);
@@ -207,9 +208,9 @@ fn what_was_denied_has_a_budget_of_its_own() {
     assert_eq!((end.code, reports.as_array().unwrap().len()), (Some(0), 2), "{end:?}");
 }
 
-/// contract S3: what the rules name is on record, whatever else a call brings along.
+/// contract S3: the arguments that rules name are recorded, whatever else a call carries.
 #[test]
-fn made_up_arguments_keep_the_real_ones_out_of_no_record() {
+fn made_up_arguments_displace_no_real_ones() {
     let policy = r#"{"version":"1","default":"deny","tools":{"pay":{
         "deny_if":[{"conditions":[{"path":"args.amount","op":"gt","value":100}]}],
         "limits":[{"counter":"c","window":"day","max":1000,"increment_from":"args.to.share"}]}}}"#;
@@ -234,9 +235,9 @@ fn made_up_arguments_keep_the_real_ones_out_of_no_record() {
     gate.end();
 }
 
-/// contract S4: a log that has two names, or the name of something else, is refused at the start.
+/// contract S4: a log with two names, or with the name of another file, is refused at the start.
 #[test]
-fn what_cannot_be_one_log_is_refused_at_the_start() {
+fn a_path_that_cannot_be_one_log_is_refused_at_the_start() {
     type Making = fn(&Path);
     let cases: [(&str, &str, Making); 5] = [
         ("log.jsonl", "a hard link", |dir| {
@@ -260,15 +261,15 @@ fn what_cannot_be_one_log_is_refused_at_the_start() {
         );
         assert_eq!(end.code, Some(2), "{name}: {end:?}");
         assert!(end.stderr.contains(why) && end.stderr.contains("--audit FILE"), "{end:?}");
-        // The one that was there goes on.
+        // The first one continues.
         first.serves(2);
         assert_eq!(fs::read_to_string(dir.join("policy.json")).unwrap(), ALLOW_ALL);
         is_intact(dir, &["log.jsonl", "--state", "a"]);
     }
 }
 
-/// contract S4: a chain is never broken by callgate itself, by the head of another log neither. Its own head, set back or
-/// ahead of what a power loss left, is none of another.
+/// contract S4: callgate itself never breaks a chain, not even with the head of another log. A log's own head is not
+/// foreign, even if it was set back, or is ahead of what a power loss left.
 #[test]
 fn the_head_of_another_log_is_refused_at_the_start() {
     let home = temp_dir();
@@ -290,7 +291,7 @@ fn the_head_of_another_log_is_refused_at_the_start() {
             ["wrap", "--policy", "policy.json", "--state", "state", "--audit", &file, "--", "cat"];
         run(dir, &words)
     };
-    // That of the longer log looks like the shorter one's with its end cut off, and is for `verify` to find.
+    // The longer log's head looks like the shorter log's with its end cut off; only `verify` can tell.
     fs::write(&files[1].1, &heads[0]).unwrap();
     let before = fs::read(&files[1].0).unwrap();
     let end = start("b");
@@ -302,14 +303,14 @@ fn the_head_of_another_log_is_refused_at_the_start() {
         assert_eq!(start(log).code, Some(0));
         is_intact(dir, &[&format!("{log}.jsonl"), "--state", "state"]);
     }
-    // A head of its own that was set back is taken up.
+    // The log's own older head is accepted.
     fs::write(&files[1].1, &heads[1]).unwrap();
     assert_eq!(start("b").code, Some(0));
 }
 
-/// contract S4: whoever sets log and head back together is found out by what the state directory keeps.
+/// contract S4: the copy in the state directory reveals a log and head that were set back together.
 #[test]
-fn the_state_directory_knows_of_lines_that_are_gone() {
+fn the_state_directory_reveals_missing_lines() {
     let home = temp_dir();
     let dir = home.path();
     let mut gate = sharing(dir, "state", &[]);
@@ -325,14 +326,14 @@ fn the_state_directory_knows_of_lines_that_are_gone() {
     }
     let end = run(dir, &["log", "verify", "log.jsonl", "--state", "state"]);
     assert_eq!(end.code, Some(1), "{end:?}");
-    assert!(end.stdout.contains("the state directory notes"), "{end:?}");
-    // Nobody else has seen them.
+    assert!(end.stdout.contains("the state directory records"), "{end:?}");
+    // No other copy exists.
     is_intact(dir, &["log.jsonl", "--state", "other"]);
 }
 
 /// A head that an earlier callgate kept in the state directory is taken over.
 #[test]
-fn a_log_elsewhere_goes_on_from_where_it_was() {
+fn a_log_elsewhere_continues_from_an_older_head() {
     let home = temp_dir();
     let dir = fs::canonicalize(home.path()).unwrap();
     let mut gate = sharing(&dir, "state", &[]);
@@ -353,11 +354,11 @@ fn a_log_elsewhere_goes_on_from_where_it_was() {
     assert_eq!(count(&shown(&dir, &["log.jsonl"]), "recovered", |_| true), 0);
 }
 
-/// contract W7: each place where others can change policy, state or log is warned of, once.
+/// contract W7: each place where others can change policy, state or log gets one warning.
 #[test]
-fn what_others_can_change_is_warned_of() {
+fn callgate_warns_of_files_that_others_can_change() {
     let is_root = rustix::process::geteuid().is_root();
-    // The path, its mode or its owner, and what is said of it.
+    // The path, its mode or owner, and the warning.
     let rows: [(&str, Result<u32, u32>, Option<&str>); 9] = [
         ("x/policy.json", Ok(0o644), None),
         ("x", Ok(0o777), Some("they can change the policy")),

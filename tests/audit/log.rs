@@ -1,4 +1,4 @@
-//! `callgate log` on logs that grow, are rotated, or are too large to be read at once.
+//! `callgate log` on logs that grow, are rotated, or are too large to read at once.
 
 use crate::harness::gate::{Wrap, call, callgate, shell, temp_dir};
 use crate::harness::process::{End, Process};
@@ -13,7 +13,7 @@ fn log(dir: &Path, words: &[&str]) -> End {
     Process::spawn(callgate(dir).current_dir(dir).arg("log").args(words)).end()
 }
 
-/// The ids of the calls that are shown.
+/// The ids of the calls shown.
 fn ids(stdout: &str) -> Vec<u64> {
     let shown = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     shown
@@ -22,7 +22,7 @@ fn ids(stdout: &str) -> Vec<u64> {
         .collect()
 }
 
-/// contract C1: what is followed goes on over files that are rotated, and ends when nobody reads any more.
+/// contract C1: following continues across rotated files, and ends when the reader is gone.
 #[test]
 fn following_survives_rotation_and_ends_with_its_reader() {
     let gate = Wrap::allow_all()
@@ -45,16 +45,16 @@ fn following_survives_rotation_and_ends_with_its_reader() {
     }
     let files = fs::read_dir(gate.dir().join("callgate/audit")).unwrap().count();
     assert!(files >= 4, "only {files} files");
-    // A reader that has seen enough.
+    // The reader leaves.
     let script = r#"(callgate log -f; echo "ended with $?" >&2) | head -n 1"#;
     let mut shell = shell(gate.dir(), script);
     let end = Process::spawn_on(&mut shell, Streams::pipes(), Stdio::piped()).end();
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), "ended with 0\n"), "{end:?}");
 }
 
-/// contract S3, C1: the log of refusals that comes to be while its log is followed is followed as well.
+/// contract S3, C1: a log of refusals that appears while its log is followed is followed as well.
 #[test]
-fn following_sees_the_log_of_refusals_come() {
+fn following_picks_up_a_new_log_of_refusals() {
     for named in [&["callgate/audit/srv.jsonl"][..], &["--server", "srv"], &[]] {
         let wrap = Wrap::new(r#"{"version":"1","default":"deny","tools":{"t":{}}}"#);
         let gate =
@@ -76,7 +76,7 @@ fn following_sees_the_log_of_refusals_come() {
             );
             sent
         };
-        // The first is on record before the second log is there: the follower has begun.
+        // The first call is recorded before the second log exists, so the follower has started.
         let first = call_of_another_tool();
         let next = || serde_json::from_slice::<Value>(&follower.line().unwrap()).unwrap();
         assert_eq!(next()["id"], first);
@@ -92,7 +92,7 @@ fn following_sees_the_log_of_refusals_come() {
     }
 }
 
-/// A file with far more in it than may be kept in memory: the newest lines are found, and the junk is named.
+/// A file much larger than the memory allowed: the newest lines are found, and the junk is reported.
 #[test]
 fn a_line_without_end_does_no_harm() {
     let mut gate = Wrap::allow_all().option(["--server", "srv"]).serve(&json!(["echo"]));
@@ -102,7 +102,7 @@ fn a_line_without_end_does_no_harm() {
     gate.end();
     let file = gate.dir().join("callgate/audit/srv.jsonl");
     let log = OpenOptions::new().append(true).open(&file).unwrap();
-    // A hole in the file: no disk is filled.
+    // A sparse file takes no disk space.
     log.set_len(fs::metadata(&file).unwrap().len() + 200_000_000).unwrap();
     (&log).write_all(b"\n").unwrap();
     let run = |words: &str| {
@@ -115,12 +115,12 @@ fn a_line_without_end_does_no_harm() {
     assert_eq!((&junk["event"], &junk["bytes"]), (&json!("unreadable"), &json!(200_000_000)));
     let end = run("verify");
     assert_eq!(end.code, Some(1), "{end:?}");
-    assert!(end.stdout.contains("srv.jsonl:11: this is no line of the log"), "{end:?}");
+    assert!(end.stdout.contains("srv.jsonl:11: this is not a line of the log"), "{end:?}");
 }
 
-/// The logs of several servers are shown as one, by their times, and can be told apart.
+/// The logs of several servers are merged by time, and remain distinguishable.
 #[test]
-fn several_logs_are_one_by_their_times() {
+fn several_logs_are_merged_by_time() {
     let dir = temp_dir();
     let audit = dir.path().join("callgate/audit");
     fs::create_dir_all(&audit).unwrap();
@@ -174,7 +174,7 @@ fn a_reader_may_leave_early() {
     assert_eq!(end.stderr, "0\n", "{end:?}");
 }
 
-/// contract C1: denials are red on a terminal, nothing else is, and nothing anywhere else.
+/// contract C1: denials, and nothing else, are red on a terminal; elsewhere nothing is.
 #[test]
 fn denials_are_red_on_a_terminal_only() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;

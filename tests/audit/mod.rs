@@ -1,5 +1,5 @@
-//! The audit log as a chain of lines (contract S4): how it is written by several at once and after crashes, and what
-//! `verify` finds.
+//! The audit log as a chain of lines (contract S4): several concurrent writers, recovery after crashes, and the
+//! findings of `verify`.
 
 mod evidence;
 #[cfg(target_os = "linux")]
@@ -20,14 +20,14 @@ use callgate::shell::audit::files::rotated_files;
 use callgate::shell::audit::verify::{VerifyReport, verify};
 use tempfile::TempDir;
 
-/// A log in a directory of its own.
+/// A log in its own directory.
 struct Log {
     dir: TempDir,
     keep: u64,
 }
 
 impl Log {
-    /// Of which `keep` bytes are kept; its files are a quarter of that.
+    /// A log that keeps `keep` bytes; each file holds a quarter of that.
     fn new(keep: u64) -> Self {
         Log { dir: tempfile::tempdir().unwrap(), keep }
     }
@@ -44,7 +44,7 @@ impl Log {
         Chain::open(&self.path(), &self.head(), self.keep).unwrap()
     }
 
-    /// The files that are there, oldest first.
+    /// The existing files, oldest first.
     fn files(&self) -> Vec<PathBuf> {
         let rotated = rotated_files(&self.path()).unwrap().into_iter().map(|(_, path)| path);
         rotated.chain(Some(self.path()).filter(|path| path.exists())).collect()
@@ -54,7 +54,7 @@ impl Log {
         verify(&self.path(), &self.head(), None).unwrap()
     }
 
-    /// Checks that nothing is wrong; returns the notes.
+    /// Checks that there is no fault; returns the notes.
     fn is_intact(&self) -> Vec<String> {
         let report = self.report();
         assert_eq!(report.wrong, None, "{report:#?}");
@@ -73,7 +73,7 @@ fn lines(file: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Appends lines, however often that takes.
+/// Appends lines, retrying as often as necessary.
 fn append(chain: &mut Chain, bodies: &[String]) {
     loop {
         match chain.append(bodies.iter().map(String::as_str)) {

@@ -1,4 +1,4 @@
-//! What was done to a log, and which line `verify` names for it: an untouched log passes, its twin does not.
+//! Tampered logs, and the line that `verify` names for each; the untouched log passes.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -11,7 +11,7 @@ use proptest::proptest;
 
 use super::{Log, append, body, lines};
 
-/// A log of several files, all kept.
+/// A log of several files, all of them kept.
 fn log() -> Log {
     let log = Log::new(40_000);
     let mut chain = log.open();
@@ -27,7 +27,7 @@ fn write(file: &Path, lines: &[String]) {
     fs::write(file, lines.join("\n") + "\n").unwrap();
 }
 
-/// Changes the lines of a file; they are counted from 1.
+/// Changes the lines of a file; line numbers start at 1.
 fn edit(file: &Path, change: impl FnOnce(&mut Vec<String>)) {
     let mut lines = lines(file);
     change(&mut lines);
@@ -38,7 +38,7 @@ fn append_text(file: &Path, text: &str) {
     OpenOptions::new().append(true).open(file).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// Where the fault is: in which file, counted from the oldest that was there, and in which line of it.
+/// The place of a fault: the file, counted from the oldest original one, and the line in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blame {
     Line(usize, u64),
@@ -51,7 +51,7 @@ enum Blame {
 
 type Mutation = (&'static str, fn(&Log, &[PathBuf]), Blame, &'static str);
 
-/// What somebody has done, whom `verify` blames, and a word of what it says.
+/// A manipulation, the place that `verify` must name, and a part of its message.
 const MUTATIONS: [Mutation; 41] = [
     (
         "a byte in a line",
@@ -114,7 +114,7 @@ const MUTATIONS: [Mutation; 41] = [
         "a brace in a line",
         |_, f| edit(&f[0], |l| l[9] = l[9].replace('{', "[")),
         Blame::Line(0, 10),
-        "no line",
+        "not a line",
     ),
     (
         "a line removed",
@@ -266,39 +266,39 @@ const MUTATIONS: [Mutation; 41] = [
         "another text inserted",
         |_, f| edit(&f[1], |l| l.insert(9, "hello".to_owned())),
         Blame::Line(1, 10),
-        "no line",
+        "not a line",
     ),
     (
         "a blank line inserted",
         |_, f| edit(&f[1], |l| l.insert(9, " ".to_owned())),
         Blame::Line(1, 10),
-        "no line",
+        "not a line",
     ),
     (
         "an empty line inserted",
         |_, f| edit(&f[1], |l| l.insert(9, String::new())),
         Blame::Line(1, 10),
-        "no line",
+        "not a line",
     ),
-    ("an empty line appended", |_, f| append_text(&f[2], "\n"), Blame::LastLine(2), "no line"),
+    ("an empty line appended", |_, f| append_text(&f[2], "\n"), Blame::LastLine(2), "not a line"),
     (
         "an empty line at the end of a rotated file",
         |_, f| append_text(&f[0], "\n"),
         Blame::LastLine(0),
-        "no line",
+        "not a line",
     ),
-    ("a text appended", |_, f| append_text(&f[2], "hello\n"), Blame::LastLine(2), "no line"),
+    ("a text appended", |_, f| append_text(&f[2], "hello\n"), Blame::LastLine(2), "not a line"),
     (
         "a text appended without end",
         |_, f| append_text(&f[2], "hello"),
         Blame::LastLine(2),
-        "no line",
+        "not a line",
     ),
     (
         "a long text inserted",
         |_, f| edit(&f[1], |l| l.insert(9, "x".repeat(3_000_000))),
         Blame::Line(1, 10),
-        "no line",
+        "not a line",
     ),
     (
         "files swapped",
@@ -325,16 +325,16 @@ const MUTATIONS: [Mutation; 41] = [
     ),
 ];
 
-/// A line that comes next behind this one.
+/// A line that validly follows this one.
 fn bound_to(line: &str) -> String {
     let value: serde_json::Value = serde_json::from_str(line).unwrap();
     let seq = value["seq"].as_u64().unwrap() + 1;
     format!(r#"{{"seq":{seq},"prev":"{}","forged":true}}"#, Hash::of(line.as_bytes()))
 }
 
-/// contract S4: each is found, and the line is named.
+/// contract S4: each manipulation is found, and its line is named.
 #[test]
-fn every_mutation_is_blamed_on_its_line() {
+fn verify_names_the_line_of_every_manipulation() {
     for (name, mutate, blame, says) in MUTATIONS {
         let log = log();
         let files = log.files();
@@ -345,7 +345,7 @@ fn every_mutation_is_blamed_on_its_line() {
             text.split_inclusive(|b| *b == b'\n').count() as u64
         };
         let expected = match blame {
-            // From the end.
+            // Counted from the end.
             Blame::Line(nth, 0) => (files[nth].clone(), Some(count(nth) - 1)),
             Blame::Line(nth, line) => (files[nth].clone(), Some(line)),
             Blame::LastLine(nth) => (files[nth].clone(), Some(count(nth))),
@@ -360,9 +360,9 @@ fn every_mutation_is_blamed_on_its_line() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// contract S4: no byte can be changed, and the line is named that it stands in.
+    /// contract S4: no byte can change unnoticed; the line that holds it is named.
     #[test]
-    fn any_changed_byte_is_blamed_on_its_line(nth in 0_usize..3, at in any::<usize>(), to in 1_u8..=255) {
+    fn verify_names_the_line_of_any_changed_byte(nth in 0_usize..3, at in any::<usize>(), to in 1_u8..=255) {
         let log = log();
         let file = &log.files()[nth];
         let mut bytes = fs::read(file).unwrap();
@@ -375,7 +375,7 @@ proptest! {
     }
 }
 
-/// contract S4: a head that was noted elsewhere is found, also when the log has grown since; a rewritten log lacks it.
+/// contract S4: a head noted elsewhere is found even after the log has grown; a rewritten log does not contain it.
 #[test]
 fn a_noted_head_is_found_again() {
     let log = log();
@@ -385,13 +385,13 @@ fn a_noted_head_is_found_again() {
     let rewritten = self::log();
     append(&mut rewritten.open(), &[body(1, 1)]);
     edit(&rewritten.path(), |lines| lines[0] = lines[0].replace("2026", "2027"));
-    // Somebody binds all later lines anew, and the head.
+    // An attacker binds all later lines anew, and writes a new head.
     let log = rebound(&rewritten);
     log.is_intact();
     assert!(!verify(&log.path(), &log.head(), Some(noted)).unwrap().found);
 }
 
-/// The log as somebody writes it anew who can write the head as well.
+/// The log as rewritten by someone who can also write the head.
 fn rebound(log: &Log) -> Log {
     let anew = Log::new(log.keep);
     let mut chain = anew.open();
@@ -413,7 +413,7 @@ fn a_noted_hash_stands_in_for_a_missing_head() {
     assert!(verify(&log.path(), &log.head(), Some(noted)).unwrap().wrong.is_some());
 }
 
-/// What a running process has seen is not forgotten: who removes the tail and the head together is found out.
+/// A running process remembers what it has seen: removing the tail and the head together is detected.
 #[test]
 fn a_running_writer_remembers_what_was_cut_off() {
     for with_head in [true, false] {
@@ -431,9 +431,9 @@ fn a_running_writer_remembers_what_was_cut_off() {
     }
 }
 
-/// A head that was made anew leaves its trace.
+/// A recreated head leaves a trace.
 #[test]
-fn a_head_that_was_lost_is_told_of() {
+fn a_lost_head_is_reported() {
     for damage in ["", "{}"] {
         let log = log();
         fs::write(log.head(), damage).unwrap();
@@ -445,9 +445,9 @@ fn a_head_that_was_lost_is_told_of() {
     }
 }
 
-/// A head that was damaged while the log ends with what is no line is made anew all the same.
+/// A damaged head is recreated even if the log ends with bytes that are not a line.
 #[test]
-fn junk_at_the_end_does_not_keep_a_lost_head_lost() {
+fn a_damaged_head_is_recreated_despite_junk_at_the_end() {
     let log = log();
     append_text(&log.path(), "hello\nworld");
     fs::write(log.head(), "?").unwrap();

@@ -1,5 +1,5 @@
-//! A log that an older callgate wrote, which called the outcome of a call `decision` and the end of an answer `outcome`
-//! (contract C1): it is shown, counted, verified, and continued.
+//! A log written by an older callgate, which called the outcome of a call `decision` and the end of an answer `outcome`
+//! (contract C1), can be shown, counted, verified and continued.
 
 use crate::harness::gate::{Wrap, callgate, temp_dir};
 use crate::harness::process::{End, Process};
@@ -70,11 +70,11 @@ fn an_older_log_is_shown_queried_and_verified() {
     ];
     assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected, "{text}");
     assert!(text.contains("in shadow mode: denied by /tools/old/action: Not"), "{text}");
-    // Names that changed are not taken for what a newer version added.
+    // Renamed fields are not mistaken for fields added by a newer version.
     assert!(!text.contains("; decision") && !text.contains("; outcome"), "{text}");
 }
 
-/// The same lines, written today and in both spellings, count the same.
+/// The same lines count the same in both spellings.
 #[test]
 fn both_spellings_are_counted_alike() {
     let today = jiff::Timestamp::now().to_string();
@@ -115,9 +115,9 @@ fn an_older_log_is_continued() {
     assert!(last("call")["decision"].is_null() && last("answer")["outcome"].is_null());
 }
 
-/// What a newer version writes is shown as it stands there, and hides nothing.
+/// Events from a newer version are shown unchanged and hide nothing.
 #[test]
-fn what_a_newer_version_writes_is_shown() {
+fn events_of_a_newer_version_are_shown() {
     let home = temp_dir();
     let dir = home.path();
     install(dir, |log| {

@@ -1,4 +1,4 @@
-//! What a session leaves in the audit log, and what becomes of its calls when the log cannot be written (contract S3, S4).
+//! The audit records of a session, and what happens to its calls when the log cannot be written (contract S3, S4).
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, ok, temp_dir};
 use crate::harness::process::{End, Process};
@@ -10,10 +10,10 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a change of files may take to be seen.
+/// How long a change of files may take to be noticed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The log of the server `srv`, where it lies by default.
+/// The default log of the server `srv`.
 fn log_in(dir: &Path) -> PathBuf {
     dir.join("callgate/audit/srv.jsonl")
 }
@@ -47,7 +47,7 @@ fn is_intact(dir: &Path) {
     assert!(end.stdout.contains("intact"), "{end:?}");
 }
 
-/// Calls until a call is denied, since it cannot be put on record.
+/// Calls until a call is denied because it cannot be recorded.
 fn is_denied(gate: &Gate) -> Value {
     let begun = Instant::now();
     loop {
@@ -71,7 +71,7 @@ fn is_served(gate: &Gate) {
 
 /// contract S3: a call, its answer, and the ends of the session.
 #[test]
-fn a_session_is_on_record() {
+fn a_session_is_recorded() {
     let policy =
         r#"{"version":"1","default":"deny","tools":{"t":{}},"methods":{"resources/*":"deny"}}"#;
     let mut gate = wrap(policy).option(["--grant", "alice"]).serve(&json!(["echo"]));
@@ -122,7 +122,7 @@ fn a_session_is_on_record() {
     is_intact(gate.dir());
 }
 
-/// contract C5: for its owner alone.
+/// contract C5: only the owner can read the log.
 #[test]
 fn the_log_is_for_its_owner_alone() {
     let gate = allow_all().serve(&json!(["echo"]));
@@ -134,9 +134,9 @@ fn the_log_is_for_its_owner_alone() {
     assert_eq!((mode(directory), mode(directory.parent().unwrap())), (0o700, 0o700));
 }
 
-/// contract S3: values only if they are wished for; at most 64 keys of 64 bytes, strings of 256 bytes.
+/// contract S3: values are recorded only on request; at most 64 keys of 64 bytes, strings of 256 bytes.
 #[test]
-fn values_are_on_record_if_they_are_wished_for() {
+fn values_are_recorded_on_request() {
     let mut gate = allow_all().option(["--audit-args"]).serve(&json!(["echo"]));
     let keys: serde_json::Map<String, Value> =
         (0..100).map(|nth| (format!("{nth:03}{}", "k".repeat(100)), json!(nth))).collect();
@@ -154,9 +154,9 @@ fn values_are_on_record_if_they_are_wished_for() {
     is_intact(gate.dir());
 }
 
-/// contract S3: what nobody sees is escaped in every field.
+/// contract S3: invisible characters are escaped in every field.
 #[test]
-fn what_nobody_sees_is_escaped_in_every_field() {
+fn invisible_characters_are_escaped_in_every_field() {
     let hidden = "\u{202e}\u{200b}\u{2066}\u{feff}\u{2028}\u{7f}\u{9b}\u{e0041}";
     let policy = json!({"version": "1", "default": "deny", "tools": {"t": {"deny_if": [{"conditions": [], "on_deny": format!("no{hidden}")}]}}});
     let mut gate = wrap(&policy.to_string())
@@ -182,9 +182,9 @@ fn what_nobody_sees_is_escaped_in_every_field() {
     is_intact(gate.dir());
 }
 
-/// contract S3: without a record no call goes out; with the file, service is back.
+/// contract S3: no call goes out without a record; once the file is back, calls are served again.
 #[test]
-fn a_log_that_is_removed_denies_every_call_until_it_is_back() {
+fn a_removed_log_denies_every_call_until_it_is_back() {
     let mut gate = allow_all().serve(&json!(["echo"]));
     gate.serves(1);
     let log = log_in(gate.dir());
@@ -206,9 +206,9 @@ fn a_log_that_is_removed_denies_every_call_until_it_is_back() {
     assert!(rules.contains(&json!("(audit unavailable)")), "the log is not told: {rules:?}");
 }
 
-/// contract S3: what stands in the way of the log denies every call, and nothing waits for it.
+/// contract S3: anything in the log's place denies every call, and no call waits for it.
 #[test]
-fn what_stands_in_the_place_of_the_log_denies_every_call() {
+fn anything_in_the_place_of_the_log_denies_every_call() {
     for kind in ["directory", "fifo", "dangling link"] {
         let gate = allow_all().serve(&json!(["echo"]));
         gate.serves(1);
@@ -232,9 +232,9 @@ fn what_stands_in_the_place_of_the_log_denies_every_call() {
     }
 }
 
-/// The same for the directory, with head and all.
+/// The same for the directory, including the head.
 #[test]
-fn a_directory_that_is_away_denies_every_call_until_it_is_back() {
+fn a_missing_directory_denies_every_call_until_it_is_back() {
     let gate = allow_all().serve(&json!(["echo"]));
     gate.serves(1);
     let (directory, aside) = (gate.dir().join("callgate"), gate.dir().join("aside"));
@@ -246,13 +246,13 @@ fn a_directory_that_is_away_denies_every_call_until_it_is_back() {
     is_intact(gate.dir());
 }
 
-/// A full disk is nothing that a call could slip through; nor is anything torn by it.
+/// A full disk lets no call slip through, and leaves no torn line.
 #[test]
 fn a_full_disk_denies_every_call_until_there_is_room() {
     let mut gate = allow_all().serve(&json!(["echo"]));
     gate.serves(1);
     let log = log_in(gate.dir());
-    // There is room for a piece of a line.
+    // There is room for a part of a line.
     gate.limit_file_size(Some(fs::metadata(&log).unwrap().size() + 100));
     let denied = is_denied(&gate);
     assert!(!denied.to_string().contains("No space"), "the agent learns of our disk: {denied}");
@@ -264,7 +264,7 @@ fn a_full_disk_denies_every_call_until_there_is_room() {
     is_intact(gate.dir());
 }
 
-/// contract S3: without a log there is nothing that could deny.
+/// contract S3: with `--no-audit`, nothing can deny a call for lack of a record.
 #[test]
 fn without_a_log_nothing_is_written_and_nothing_denied() {
     let gate = allow_all().option(["--no-audit"]).serve(&json!(["echo"]));
@@ -276,9 +276,9 @@ fn without_a_log_nothing_is_written_and_nothing_denied() {
     gate.ends_quietly(0);
 }
 
-/// A head that somebody removes is made anew, and `verify` tells of it.
+/// A removed head is recreated, and `verify` reports it.
 #[test]
-fn a_head_that_is_removed_is_told_of() {
+fn a_removed_head_is_reported() {
     let mut gate = allow_all().serve(&json!(["echo"]));
     gate.serves(1);
     let log = log_in(gate.dir());
@@ -295,7 +295,7 @@ fn a_head_that_is_removed_is_told_of() {
     assert!(end.stdout.contains("the head was missing"), "{end:?}");
 }
 
-/// contract C4: a log of one's own choice has one head, however its path is spelt.
+/// contract C4: a log given by `--audit` has one head, however its path is spelt.
 #[test]
 fn a_log_elsewhere_has_one_head() {
     let dir = temp_dir();
@@ -325,9 +325,9 @@ fn a_log_elsewhere_has_one_head() {
     assert_eq!(verify(dir, &[]).code, Some(2), "it is not in the state directory");
 }
 
-/// A log that is a symbolic link is written, rotated and proven where it leads to.
+/// A log that is a symbolic link is written, rotated and verified at its target.
 #[test]
-fn a_log_may_be_a_link() {
+fn a_log_may_be_a_symbolic_link() {
     let dir = temp_dir();
     fs::write(dir.path().join("policy.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
     let log = log_in(dir.path());
@@ -348,7 +348,7 @@ fn a_log_may_be_a_link() {
     assert!(shown.stdout.contains("call"), "{shown:?}");
 }
 
-/// contract S4: eight at once over several files, one of them killed.
+/// contract S4: eight sessions at once over several files, one of them killed.
 #[test]
 fn eight_sessions_and_a_kill_leave_one_chain() {
     for (keep, drops) in [("700KiB", false), ("64KiB", true)] {

@@ -1,4 +1,4 @@
-//! Several writers of one log at once.
+//! Several concurrent writers of one log.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Log, append, body};
 
-/// So many writers, each with a chain of its own, that append so many batches.
+/// Runs `writers` threads, each with a chain of its own, that append `batches` batches.
 fn write(log: &Log, writers: usize, batches: usize) {
     thread::scope(|scope| {
         for writer in 0..writers {
@@ -29,7 +29,7 @@ fn write(log: &Log, writers: usize, batches: usize) {
     });
 }
 
-/// The numbers that each writer has written, in the order of the log.
+/// The numbers that each writer has written, in log order.
 fn written(log: &Log) -> BTreeMap<u64, Vec<u64>> {
     let mut written: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for line in log.lines() {
@@ -42,7 +42,7 @@ fn written(log: &Log) -> BTreeMap<u64, Vec<u64>> {
     written
 }
 
-/// contract S4: nothing is mixed, lost or out of order, over several files.
+/// contract S4: nothing is mixed up, lost or reordered, across several files.
 #[test]
 fn eight_writers_make_one_chain() {
     let log = Log::new(1_600_000);
@@ -57,9 +57,9 @@ fn eight_writers_make_one_chain() {
     }
 }
 
-/// contract S4: the oldest files are dropped, what is left is proven from there on, and not longer than it may be.
+/// contract S4: the oldest files are dropped; the rest verifies and stays within its limit.
 #[test]
-fn old_files_are_dropped_and_the_rest_is_proven() {
+fn old_files_are_dropped_and_the_rest_verifies() {
     let log = Log::new(64 * 1024);
     write(&log, 2, 500);
     assert!(log.is_intact().is_empty());
@@ -70,7 +70,7 @@ fn old_files_are_dropped_and_the_rest_is_proven() {
     assert!(kept >= log.keep / 2, "only {kept} bytes are kept");
 }
 
-/// A reader that comes in between sees no fault where there is none.
+/// A reader that runs concurrently sees no fault.
 #[test]
 fn verify_runs_beside_writers() {
     let log = Log::new(64 * 1024);
@@ -85,7 +85,7 @@ fn verify_runs_beside_writers() {
     assert!(log.report().from > 1, "nothing was dropped");
 }
 
-/// Whoever follows a log sees each line once and in order, and none is missed but with a file that was dropped.
+/// A follower sees each line once and in order; it misses lines only together with a dropped file.
 #[test]
 fn following_runs_beside_writers() {
     for (keep, writers, batches) in [(2_000, 3, 800), (1_600_000, 8, 200)] {

@@ -1,5 +1,4 @@
-//! What a scan proposes is decided alike by whoever is asked: the engine's explanation, a replay, and (in
-//! `live::replay`) a session.
+//! The engine's explanation, a replay, and (in `live::replay`) a session all decide a scanned policy alike.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +17,7 @@ use crate::harness::gate::callgate;
 use super::classes::{sessions, tools_of};
 use super::policies::policy_for;
 
-/// What `replay` makes of a recording, call by call: the line, the verdict and the rule.
+/// The decisions of `replay` on a recording, call by call: the line, the verdict and the rule.
 fn by_replay(policy: &Path, session: &Path) -> Vec<(u64, String, String)> {
     let mut replay = callgate(policy.parent().unwrap());
     replay.args(["replay", "--format", "json", "--policy"]).arg(policy).arg(session);
@@ -72,9 +71,9 @@ fn explanations_and_replays_of_a_scanned_policy_agree() {
     assert!(count >= 100, "only {count} calls");
 }
 
-/// What was learned from recordings permits each of their calls, together and one by one.
+/// A policy learned from recordings permits each of their calls, together and one by one.
 #[test]
-fn a_learned_policy_denies_nothing_of_what_it_was_learned_from() {
+fn a_learned_policy_permits_its_recordings() {
     let dir = tempdir().unwrap();
     let all = sessions();
     let mut lists: Vec<&[std::path::PathBuf]> = all.chunks(1).collect();

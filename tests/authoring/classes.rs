@@ -1,4 +1,4 @@
-//! What each tool of each recorded session is judged to be, as data: whoever changes a word sees what it changes.
+//! The class of each tool of each recorded session, as data: whoever changes a word sees the effect.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) fn sessions() -> Vec<PathBuf> {
     files
 }
 
-/// The tools that a recording lists, as the server sends them.
+/// The tools that a recording lists, as the server sent them.
 pub(crate) fn tools_of(session: &Path) -> Vec<Value> {
     let text = fs::read(session).unwrap();
     let mut reader = TranscriptReader::default();
@@ -35,7 +35,7 @@ pub(crate) fn tools_of(session: &Path) -> Vec<Value> {
     tools
 }
 
-/// Compares what was judged with a table of it.
+/// Compares classifications with a table.
 fn is_as_in(table: &str, judged: &BTreeSet<String>) {
     let expected: BTreeSet<String> = table.lines().map(str::to_owned).collect();
     let missing: Vec<&String> = expected.difference(judged).collect();
@@ -56,7 +56,7 @@ fn every_recorded_tool_is_judged_as_a_careful_person_would() {
     is_as_in(include_str!("../data/scan/recorded.txt"), &judged);
 }
 
-/// Tools of well-known servers, of which no session is recorded.
+/// Tools of well-known servers without a recorded session.
 #[test]
 fn names_are_judged_by_themselves() {
     let table = include_str!("../data/scan/names.txt");
@@ -72,9 +72,9 @@ fn judge(tool: &Value) -> Classification {
     classify(&ListedTool::read(tool).expect("a tool"))
 }
 
-/// A server's own words make a verdict stricter, or speak where nothing else does.
+/// A server's own hints make a verdict stricter, or decide where nothing else does.
 #[test]
-fn hints_never_make_a_tool_more_harmless_than_its_name() {
+fn hints_never_lower_the_class_of_a_name() {
     let hints = |read_only: bool, destructive: bool| json!({ "readOnlyHint": read_only, "destructiveHint": destructive });
     for (name, annotations, class, risk, says) in [
         (
@@ -135,9 +135,9 @@ fn hints_never_make_a_tool_more_harmless_than_its_name() {
     }
 }
 
-/// The name weighs most, then what the description begins with, then the arguments.
+/// The name weighs most, then the beginning of the description, then the arguments.
 #[test]
-fn descriptions_and_arguments_speak_where_the_name_is_silent() {
+fn descriptions_and_arguments_decide_when_the_name_does_not() {
     for (name, description, arguments, class, risk) in [
         ("x", "Deletes a file.", "path", Class::Destructive, Risk::High),
         (
@@ -189,9 +189,9 @@ fn descriptions_and_arguments_speak_where_the_name_is_silent() {
     assert_eq!(titled.class, Class::Destructive, "{titled:?}");
 }
 
-/// contract P4: a name is read as a careless reader would.
+/// contract P4: a name is read as a careless reader would read it.
 #[test]
-fn a_name_in_disguise_is_judged_as_what_it_looks_like() {
+fn a_disguised_name_is_judged_by_its_appearance() {
     for name in [
         "ｄｅｌｅｔｅ_file",
         "DELETE_FILE",
@@ -207,9 +207,9 @@ fn a_name_in_disguise_is_judged_as_what_it_looks_like() {
     }
 }
 
-/// Tools that are easily misjudged, by kind, beside their twins: their class, and where it matters their risk.
+/// Tools that are easily misjudged, by kind, beside their twins: their class and, where it matters, their risk.
 #[test]
-fn each_kind_is_judged_as_its_twins_are_not() {
+fn each_kind_is_judged_unlike_its_twins() {
     let table = include_str!("../data/scan/kinds.txt");
     let rows: Vec<&str> =
         table.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
@@ -234,9 +234,9 @@ fn each_kind_is_judged_as_its_twins_are_not() {
     assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
 }
 
-/// Tools of real servers that were misjudged once, as their servers list them.
+/// Real tools that were misjudged once, as their servers list them.
 #[test]
-fn what_was_misjudged_once_is_not_again() {
+fn tools_misjudged_once_are_judged_correctly() {
     #[derive(Deserialize)]
     struct Row {
         tool: Value,
@@ -248,7 +248,7 @@ fn what_was_misjudged_once_is_not_again() {
     assert_eq!(judged.collect::<Vec<String>>(), [""; 0]);
 }
 
-/// `expected` is a class, or a class and a risk. The error is what was judged.
+/// `expected` is a class, or a class and a risk. The error is the actual classification.
 fn is_expected(verdict: &Classification, expected: &str) -> Result<(), String> {
     let Classification { class, risk, reason } = verdict;
     let judged = format!("{} {}", class.word(), risk.word());

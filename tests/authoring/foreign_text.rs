@@ -1,5 +1,5 @@
-//! contract C1: nothing that others wrote reaches a terminal as it is, or begins a line: every verb is run with hostile
-//! text wherever text of others can come in.
+//! contract C1: no foreign text reaches a terminal unescaped, or begins a line. Every verb runs with hostile text
+//! wherever foreign text can enter.
 
 use crate::harness::gate::{callgate, temp_dir};
 use crate::harness::process::{End, Process};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-/// One character of each kind that is hidden, and the beginning of a forged line.
+/// One hidden character of each kind, and the beginning of a forged line.
 const HOSTILE: &str = "x\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{200b}\u{ad}\u{3164}\u{115f}\u{fe0f}\u{e0041}\u{feff}\u{2028}\r\nforged: line\n";
 
-/// Runs callgate in `dir`, and checks everything that it prints.
+/// Runs callgate in `dir`, and checks all of its output.
 fn run(dir: &Path, words: &[&str]) -> End {
     run_with(dir, words, "")
 }
@@ -31,7 +31,7 @@ fn run_with(dir: &Path, words: &[&str], input: &str) -> End {
     end
 }
 
-/// Runs it as [`run`] does; what is printed has to show the text, escaped.
+/// Like [`run`]; the output must also contain the text, escaped.
 fn shows(dir: &Path, words: &[&str]) {
     let end = run(dir, words);
     let printed = [end.stdout.as_str(), &end.stderr].concat();
@@ -39,7 +39,7 @@ fn shows(dir: &Path, words: &[&str]) {
     assert!(is_shown, "{words:?} does not show it: {end:?}");
 }
 
-/// A policy that names the text wherever a policy can.
+/// A policy that contains the text wherever a policy can.
 fn policy() -> String {
     let tool = json!({ "require": [{ "conditions": [{ "path": "args.a", "op": "eq", "value": HOSTILE }], "on_deny": HOSTILE }],
         "limits": [{ "counter": "c", "window": "day", "max": 1 }] });
@@ -48,7 +48,7 @@ fn policy() -> String {
     policy.to_string()
 }
 
-/// A recording in which both sides say it.
+/// A recording in which both sides send the text.
 fn session() -> String {
     let entry = |second: u8, from: &str, text: &Value| {
         json!({ "t": format!("2026-11-22T10:00:0{second}.000Z"), "from": from, "text": text.to_string() }).to_string()
@@ -71,7 +71,7 @@ fn session() -> String {
 }
 
 #[test]
-fn what_is_typed_is_escaped() {
+fn typed_text_is_escaped() {
     let dir = temp_dir();
     let dir = dir.path();
     fs::write(dir.join("p.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
@@ -127,9 +127,9 @@ fn what_is_typed_is_escaped() {
     }
 }
 
-/// The same where the error may leave out what was typed.
+/// The same where the error may omit what was typed.
 #[test]
-fn what_is_typed_is_not_shown_raw() {
+fn typed_text_is_not_shown_raw() {
     let dir = temp_dir();
     let dir = dir.path();
     fs::write(dir.join("p.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
@@ -156,7 +156,7 @@ fn what_is_typed_is_not_shown_raw() {
 }
 
 #[test]
-fn what_a_file_holds_is_escaped() {
+fn text_of_files_is_escaped() {
     let dir = temp_dir();
     let dir = dir.path();
     let name = format!("{HOSTILE}.json");
@@ -214,9 +214,9 @@ fn what_a_file_holds_is_escaped() {
     run(dir, &["scan", "--sessions", "broken.jsonl"]);
 }
 
-/// A session, and what its log, its counters and its state say of it.
+/// A session, and then its log, counters and state.
 #[test]
-fn what_client_and_server_say_is_escaped() {
+fn text_of_client_and_server_is_escaped() {
     let dir = temp_dir();
     let dir = dir.path();
     fs::write(dir.join("p.json"), policy()).unwrap();

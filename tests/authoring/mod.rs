@@ -1,4 +1,4 @@
-//! `callgate scan`: what it makes of tools, and what it writes.
+//! `callgate scan`: how it classifies tools, and the policies it writes.
 
 mod agreement;
 pub(crate) mod classes;

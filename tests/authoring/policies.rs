@@ -1,4 +1,4 @@
-//! The policies that a scan proposes are sound, and say of each tool what they should.
+//! The policies that a scan proposes are valid, and rule each tool by its class.
 
 use callgate::engine::compile::compile;
 use callgate::engine::compile::review::Findings;
@@ -21,7 +21,7 @@ pub(crate) fn policy_for(tools: &[Value]) -> String {
     Proposals::for_list(&tools, None).document("A proposal.")
 }
 
-/// What `check` says of a policy.
+/// The diagnostics that `check` reports for a policy.
 fn diagnostics(policy: &str) -> Vec<String> {
     let findings = Findings::of(policy.as_bytes());
     assert!(findings.policy.is_some(), "{:#?}\n{policy}", findings.diagnostics);
@@ -45,7 +45,7 @@ fn the_policy_of_every_recorded_server_passes_check_and_fits_the_schema() {
     assert!(count >= 30, "only {count}");
 }
 
-/// The rule that `PolicyLayer` publishes for the tool that everybody knows.
+/// The rule that `PolicyLayer` publishes for its best-known tool.
 #[test]
 fn the_rule_for_image_generate_is_the_published_one() {
     let sessions = sessions();
@@ -75,7 +75,7 @@ fn each_class_has_its_rule() {
 }
 
 #[test]
-fn what_cannot_be_named_exactly_is_left_to_the_default() {
+fn tools_that_a_policy_cannot_name_are_left_to_the_default() {
     let long = "x".repeat(257);
     let names = [
         "search",
@@ -138,7 +138,7 @@ fn a_server_without_tools_gets_a_policy_that_denies_all() {
 }
 
 #[test]
-fn thousands_of_tools_are_no_trouble() {
+fn thousands_of_tools_get_a_policy() {
     let tools: Vec<ListedTool> = (0..20_000)
         .map(|nth| ListedTool::named(&format!("{}_{nth}", ["get", "create", "delete"][nth % 3])))
         .collect();
@@ -149,7 +149,7 @@ fn thousands_of_tools_are_no_trouble() {
     assert_eq!(disposition(&policy, "delete_2"), Disposition::Hidden);
 }
 
-/// Names that servers have, and names that none should have.
+/// Names as servers have them, and names that none should have.
 fn any_name() -> impl Strategy<Value = String> {
     let words = [
         "get", "delete", "run", "pay", "create", "file", "all", "Git", "payment", "*", "?",
@@ -184,10 +184,10 @@ pub(crate) fn any_tool() -> impl Strategy<Value = Value> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a server lists, the policy is sound, `check` has nothing to say of it but that it may permit nothing,
-    /// and it decides each tool by its class.
+    /// Whatever a server lists, the policy is valid and decides each tool by its class. `check` reports at most that it
+    /// may permit nothing.
     #[test]
-    fn whatever_is_listed_the_policy_is_sound(list in vec(any_tool(), 0..12)) {
+    fn any_list_of_tools_gets_a_valid_policy(list in vec(any_tool(), 0..12)) {
         let tools: Vec<ListedTool> = list.iter().filter_map(ListedTool::read).collect();
         let proposals = Proposals::for_list(&tools, None);
         let text = proposals.document("A proposal.");

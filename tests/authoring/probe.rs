@@ -1,4 +1,4 @@
-//! A server is asked for its tools by `callgate explain --matrix -- COMMAND`.
+//! `callgate explain --matrix -- COMMAND` asks a server for its tools.
 
 use crate::harness::gate::{callgate, scripted_server, temp_dir};
 use crate::harness::process::{End, Process};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 const ALLOW_ALL: &str = r#"{"version":"1","default":"allow"}"#;
 const WELCOME: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#;
 
-/// The command that asks, up to the server's own.
+/// The command line, up to the server's own command.
 fn matrix(dir: &Path, timeout: &str) -> Command {
     let policy = dir.join("policy.json");
     fs::write(&policy, ALLOW_ALL).unwrap();
@@ -28,7 +28,7 @@ fn matrix(dir: &Path, timeout: &str) -> Command {
     command
 }
 
-/// Asks a server that plays `script`; returns what came of it, and what the server was sent.
+/// Asks a server that plays `script`; returns the result, and what the server received.
 fn ask(script: &Value) -> (End, Vec<Value>) {
     let dir = temp_dir();
     let server = scripted_server(dir.path(), script);
@@ -37,7 +37,7 @@ fn ask(script: &Value) -> (End, Vec<Value>) {
     (end, log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// The tools that a script's server is found to have.
+/// The tools found for a server that plays `script`.
 fn tools_of(script: &Value) -> Vec<String> {
     let (end, _) = ask(script);
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""), "{end:?}");
@@ -45,7 +45,7 @@ fn tools_of(script: &Value) -> Vec<String> {
     rows.map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
 }
 
-/// What is said of a server that plays `script`: its tools are not to be had.
+/// The error for a server that plays `script`, whose tools cannot be listed.
 fn failure(script: &Value) -> String {
     let (end, _) = ask(script);
     assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{end:?}");
@@ -78,7 +78,7 @@ fn a_server_with_a_handshake_is_read_to_its_last_page() {
 }
 
 #[test]
-fn a_server_without_a_handshake_is_spoken_to_in_the_revision_that_it_names() {
+fn a_server_without_a_handshake_is_asked_in_the_revision_that_it_names() {
     let refusal = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no","data":{"supported":["2026-07-28","2027-01-01"],"requested":"2025-11-25"}}}"#;
     let script = json!([
         { "recv": 1 }, { "send": refusal }, { "recv": 1 }, page(&["a"], Some("x")),
@@ -106,9 +106,9 @@ fn any_other_refusal_of_the_handshake_means_2026_07_28() {
     assert_eq!(meta["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
 }
 
-/// Noise, notifications, answers to nobody and the server's own requests do not disturb.
+/// Noise, notifications, unexpected answers and the server's own requests do no harm.
 #[test]
-fn what_else_a_server_says_is_heeded_or_passed_over() {
+fn other_messages_of_a_server_do_no_harm() {
     let script = json!([
         { "recv": 1 }, { "send": "Starting up ..." },
         { "send": r#"{"jsonrpc":"2.0","method":"notifications/message","params":{}}"# },
@@ -136,7 +136,7 @@ fn a_server_that_declares_no_tools_and_refuses_the_list_has_none() {
 }
 
 #[test]
-fn a_server_that_does_not_list_its_tools_is_told_of() {
+fn a_server_that_does_not_list_its_tools_is_reported() {
     let refusal = |id: u8, message: &str| json!({ "send": format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{{"code":-32600,"message":"{message}"}}}}"#) });
     let welcomed =
         |then: Value| json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, then, "hold"]);
@@ -168,9 +168,9 @@ fn a_server_that_does_not_list_its_tools_is_told_of() {
     }
 }
 
-/// contract S5: what a server has listed is kept, where its list has no end.
+/// contract S5: the tools listed so far are kept if the list has no end.
 #[test]
-fn a_list_without_end_is_kept_as_far_as_it_came() {
+fn the_beginning_of_an_endless_list_is_kept() {
     let script = |second: &str| json!([{ "recv": 1 }, { "answer": WELCOME }, { "recv": 2 }, page(&["a"], Some("x")), { "recv": 1 }, page(&["b"], Some(second)), "hold"]);
     assert_eq!(tools_of(&script("")), ["a", "b"], "an empty cursor is the end");
     let warning = "warning: the server's list of tools is incomplete: it gave the same cursor twice; only the first 2 tools count\n";
@@ -189,9 +189,9 @@ fn a_list_without_end_is_kept_as_far_as_it_came() {
     assert!(policy.contains("\"b\""), "{policy}");
 }
 
-/// contract S5: what a server has listed is kept, whatever goes wrong on a later page.
+/// contract S5: the tools listed so far are kept, whatever goes wrong on a later page.
 #[test]
-fn what_was_listed_before_an_error_is_kept() {
+fn tools_listed_before_an_error_are_kept() {
     let error = r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32603,"message":"no page"}}"#;
     for (then, why) in [
         (
@@ -221,16 +221,16 @@ fn what_was_listed_before_an_error_is_kept() {
     }
 }
 
-/// Asks a server in this process, whose signals stay its own.
+/// Asks a server from within this process, whose signals stay its own.
 fn ask_here(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (news, heard) = wakeup::channel();
     runtime.block_on(probe::ask(command, limits, news, heard))
 }
 
-/// The whole of a list has its time as well.
+/// The whole list has a time limit as well.
 #[test]
-fn a_list_has_its_time() {
+fn a_list_has_a_time_limit() {
     let endless = "read a; echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"capabilities\":{\"tools\":{}}}}'; \
         read b; read c; echo '{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"tools\":[{\"name\":\"a\"}],\"nextCursor\":\"x\"}}'; \
         while :; do sleep 0.1; done";
@@ -246,16 +246,16 @@ fn a_list_has_its_time() {
     assert_eq!(error.to_string(), "server did not answer `initialize`: it took over 0.7 s");
 }
 
-/// A server that never comes to an end of anything ends with the time that it is given.
+/// A server that floods without end is stopped when its time is over.
 #[test]
-fn a_flood_is_no_answer() {
+fn a_flood_does_not_extend_the_time_limit() {
     let line = "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n";
     let flood = json!([{ "send_repeat": { "text": line, "times": 100_000_000_u64 } }]);
     assert_eq!(failure(&flood), "server did not answer `initialize` within 2 s");
 }
 
 #[test]
-fn a_server_that_cannot_be_started_ends_it_as_a_shell_would() {
+fn a_server_that_cannot_be_started_gives_the_exit_code_of_a_shell() {
     let dir = temp_dir();
     let end = Process::spawn(matrix(dir.path(), "2").arg("./nowhere")).end();
     assert_eq!((end.code, end.stdout.as_str()), (Some(127), ""), "{end:?}");
@@ -263,7 +263,7 @@ fn a_server_that_cannot_be_started_ends_it_as_a_shell_would() {
     assert!(end.stderr.starts_with(says), "{end:?}");
 }
 
-/// A server that heeds neither the end of its input nor SIGTERM is gone all the same.
+/// A server that ignores both the end of its input and SIGTERM is stopped as well.
 #[test]
 fn no_server_is_left_behind() {
     let stubborn = "trap '' TERM; echo $$ >pid; read a; printf '%s\\n' \
@@ -278,7 +278,7 @@ fn no_server_is_left_behind() {
     is_gone(dir.path());
 }
 
-/// contract C2: whoever stops callgate stops the server.
+/// contract C2: a signal that stops callgate stops the server.
 #[test]
 fn a_signal_ends_it_and_the_server() {
     let dir = temp_dir();
@@ -298,7 +298,7 @@ fn a_signal_ends_it_and_the_server() {
     is_gone(dir.path());
 }
 
-/// Checks that the server that wrote its `pid` runs no more.
+/// Checks that the server that wrote its `pid` has ended.
 fn is_gone(dir: &Path) {
     let pid = fs::read_to_string(dir.join("pid")).unwrap();
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();

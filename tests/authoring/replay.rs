@@ -1,4 +1,4 @@
-//! `wrap --record` and `replay`: one engine, so what was decided live is decided again (contract S5).
+//! `wrap --record` and `replay` use one engine, so a replay repeats the live decisions (contract S5).
 
 use super::classes::tools_of;
 use super::policies::policy_for;
@@ -11,16 +11,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Decides by pattern and argument, and counts over all tools.
+/// A policy that decides by pattern and argument, and counts across all tools.
 const STRICT: &str = r#"{"version":"1","default":"allow","hide":["nosuch"],
     "all_tools":{"limits":[{"counter":"calls","window":"minute","max":3}]},
     "tools":{"get_*":{"limits":[{"counter":"gets","window":"session","max":1}]},
              "*_file":{"action":"deny"},"echo":{"action":"require_approval"}}}"#;
 
-/// What one call came to: its id, `allowed` or another outcome, and the rule of a denial.
+/// The outcome of one call: its id, `allowed` or another outcome, and the rule of a denial.
 type Outcome = (Value, String, Option<String>);
 
-/// What `callgate replay` prints for programs: one value a call, and the totals.
+/// The output of `callgate replay --format json`: one value for each call, and the totals.
 fn replayed(options: &[&str], policy: &Path, recording: &Path) -> (Vec<Value>, Value, Option<i32>) {
     let dir = temp_dir();
     let mut command = callgate(dir.path());
@@ -44,7 +44,7 @@ fn by_replay(policy: &Path, recording: &Path) -> Vec<Outcome> {
     rows.iter().map(outcome).collect()
 }
 
-/// The same as the client saw it.
+/// The same, from the answer that the client saw.
 fn by_answer(id: &Value, answer: &str) -> Outcome {
     let answer: Value = serde_json::from_str(answer).unwrap();
     let part = if answer["error"].is_object() { "/error/data" } else { "/result/_meta" };
@@ -54,7 +54,7 @@ fn by_answer(id: &Value, answer: &str) -> Outcome {
     (id.clone(), word("outcome").unwrap_or_else(|| "allowed".to_owned()), word("rule"))
 }
 
-/// What the client of a recorded session sent, in its first run.
+/// The lines that the client of a recorded session sent in its first run.
 fn client_lines(recording: &str) -> Vec<String> {
     let entries = recording.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let mut begun = false;
@@ -66,8 +66,8 @@ fn client_lines(recording: &str) -> Vec<String> {
     .collect()
 }
 
-/// What the calls of a recorded session came to behind a policy: as the client saw it, which is what a replay of the
-/// new recording says as well.
+/// The outcomes of a recorded session's calls under a policy, as the client saw them. Checks that a replay of the new
+/// recording agrees.
 fn outcomes(policy: &str, session: &Path) -> Vec<Outcome> {
     let wrap = Wrap::new(policy).in_own_dir().option(["--record", "r.jsonl"]);
     let mut gate = wrap.serve(&json!(["echo"]));
@@ -106,7 +106,7 @@ fn every_recorded_session_is_decided_alike_live_and_in_replay() {
     assert!(verdicts.len() == 3 && verdicts.values().all(|count| *count >= 3), "{verdicts:?}");
 }
 
-/// So are the calls of each session behind the policy that a scan proposes for its server.
+/// The same for each session under the policy that a scan proposes for its server.
 #[test]
 fn a_scanned_policy_decides_alike_live_and_in_replay() {
     let mut verdicts = BTreeMap::<String, usize>::new();
@@ -150,10 +150,10 @@ fn a_recording_that_cannot_be_opened_stops_the_start() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_recording_that_fails_later_is_told_of_once_and_the_session_goes_on() {
+fn a_recording_that_fails_later_is_reported_once_and_the_session_continues() {
     let dir = temp_dir();
     fs::write(dir.path().join("policy.json"), r#"{"version":"1","default":"allow"}"#).unwrap();
-    // A file may grow to one block of 512 bytes, and the signal for it is ignored.
+    // A file may grow to one block of 512 bytes; the signal for exceeding that is ignored.
     let launcher = ["sh", "-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"];
     let wrap = Wrap::behind(dir, "policy.json").launched_by(launcher);
     let mut gate = wrap.option(["--record", "r.jsonl", "--no-audit"]).serve(&json!(["echo"]));

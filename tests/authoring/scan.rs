@@ -1,4 +1,4 @@
-//! `callgate scan` with files and servers as they are: what it leaves behind, and what its policies do.
+//! `callgate scan` with real files and servers: the files it leaves, and the effect of its policies.
 
 use crate::harness::gate::{Wrap, callgate, launched, scripted_server, shell, temp_dir};
 use crate::harness::process::{End, Process};
@@ -10,14 +10,14 @@ use std::path::Path;
 
 const WELCOME: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}"#;
 
-/// Scans with these words, in `dir`.
+/// Runs a scan with these arguments in `dir`.
 fn scan<S: Into<OsString>>(dir: &Path, words: impl IntoIterator<Item = S>) -> End {
     let mut command = callgate(dir);
     command.current_dir(dir).arg("scan").args(words.into_iter().map(Into::into));
     Process::spawn(&mut command).end()
 }
 
-/// A server with these tools, a page each; and what it is sent.
+/// The command of a server with these tools, one on each page.
 fn paged(dir: &Path, tools: &[Value]) -> [OsString; 3] {
     let mut script = vec![json!({ "recv": 1 }), json!({ "answer": WELCOME }), json!({ "recv": 1 })];
     for (nth, tool) in tools.iter().enumerate() {
@@ -31,7 +31,7 @@ fn paged(dir: &Path, tools: &[Value]) -> [OsString; 3] {
     scripted_server(dir, &json!(script))
 }
 
-/// The entries of a directory that are not of the scripted server.
+/// The files in a directory, except those of the scripted server.
 fn files(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
     let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
@@ -76,7 +76,7 @@ fn call(tool: &str) -> String {
         .to_string()
 }
 
-/// The file is replaced in one step: by one with the same mode, where the link leads to; or not at all.
+/// The file is replaced atomically, keeping its mode and following the link; or not at all.
 #[test]
 fn an_update_keeps_the_mode_of_the_file_and_the_link_to_it() {
     let dir = temp_dir();
@@ -113,7 +113,7 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     let before = "{\"version\":\"1\",\"default\":\"deny\"}";
     fs::write(path("policy.json"), before).unwrap();
     fs::write(path("s.jsonl"), call("get_x")).unwrap();
-    // Where the new file would have to be made, there is a directory.
+    // A directory is in the way of the new file.
     let script = "mkdir \".policy.json.$$-0.callgate-new\"; exec \"$0\" scan --update policy.json --sessions s.jsonl";
     let end = Process::spawn(shell(dir.path(), script).current_dir(dir.path())).end();
     assert_eq!(end.code, Some(2), "{end:?}");
@@ -121,7 +121,7 @@ fn a_policy_that_cannot_be_written_is_left_as_it_was() {
     assert_eq!(fs::read_to_string(path("policy.json")).unwrap(), before);
 }
 
-/// contract W10: nor can a server that is only asked for its tools look into callgate.
+/// contract W10: a server that is only asked for its tools cannot look into callgate either.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_server_that_is_scanned_cannot_look_into_callgate() {
@@ -139,7 +139,7 @@ fn a_server_that_is_scanned_cannot_look_into_callgate() {
     assert_eq!(stderr.matches("SECRET=word").count(), 1, "its own it may read: {stderr}");
 }
 
-/// What a proposed policy does with a call of each class.
+/// How a proposed policy decides a call of each class.
 #[test]
 fn each_class_is_ruled_as_proposed() {
     let dir = temp_dir();

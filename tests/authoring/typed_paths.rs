@@ -1,5 +1,5 @@
-//! Paths as they are typed: what no shell has expanded is refused (contract C3), a recording is continued by nobody but
-//! itself, and what is no recording is none (contract S5, C2).
+//! Paths as they are typed: an unexpanded path is refused (contract C3), only a recording is continued, and a file that
+//! is not a recording is an error (contract S5, C2).
 
 use crate::harness::gate::{callgate, shell, temp_dir};
 use crate::harness::process::{End, Process};
@@ -22,9 +22,9 @@ fn run(dir: &Path, words: &[&str]) -> End {
     Process::spawn(callgate(dir).current_dir(dir).args(words)).end()
 }
 
-/// contract C3, and its twins: a path that begins with a dot is what it says.
+/// contract C3, and its twins: a path that begins with a dot is taken literally.
 #[test]
-fn what_no_shell_has_expanded_is_no_path() {
+fn unexpanded_paths_are_refused() {
     let dir = dir();
     let before = fs::read_dir(dir.path()).unwrap().count();
     let options: [&[&str]; 18] = [
@@ -62,9 +62,9 @@ fn what_no_shell_has_expanded_is_no_path() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
 }
 
-/// The same for variables, which the error names; what was typed is wrong whatever the environment says.
+/// The same for variables, which the error names, whatever the environment holds.
 #[test]
-fn what_no_shell_has_expanded_in_a_variable_is_no_path() {
+fn unexpanded_paths_in_variables_are_refused() {
     let dir = dir();
     let before = fs::read_dir(dir.path()).unwrap().count();
     for (variable, path) in [("CALLGATE_STATE", "$HOME/st"), ("CALLGATE_POLICY", "~/p.json")] {
@@ -99,9 +99,9 @@ fn what_no_shell_has_expanded_in_a_variable_is_no_path() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), before, "something was made");
 }
 
-/// A path that begins with `./` means what it says, and so does an absolute one that exists.
+/// A path that begins with `./` is taken literally, and so is an absolute one that exists.
 #[test]
-fn paths_can_be_taken_as_they_are_written() {
+fn literal_paths_are_accepted() {
     let dir = dir();
     let end = run(dir.path(), &["wrap", "--policy", "p.json", "--state", "./~/cg", "--", "true"]);
     assert_eq!(end.code, Some(0), "{end:?}");
@@ -133,7 +133,7 @@ fn paths_can_be_taken_as_they_are_written() {
     }
 }
 
-/// A recording that an editor or a shell has written in another encoding is told as what it is.
+/// The error names the encoding of a recording that an editor or a shell has written in another one.
 #[test]
 fn recordings_in_another_encoding_are_named() {
     let dir = dir();
@@ -165,12 +165,12 @@ fn recordings_in_another_encoding_are_named() {
         ] {
             let end = run(dir.path(), words);
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
-            assert_eq!(end.stderr, format!("error: `r` is no recording: {says}\n"), "{words:?}");
+            assert_eq!(end.stderr, format!("error: `r` is not a recording: {says}\n"), "{words:?}");
         }
     }
 }
 
-/// contract S5: `--record` goes on with a recording, and with nothing else.
+/// contract S5: `--record` continues a recording, and no other file.
 #[test]
 fn only_a_recording_is_continued() {
     let dir = dir();
@@ -235,9 +235,9 @@ fn only_a_recording_is_continued() {
     }
 }
 
-/// contract C2: where no message could be read, nothing was decided.
+/// contract C2: a file without any message is an error.
 #[test]
-fn what_is_no_recording_is_an_error() {
+fn a_file_that_is_not_a_recording_is_an_error() {
     let dir = dir();
     let path = dir.path();
     let utf16: Vec<u8> = PING.encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -260,13 +260,13 @@ fn what_is_no_recording_is_an_error() {
         ] {
             let end = run(path, words);
             assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{words:?}: {end:?}");
-            let says = format!("error: `{name}` is no recording: ");
+            let says = format!("error: `{name}` is not a recording: ");
             assert!(end.stderr.starts_with(&says), "{words:?}: {end:?}");
             assert!(!path.join("out.json").exists(), "{words:?}");
         }
         assert_eq!(run(path, &["explain", "--policy", "p.json", "--matrix", name]).code, Some(2));
     }
-    // A line that is refused is no reason, where another is a message.
+    // A refused line is no reason for an error if another line is a message.
     fs::write(path.join("mixed"), format!("garbage\n{PING}more\n")).unwrap();
     let end = run(path, &["replay", "--policy", "p.json", "mixed"]);
     assert_eq!(end.code, Some(0), "{end:?}");
@@ -302,7 +302,7 @@ fn recordings_are_files_and_pipes() {
     assert_eq!((code, rest.matches("1 call: 1 allowed, 0 denied").count()), ("2", 3), "{stdout}");
 }
 
-/// contract S5: a line is at most three times as long as a message may be.
+/// contract S5: a line may be at most three times as long as a message.
 #[test]
 fn lines_of_recordings_have_a_bound() {
     let dir = dir();
@@ -313,7 +313,7 @@ fn lines_of_recordings_have_a_bound() {
     assert_eq!((end.code, end.stderr.as_str()), (Some(2), says));
 }
 
-/// contract C4: a name that comes from a path is another on each machine, and counters under the old name are told of.
+/// contract C4: a name that comes from a path differs on each machine, and a hint names counters under the old name.
 #[test]
 fn names_that_come_from_paths() {
     let dir = dir();
@@ -369,9 +369,9 @@ fn names_that_come_from_paths() {
     assert_eq!(wrap(&[], ""), "", "nothing was ever counted");
     assert_eq!(wrap(&["--server", "srv"], call), "");
     let hint = wrap(&[], "");
-    assert!(hint.starts_with("callgate: counters of an older callgate lie under the name `srv`, and this server is now `srv-"), "{hint}");
+    assert!(hint.starts_with("callgate: an older callgate kept counters under the name `srv`, and this server is now `srv-"), "{hint}");
     assert!(
-        hint.ends_with("`: `--server srv` goes on with them\n") && hint.lines().count() == 1,
+        hint.ends_with("`: `--server srv` continues them\n") && hint.lines().count() == 1,
         "{hint}"
     );
     assert_eq!(wrap(&["--server", "srv"], ""), "");

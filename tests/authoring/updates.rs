@@ -1,4 +1,4 @@
-//! New tools in a policy that a person wrote: nothing of it changes but what is added.
+//! Adding tools to a policy that a person wrote changes nothing but the additions.
 
 use callgate::engine::compile::compile;
 use callgate::engine::propose::extend::extend;
@@ -17,7 +17,7 @@ fn proposals(names: &[&str]) -> Vec<Proposal> {
     Proposals::for_list(&tools, None).entries
 }
 
-/// A policy before and after tools were added.
+/// A policy before and after the addition of tools.
 #[test]
 fn entries_are_laid_out_as_those_before_them() {
     let limits = r#"[
@@ -29,7 +29,7 @@ fn entries_are_laid_out_as_those_before_them() {
             "{\n  \"version\": \"1\",\n  \"default\": \"deny\",\n  \"hide\": [\n    \"old\"\n  ],\n  \"tools\": {\n    \"a\": {}\n  }\n}\n".to_owned(),
             format!("{{\n  \"version\": \"1\",\n  \"default\": \"deny\",\n  \"hide\": [\n    \"old\",\n    \"delete_x\"\n  ],\n  \"tools\": {{\n    \"a\": {{}},\n    \"get_x\": {{}},\n    \"create_x\": {{\n      \"limits\": {limits}\n    }}\n  }}\n}}\n"),
         ),
-        // Lists in one line, and no line end behind the last brace.
+        // Lists on one line, and no line end after the last brace.
         (
             "{\n  \"version\": \"1\", \"default\": \"deny\", \"hide\": [\"old\"],\n  \"tools\": { \"a\": {} }\n}".to_owned(),
             "{\n  \"version\": \"1\", \"default\": \"deny\", \"hide\": [\"old\", \"delete_x\"],\n  \"tools\": { \"a\": {}, \"get_x\": {}, \"create_x\": { \"limits\": [ { \"counter\": \"create_x_rate\", \"window\": \"minute\", \"max\": 30, \"scope\": \"grant\" } ] } }\n}".to_owned(),
@@ -39,17 +39,17 @@ fn entries_are_laid_out_as_those_before_them() {
             "{\n\t\"version\": \"1\",\n\t\"tools\": {},\n\t\"hide\": [],\n\t\"default\": \"deny\"\n}\n".to_owned(),
             "{\n\t\"version\": \"1\",\n\t\"tools\": {\n\t\t\"get_x\": {},\n\t\t\"create_x\": {\n\t\t\t\"limits\": [\n\t\t\t\t{ \"counter\": \"create_x_rate\", \"window\": \"minute\", \"max\": 30, \"scope\": \"grant\" }\n\t\t\t]\n\t\t}\n\t},\n\t\"hide\": [\n\t\t\"delete_x\"\n\t],\n\t\"default\": \"deny\"\n}\n".to_owned(),
         ),
-        // Lists that are missing; four blanks; another kind of line end.
+        // Missing lists; four blanks; another kind of line end.
         (
             "{\r\n    \"version\": \"1\",\r\n    \"default\": \"deny\"\r\n}\r\n".to_owned(),
             "{\r\n    \"version\": \"1\",\r\n    \"default\": \"deny\",\r\n    \"hide\": [\r\n        \"delete_x\"\r\n    ],\r\n    \"tools\": {\r\n        \"get_x\": {},\r\n        \"create_x\": {\r\n            \"limits\": [\r\n                { \"counter\": \"create_x_rate\", \"window\": \"minute\", \"max\": 30, \"scope\": \"grant\" }\r\n            ]\r\n        }\r\n    }\r\n}\r\n".to_owned(),
         ),
-        // All in one line.
+        // All on one line.
         (
             "{\"version\":\"1\",\"default\":\"deny\"}".to_owned(),
             "{\"version\":\"1\",\"default\":\"deny\", \"hide\": [ \"delete_x\" ], \"tools\": { \"get_x\": {}, \"create_x\": { \"limits\": [ { \"counter\": \"create_x_rate\", \"window\": \"minute\", \"max\": 30, \"scope\": \"grant\" } ] } }}".to_owned(),
         ),
-        // A list that is open and empty.
+        // An open, empty list.
         (
             "{\n  \"version\": \"1\", \"default\": \"deny\", \"hide\": [\n  ], \"tools\": {\n\n  }\n}\n".to_owned(),
             format!("{{\n  \"version\": \"1\", \"default\": \"deny\", \"hide\": [\n    \"delete_x\"\n  ], \"tools\": {{\n    \"get_x\": {{}},\n    \"create_x\": {{\n      \"limits\": {limits}\n    }}\n\n  }}\n}}\n"),
@@ -74,7 +74,7 @@ fn a_counter_of_the_policy_is_not_shared() {
 }
 
 #[test]
-fn what_the_policy_names_or_takes_for_another_is_not_added() {
+fn tools_that_the_policy_names_or_confuses_are_not_added() {
     let before = r#"{"version":"1","default":"allow","hide":["secret_*"],"tools":{"delete_*":{"action":"deny"},"Search":{}}}"#;
     let policy = compile(before.as_bytes()).unwrap();
     let names = ["delete_x", "secret_get", "Search", "search", "get_x", "DELETE_Y"];
@@ -86,13 +86,13 @@ fn what_the_policy_names_or_takes_for_another_is_not_added() {
     assert_eq!(unnamed, ["search", "DELETE_Y"]);
 }
 
-/// A document in some layout: its tokens with white space of all kinds between them.
+/// A document in some layout: its tokens with arbitrary white space between them.
 fn laid_out(json: &str, spaces: &[&str]) -> String {
     let mut text = String::new();
     let mut in_string = false;
     let mut spaces = spaces.iter().cycle();
     for c in json.chars() {
-        // Names in these documents have no quotes in them.
+        // Names in these documents contain no quotes.
         in_string ^= c == '"';
         let is_mark = !in_string && "{}[],:".contains(c);
         if is_mark {
@@ -106,7 +106,7 @@ fn laid_out(json: &str, spaces: &[&str]) -> String {
     text
 }
 
-/// Tools with names that are fit for [`laid_out`].
+/// Tools with names that suit [`laid_out`].
 fn any_list() -> impl Strategy<Value = Vec<Value>> {
     vec(any_tool(), 0..6).prop_map(|mut tools| {
         tools.retain(|tool| !tool["name"].as_str().unwrap().contains(['"', '\\']));
@@ -117,10 +117,9 @@ fn any_list() -> impl Strategy<Value = Vec<Value>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What was there is there, byte for byte and in its order, and the document is the old one with the new entries
-    /// at the end of its lists.
+    /// The old text remains, byte for byte and in order; the new entries are at the end of its lists.
     #[test]
-    fn not_a_byte_of_what_was_there_changes(
+    fn no_byte_of_the_old_text_changes(
         old in any_list(),
         new in any_list(),
         spaces in vec(select(&["", " ", "\n", "\t", "\r\n", "\n    ", "\n\n  "][..]), 1..40),
@@ -159,7 +158,7 @@ proptest! {
         prop_assert_eq!(after, expected);
     }
 
-    /// To scan a part of the tools and then the whole is to scan the whole.
+    /// Scanning a part of the tools and then all of them equals scanning all of them.
     #[test]
     fn an_update_of_a_scan_is_a_scan(list in vec(any_tool(), 0..12), split in 0_usize..12) {
         let tools: Vec<ListedTool> = list.iter().filter_map(ListedTool::read).collect();
@@ -168,7 +167,7 @@ proptest! {
         let is_hidden = |entry: &Proposal| entry.treatment == Treatment::Hide;
         let names: Vec<&str> = first.iter().map(|tool| tool.name.as_str()).collect();
         let is_told_twice = tools[names.len()..].iter().any(|tool| names.contains(&tool.name.as_str()));
-        // A list that is not there yet is put at the end, and a tool that is listed twice is judged anew.
+        // A new list goes to the end, and a tool that is listed twice is judged anew.
         if part.entries.iter().any(is_hidden) && !is_told_twice {
             let text = part.document("x");
             let policy = compile(text.as_bytes()).unwrap();

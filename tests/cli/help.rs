@@ -1,4 +1,4 @@
-//! What help texts show works: each example is run beside the files that it names.
+//! The examples in help texts work: each runs beside the files that it names.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use clap::{Command, CommandFactory as _};
 use crate::harness::console::{Shell, steps};
 use crate::manual::with_pinned_servers;
 
-/// A policy that allows the calls of the examples, and one that does not.
+/// A policy that allows the examples' calls, and one that does not.
 const POLICY: &str = r#"{
   "version": "1",
   "default": "deny",
@@ -23,7 +23,7 @@ const POLICY: &str = r#"{
 "#;
 const OLD_POLICY: &str = r#"{"version":"1","default":"deny","tools":{"image_generate":{}}}"#;
 
-/// A policy of Intercept.
+/// An Intercept policy.
 const INTERCEPT: &str = "version: \"1\"\ndefault: deny\ntools:\n  search:\n    rules: [{ name: few, rate_limit: 5/hour }]\n";
 
 /// A server's list, and two calls.
@@ -33,7 +33,7 @@ const SESSION: &str = r#"{"t":"2026-11-22T10:00:00.000Z","from":"client","text":
 {"t":"2026-11-22T10:00:02.000Z","from":"client","text":"{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":\"image_generate\"}}"}
 "#;
 
-/// Leaves a counter of alice's and a log behind, whose head somebody notes.
+/// Creates a counter of alice's, and a log with a noted head.
 const YESTERDAY: &str = r#"$ printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"image_generate"}}' '{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"delete_image"}}' |
 > callgate wrap -q --grant alice --server images --policy policy.json -- sh -c 'read call; echo "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}"; read end' >answers
 > grep -c '"result"' answers
@@ -42,7 +42,7 @@ $ callgate log verify --format json | sed 's/.*"head":"\([0-9a-f]*\)".*/\1/' >no
 $ grep -Ec '^[0-9a-f]{64}$' noted-yesterday
 1"#;
 
-/// The examples in the help of a command and of those below it, each with the command's name.
+/// Collects the examples in the help of a command and its subcommands, each with the command's name.
 fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
     let help = [command.get_after_help(), command.get_after_long_help()];
     let texts: Vec<String> = help.into_iter().flatten().map(ToString::to_string).collect();
@@ -57,7 +57,7 @@ fn examples(command: &Command, name: &str, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// `--state memory` is offered where a session begins, and not where others' counters are shown.
+/// `--state memory` is offered where a session begins, and not where stored counters are shown.
 #[test]
 fn only_a_session_keeps_counters_in_memory() {
     let mut program = Cli::command();
@@ -82,7 +82,7 @@ fn only_a_session_keeps_counters_in_memory() {
 fn every_example_of_every_help_text_works() {
     let mut found = Vec::new();
     let mut cli = Cli::command();
-    // With the options of every verb.
+    // Builds the options of every verb.
     cli.build();
     examples(&cli, "callgate", &mut found);
     assert!(found.len() >= 12, "only {found:?}");
@@ -99,7 +99,7 @@ fn every_example_of_every_help_text_works() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Runs an example in a directory and with a state of its own: it has to end with 0, and to complain of nothing.
+/// Runs an example in a directory and state of its own. It must end with 0 and report no problem.
 fn run(example: &str) -> Result<(), String> {
     let ours_alone = fs::Permissions::from_mode(0o700);
     let dir = tempfile::Builder::new().permissions(ours_alone).tempdir().unwrap();
@@ -116,7 +116,7 @@ fn run(example: &str) -> Result<(), String> {
     for step in steps(YESTERDAY) {
         shell.does_exactly(&step)?;
     }
-    // What never ends by itself ends when nobody reads it.
+    // A command that never ends by itself ends when its reader is gone.
     let cut = if example.ends_with("--watch") { " | head -n 1" } else { "" };
     let home = if example.contains("~/") {
         "export HOME=\"$PWD\"; mkdir -p ~/.local/share/bash-completion/completions; "
@@ -130,12 +130,12 @@ fn run(example: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The groups of `callgate --help` name every verb once, with what it does; so begins its own help.
+/// `callgate --help` lists every verb once, with the text that begins the verb's own help.
 #[test]
 fn the_help_lists_every_verb() {
     let mut cli = Cli::command();
     let help = cli.render_help().to_string();
-    // With the texts of every verb.
+    // Builds the texts of every verb.
     cli.build();
     for verb in cli.get_subcommands() {
         let about = verb.get_about().unwrap().to_string();

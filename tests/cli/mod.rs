@@ -1,4 +1,4 @@
-//! What `callgate` says and ends with when it is used by hand: the transcripts of this folder (contract C1–C4).
+//! The output and exit codes of `callgate` on a command line: the transcripts in this folder (contract C1–C4).
 
 mod help;
 mod server_names;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::harness::console::{Shell, steps};
 
 #[test]
-fn every_transcript_is_true() {
+fn every_transcript_matches() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli");
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> =
@@ -21,7 +21,7 @@ fn every_transcript_is_true() {
     assert!(failures.is_empty(), "what they should say:\n{}", failures.join("\n"));
 }
 
-/// Runs a transcript in a directory of its own. The error is what it would have to say.
+/// Runs a transcript in a directory of its own. The error is the transcript as it should be.
 fn run(file: &Path) -> Result<(), String> {
     let ours_alone = fs::Permissions::from_mode(0o700);
     let dir = tempfile::Builder::new().permissions(ours_alone).tempdir().unwrap();

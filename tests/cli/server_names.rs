@@ -1,4 +1,4 @@
-//! The names that servers go by, unless they are given one (contract C4).
+//! The default names of servers (contract C4).
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -7,10 +7,10 @@ use std::path::Path;
 use callgate::command::input::server_name::{ServerName, server_name};
 use sha2::{Digest as _, Sha256};
 
-/// The directory that all commands run in.
+/// The working directory of all commands.
 const HERE: &str = "/home/u/weather";
 
-/// The words of a line, in which `'…'` holds spaces together.
+/// The words of a line, in which `'…'` quotes spaces.
 fn words(line: &str) -> Vec<OsString> {
     let mut words = Vec::new();
     for (nth, part) in line.split('\'').enumerate() {
@@ -26,7 +26,7 @@ fn named(line: &str) -> ServerName {
     server_name(&words(line), Path::new(HERE))
 }
 
-/// The digits that end the name of what lies at a path.
+/// The digits that end a name from this path.
 fn digits(path: &str) -> String {
     let digest = Sha256::digest(path.as_bytes());
     format!("{digest:x}")[..6].to_owned()
@@ -129,7 +129,7 @@ fn packages_images_and_commands_give_their_own_name() {
     }
 }
 
-/// Names of files and directories, each with the path whose digits it ends with.
+/// Names of files and directories, each with the path that its digits come from.
 #[test]
 fn files_and_directories_give_their_name_and_six_digits_of_their_path() {
     let rows = [
@@ -171,7 +171,7 @@ fn files_and_directories_give_their_name_and_six_digits_of_their_path() {
         ("sh -c 'node /a/b.js'", "b", "/a/b.js"),
         ("cmd /c node C:\\w\\index.js", "w-index", "C:/w/index.js"),
         ("php artisan", "artisan", "/home/u/weather/artisan"),
-        // What runs in a directory is told behind it.
+        // The part that runs in a directory comes after the directory.
         ("poetry -C X run server", "X-server", "/home/u/weather/X\0server"),
         ("poetry run server", "weather-server", "/home/u/weather\0server"),
         ("uv --directory X run mcp-w", "X-mcp-w", "/home/u/weather/X\0mcp-w"),
@@ -188,7 +188,7 @@ fn files_and_directories_give_their_name_and_six_digits_of_their_path() {
     }
 }
 
-/// Each row is one server, however it is written.
+/// Each row is one server, written in several ways.
 #[test]
 fn one_server_has_one_name() {
     for row in [
@@ -313,7 +313,7 @@ const DIFFERENT: &[&str] = &[
 
 /// All of these are different servers.
 #[test]
-fn two_servers_never_have_one_name() {
+fn two_servers_never_share_a_name() {
     let long = "a".repeat(70);
     let long = [format!("npx {long}b"), format!("npx {long}c")];
     let mut names: HashMap<String, &str> = HashMap::new();
@@ -329,7 +329,7 @@ fn two_servers_never_have_one_name() {
     assert_ne!(at_home, server_name(&words("npm start"), Path::new("/home/u/b")));
 }
 
-/// No command makes the reading of its name fail, or go on for ever.
+/// The name of a command can always be computed, in bounded time.
 #[test]
 fn any_words_have_a_name() {
     let pieces = [

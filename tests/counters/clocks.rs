@@ -1,4 +1,4 @@
-//! The clock is set while sessions run and between them (contract P13), by libfaketime from Debian's package `faketime`.
+//! Setting the clock during and between sessions (contract P13), with libfaketime from Debian's package `faketime`.
 
 use crate::harness::gate::{Gate, Wrap, call, temp_dir};
 use serde_json::json;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 const POLICY: &str = r#"{"version":"1","default":"deny","tools":{"t":{"limits":[
     {"counter":"c","window":"hour","max":2}]}}}"#;
 
-/// Sets the wall clock of the sessions that it starts; the machine's steady clock goes on as it does.
+/// Sets the wall clock of the sessions that it starts; the machine's steady clock is unaffected.
 struct Clock {
     dir: TempDir,
     library: PathBuf,
@@ -24,7 +24,7 @@ impl Clock {
         Clock { dir: temp_dir(), library }
     }
 
-    /// Sets the clock so many seconds forth or back.
+    /// Moves the clock forward or back by this many seconds.
     fn set(&self, seconds: i64) {
         let new = self.dir.path().join("new");
         fs::write(&new, format!("{seconds:+}")).unwrap();
@@ -56,7 +56,8 @@ fn passes(gate: &Gate, id: u32) -> bool {
     !gate.ask(call(id)).contains("POLICY DENIED")
 }
 
-/// contract P13: back gives no quota, forth counts as time passed, once; the same with a restart at each step.
+/// contract P13: a step back frees no quota, a step forward counts once as time passed; the same with a restart at each
+/// step.
 #[test]
 fn the_clock_is_set_back_and_forth() {
     for restarts in [false, true] {
@@ -88,9 +89,9 @@ fn the_clock_is_set_back_and_forth() {
     }
 }
 
-/// contract P13: quota that a step back would freeze comes back when the window has passed in real time.
+/// contract P13: quota that a step back would freeze returns once the window has passed in real time.
 #[test]
-fn quota_comes_back_behind_a_clock_that_was_set_back() {
+fn quota_returns_after_the_clock_was_set_back() {
     for restarts in [false, true] {
         let (clock, state) = (Clock::new(), temp_dir());
         clock.set(0);

@@ -1,4 +1,5 @@
-//! Counters on disk that several sessions share: exactly `max` calls get through, whoever is killed or stopped.
+//! Counters on disk, shared by several sessions: exactly `max` calls get through, whichever session is killed or
+//! stopped.
 
 use crate::harness::gate::{Gate, Wrap, call, temp_dir};
 use rustix::process::{Pid, Signal, kill_process};
@@ -23,7 +24,7 @@ fn start(max: usize, state: &Path) -> Gate {
     Wrap::new(policy(max)).counting_in(state).option(["--server", "s"]).serve(&json!(["echo"]))
 }
 
-/// Calls so often, one call behind the other; `charged` counts those that are let through.
+/// Makes `times` calls, one after the other; `charged` counts those that are let through.
 fn call_often(gate: &Gate, times: usize, charged: &AtomicUsize) {
     for id in 0..times {
         let Ok(answer) = try_ask(gate, id) else { return };
@@ -33,7 +34,7 @@ fn call_often(gate: &Gate, times: usize, charged: &AtomicUsize) {
     }
 }
 
-/// Does something with all sessions at once.
+/// Runs `work` on all sessions at once.
 fn in_threads(gates: Vec<Gate>, work: impl Fn(&Gate) + Sync) -> Vec<Gate> {
     let work = &work;
     std::thread::scope(|scope| {
@@ -58,7 +59,7 @@ fn signal(pid: u32, signal: Signal) {
     kill_process(pid.unwrap(), signal).unwrap();
 }
 
-/// contract P13: with eight at once exactly `max` calls get through.
+/// contract P13: with eight sessions at once, exactly `max` calls get through.
 #[test]
 fn eight_sessions_let_exactly_max_calls_through() {
     let state = temp_dir();
@@ -70,9 +71,9 @@ fn eight_sessions_let_exactly_max_calls_through() {
     gates.into_iter().for_each(|gate| gate.ends_quietly(0));
 }
 
-/// contract S2: what was charged survives the death of the process; at most the call in flight is lost.
+/// contract S2: charges survive the death of the process; at most the call in flight is lost.
 #[test]
-fn a_session_that_is_killed_gives_no_quota_away() {
+fn a_killed_session_frees_no_quota() {
     const MAX: usize = 2000;
     const KILLED: usize = 12;
     let state = temp_dir();
@@ -86,7 +87,7 @@ fn a_session_that_is_killed_gives_no_quota_away() {
                 for round in 0..KILLED / 3 {
                     let mut gate = start(MAX, state.path());
                     call_often(&gate, 7 + 5 * victim + round, charged);
-                    // Killed while it works on the last.
+                    // Killed while it works on the last call.
                     gate.send(call(1000));
                     gate.signal(Signal::KILL);
                     gate.wait();
@@ -100,7 +101,7 @@ fn a_session_that_is_killed_gives_no_quota_away() {
             while dead.load(Ordering::Relaxed) < KILLED {
                 call_often(&survivor, 10, charged);
             }
-            // Takes all that is left.
+            // Use up what is left.
             call_often(&survivor, MAX, charged);
             survivor
         });
@@ -111,10 +112,10 @@ fn a_session_that_is_killed_gives_no_quota_away() {
     assert!(forwarded + KILLED >= MAX, "{forwarded} calls got through");
 }
 
-/// contract S2: a session that is stopped while it holds the lock keeps the others waiting for a moment at most, though
-/// they may not look into it (contract W10).
+/// contract S2: a session that is stopped while it holds the lock delays the others only briefly, although they may not
+/// look into it (contract W10).
 #[test]
-fn a_session_that_is_stopped_does_not_wedge_the_others() {
+fn a_stopped_session_does_not_block_the_others() {
     const CALLS: usize = 20_000;
     let state = temp_dir();
     let start = || {
@@ -134,7 +135,7 @@ fn a_session_that_is_stopped_does_not_wedge_the_others() {
             if held == 2 || id % 10 > 0 {
                 continue;
             }
-            // Somewhere in a call: in a transaction, now and then.
+            // At a random point of a call, sometimes in a transaction.
             signal(pid, Signal::STOP);
             while !is_stopped(pid) {}
             if holds_lock(pid, index) {
@@ -156,7 +157,7 @@ fn is_stopped(pid: u32) -> bool {
     stat.rsplit(')').next().unwrap().starts_with(" T")
 }
 
-/// True if the process holds the lock of those who write (<https://sqlite.org/walformat.html#wal_locks>).
+/// True if the process holds the writers' lock (<https://sqlite.org/walformat.html#wal_locks>).
 fn holds_lock(pid: u32, index: u64) -> bool {
     let locks = fs::read_to_string("/proc/locks").unwrap();
     let lock = format!(":{index} 120 120");
@@ -165,9 +166,9 @@ fn holds_lock(pid: u32, index: u64) -> bool {
     })
 }
 
-/// contract S2, W10: nothing is opened before it is needed, and everything is its owner's alone.
+/// contract S2, W10: nothing is opened before it is needed, and only the owner can read the files.
 #[test]
-fn the_state_is_made_by_the_first_call_that_a_limit_concerns() {
+fn the_first_limited_call_creates_the_state() {
     let home = temp_dir();
     let state = home.path().join("a/b");
     let policy = policy(1).replace(r#""tools":{"#, r#""tools":{"free":{},"#);
@@ -186,7 +187,7 @@ fn the_state_is_made_by_the_first_call_that_a_limit_concerns() {
     gate.ends_quietly(0);
 }
 
-/// Issue 4: the log behind the counters stays short under a load that never pauses.
+/// The write-ahead log of the counters stays short under a constant load.
 #[test]
 fn the_write_ahead_log_stays_short() {
     const CALLS: usize = 8000;

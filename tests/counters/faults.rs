@@ -1,5 +1,5 @@
-//! Counters on disk that cannot be used: limited calls are denied with the reason, others go on, and the session
-//! recovers when the cause is gone (contract S2). It never starts from zero.
+//! Counters on disk that cannot be used: limited calls are denied with the reason, others pass, and the session
+//! recovers once the cause is gone (contract S2). It never starts from zero.
 
 use crate::harness::gate::{Gate, Wrap, call, temp_dir};
 use crate::wire::ids::died;
@@ -16,19 +16,19 @@ use tempfile::TempDir;
 const POLICY: &str = r#"{"version":"1","default":"deny","tools":{"free":{},"t":{"limits":[
     {"counter":"c","window":"day","max":3}]}}}"#;
 
-/// A session, and where its counters are.
+/// A session, and the path of its counters.
 struct Session {
     gate: Gate,
     state: TempDir,
     id: usize,
 }
 
-/// What became of a call.
+/// The outcome of a call.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Passed,
     Spent,
-    /// Denied, for there is no state.
+    /// Denied because the state is unavailable.
     Unavailable,
 }
 use Outcome::{Passed, Spent, Unavailable};
@@ -44,7 +44,7 @@ impl Session {
         Session { gate, state, id: 0 }
     }
 
-    /// With one of its three calls made.
+    /// A session that has made one of its three calls.
     fn begun() -> Self {
         let mut session = Session::new();
         assert_eq!(session.call(), Passed);
@@ -65,7 +65,7 @@ impl Session {
         }
     }
 
-    /// Limited calls are denied, and people are told why; others pass.
+    /// Checks that limited calls are denied with this reason, and that others pass.
     fn fails(&mut self, reason: &str) {
         for _ in 0..2 {
             assert_eq!(self.call(), Unavailable, "{reason}");
@@ -79,7 +79,7 @@ impl Session {
         assert!(!answer.contains("DENIED"), "{answer}");
     }
 
-    /// So many of the three calls are left, and no more.
+    /// Checks that exactly this many of the three calls are left.
     fn has_left(&mut self, calls: usize) {
         for _ in 0..calls {
             assert_eq!(self.call(), Passed);
@@ -92,14 +92,14 @@ impl Session {
     }
 }
 
-/// contract S2: never go on counting in a file that nobody else can see; never begin anew beside it.
+/// contract S2: a session never counts in a file that no one else can see, and never starts afresh beside it.
 #[test]
-fn a_state_that_is_moved_away_is_missed_until_it_is_back() {
+fn a_moved_state_denies_calls_until_it_is_back() {
     for name in ["state.db", "state.db-wal", "state.db-shm"] {
         let mut session = Session::begun();
         let (here, there) = (session.state.path().join(name), session.state.path().join("away"));
         fs::rename(&here, &there).unwrap();
-        // What lies beside the database is looked at now and then only.
+        // Files beside the database are only checked now and then.
         let begun = Instant::now();
         while session.call() != Unavailable {
             assert!(begun.elapsed() < Duration::from_secs(5), "{name} is not missed");
@@ -119,9 +119,9 @@ fn a_state_that_is_moved_away_is_missed_until_it_is_back() {
     session.ends();
 }
 
-/// contract S2: a state that was removed is made anew by a session that never saw the old one, and by no other.
+/// contract S2: only a session that never saw a removed state creates it again.
 #[test]
-fn a_state_that_is_removed_is_made_anew_by_a_fresh_session() {
+fn only_a_fresh_session_recreates_a_removed_state() {
     let mut session = Session::begun();
     fs::remove_dir_all(session.state.path()).unwrap();
     session.fails("removed or renamed");
@@ -132,9 +132,9 @@ fn a_state_that_is_removed_is_made_anew_by_a_fresh_session() {
     session.ends();
 }
 
-/// contract S2: whatever is written over the state, nothing is counted in it, and nothing is forgotten.
+/// contract S2: if the state is overwritten, nothing is counted in it, and nothing is forgotten.
 #[test]
-fn a_state_that_is_overwritten_is_noticed_and_taken_again_when_it_is_mended() {
+fn an_overwritten_state_denies_calls_until_it_is_restored() {
     for garbage in ["", "garbage", &"garbage ".repeat(10_000)] {
         let mut session = Session::begun();
         let good = fs::read(session.database()).unwrap();
@@ -146,9 +146,9 @@ fn a_state_that_is_overwritten_is_noticed_and_taken_again_when_it_is_mended() {
     }
 }
 
-/// contract S2: what stands in the state's place is neither waited for nor changed.
+/// contract S2: a foreign file in the state's place is neither waited for nor changed.
 #[test]
-fn what_is_no_state_is_left_as_it_is() {
+fn foreign_files_are_left_unchanged() {
     let another = |sql: &str| {
         let dir = temp_dir();
         let path = dir.path().join("db");
@@ -166,8 +166,8 @@ fn what_is_no_state_is_left_as_it_is() {
     };
     for (reason, content) in [
         ("it is not a database", b"What is this? ".repeat(100)),
-        ("of another program", another("CREATE TABLE x (y); PRAGMA user_version=1")),
-        ("a newer callgate has written it (schema 99, not 1)", newer),
+        ("another program's database", another("CREATE TABLE x (y); PRAGMA user_version=1")),
+        ("a newer callgate wrote it (schema 99, not 1)", newer),
     ] {
         let mut session = Session::new();
         fs::write(session.database(), &content).unwrap();
@@ -179,9 +179,9 @@ fn what_is_no_state_is_left_as_it_is() {
     }
 }
 
-/// contract S2: neither a directory nor a pipe, which nobody writes to, stops the session.
+/// contract S2: neither a directory nor a pipe without a writer stops the session.
 #[test]
-fn what_is_no_file_stops_nothing() {
+fn a_directory_or_a_pipe_stops_nothing() {
     for name in ["state.db", "state.db-wal", "state.db-shm"] {
         for make in ["mkdir", "mkfifo"] {
             let mut session = Session::new();
@@ -195,9 +195,9 @@ fn what_is_no_file_stops_nothing() {
     }
 }
 
-/// contract S2: a row that was damaged is no row, and no new one is begun.
+/// contract S2: a damaged row is not used, and no new one replaces it.
 #[test]
-fn a_damaged_counter_is_not_counted_with() {
+fn a_damaged_counter_is_not_used() {
     let mut session = Session::begun();
     let connection = Connection::open(session.database()).unwrap();
     let row: Vec<u8> =
@@ -208,7 +208,7 @@ fn a_damaged_counter_is_not_counted_with() {
     let mut damaged = row.clone();
     damaged[row.len() - 2] ^= 1;
     write(&damaged);
-    session.fails("what is kept of a counter is damaged");
+    session.fails("a stored counter is damaged");
     write(&row);
     session.has_left(2);
     drop(connection);
@@ -217,7 +217,7 @@ fn a_damaged_counter_is_not_counted_with() {
 
 /// contract S2: a locked state is unavailable after 1 s. Meanwhile the server's direction goes on.
 #[test]
-fn a_state_that_is_locked_is_waited_for_for_a_second() {
+fn a_call_waits_a_second_for_a_locked_state() {
     let mut session = Session::begun();
     let connection = Connection::open(session.database()).unwrap();
     connection.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -232,8 +232,8 @@ fn a_state_that_is_locked_is_waited_for_for_a_second() {
     session.ends();
 }
 
-/// contract W4, P12: a server dies while a call waits for its reservation. That call and those behind it are answered, and
-/// charged nothing.
+/// contract W4, P12: the server dies while a call waits for its reservation. That call and those after it are answered
+/// and not charged.
 #[test]
 fn calls_that_wait_when_the_server_dies_are_answered() {
     let mut session = Session::begun();
@@ -252,12 +252,12 @@ fn calls_that_wait_when_the_server_dies_are_answered() {
     session.ends();
 }
 
-/// contract S2: with no room left on the disk calls are denied; with room they go on.
+/// contract S2: calls are denied while the disk is full, and pass once there is room.
 #[test]
 fn a_full_disk_denies_and_recovers() {
     let state = temp_dir();
     let policy = POLICY.replace(r#""max":3"#, r#""max":300"#);
-    // No file may grow beyond 48 KiB, which the log of so many calls does.
+    // No file may grow beyond 48 KiB, which the log exceeds after some calls.
     let limited = "trap '' XFSZ; ulimit -S -f 96; exec \"$@\"";
     let gate = Wrap::new(policy)
         .counting_in(state.path())
@@ -280,9 +280,9 @@ fn a_full_disk_denies_and_recovers() {
     session.ends();
 }
 
-/// contract S2: a state that may only be read denies until it may be written.
+/// contract S2: a read-only state denies calls until it is writable.
 #[test]
-fn a_state_that_is_read_only_denies_and_recovers() {
+fn a_read_only_state_denies_and_recovers() {
     let mut before = Session::begun();
     assert_eq!(before.call(), Passed);
     let state = before.state;
@@ -291,7 +291,7 @@ fn a_state_that_is_read_only_denies_and_recovers() {
         let path = if file { state.path().join("state.db") } else { state.path().to_owned() };
         let mode = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         mode(if file { 0o400 } else { 0o500 });
-        // Even root has to heed permissions then.
+        // Makes permissions apply even to root.
         let wrap = wrap(state.path()).without_privileges();
         let mut session = Session { gate: wrap.serve(&json!(["echo"])), state: temp_dir(), id: 0 };
         session.fails("Permission denied");

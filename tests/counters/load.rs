@@ -1,6 +1,6 @@
-//! A healthy store denies nothing (contract S2), however many counters it has, and however many wrappers use it.
+//! A healthy store denies nothing (contract S2), however many counters and wrappers use it.
 //!
-//! The loads are short in `cargo test`. For long ones, which found what the short ones did not:
+//! The loads are short in `cargo test`. Longer ones, which found what the short ones did not:
 //!
 //! ```text
 //! CALLGATE_LOAD_ROUNDS=50 CALLGATE_LOAD_SECONDS=60 cargo test --release --test main ledger_load -- --nocapture
@@ -16,10 +16,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// So many calls are sent before their answers are read.
+/// How many calls to send before reading their answers.
 const BATCH: usize = 100;
 
-/// A policy of so many tools, each with a counter of its own that never runs out.
+/// A policy with this many tools, each with a counter of its own that never runs out.
 fn policy(tools: usize) -> String {
     let tool = |nth: usize| {
         format!(
@@ -39,7 +39,7 @@ fn call(tool: usize, id: usize) -> String {
         + "\n"
 }
 
-/// Calls these tools in turn; every call has to pass.
+/// Calls these tools in turn, and checks that every call passes.
 fn call_each(gate: &Gate, tools: impl IntoIterator<Item = usize>) {
     let tools: Vec<usize> = tools.into_iter().collect();
     for batch in tools.chunks(BATCH) {
@@ -51,7 +51,7 @@ fn call_each(gate: &Gate, tools: impl IntoIterator<Item = usize>) {
     }
 }
 
-/// How often, or for how long in seconds, a load is put on; more if the environment says so.
+/// The number of rounds or seconds of a load; the environment may raise it.
 fn load(name: &str, of_old: u64) -> u64 {
     std::env::var(name).map_or(of_old, |wanted| wanted.parse().expect("a number"))
 }
@@ -61,11 +61,11 @@ fn beside(words: &[&str], state: &Path) -> End {
     Process::spawn(callgate(state).args(words).arg("--state").arg(state)).end()
 }
 
-/// A checkpoint writes the pages of the log into the file in their order: the first page, which says how many there are,
-/// before the file has so many. However far it has come, nobody takes that for damage: sessions that run and that start,
-/// `status`, `explain` and `reset`.
+/// A checkpoint writes the pages of the log into the file in order. The first page, which holds their number, is there
+/// before the file has that many. Whatever the progress of a checkpoint, nobody mistakes it for damage: neither running
+/// and starting sessions nor `status`, `explain` and `reset`.
 #[test]
-fn a_checkpoint_in_its_middle_is_no_damage() {
+fn an_unfinished_checkpoint_is_not_taken_for_damage() {
     const TOOLS: usize = 100;
     let (state, policy) = (temp_dir(), policy(TOOLS));
     let gate = start(&policy, state.path());
@@ -79,7 +79,7 @@ fn a_checkpoint_in_its_middle_is_no_damage() {
     let explain =
         ["explain", "--policy", gate.policy_file().to_str().unwrap(), "--server", "s", "t1"];
     for (nth, (number, content)) in pages.iter().enumerate() {
-        // Half of the page first.
+        // Half of the first page.
         for half in [PAGE / 2, PAGE] {
             file.write_all_at(&content[..half], (u64::from(*number) - 1) * PAGE as u64).unwrap();
             call_each(&gate, [nth % TOOLS]);
@@ -99,11 +99,11 @@ fn a_checkpoint_in_its_middle_is_no_damage() {
     gate.ends_quietly(0);
 }
 
-/// The length of a page of the database.
+/// The page size of the database.
 const PAGE: usize = 1024;
 
-/// The last version of each page in a write-ahead log, in the order of their numbers: a header of 32 bytes, then frames
-/// of 24 bytes and a page each (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+/// The last version of each page in a write-ahead log, by page number: a header of 32 bytes, then frames of 24 bytes
+/// and a page each (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 fn pages_of(log: &[u8]) -> Vec<(u32, &[u8])> {
     let salt = &log[16..24];
     let frames = log[32..].chunks_exact(24 + PAGE).take_while(|frame| frame[8..16] == *salt);
@@ -119,10 +119,10 @@ fn page_count(first_page: &[u8]) -> u32 {
     u32::from_be_bytes(*first_page[28..].first_chunk().unwrap())
 }
 
-/// Ten thousand counters, each used in turn and then again, while the log is carried over into a file that grows.
+/// Ten thousand counters, each used in turn and then again, while the log is copied into a growing file.
 #[test]
 #[expect(clippy::print_stdout, reason = "a long load tells how far it is")]
-fn ten_thousand_counters_are_no_trouble() {
+fn ten_thousand_counters_deny_no_call() {
     const TOOLS: usize = 10_000;
     let policy = policy(TOOLS);
     for round in 0..load("CALLGATE_LOAD_ROUNDS", 1) {
@@ -137,7 +137,7 @@ fn ten_thousand_counters_are_no_trouble() {
 /// Eight wrappers at once on one store, of which one is killed each second and started again.
 #[test]
 #[expect(clippy::print_stdout, reason = "a long load tells how far it is")]
-fn eight_wrappers_and_a_kill_each_second_are_no_trouble() {
+fn eight_wrappers_and_a_kill_each_second_deny_no_call() {
     const WRAPPERS: usize = 8;
     const TOOLS: usize = 2_000;
     let (state, policy) = (temp_dir(), policy(TOOLS));
@@ -154,7 +154,7 @@ fn eight_wrappers_and_a_kill_each_second_are_no_trouble() {
                     call_each(&gate, tools.by_ref().take(BATCH));
                     calls.fetch_add(BATCH, Ordering::Relaxed);
                     batch += 1;
-                    // Whose turn it is, once each second.
+                    // The wrapper to kill this second.
                     let due = usize::try_from(begun.elapsed().as_secs()).unwrap();
                     let turn = kills.load(Ordering::Relaxed);
                     let is_ours = due > turn && (turn + batch) % WRAPPERS == nth;
@@ -163,7 +163,7 @@ fn eight_wrappers_and_a_kill_each_second_are_no_trouble() {
                             .compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed)
                             .is_ok()
                     {
-                        // In the middle of its work.
+                        // While it works.
                         gate.send_raw(
                             tools
                                 .by_ref()
@@ -186,9 +186,9 @@ fn eight_wrappers_and_a_kill_each_second_are_no_trouble() {
     assert!(kills + 2 >= usize::try_from(seconds).unwrap(), "{kills} kills");
 }
 
-/// Many wrappers start on a directory that is not there yet, all at once, and each is served.
+/// Many wrappers start at once on a directory that does not exist yet, and each is served.
 #[test]
-fn the_first_start_of_many_at_once_is_no_trouble() {
+fn many_first_starts_at_once_deny_no_call() {
     for _ in 0..load("CALLGATE_LOAD_ROUNDS", 3) {
         let (home, policy) = (temp_dir(), policy(8));
         let state = home.path().join("not/yet");
@@ -202,9 +202,9 @@ fn the_first_start_of_many_at_once_is_no_trouble() {
     }
 }
 
-/// A store that was still being made when its wrapper was killed is removed; the one that another made is used.
+/// A store that its wrapper was creating when it was killed is removed; the one that another created is used.
 #[test]
-fn a_store_in_the_making_that_was_left_behind_is_removed() {
+fn an_abandoned_half_made_store_is_removed() {
     let (state, policy) = (temp_dir(), policy(1));
     let left = |nth: u32| state.path().join(format!(".state.db.{nth}-0.callgate-new"));
     for nth in 0..2 {

@@ -1,4 +1,4 @@
-//! Limits and where they are kept.
+//! Limits, and the stores that keep them.
 
 #[cfg(target_os = "linux")]
 mod clocks;

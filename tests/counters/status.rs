@@ -1,4 +1,5 @@
-//! `callgate status` beside sessions that run (contract S2, S3): who is listed, what is counted, what is given back.
+//! `callgate status` beside running sessions (contract S2, S3): the sessions listed, the counters shown, the quota
+//! reset.
 
 use crate::harness::gate::{Gate, Wrap, call, callgate, launched, ok, shell};
 use crate::harness::process::{End, Process};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// One call of `t` in a day, and two of all tools in a run.
+/// A policy with one call of `t` a day, and two calls of all tools a run.
 const ONE_A_DAY: &str = r#"{"version":"1","default":"deny",
     "all_tools":{"limits":[{"counter":"runs","window":"session","max":9}]},
     "tools":{"t":{"limits":[{"counter":"daily","window":"day","max":1,"increment":0.75}]}}}"#;
@@ -30,14 +31,14 @@ fn beside(dir: &Path, words: &[&str]) -> End {
     Process::spawn(command.current_dir(dir).args(words).args(["--state", "state"])).end()
 }
 
-/// What `status` says as JSON.
+/// The output of `status --format json`.
 fn status(dir: &Path) -> Value {
     let End { code, stdout, stderr } = beside(dir, &["status", "--format", "json"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     serde_json::from_str(&stdout).unwrap()
 }
 
-/// The processes of the sessions that are listed.
+/// The process ids of the listed sessions.
 fn pids(dir: &Path) -> Vec<u64> {
     let status = status(dir);
     let grants = status["grants"].as_array().unwrap().iter();
@@ -56,7 +57,7 @@ fn account<'s>(status: &'s Value, grant: &Value) -> &'s Value {
     grants.iter().find(|found| found["grant"] == *grant).unwrap_or_else(|| panic!("{status:#}"))
 }
 
-/// Looks until it is so, or it is too late.
+/// Repeats until the condition holds, or fails at the time limit.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -94,7 +95,7 @@ fn a_session_is_listed_while_it_runs() {
 }
 
 #[test]
-fn two_sessions_are_told_apart_and_one_end_is_not_the_others() {
+fn two_sessions_are_listed_and_end_separately() {
     let first = session(ONE_A_DAY).serve(&json!(["echo"]));
     first.serves(1);
     let state = first.dir().join("state");
@@ -117,9 +118,9 @@ fn two_sessions_are_told_apart_and_one_end_is_not_the_others() {
     assert_eq!(account(&only, &json!("bob"))["counters"][0]["counter"], "daily");
 }
 
-/// The lock goes with the process, and the next to look clears its file away.
+/// The lock ends with the process, and the next command or session removes its file.
 #[test]
-fn a_session_that_was_killed_is_listed_no_more() {
+fn a_killed_session_is_not_listed() {
     let mut gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let dir = gate.dir().to_owned();
@@ -130,9 +131,9 @@ fn a_session_that_was_killed_is_listed_no_more() {
     assert_eq!(session_files(&dir).len(), 0);
 }
 
-/// The number of a process says nothing: here it is that of a process that lives.
+/// A process id proves nothing: here it belongs to another live process.
 #[test]
-fn a_process_of_the_same_number_is_not_the_session() {
+fn another_process_with_the_same_id_is_not_the_session() {
     let mut gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let dir = gate.dir().to_owned();
@@ -144,7 +145,7 @@ fn a_process_of_the_same_number_is_not_the_session() {
     fs::write(&stale, &left).unwrap();
     assert_eq!(pids(&dir), [pid(&gate)]);
     assert!(!stale.exists());
-    // A session that begins clears it away as well.
+    // A starting session removes the file as well.
     fs::write(&stale, left).unwrap();
     assert_eq!(gate.end().code, Some(0));
     let state = dir.join("state");
@@ -155,7 +156,7 @@ fn a_process_of_the_same_number_is_not_the_session() {
 }
 
 #[test]
-fn a_reload_is_told() {
+fn a_reload_is_shown() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let session = |dir: &Path| account(&status(dir), &json!("alice"))["sessions"][0].clone();
@@ -174,7 +175,7 @@ fn a_reload_is_told() {
 }
 
 #[test]
-fn counters_and_denials_are_told() {
+fn counters_and_denials_are_shown() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     for id in 2..4 {
@@ -192,7 +193,7 @@ fn counters_and_denials_are_told() {
         { "rule": "/tools/t/limits/0", "denials": 2 }, { "rule": "(default deny)", "denials": 1 }
     ]);
     assert_eq!(alice["denying_rules"], rules);
-    // They may all be of the same millisecond.
+    // All of them may have the same millisecond.
     let last = alice["last_denials"].as_array().unwrap().iter();
     let mut what: Vec<_> = last.map(|denial| denial["what"].as_str().unwrap()).collect();
     what.sort_unstable();
@@ -206,7 +207,7 @@ fn counters_and_denials_are_told() {
     assert!(runs["frees_at"].is_null(), "{runs}");
 }
 
-/// What a call's arguments are called changes nothing in what is counted.
+/// The names of a call's arguments do not change what is counted.
 #[test]
 fn no_argument_makes_a_call_look_like_an_answer() {
     let gate = session(ONE_A_DAY).option(["--audit-args"]).serve(&json!(["echo"]));
@@ -220,11 +221,11 @@ fn no_argument_makes_a_call_look_like_an_answer() {
 }
 
 #[test]
-fn quota_that_is_given_back_can_be_used_at_the_next_call() {
+fn reset_quota_is_available_to_the_next_call() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     assert!(gate.ask(call(2)).contains("Limit reached"));
-    // Not that of another grant.
+    // Resetting another grant's counter does not help.
     let End { code, stderr, .. } =
         beside(gate.dir(), &["status", "reset", "daily", "--grant", "bob"]);
     assert_eq!(code, Some(2), "{stderr}");
@@ -251,9 +252,9 @@ fn quota_that_is_given_back_can_be_used_at_the_next_call() {
     assert_eq!(verified.code, Some(0), "{verified:?}");
 }
 
-/// contract S2: nothing is counted with it, nothing else is hidden by it, and there is a way out.
+/// contract S2: a damaged counter is not used, hides no other counter, and can be reset.
 #[test]
-fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
+fn a_damaged_counter_is_reported_beside_the_others_and_can_be_reset() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let connection = Connection::open(gate.dir().join("state/state.db")).unwrap();
@@ -270,7 +271,7 @@ fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
     let words = ["explain", "--policy", policy, "--grant", "alice", "t"];
     let End { code, stderr, .. } = beside(gate.dir(), &words);
     assert_eq!(code, Some(2));
-    assert_eq!(stderr, "error: failed to read counter `daily`: what is kept of it is damaged\n");
+    assert_eq!(stderr, "error: failed to read counter `daily`: its stored value is damaged\n");
     let End { code, stdout, .. } = beside(gate.dir(), &["status", "reset", "daily"]);
     assert_eq!(code, Some(0));
     assert_eq!(
@@ -281,9 +282,9 @@ fn a_damaged_counter_is_told_beside_the_others_and_begins_anew_by_hand() {
     assert!(gate.ask(call(4)).contains("Limit reached"));
 }
 
-/// What cannot be told to the log does not happen.
+/// A reset that cannot be logged does not happen.
 #[test]
-fn no_quota_is_given_back_without_a_record() {
+fn no_counter_is_reset_without_a_record() {
     let gate = session(ONE_A_DAY).option(["--no-audit"]).serve(&json!(["echo"]));
     gate.serves(1);
     fs::create_dir_all(gate.dir().join("state/audit/echo.jsonl")).unwrap();
@@ -293,7 +294,7 @@ fn no_quota_is_given_back_without_a_record() {
     assert!(gate.ask(call(2)).contains("Limit reached"));
 }
 
-/// Nothing is kept where nothing is to be kept.
+/// With `--state memory --no-audit`, nothing is stored.
 #[test]
 fn a_session_without_state_and_log_leaves_no_file() {
     let gate = Wrap::allow_all().option(["--no-audit"]).serve(&json!(["echo"]));
@@ -320,7 +321,7 @@ fn a_session_that_cannot_be_listed_runs_all_the_same() {
     assert!(stdout.contains("echo, grant alice"), "the rest is shown: {stdout}");
 }
 
-/// One that nobody reads ends at once; one that is interrupted, too.
+/// A watch without a reader ends at once, and so does an interrupted one.
 #[test]
 fn a_watch_ends_quietly() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
@@ -328,7 +329,7 @@ fn a_watch_ends_quietly() {
     let watch = |streams, words: &[&str]| {
         let mut command = callgate(gate.dir());
         command.current_dir(gate.dir()).args(["status", "--watch", "--state", "state"]).args(words);
-        // It would heed no interrupt if the tests themselves are run in the background of a script.
+        // It would ignore the interrupt if the tests themselves run in the background of a script.
         let mut command = launched(command, &["env", "--default-signal"].map(Into::into));
         Process::spawn_on(&mut command, streams, Stdio::piped())
     };
@@ -347,10 +348,10 @@ fn a_watch_ends_quietly() {
     assert_eq!(stdout.lines().count(), 1);
 }
 
-/// A terminal is drawn over, and given back as it was.
+/// The watch redraws a terminal, and restores it at the end.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_watch_in_a_terminal_gives_it_back() {
+fn a_watch_restores_the_terminal() {
     let gate = session(ONE_A_DAY).serve(&json!(["echo"]));
     gate.serves(1);
     let script = "trap : INT; callgate status --watch --state state; echo \"ended: $?\"";
@@ -376,10 +377,10 @@ fn a_watch_in_a_terminal_gives_it_back() {
     assert!(shown.contains(&format!("pid {}", pid(&gate))), "{shown:?}");
 }
 
-/// What a session was still making when it was killed is removed by the next one, and by `status`, at once; what a
-/// session makes just now is not.
+/// The next session and `status` remove at once what a killed session was creating, but not what a live session is
+/// creating.
 #[test]
-fn what_was_in_the_making_when_its_session_was_killed_is_removed() {
+fn half_made_files_of_killed_sessions_are_removed() {
     let gate = session(ONE_A_DAY).in_own_dir().serve(&json!(["echo"]));
     gate.serves(1);
     let (dir, sessions) = (gate.dir(), gate.dir().join("state/sessions"));
@@ -402,9 +403,9 @@ fn what_was_in_the_making_when_its_session_was_killed_is_removed() {
     gate.ends_quietly(0);
 }
 
-/// However many files killed sessions have left, `status` tells of those that live, and a start is not kept waiting.
+/// However many files killed sessions have left, `status` shows the live ones, and a start is not delayed.
 #[test]
-fn a_folder_full_of_dead_sessions_is_cleared_away() {
+fn files_of_many_dead_sessions_are_removed() {
     const DEAD: usize = 5000;
     let wrap = session(ONE_A_DAY).in_own_dir();
     let sessions = wrap.dir().join("state/sessions");

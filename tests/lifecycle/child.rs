@@ -1,11 +1,11 @@
-//! What the server is given, and what it is not (contract W10).
+//! What the server receives from callgate, and what it does not (contract W10).
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::{End, Process};
 use serde_json::json;
 use std::process::Command;
 
-/// What `server` says on stderr with `launcher` before it, behind callgate.
+/// The stderr of `server` behind callgate, with `launcher` in front.
 fn wrapped<const N: usize>(launcher: [&str; N], server: [&str; 3]) -> Vec<String> {
     let wrap = Wrap::allow_all().launched_by(launcher).keeping_in_own_dir();
     let End { code, stderr, .. } = wrap.run(server).end();
@@ -13,7 +13,7 @@ fn wrapped<const N: usize>(launcher: [&str; N], server: [&str; 3]) -> Vec<String
     stderr.lines().map(str::to_owned).collect()
 }
 
-/// What it says without callgate.
+/// Its stderr without callgate.
 fn direct<const N: usize>(launcher: [&str; N], server: [&str; 3]) -> Vec<String> {
     let mut command = Command::new(launcher[0]);
     command.args(&launcher[1..]).args(server);
@@ -28,7 +28,7 @@ fn the_environment_is_passed_on() {
     let launcher = ["env", "-i", "A=1", "CALLGATE=2", "CALLGATE_X=3", "callgate_y=4", "CALLGATE_="];
     let mut environment = wrapped(launcher, ["sh", "-c", "exec env >&2"]);
     environment.sort_unstable();
-    // Some shells add a word or two of their own.
+    // Some shells add a variable or two of their own.
     let mut expected =
         direct(["env", "-i", "A=1", "CALLGATE=2", "callgate_y=4"], ["sh", "-c", "exec env >&2"]);
     expected.sort_unstable();
@@ -36,7 +36,7 @@ fn the_environment_is_passed_on() {
     assert!(environment.contains(&"CALLGATE=2".to_owned()), "{environment:?}");
 }
 
-/// The working directory, here that of clients with a window.
+/// The working directory, here one that graphical clients use.
 #[test]
 fn the_working_directory_is_passed_on() {
     for dir in ["/", "/usr"] {
@@ -47,7 +47,7 @@ fn the_working_directory_is_passed_on() {
 
 /// contract W10: `/`, a short environment and no HOME are enough.
 #[test]
-fn a_client_with_a_window_gives_little() {
+fn the_sparse_environment_of_a_graphical_client_is_enough() {
     let launcher = ["sh", "-c", r#"cd / && exec env -i "$0" "$@""#];
     let wrap = Wrap::allow_all().launched_by(launcher).keeping_in_own_dir();
     let mut gate = wrap.serve(&json!(["echo"]));
@@ -55,8 +55,8 @@ fn a_client_with_a_window_gives_little() {
     assert_eq!(gate.end(), End::quiet(0));
 }
 
-/// Its signals are those of a program that was started without callgate: what was ignored stays ignored, as behind
-/// `nohup`, and nothing else is, SIGPIPE included.
+/// Signals are as in a program started without callgate: those ignored at the start, as under `nohup`, stay ignored,
+/// and no others are, SIGPIPE included.
 #[cfg(target_os = "linux")]
 #[test]
 fn ignored_signals_are_passed_on() {
@@ -67,7 +67,7 @@ fn ignored_signals_are_passed_on() {
     }
 }
 
-/// No signal is blocked, though callgate was started so.
+/// No signal is blocked, even if callgate was started with some blocked.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_signal_mask_is_empty() {
@@ -77,18 +77,19 @@ fn the_signal_mask_is_empty() {
     assert_eq!(wrapped(launcher, server), ["SigBlk:\t0000000000000000"]);
 }
 
-/// contract W10: a session of its own, and in it a process group: what a terminal sends to callgate's is not for the server.
+/// contract W10: the server has a session and a process group of its own, so that signals of the terminal for callgate
+/// do not reach it.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_leads_a_session() {
-    // The process id, the name, the state, the parent, the group, the session.
+    // Process id, name, state, parent, group, session.
     let stat = r#"read pid name state parent group session rest </proc/$$/stat; echo "$pid $group $session" >&2"#;
     let said = wrapped(["env"], ["sh", "-c", stat]);
     let ids: Vec<&str> = said[0].split(' ').collect();
     assert_eq!(ids, [ids[0]; 3]);
 }
 
-/// What a process tries to learn from another's `/proc/$PID`, and to write to its client: one word for each that works.
+/// Attempts to read another process's `/proc/$PID` and to write to its client: one word for each that succeeds.
 #[cfg(target_os = "linux")]
 const PRY: &str = r"
     grep -q SECRET= /proc/$PID/environ && echo environ
@@ -97,8 +98,8 @@ const PRY: &str = r"
     head -c 1 /proc/$PID/maps && echo maps
     true </proc/$PID/mem && echo memory";
 
-/// contract W10: callgate is closed to other processes of the user: the server finds neither the environment nor the way to
-/// the client. Itself it is as open as any program: who may look at it without callgate, may so behind it.
+/// contract W10: callgate is closed to other processes of the user, so the server reaches neither the environment nor
+/// the client. The server itself stays as open as any program.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_cannot_look_into_callgate() {

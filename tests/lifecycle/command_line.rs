@@ -21,12 +21,12 @@ fn dir() -> TempDir {
     dir
 }
 
-/// Runs callgate in `dir`, its stdin empty.
+/// Runs callgate in `dir` with an empty stdin.
 fn run<S: AsRef<OsStr>>(dir: &Path, words: impl IntoIterator<Item = S>) -> End {
     Process::spawn(callgate(dir).current_dir(dir).args(words)).end()
 }
 
-/// Checks that callgate could not do it: code 2, one error on stderr, nothing on stdout (contract C1–C3).
+/// Checks for a failure: code 2, one error on stderr, nothing on stdout (contract C1–C3).
 fn is_an_error(end: &End, says: &str) {
     assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{end:?}");
     assert!(end.stderr.starts_with("error: "), "{end:?}");
@@ -38,7 +38,7 @@ fn is_an_error(end: &End, says: &str) {
 
 /// contract C2: usage errors.
 #[test]
-fn what_makes_no_sense_is_a_usage_error() {
+fn invalid_arguments_are_a_usage_error() {
     let dir = dir();
     for (words, says) in [
         (&["fly"][..], "fly"),
@@ -64,9 +64,9 @@ fn what_makes_no_sense_is_a_usage_error() {
     assert!(end.stderr.contains("wrap"), "{end:?}");
 }
 
-/// What is not built yet is a usage error and not in the help.
+/// An option that does not exist yet is a usage error, and is not in the help.
 #[test]
-fn what_is_not_built_yet_is_a_usage_error() {
+fn unknown_options_are_a_usage_error() {
     let dir = dir();
     let options = [&["--approval-timeout", "3"][..]];
     for option in options {
@@ -96,14 +96,14 @@ fn help_and_version_go_to_stdout() {
     }
 }
 
-/// Runs a policy before a server that would leave a trace, and checks that it did not.
+/// Runs a policy with a server that would leave a trace, and checks that there is none.
 fn fails_before_the_server(dir: &Path, says: &str) {
     let end = run(dir, ["wrap", "--policy", "policy.json", "--", "touch", "spawned"]);
     is_an_error(&end, says);
     assert!(!dir.join("spawned").exists(), "the server was spawned");
 }
 
-/// contract C2, C3, W7: a policy that is missing or invalid is fatal before the server is spawned.
+/// contract C2, C3, W7: a missing or invalid policy is fatal before the server is started.
 #[test]
 fn a_policy_that_cannot_be_used_is_fatal() {
     let dir = dir();
@@ -174,7 +174,7 @@ fn a_signal_to_callgate_is_its_exit_code() {
     }
 }
 
-/// contract W9: half a line that a stop leaves behind is nothing to complain of.
+/// contract W9: half a line left by a stop is not reported.
 #[test]
 fn a_stop_within_a_line_is_quiet() {
     let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -184,7 +184,7 @@ fn a_stop_within_a_line_is_quiet() {
     assert_eq!(gate.wait(), End::quiet(128 + 15));
 }
 
-/// A client that floods callgate with lines that nobody is to get cannot keep a signal waiting.
+/// A client that floods callgate with lines that go nowhere cannot delay a signal.
 #[test]
 fn a_flood_does_not_keep_a_signal_waiting() {
     let mut gate = Wrap::allow_all().serve(&json!(["echo"]));
@@ -202,7 +202,7 @@ fn a_server_that_outstays_its_input_counts_as_0() {
     Wrap::allow_all().run(["sleep", "100"]).ends_quietly(0);
 }
 
-/// contract C4: the server's command stands after `--`, or without it; its own options are its own.
+/// contract C4: `--` before the server's command is optional; the server's own options are not callgate's.
 #[test]
 fn the_command_may_stand_without_dashes() {
     let dir = dir();
@@ -213,7 +213,7 @@ fn the_command_may_stand_without_dashes() {
     }
 }
 
-/// contract W1: the server gets its arguments, environment and directory as they are.
+/// contract W1: the server gets its arguments, environment and directory unchanged.
 #[test]
 fn the_server_gets_its_arguments_as_they_are() {
     let dir = dir();
@@ -257,9 +257,9 @@ fn the_environment_stands_in_for_options() {
     assert_eq!(Process::spawn(&mut command).end(), End::quiet(0));
 }
 
-/// contract C4: the other options are taken, with or without `=`.
+/// contract C4: the other options are accepted, with or without `=`.
 #[test]
-fn every_option_is_taken() {
+fn every_option_is_accepted() {
     for options in [
         &["--server", "images"][..],
         &["--server=images"],
@@ -276,9 +276,9 @@ fn every_option_is_taken() {
     }
 }
 
-/// contract C1: `-v` tells each decision on stderr, and stdout stays the wire.
+/// contract C1: `-v` prints each decision on stderr; stdout carries only MCP.
 #[test]
-fn verbose_tells_decisions_on_stderr() {
+fn verbose_prints_decisions_on_stderr() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
     let mut gate = Wrap::new(policy).option(["-v"]).serve(&json!(["echo"]));
     gate.serves(1);
@@ -292,9 +292,9 @@ fn verbose_tells_decisions_on_stderr() {
     assert!(!end.stderr.contains("\ntool"), "a name breaks a line: {}", end.stderr);
 }
 
-/// contract C4: `-q` keeps noise and deaths to itself.
+/// contract C4: `-q` prints neither noise nor deaths.
 #[test]
-fn quiet_says_nothing() {
+fn quiet_prints_nothing() {
     let script = json!([{ "send": "noise" }, { "recv": 1 }, { "answer": "{}" }, { "recv": 1 }, { "exit": 3 }]);
     let mut gate = Wrap::allow_all().option(["-q"]).serve(&script);
     assert_eq!(gate.ask(call(1)), r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
@@ -311,7 +311,7 @@ fn the_servers_stderr_is_inherited() {
     assert_eq!(gate.end(), End { stderr: "ready, steady\n".to_owned(), ..End::quiet(0) });
 }
 
-/// contract C1: what is piped in gets its answers, and callgate ends with 0 when the server does.
+/// contract C1: piped requests get their answers, and callgate ends with 0 when the server does.
 #[test]
 fn a_piped_session_gets_its_answers() {
     let dir = dir();
@@ -324,7 +324,7 @@ fn a_piped_session_gets_its_answers() {
     assert_eq!(process.end(), End { stdout, ..End::quiet(0) });
 }
 
-/// contract W10: the server gets descriptors 0 to 2 and no other that callgate was given.
+/// contract W10: the server gets descriptors 0 to 2, and no others that callgate was given.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_server_inherits_its_standard_streams_only() {

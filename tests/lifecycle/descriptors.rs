@@ -1,4 +1,4 @@
-//! Whatever stdin and stdout are, and that they are left as they were found.
+//! Any kind of stdin and stdout works, and is left as it was.
 
 use crate::harness::gate::{Wrap, call, ok, temp_dir};
 use crate::harness::process::End;
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 
-/// Everything that a client, a shell or a person talks through.
+/// Every kind of stream that a client, a shell or a person uses.
 fn kinds() -> Vec<(&'static str, Streams)> {
     let pipe_in = Streams::pipes();
     let socket_in = Streams::sockets();
@@ -34,7 +34,7 @@ fn flags(descriptors: &[OwnedFd]) -> Vec<OFlags> {
     descriptors.iter().map(|descriptor| fcntl_getfl(descriptor).unwrap()).collect()
 }
 
-/// A session over each kind, and that no flag of the shared descriptors changes in it or behind it.
+/// Runs a session over each kind, and checks that no flag of the shared descriptors changes during or after it.
 fn is_served_and_left_alone(name: &str, streams: Streams, shared: Vec<OwnedFd>, before: &[OFlags]) {
     let mut gate = Wrap::allow_all().on(streams).serve(&json!(["echo"]));
     for id in 0..500 {
@@ -51,7 +51,7 @@ fn is_served_and_left_alone(name: &str, streams: Streams, shared: Vec<OwnedFd>, 
     assert_eq!(gate.wait(), End::quiet(0), "{name}");
 }
 
-/// `O_NONBLOCK` belongs to the open file, which others hold, too.
+/// `O_NONBLOCK` belongs to the open file, which other processes share.
 #[test]
 fn every_kind_of_descriptor_is_served_and_left_alone() {
     for (name, streams) in kinds() {
@@ -62,7 +62,7 @@ fn every_kind_of_descriptor_is_served_and_left_alone() {
     }
 }
 
-/// Nor is it taken away where somebody else, such as a Node.js on the same terminal, has set it.
+/// The flag is not removed either if another process, such as Node.js on the same terminal, has set it.
 #[test]
 fn a_descriptor_that_others_made_nonblocking_stays_so() {
     for (name, streams) in kinds() {
@@ -77,7 +77,7 @@ fn a_descriptor_that_others_made_nonblocking_stays_so() {
     }
 }
 
-/// contract W6: stderr is shared with the server and whoever reads it, here as in `2>&1` with stdout, too.
+/// contract W6: stderr is shared with the server and its readers, and in `2>&1` also with stdout.
 #[test]
 fn stderr_is_served_and_left_alone() {
     for (name, streams) in kinds() {
@@ -99,7 +99,7 @@ fn stderr_is_served_and_left_alone() {
     }
 }
 
-/// A session of three calls in a file, behind a line that is no part of it.
+/// A session of three calls in a file, after a line that is not part of it.
 fn session_file() -> File {
     let mut file = tempfile::tempfile().unwrap();
     writeln!(file, "a line of somebody else\n{}\n{}\n{}", call(1), call(2), call(3)).unwrap();
@@ -113,7 +113,7 @@ fn three_answers() -> String {
 
 /// As in `{ read line; callgate …; cat; } <file`.
 #[test]
-fn a_file_is_read_from_where_it_stands() {
+fn a_file_is_read_from_its_offset() {
     let mut file = session_file();
     let length = file.metadata().unwrap().len();
     let streams = Streams::pipes().reading(file.try_clone().unwrap());
@@ -124,7 +124,7 @@ fn a_file_is_read_from_where_it_stands() {
 
 /// As in `{ echo before; callgate …; echo behind; } >file`.
 #[test]
-fn a_file_is_written_from_where_it_stands() {
+fn a_file_is_written_from_its_offset() {
     let mut file = tempfile::tempfile().unwrap();
     writeln!(file, "before").unwrap();
     let streams = Streams::pipes().reading(session_file()).writing(file.try_clone().unwrap());
@@ -137,7 +137,7 @@ fn a_file_is_written_from_where_it_stands() {
     assert_eq!(written, format!("before\n{}behind\n", three_answers()));
 }
 
-/// As in `callgate … >>file`, where others append, too.
+/// As in `callgate … >>file`, to which other processes append too.
 #[test]
 fn a_file_that_is_appended_to_stays_so() {
     let dir = temp_dir();
@@ -159,12 +159,12 @@ fn a_file_that_is_appended_to_stays_so() {
     let written = fs::read_to_string(&path).unwrap();
     let mut lines: Vec<&str> = written.lines().collect();
     assert_eq!((lines.first(), lines.last()), (Some(&"before"), Some(&ok(2).as_str())));
-    // Which of these two comes first is a race.
+    // The order of these two is a race.
     lines.sort_unstable();
     assert_eq!(lines, ["before", "between", &ok(1), &ok(2)]);
 }
 
-/// Runs callgate as a shell does with these redirections; returns what the server was asked.
+/// Runs callgate as a shell does with these redirections; returns the requests that the server received.
 fn redirected(redirections: &str) -> (End, Vec<String>) {
     let shell = format!(r#"exec "$0" "$@" {redirections}"#);
     let streams = Streams::pipes().reading(session_file());
@@ -173,7 +173,7 @@ fn redirected(redirections: &str) -> (End, Vec<String>) {
     (gate.wait(), gate.received())
 }
 
-/// What is closed is as good as `/dev/null`, and a descriptor of the session's own never takes its place.
+/// A closed descriptor counts as `/dev/null`, and none of the session's own descriptors takes its number.
 #[test]
 fn closed_and_null_descriptors_do_no_harm() {
     let all = [1, 2, 3].map(call);
@@ -190,7 +190,7 @@ fn closed_and_null_descriptors_do_no_harm() {
     assert_eq!(end, End { stdout: three_answers(), ..End::quiet(0) });
 }
 
-/// A disk that is full is a stdout that takes no more: nothing goes on as if somebody read it.
+/// A full disk is a stdout that accepts nothing more: the session ends.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_ends_the_session() {

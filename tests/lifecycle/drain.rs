@@ -1,4 +1,4 @@
-//! `--drain`: how long a client that has closed its end is served on (contract W9).
+//! `--drain`: how long callgate serves a client that has closed its end (contract W9).
 
 use super::piped::file;
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-/// A session of so many calls, handed over with the end of input behind it.
+/// Hands over a session of `calls` calls, followed by the end of input.
 fn hand_over(drain: &str, calls: usize, script: &Value) -> Gate {
     let mut gate = Wrap::allow_all().option(["--drain", drain]).serve(script);
     for id in 0..calls {
@@ -21,7 +21,7 @@ fn hand_over(drain: &str, calls: usize, script: &Value) -> Gate {
     gate
 }
 
-/// contract W9, C2: what is not answered in time is answered by callgate, and the code says so.
+/// contract W9, C2: callgate answers what the server does not answer in time, and the exit code shows it.
 #[test]
 fn a_drain_ends_in_time() {
     for drain in ["0.3", "0.01", "1"] {
@@ -31,16 +31,16 @@ fn a_drain_ends_in_time() {
     }
 }
 
-/// contract W9: each answer begins it anew.
+/// contract W9: each answer restarts the drain.
 #[test]
 fn a_drain_lasts_as_long_as_answers_come() {
-    // Longer in all than the drain and the stop behind it; each far shorter.
+    // In total longer than the drain and the stop after it; each pause is far shorter.
     let mut gate = hand_over("1", 20, &json!([{ "echo_after": 150 }]));
     let stdout = (0..20).map(|id| ok(id) + "\n").collect();
     assert_eq!(gate.wait(), End { stdout, ..End::quiet(0) });
 }
 
-/// contract W9: so long after the last answer, not up to twice as long.
+/// contract W9: the drain ends this long after the last answer, not up to twice as long.
 #[test]
 fn a_drain_is_counted_from_the_last_answer() {
     let mut gate = hand_over("1.5", 2, &json!([{ "recv": 2 }, { "send": ok(0) }, "hold"]));
@@ -48,7 +48,7 @@ fn a_drain_is_counted_from_the_last_answer() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(2) });
 }
 
-/// contract W9, C2: an answer that comes while the server is being stopped is an answer, and the code says so.
+/// contract W9, C2: an answer during the stop of the server counts as an answer, also in the exit code.
 #[test]
 fn an_answer_at_the_end_of_input_is_relayed() {
     let mut gate = hand_over("0.3", 1, &json!([{ "recv": 1 }, "hold", { "send": ok(0) }]));
@@ -63,7 +63,7 @@ fn an_answer_that_is_missing_at_the_end_counts() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(2) });
 }
 
-/// C2: the code of a server that answers at the end and then ends by itself is callgate's.
+/// C2: a server that answers at the end of input and then exits passes on its code.
 #[test]
 fn the_code_of_a_server_that_answers_at_the_end_is_passed_on() {
     let script = json!([{ "recv": 1 }, "hold", { "send": ok(0) }, { "exit": 7 }]);
@@ -71,7 +71,7 @@ fn the_code_of_a_server_that_answers_at_the_end_is_passed_on() {
     assert_eq!(gate.wait(), End { stdout: ok(0) + "\n", ..End::quiet(7) });
 }
 
-/// A call whose progress is reported under this token.
+/// A call that asks for progress under this token.
 fn call_with_progress(id: usize, token: &Value) -> String {
     let params = json!({ "name": "t", "_meta": { "progressToken": token } });
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }).to_string()
@@ -82,7 +82,7 @@ fn progress(token: &Value) -> String {
     json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params }).to_string()
 }
 
-/// A server that reports progress under this token every 0.1 s, and answers call 1 after so many times.
+/// A server that reports progress under this token every 0.1 s, and answers call 1 after `times` reports.
 fn reports(token: &Value, times: usize) -> Value {
     let report = [json!({ "silence": 100 }), json!({ "send": progress(token) })];
     let reports = std::iter::repeat_n(report, times).flatten();
@@ -90,7 +90,7 @@ fn reports(token: &Value, times: usize) -> Value {
     steps.chain([json!({ "send": ok(1) })]).collect()
 }
 
-/// What comes of call 1 at such a server, its client gone with the call.
+/// The result of call 1 at such a server; its client closes its end after the call.
 fn drained(drain: &str, call: &str, script: &Value) -> End {
     let mut gate = Wrap::allow_all().option(["--drain", drain]).serve(script);
     gate.send(call);
@@ -101,7 +101,7 @@ fn drained(drain: &str, call: &str, script: &Value) -> End {
     End { code, stdout, stderr }
 }
 
-/// contract W9: a call that reports its progress is not cut, under a limit or without.
+/// contract W9: a call that reports progress is not cut off, with or without a limit.
 #[test]
 fn progress_of_a_call_extends_the_drain() {
     for token in [json!(7), json!("seven")] {
@@ -119,31 +119,31 @@ fn progress_of_a_call_extends_the_drain() {
     assert_eq!(end.code, Some(0), "{end:?}");
 }
 
-/// contract W9: what is reported of no request in flight is no progress.
+/// contract W9: progress of a request that is not in flight does not count.
 #[test]
 fn progress_of_no_call_extends_nothing() {
     let (own, other) = (json!(7), json!("7"));
     for (call, told) in [(call_with_progress(1, &own), &other), (call(1), &own)] {
-        // It would answer after 6 s.
+        // The server would answer after 6 s.
         let end = drained("0.6", &call, &reports(told, 60));
         assert_eq!(end, End { stdout: stopped(1), ..End::quiet(2) }, "{told}");
     }
 }
 
-/// contract W9: progress without an end ends after ten times the drain.
+/// contract W9: endless progress ends after ten times the drain.
 #[test]
 fn progress_does_not_extend_the_drain_for_ever() {
     let (token, begun) = (json!(7), Instant::now());
-    // It would answer after 20 s.
+    // The server would answer after 20 s.
     let end = drained("0.6", &call_with_progress(1, &token), &reports(&token, 200));
     assert_eq!(end, End { stdout: stopped(1), ..End::quiet(2) });
     assert!(begun.elapsed() >= Duration::from_secs(6), "{:?}", begun.elapsed());
 }
 
-/// A server that reads nothing, and ends with its input's end no more than with its beginning.
+/// A server that never reads, and ignores the end of its input.
 const DEAF: [&str; 3] = ["sh", "-c", "echo ready >&2; exec tail -f /dev/null"];
 
-/// Writes whole calls as long as they are taken; how many.
+/// Writes whole calls as long as they are accepted; returns their number.
 fn cram(mut client: impl Write + AsFd) -> usize {
     rustix::io::ioctl_fionbio(&client, true).unwrap();
     let mut calls = 0;
@@ -154,7 +154,7 @@ fn cram(mut client: impl Write + AsFd) -> usize {
             match client.write(rest) {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    // What waits half a second is not taken any more.
+                    // A write that waits half a second is not accepted any more.
                     let patience = Timespec { tv_sec: 0, tv_nsec: 500_000_000 };
                     let mut polled = [PollFd::new(&client, PollFlags::OUT)];
                     if poll(&mut polled, Some(&patience)).unwrap() == 0 {
@@ -168,9 +168,9 @@ fn cram(mut client: impl Write + AsFd) -> usize {
     }
 }
 
-/// contract W9: the client's end is noticed though a server that does not read holds up all that it wrote.
+/// contract W9: the client's end is noticed even if a server that does not read blocks everything it wrote.
 #[test]
-fn the_end_of_input_is_noticed_behind_a_deaf_server() {
+fn the_end_of_input_is_noticed_despite_a_deaf_server() {
     let (pipe, pipe_end) = io::pipe().unwrap();
     let (socket, socket_end) = UnixStream::pair().unwrap();
     let deaf = |streams: Streams| {
@@ -192,7 +192,7 @@ fn the_end_of_input_is_noticed_behind_a_deaf_server() {
     {
         let End { code, stdout, stderr } = gate.wait();
         assert_eq!((code, stderr.as_str()), (Some(2), ""), "{name}");
-        // The last was cut in two, and cannot be read.
+        // The last call was cut in two, and is unreadable.
         let answers: Vec<&str> =
             stdout.lines().filter(|line| !line.contains(r#""id":null"#)).collect();
         let expected: Vec<String> = (0..calls).map(stopped).collect();
@@ -200,7 +200,7 @@ fn the_end_of_input_is_noticed_behind_a_deaf_server() {
     }
 }
 
-/// contract W9: a server that reads slowly is no deaf one: what the client left behind is all handed over first.
+/// contract W9: a slow server still receives everything that the client sent before it left.
 #[test]
 fn a_slow_reader_gets_everything_before_the_drain_ends() {
     let bytes = 3 << 19;
@@ -213,9 +213,9 @@ fn a_slow_reader_gets_everything_before_the_drain_ends() {
     assert_eq!(gate.wait(), End { stderr: format!("{}\n", text.len()), ..End::quiet(0) });
 }
 
-/// contract C2: what is no time is a usage error.
+/// contract C2: an invalid time is a usage error.
 #[test]
-fn what_is_no_time_is_refused() {
+fn an_invalid_time_is_refused() {
     for drain in ["", "x", "-1", "nan", "inf", "1e400", "3 s"] {
         let mut gate = Wrap::allow_all().option([format!("--drain={drain}")]).run(["true"]);
         let End { code, stdout, stderr } = gate.end();

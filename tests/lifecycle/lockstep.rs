@@ -1,4 +1,4 @@
-//! `--lockstep`, for servers that cannot be sent a whole session at once (contract W11).
+//! `--lockstep`, for servers that cannot handle a whole session at once (contract W11).
 
 use super::piped::{TIMES, is_answered};
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
@@ -16,7 +16,7 @@ fn lockstep(drain: &str, script: &Value) -> Gate {
     Wrap::allow_all().option(["--lockstep", "--drain", drain]).serve(script)
 }
 
-/// Sends these lines at once, and the end of input behind them.
+/// Sends these lines at once, followed by the end of input.
 fn send_all(gate: &mut Gate, lines: &[String]) {
     gate.send(lines.join("\n"));
     gate.close_input();
@@ -33,7 +33,7 @@ fn a_piped_session_is_answered_one_by_one() {
     is_answered(&["--lockstep"], 20, TIMES, &json!([{ "echo_alone": 20 }]));
 }
 
-/// Without it the server does: the checks here can fail.
+/// Without the option it does, so the checks here can fail.
 #[test]
 fn without_it_the_server_gets_all_at_once() {
     let mut gate = Wrap::allow_all().option(["-q"]).serve(&json!([{ "echo_alone": 5_000 }]));
@@ -41,7 +41,7 @@ fn without_it_the_server_gets_all_at_once() {
     assert_eq!(gate.wait().code, Some(9));
 }
 
-/// A notification waits for no answer, and keeps its place before the requests behind it.
+/// A notification waits for no answer, and keeps its place before later requests.
 #[test]
 fn notifications_pass_at_once() {
     let (first, second) = (notification(1), notification(2));
@@ -70,7 +70,7 @@ fn an_answer_waits_for_its_question() {
     assert_eq!(gate.received(), sent);
 }
 
-/// What callgate answers itself is an answer, and has its turn.
+/// An answer of callgate's own counts as an answer.
 #[test]
 fn a_denial_is_an_answer() {
     let policy = r#"{"version":"1","default":"deny","tools":{"t":{}}}"#;
@@ -83,9 +83,9 @@ fn a_denial_is_an_answer() {
     assert_eq!(gate.received(), [call(2), call(4)]);
 }
 
-/// contract W4: nobody waits for the answer to a cancelled request, or of an open stream.
+/// contract W4: no answer is awaited for a cancelled request or an open stream.
 #[test]
-fn what_is_never_answered_is_not_waited_for() {
+fn no_wait_for_requests_that_are_never_answered() {
     let cancelled =
         r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
     let listen = r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
@@ -96,7 +96,7 @@ fn what_is_never_answered_is_not_waited_for() {
     }
 }
 
-/// `--drain` bounds the wait for an answer that does not come; C2: then not everything was done.
+/// `--drain` bounds the wait for an answer that does not come; contract C2: the exit code shows it.
 #[test]
 fn the_wait_for_an_answer_is_bounded() {
     let script = json!([
@@ -108,7 +108,7 @@ fn the_wait_for_an_answer_is_bounded() {
     assert_eq!(gate.received(), [call(1), call(2)]);
 }
 
-/// And for a question that does not come.
+/// The same for a request of the server that does not come.
 #[test]
 fn the_wait_for_a_question_is_bounded() {
     let mut gate = lockstep("0.5", &json!([{ "stderr": "ready" }, { "silence": 100 }, "echo"]));
@@ -119,7 +119,7 @@ fn the_wait_for_a_question_is_bounded() {
     assert_eq!(gate.received(), sent);
 }
 
-/// A client that talks with the server notices nothing but the order.
+/// A live client notices nothing but the order.
 #[test]
 fn a_live_client_is_served() {
     let mut gate = lockstep("30", &json!([{ "echo_alone": 20 }]));

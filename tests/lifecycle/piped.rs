@@ -1,4 +1,4 @@
-//! Recorded sessions, piped in as a script does (contract W9, C2).
+//! Recorded sessions, piped in by a script (contract W9, C2).
 
 use crate::harness::gate::{Gate, Wrap, call, ok};
 use crate::harness::process::End;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::process::{Command, Stdio};
 
-/// How often each must come out right.
+/// How often each test repeats.
 pub(crate) const TIMES: usize = 10;
 
 /// A session of so many calls.
@@ -16,12 +16,12 @@ fn session(calls: usize) -> String {
     (0..calls).map(|id| call(id) + "\n").collect()
 }
 
-/// The answers to them, each once and in their order.
+/// Their answers, each once and in order.
 fn answers(calls: usize) -> String {
     (0..calls).map(|id| ok(id) + "\n").collect()
 }
 
-/// A file that holds `text`, and stands at its beginning.
+/// A file that holds `text`, positioned at its beginning.
 pub(crate) fn file(text: &str) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -29,7 +29,7 @@ pub(crate) fn file(text: &str) -> File {
     file
 }
 
-/// The ways in which a session is handed over as a whole.
+/// The ways to hand over a whole session.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     File,
@@ -41,7 +41,7 @@ enum Way {
 impl Way {
     const ALL: [Way; 4] = [Way::File, Way::Pipe, Way::Sockets, Way::OneSocket];
 
-    /// Hands `text` over, and the end of input right behind it.
+    /// Hands over `text`, followed at once by the end of input.
     fn hand_over(self, wrap: Wrap, text: &str, script: &Value) -> Gate {
         let streams = match self {
             Way::File => Streams::pipes().reading(file(text)),
@@ -58,7 +58,7 @@ impl Way {
     }
 }
 
-/// Hands a session over in every way, so many times, all at once, and checks that each is answered in full.
+/// Hands over a session in every way, `times` times, all at once, and checks that each is fully answered.
 pub(crate) fn is_answered(options: &[&str], calls: usize, times: usize, script: &Value) {
     let (session, answers) = (session(calls), answers(calls));
     let ways = Way::ALL.iter().cycle().take(times * Way::ALL.len());
@@ -81,14 +81,14 @@ fn five_thousand_requests_get_five_thousand_answers() {
     }
 }
 
-/// contract W9: so it does from a server that needs longer than the client takes to hand it over.
+/// contract W9: so it does from a server that is slower than the client.
 #[test]
 fn a_slow_server_is_waited_for() {
-    // Longer than a server has that is being stopped.
+    // Longer than a server that is being stopped has.
     is_answered(&[], 200, TIMES, &json!([{ "echo_after": 10 }]));
 }
 
-/// contract W9: and its input stays open until it has answered.
+/// contract W9: the server's input stays open until it has answered.
 #[test]
 fn the_input_of_a_server_that_owes_an_answer_stays_open() {
     is_answered(&[], 1, TIMES, &json!([{ "echo_alone": 200 }]));
@@ -105,16 +105,16 @@ fn the_last_line_may_lack_its_line_end() {
     }
 }
 
-/// Nothing is no session, and no error.
+/// An empty input is no session, and no error.
 #[test]
-fn an_empty_session_is_answered_by_nothing() {
+fn an_empty_session_gets_no_answer() {
     for way in Way::ALL {
         let mut gate = way.hand_over(Wrap::allow_all(), "", &json!(["echo"]));
         assert_eq!(gate.wait(), End::quiet(0), "{way:?}");
     }
 }
 
-/// contract C2: the server's own code, or 128+N, is callgate's, though all is answered.
+/// contract C2: callgate passes on the server's code, or 128+N, even if everything is answered.
 #[test]
 fn the_code_of_a_server_that_ends_with_its_input_is_passed_on() {
     for (last, code) in [(json!({ "exit": 3 }), 3), (json!({ "signal": 15 }), 128 + 15)] {
@@ -123,7 +123,7 @@ fn the_code_of_a_server_that_ends_with_its_input_is_passed_on() {
     }
 }
 
-/// As in `callgate … <session | head -n 1`, where the rest is lost on nobody.
+/// As in `callgate … <session | head -n 1`, where nobody needs the rest.
 #[test]
 fn a_reader_that_has_seen_enough_ends_the_session() {
     let mut head = Command::new("head");

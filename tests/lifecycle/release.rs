@@ -1,14 +1,14 @@
-//! What is promised of the binary as it is installed, beside its memory (`src/manual/speed.md`).
+//! Promises about the installed binary, except memory (`src/manual/speed.md`).
 
 use crate::harness::gate::{callgate, temp_dir};
 use crate::harness::process::{End, Process};
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// The largest that the binary may be, in bytes.
+/// The largest allowed binary, in bytes.
 const SIZE: u64 = 9 * 1024 * 1024;
 
-/// The longest that a session without a call may take, its server included, when nothing else runs.
+/// The longest time for a session without a call, including its server, on an idle machine.
 const SESSION: Duration = Duration::from_millis(20);
 
 #[test]
@@ -18,7 +18,7 @@ fn the_binary_is_small() {
     assert!(size <= SIZE, "{} KiB", size / 1024);
 }
 
-/// The fastest of many, since others may be at work.
+/// Takes the fastest of many runs, since the machine may be busy.
 #[test]
 fn it_starts_at_once() {
     let dir = temp_dir();

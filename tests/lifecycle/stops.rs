@@ -1,4 +1,4 @@
-//! A client that goes, or tells callgate to (contract W9).
+//! A client that leaves, or signals callgate to stop (contract W9).
 
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
 use crate::harness::process::End;
@@ -11,8 +11,8 @@ use std::process::Command;
 
 const SIGNALS: [Signal; 3] = [Signal::HUP, Signal::INT, Signal::TERM];
 
-/// Servers that do not go by themselves, once they have read a line. All say `ready`, and hold stderr as long as
-/// anybody of them lives.
+/// Servers that do not end by themselves once they have read a line. All print `ready`, and hold stderr as long as any
+/// of their processes lives.
 const UNKIND: [(&str, &str); 6] = [
     ("needs SIGTERM", "echo ready >&2; exec sleep 30"),
     ("needs SIGKILL", "trap '' TERM; echo ready >&2; exec sleep 30"),
@@ -31,7 +31,7 @@ const UNKIND: [(&str, &str); 6] = [
     ),
 ];
 
-/// Starts each of them and has it read `line`.
+/// Starts each of them and makes it read `line`.
 fn start_unkind(line: &str) -> [Gate; UNKIND.len()] {
     UNKIND.map(|(_, server)| {
         let gate = Wrap::allow_all().run(["sh", "-c", &format!("read line; {server}")]);
@@ -41,14 +41,14 @@ fn start_unkind(line: &str) -> [Gate; UNKIND.len()] {
     })
 }
 
-/// Checks that each of them is gone in time, and how callgate ended.
+/// Checks that each of them ends in time, and how callgate ended.
 fn are_gone(gates: &mut [Gate], end: impl Fn(&str) -> End) {
     for ((name, server), gate) in UNKIND.iter().zip(gates) {
         assert_eq!(gate.wait_for_stop(), end(server), "a server that {name}");
     }
 }
 
-/// Calls 1 and 2 are in flight at a server that answers nothing, and ends with its input.
+/// Puts calls 1 and 2 in flight at a server that answers nothing, and ends with its input.
 fn two_in_flight(wrap: Wrap) -> Gate {
     let gate = wrap.serve(&json!([{ "recv": 2 }, { "stderr": "both" }, "hold"]));
     gate.send(call(1));
@@ -62,9 +62,9 @@ fn both_stopped(code: i32) -> End {
     End { stdout: format!("{}\n{}\n", stopped(1), stopped(2)), ..End::quiet(code) }
 }
 
-/// contract W9, C2: what is in flight is answered, once.
+/// contract W9, C2: requests in flight are answered, once.
 #[test]
-fn a_signal_answers_what_is_in_flight() {
+fn a_signal_answers_requests_in_flight() {
     for signal in SIGNALS {
         let mut gate = two_in_flight(Wrap::allow_all().heeding_signals());
         gate.signal(signal);
@@ -72,9 +72,9 @@ fn a_signal_answers_what_is_in_flight() {
     }
 }
 
-/// contract W9: as an answer that the server still gives, if it gives one.
+/// contract W9: with the server's own answer, if it still gives one.
 #[test]
-fn what_the_server_still_says_is_relayed() {
+fn last_answers_of_the_server_are_relayed() {
     let answers_at_the_end =
         json!([{ "recv": 2 }, { "stderr": "both" }, "hold", { "send": ok(2) }]);
     let mut gate = Wrap::allow_all().serve(&answers_at_the_end);
@@ -86,7 +86,7 @@ fn what_the_server_still_says_is_relayed() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 15) });
 }
 
-/// contract W9: the drain ends when it is told to.
+/// contract W9: a signal ends the drain.
 #[test]
 fn a_signal_ends_a_drain() {
     for signal in SIGNALS {
@@ -97,7 +97,7 @@ fn a_signal_ends_a_drain() {
     }
 }
 
-/// A person who presses Ctrl-C again means it no less; the code is that of the first.
+/// A second Ctrl-C changes nothing; the exit code is that of the first.
 #[test]
 fn a_second_signal_changes_nothing() {
     let stubborn = ["sh", "-c", "trap '' TERM; echo ready >&2; sleep 30"];
@@ -108,9 +108,9 @@ fn a_second_signal_changes_nothing() {
     assert_eq!(gate.wait_for_stop(), End::quiet(128 + 2));
 }
 
-/// contract W9: nobody is left 2 s after a signal, whatever the server is.
+/// contract W9: no process is left 2 s after a signal, whatever the server does.
 #[test]
-fn nobody_outlives_a_signal() {
+fn no_process_outlives_a_signal() {
     let mut gates = start_unkind(&call(1));
     for gate in &gates {
         gate.signal(Signal::TERM);
@@ -118,10 +118,10 @@ fn nobody_outlives_a_signal() {
     are_gone(&mut gates, |_| End { stdout: stopped(1) + "\n", ..End::quiet(128 + 15) });
 }
 
-/// contract W9, C2: nor 2 s after the end of input with nothing in flight. A server that goes by itself has its own
+/// contract W9, C2: nor 2 s after the end of input with nothing in flight. A server that ends by itself passes on its
 /// code, which for `read` at the end of input is 1; one that had to be signalled counts as 0.
 #[test]
-fn nobody_outlives_the_end_of_input() {
+fn no_process_outlives_the_end_of_input() {
     let mut gates = start_unkind(r#"{"jsonrpc":"2.0","method":"notifications/x"}"#);
     for gate in &mut gates {
         gate.close_input();
@@ -129,10 +129,10 @@ fn nobody_outlives_the_end_of_input() {
     are_gone(&mut gates, |server| End::quiet(i32::from(server.ends_with("read line"))));
 }
 
-/// contract W9: whoever lives on behind a callgate that is killed sees the end of its input.
+/// contract W9: any process that outlives a killed callgate sees the end of its input.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_killed_callgate_is_the_end_of_input_of_those_behind_a_launcher() {
+fn processes_of_a_launcher_see_the_end_of_input_when_callgate_is_killed() {
     let launcher = "exec 3<&0; cat <&3 & echo ready >&2; wait";
     let mut gate = Wrap::allow_all().run(["sh", "-c", launcher]);
     assert_eq!(gate.error_line(), "ready");
@@ -143,7 +143,7 @@ fn a_killed_callgate_is_the_end_of_input_of_those_behind_a_launcher() {
     );
 }
 
-/// A stdout that is read by nobody but the test; what holds it open is the second.
+/// A stdout that only the test reads; the second value holds it open.
 fn unread_stdouts() -> [(&'static str, Streams, Box<dyn Read>); 2] {
     let (pipe, pipe_end) = io::pipe().unwrap();
     let (socket, socket_end) = UnixStream::pair().unwrap();
@@ -153,7 +153,7 @@ fn unread_stdouts() -> [(&'static str, Streams, Box<dyn Read>); 2] {
     ]
 }
 
-/// contract W9: a stdout that is closed is noticed though nothing is to be written.
+/// contract W9: a closed stdout is noticed even when there is nothing to write.
 #[test]
 fn a_closed_stdout_is_noticed_when_idle() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -165,7 +165,7 @@ fn a_closed_stdout_is_noticed_when_idle() {
     }
 }
 
-/// contract W9: and though requests are in flight: their answers have no reader.
+/// contract W9: and with requests in flight, since their answers have no reader.
 #[test]
 fn a_closed_stdout_is_noticed_with_calls_in_flight() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -175,7 +175,7 @@ fn a_closed_stdout_is_noticed_with_calls_in_flight() {
     }
 }
 
-/// contract W9: no drain for a client that is gone as a whole.
+/// contract W9: there is no drain for a client that is gone entirely.
 #[test]
 fn a_client_that_closes_both_is_not_waited_for() {
     for (name, streams, stdout) in unread_stdouts() {
@@ -186,7 +186,7 @@ fn a_client_that_closes_both_is_not_waited_for() {
     }
 }
 
-/// contract W9: one socket pair for both, closed as a whole.
+/// contract W9: one socket pair for both streams, closed as a whole.
 #[test]
 fn a_client_that_closes_its_one_socket_is_not_waited_for() {
     let (theirs, ours) = UnixStream::pair().unwrap();
@@ -199,7 +199,7 @@ fn a_client_that_closes_its_one_socket_is_not_waited_for() {
     assert_eq!(gate.wait_for_stop(), End::quiet(0));
 }
 
-/// contract W9: nobody waits for a client that does not read.
+/// contract W9: a stop does not wait for a client that does not read.
 #[test]
 fn a_blocked_stdout_holds_up_no_signal() {
     let flood = json!({ "send_repeat": {
@@ -220,7 +220,7 @@ fn a_blocked_stdout_holds_up_no_signal() {
     }
 }
 
-/// contract W9: nor do further signals prolong what the client may take.
+/// contract W9: further signals do not extend the client's time to read.
 #[test]
 fn signals_without_end_do_not_prolong_a_stop() {
     let line = r#"{"jsonrpc":"2.0","method":"notifications/x"}"#.to_owned() + "\n";
@@ -241,7 +241,7 @@ fn signals_without_end_do_not_prolong_a_stop() {
     drop(stdout);
 }
 
-/// contract W9: what was ignored at the start, as behind `nohup` or in the background of a script, stays so.
+/// contract W9: signals ignored at the start, as under `nohup` or in the background of a script, stay ignored.
 #[test]
 fn signals_that_were_ignored_stay_ignored() {
     let launcher = ["sh", "-c", r#"trap '' HUP INT; exec "$0" "$@""#];

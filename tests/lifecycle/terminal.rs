@@ -1,4 +1,4 @@
-//! callgate in a terminal, by hand: its keys, its end, and that a person may stop reading.
+//! callgate run by hand in a terminal: keys, hangups, and paused output.
 
 use crate::harness::gate::{Gate, Wrap, call, ok, stopped};
 use crate::harness::process::End;
@@ -12,7 +12,7 @@ const INTERRUPT: &[u8] = b"\x03";
 const END_OF_INPUT: &[u8] = b"\x04";
 const HOLD_OUTPUT: &[u8] = b"\x13";
 
-/// A callgate that leads the session of a terminal, as if a person's shell had been replaced by it.
+/// A callgate that leads the terminal's session, as if it had replaced the shell.
 fn leading(terminal: Streams) -> Wrap {
     Wrap::allow_all().launched_by(["setsid", "-c", "env", "--default-signal"]).on(terminal)
 }
@@ -21,7 +21,7 @@ fn in_terminal(script: &Value) -> Gate {
     leading(Streams::terminal()).serve(script)
 }
 
-/// The same with stderr on the terminal, which stops whoever writes to it in the background (`stty tostop`).
+/// The same with stderr on the terminal, which stops background processes that write to it (`stty tostop`).
 fn on_terminal_alone(server: &str) -> Gate {
     let terminal = Streams::terminal();
     let [stderr, _] = terminal.shared();
@@ -31,7 +31,7 @@ fn on_terminal_alone(server: &str) -> Gate {
     leading(terminal).stderr(stderr).run(["sh", "-c", server])
 }
 
-/// contract W10: a server that asks at the terminal is told that there is none, and what is typed is the client's.
+/// contract W10: a server that asks on the terminal finds none, and what is typed goes to the client.
 #[test]
 fn a_server_that_asks_at_the_terminal_is_refused() {
     for ask in ["read secret </dev/tty", "stty -echo </dev/tty", "echo Password: >/dev/tty"] {
@@ -46,7 +46,7 @@ fn a_server_that_asks_at_the_terminal_is_refused() {
     }
 }
 
-/// contract W10: nor does it get what is typed by way of its stderr.
+/// contract W10: the server cannot read the terminal through its stderr either.
 #[test]
 fn a_server_that_asks_at_its_stderr_is_refused() {
     let server = "read secret <&2 2>/dev/null || echo refused >&2; exec cat";
@@ -57,7 +57,7 @@ fn a_server_that_asks_at_its_stderr_is_refused() {
     assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
 }
 
-/// contract W10: it may write there, whatever the terminal does to those in the background.
+/// contract W10: it may write there, even if the terminal stops background writers.
 #[test]
 fn a_server_that_writes_to_the_terminal_is_not_stopped() {
     let mut gate = on_terminal_alone("echo word >&2; exec cat");
@@ -67,7 +67,7 @@ fn a_server_that_writes_to_the_terminal_is_not_stopped() {
     assert_eq!(gate.wait_for_stop().code, Some(128 + 15));
 }
 
-/// What is typed is answered, and Ctrl-D at the beginning of a line is the end.
+/// Typed frames are answered, and Ctrl-D at the beginning of a line ends the input.
 #[test]
 fn typed_frames_are_answered() {
     let mut gate = in_terminal(&json!(["echo"]));
@@ -78,7 +78,7 @@ fn typed_frames_are_answered() {
     assert_eq!(gate.wait_for_stop(), End::quiet(0));
 }
 
-/// contract W9: Ctrl-D lets what is in flight be answered first: the server still has its input.
+/// contract W9: after Ctrl-D, requests in flight are answered first; the server's input stays open.
 #[test]
 fn the_end_of_input_waits_for_answers() {
     let mut gate = in_terminal(&json!([{ "echo_alone": 300 }]));
@@ -87,7 +87,7 @@ fn the_end_of_input_waits_for_answers() {
     assert_eq!(gate.wait_for_stop(), End { stdout: ok(1) + "\n", ..End::quiet(0) });
 }
 
-/// contract C2, W9: Ctrl-C ends it as any program, and the server sees the end of its input and no signal.
+/// contract C2, W9: Ctrl-C ends callgate like any program; the server sees the end of its input and no signal.
 #[test]
 fn an_interrupt_ends_it() {
     let mut gate = in_terminal(&json!(["echo", { "stderr": "the end of input" }]));
@@ -97,9 +97,9 @@ fn an_interrupt_ends_it() {
     assert_eq!(gate.wait_for_stop(), End { stderr, ..End::quiet(128 + 2) });
 }
 
-/// Ctrl-C throws away what was typed of a line, and answers what is in flight.
+/// Ctrl-C discards a partly typed line, and requests in flight are answered.
 #[test]
-fn an_interrupt_answers_what_is_in_flight() {
+fn an_interrupt_answers_requests_in_flight() {
     let mut gate = in_terminal(&json!([{ "recv": 1 }, { "stderr": "asked" }, "hold"]));
     gate.send(call(1));
     assert_eq!(gate.error_line(), "asked");
@@ -109,7 +109,7 @@ fn an_interrupt_answers_what_is_in_flight() {
     assert_eq!(gate.wait_for_stop(), End { stdout, ..End::quiet(128 + 2) });
 }
 
-/// contract W9: a terminal that shows nothing since Ctrl-S holds up no signal.
+/// contract W9: a terminal paused by Ctrl-S delays no signal.
 #[test]
 fn a_held_terminal_holds_up_no_signal() {
     for signal in [Signal::HUP, Signal::TERM] {
@@ -123,9 +123,9 @@ fn a_held_terminal_holds_up_no_signal() {
     }
 }
 
-/// A terminal that goes, window and all, is the end of everybody: by the signal, or by the end of input.
+/// Closing the terminal's window ends every process, by the signal or by the end of input.
 #[test]
-fn a_terminal_that_goes_takes_everybody_with_it() {
+fn a_closed_terminal_ends_every_process() {
     let Streams { stdin, stdout, input, output } = Streams::terminal();
     let streams = Streams::pipes().reading(stdin).writing(stdout);
     let script = json!([{ "recv": 1 }, { "stderr": "asked" }, "hold"]);

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// Bytes of the call. What is not optimised takes twenty times as long.
+/// Bytes of the call. A debug build takes twenty times as long.
 const BYTES: usize = if cfg!(debug_assertions) { 4 << 20 } else { 60 << 20 };
 
-/// What a call of that size may take, its reading included.
+/// Time allowed for a call of that size, including reading it.
 const BOUND: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 2 });
 
-/// Thirty conditions, each of which goes through all elements. What is not optimised would be at it for longer than
-/// anybody waits: there a pattern is too costly before it is searched for.
+/// Thirty conditions that each visit all elements. A debug build would take far too long, so there a pattern is already
+/// rejected as too costly before the search.
 fn thirty() -> Value {
     if cfg!(debug_assertions) {
         let condition = json!({ "path": "args.x", "op": "regex", "value": "[01]*1[01]{40}2" });
@@ -33,7 +33,7 @@ fn thirty() -> Value {
     json!({ "version": "1", "default": "allow", "all_tools": { "deny_if": clauses } })
 }
 
-/// A call that would take more work than one may.
+/// A call that takes more work than allowed.
 fn costly(id: u32) -> String {
     let x = if cfg!(debug_assertions) {
         format!("\"{}\"", "0".repeat(BYTES))
@@ -49,7 +49,7 @@ fn is_too_costly(answer: &str) -> bool {
     answer.contains(r#""rule":"(too costly)""#) && answer.contains("too much work")
 }
 
-/// contract 3.5: it is denied in bounded time, and the next call goes out.
+/// contract 3.5: a costly call is denied in bounded time, and the next one goes out.
 #[test]
 fn a_costly_call_is_denied_and_the_next_one_goes_out() {
     let gate = Wrap::new(thirty()).serve(&json!(["echo"]));
@@ -62,9 +62,9 @@ fn a_costly_call_is_denied_and_the_next_one_goes_out() {
     assert_eq!(gate.received(), [call(2)]);
 }
 
-/// contract 3.5, W9: a signal is heeded between costly calls, however many come.
+/// contract 3.5, W9: signals are handled between costly calls, however many there are.
 #[test]
-fn a_signal_is_heeded_beside_costly_calls() {
+fn a_signal_is_handled_between_costly_calls() {
     let mut gate = Wrap::new(thirty()).serve(&json!(["echo"]));
     gate.serves(1);
     for id in 2..6 {
@@ -78,14 +78,14 @@ fn a_signal_is_heeded_beside_costly_calls() {
     assert!(sent.elapsed() < BOUND + Duration::from_secs(2), "{:?} {end:?}", sent.elapsed());
 }
 
-/// A line of small members, which takes long to be read.
+/// A line of many small members, which takes long to read.
 #[cfg(debug_assertions)]
 fn members(begin: &str, end: &str) -> String {
     let members: Vec<String> = (0..BYTES / 12).map(|nth| format!("\"{nth}\":0")).collect();
     format!("{begin}{}{end}", members.join(","))
 }
 
-/// Signals once the gate has been at work for a while, and waits for its end.
+/// Signals once the gate has been working for a while, and waits for its end.
 #[cfg(debug_assertions)]
 fn stop_at_work(gate: &mut Gate, before: Duration) -> End {
     while gate.cpu_time().saturating_sub(before) < Duration::from_millis(250) {
@@ -98,8 +98,8 @@ fn stop_at_work(gate: &mut Gate, before: Duration) -> End {
 #[cfg(debug_assertions)]
 const TOLD_TO_STOP: &str = "callgate is told to stop";
 
-/// contract W8, W9: the reading of a long line keeps no signal waiting, whoever sent the line. What is optimised has read
-/// any line before a signal can be sent: there, `line_memory` bounds the time.
+/// contract W8, W9: reading a long line delays no signal, whoever sent the line. A release build reads any line before
+/// a signal can be sent: there, `line_memory` bounds the time.
 #[cfg(debug_assertions)]
 #[test]
 fn a_signal_ends_the_reading_of_a_long_line() {
@@ -125,7 +125,7 @@ fn a_signal_ends_the_reading_of_a_long_line() {
     assert!(end.stderr.contains(TOLD_TO_STOP) && end.code == Some(143), "{end:.300?}");
 }
 
-/// A policy whose tests take long, but not too long to be taken.
+/// A policy whose tests take long, but not too long to be accepted.
 fn slow() -> Value {
     json!({
         "version": "1",
@@ -148,9 +148,9 @@ fn denies(gate: &Gate, id: u32) -> bool {
     answer != ok(id)
 }
 
-/// contract W7: calls go on under the policy in force while another is compiled, and a newer one ends that.
+/// contract W7: calls continue under the policy in force while another compiles; a newer version ends that.
 #[test]
-fn a_policy_that_takes_long_stops_nothing() {
+fn a_policy_that_compiles_slowly_delays_nothing() {
     let dir = temp_dir();
     let file = dir.path().join("policy.json");
     fs::write(&file, r#"{"version":"1","default":"allow"}"#).unwrap();
@@ -158,7 +158,7 @@ fn a_policy_that_takes_long_stops_nothing() {
     gate.serves(1);
     fs::write(&file, slow().to_string()).unwrap();
     let mut ids = 2..;
-    // What is optimised may be through with it before a second is over.
+    // A release build may finish it within a second.
     if cfg!(debug_assertions) {
         let told = loop {
             assert!(!denies(&gate, ids.next().unwrap()));

@@ -1,4 +1,4 @@
-//! What a reload says, and what it leaves alone (contract W7, P13).
+//! The messages of a reload, and what it leaves unchanged (contract W7, P13).
 
 use super::swap::{diagnostics, dir};
 use crate::harness::gate::{Wrap, ok, temp_dir};
@@ -10,10 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Longer than any change takes to be seen.
+/// Longer than any change takes to be noticed.
 const A_WHILE: Duration = Duration::from_millis(700);
 
-/// A version whose `tools` have one more.
+/// A version with one more entry in `tools`.
 fn with_tool(number: u32, tool: &str, rule: &Value) -> Value {
     let mut policy = version(number);
     policy["tools"][tool] = rule.clone();
@@ -24,9 +24,9 @@ fn touch(file: &Path) {
     File::options().write(true).open(file).unwrap().set_modified(SystemTime::now()).unwrap();
 }
 
-/// contract W7: each bad version is told of once, however often it is touched; then the next good one.
+/// contract W7: each bad version is reported once, however often it is touched; then the next good one.
 #[test]
-fn each_bad_version_is_told_of_once() {
+fn each_bad_version_is_reported_once() {
     let mut session = Session::start(dir());
     let root = session.gate.dir().to_owned();
     let bad = [
@@ -52,9 +52,9 @@ fn each_bad_version_is_told_of_once() {
     assert_eq!(session.end(), told);
 }
 
-/// A file that is touched, or replaced by the same text, is no new version.
+/// A file that is touched, or replaced by the same text, is not a new version.
 #[test]
-fn the_same_policy_again_is_no_news() {
+fn an_unchanged_policy_is_not_reported() {
     let mut session = Session::start(dir());
     session.replace(text(1));
     session.stays(1, A_WHILE);
@@ -66,9 +66,9 @@ fn the_same_policy_again_is_no_news() {
     assert_eq!(session.end(), [reloaded]);
 }
 
-/// contract W7, C4: `-q` keeps good news to itself, and tells of a bad version.
+/// contract W7, C4: `-q` does not report a good version, but does report a bad one.
 #[test]
-fn quiet_tells_of_bad_versions_only() {
+fn quiet_reports_only_bad_versions() {
     let dir = dir();
     let file = dir.path().join(POLICY);
     let mut session = Session::of(Wrap::behind(dir, file).option(["-q"]));
@@ -80,7 +80,7 @@ fn quiet_tells_of_bad_versions_only() {
     assert_eq!(session.end(), diagnostics);
 }
 
-/// What callgate says of a policy whose directory has this mode.
+/// The warnings about a policy whose directory has this mode.
 fn warnings(mode: u32, options: &[&str]) -> Vec<String> {
     let dir = dir();
     let conf = dir.path().join("conf");
@@ -88,9 +88,9 @@ fn warnings(mode: u32, options: &[&str]) -> Vec<String> {
     Session::of(Wrap::behind(dir, conf.join("policy.json")).option(options)).end()
 }
 
-/// contract W7: a directory in which others can put another policy is warned of.
+/// contract W7: callgate warns of a directory in which others can replace the policy.
 #[test]
-fn a_directory_that_others_can_write_is_warned_of() {
+fn callgate_warns_of_a_directory_that_others_can_write() {
     for mode in [0o775, 0o757, 0o777, 0o730] {
         let said = warnings(mode, &[]);
         assert_eq!(said.len(), 1, "{mode:o}: {said:?}");
@@ -110,7 +110,7 @@ fn is_served(session: &mut Session, tool: &str, id: u64) -> bool {
     session.answers(id..=id)[&id] == ok(id)
 }
 
-/// contract P13: what was used before a reload is used after it, whatever became of the limit meanwhile.
+/// contract P13: usage before a reload still counts after it, however the limit changed meanwhile.
 #[test]
 fn a_reload_resets_no_counter() {
     for window in ["minute", "session"] {
@@ -140,7 +140,7 @@ fn a_reload_resets_no_counter() {
     }
 }
 
-/// contract W4, W7: a call in flight is not judged again. Its answer passes, and its id stays taken until then.
+/// contract W4, W7: a call in flight is not decided again. Its answer passes, and its id stays taken until then.
 #[test]
 fn a_call_in_flight_outlives_its_policy() {
     let dir = dir();

@@ -1,4 +1,4 @@
-//! Calls without a pause while the policy is rewritten without a pause, in all ways and through all faults (contract W7).
+//! Constant calls while the policy is constantly rewritten, in all ways and with all faults (contract W7).
 
 use super::swap::dir;
 use crate::harness::gate::ok;
@@ -10,16 +10,16 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The first id of the calls made here.
+/// The first id of these calls.
 const FIRST_ID: u64 = 1_000_000;
-/// How many there are at least.
+/// The least number of calls.
 const CALLS: u64 = 5_000;
-/// How many are sent at once.
+/// How many calls to send at once.
 const BATCH: u64 = 50;
-/// How many versions must have decided by the end, for the test to have seen anything.
+/// How many versions must have decided calls for the test to mean anything.
 const VERSIONS: usize = 8;
 
-/// Rewrites the policy until `stopped`, then once more; returns the version that stands in the end.
+/// Rewrites the policy until `stopped`, then once more; returns the final version.
 fn rewrite(root: &Path, stopped: &Receiver<()>) -> u32 {
     let pause = || stopped.recv_timeout(Duration::from_millis(9)) == Err(RecvTimeoutError::Timeout);
     for number in 2.. {
@@ -37,7 +37,7 @@ fn rewrite(root: &Path, stopped: &Receiver<()>) -> u32 {
     unreachable!("the versions do not run out")
 }
 
-/// The calls that are made over and over.
+/// The calls, which repeat.
 fn line(id: u64) -> String {
     match id % 5 {
         0 => call_of("always", id),
@@ -52,8 +52,8 @@ fn line(id: u64) -> String {
     }
 }
 
-/// contract W7: whatever happens to the file, no call is lost, each is decided by one good version, and what was
-/// answered is what was done.
+/// contract W7: whatever happens to the file, no call is lost, one good version decides each call, and each answer
+/// matches what was done.
 #[test]
 fn calls_are_decided_by_good_versions_while_the_policy_is_rewritten() {
     let mut session = Session::start(dir());

@@ -1,4 +1,4 @@
-//! A policy that changes while the gate runs.
+//! A policy that changes while callgate runs.
 
 mod costly;
 mod effects;

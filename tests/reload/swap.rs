@@ -19,21 +19,21 @@ use tempfile::TempDir;
 /// contract W7: the new policy decides every call that comes later than this after the write.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A directory with version 1 in it.
+/// A directory that holds version 1.
 pub(crate) fn dir() -> TempDir {
     let dir = temp_dir();
     replace(dir.path(), text(1));
     dir
 }
 
-/// A session behind version 1, which was put in place by `way`.
+/// A session under version 1, which was put in place by `way`.
 fn started(way: &Way) -> Session {
     let dir = temp_dir();
     way.write(dir.path(), &text(1));
     Session::start(dir)
 }
 
-/// Ends a session and checks that stderr told of so many new versions, and else of moments without a good one.
+/// Ends a session and checks that stderr reports this many new versions, and otherwise only moments without a good one.
 fn told_of(session: Session, versions: usize, why: &str) {
     let reloaded = session.reloaded();
     let said = session.end();
@@ -43,10 +43,10 @@ fn told_of(session: Session, versions: usize, why: &str) {
     assert!(complaints.iter().all(|line| line.starts_with("callgate:")), "{why}: {said:?}");
 }
 
-/// What ends the diagnostics of a version that is not taken.
+/// The end of the diagnostics of a rejected version.
 const HOLDS: &str = "callgate: the last good policy stays in force";
 
-/// What callgate says of the policy at `root`: what it says at a start, but with each line marked.
+/// The messages about the policy at `root`: those of a start, but with each line marked.
 pub(crate) fn diagnostics(root: &Path) -> Vec<String> {
     let mut command = callgate(root);
     command.arg("wrap").arg("--policy").arg(root.join(POLICY)).args(["--", "true"]);
@@ -57,7 +57,7 @@ pub(crate) fn diagnostics(root: &Path) -> Vec<String> {
     marked.chain([HOLDS.to_owned()]).collect()
 }
 
-/// contract W7: a change in the policy's directory is seen as it happens, and then calls are decided by it.
+/// contract W7: a change in the policy's directory is noticed at once, and then decides calls.
 #[test]
 fn a_change_is_seen_without_a_call() {
     for way in WAYS.iter().filter(|way| way.is_seen) {
@@ -71,7 +71,7 @@ fn a_change_is_seen_without_a_call() {
     }
 }
 
-/// contract W7: what the directory does not see is found at the next calls, again and again.
+/// contract W7: a change that the directory does not show is found at the next calls, again and again.
 #[test]
 fn a_change_that_is_not_seen_is_found_by_calls() {
     for way in WAYS.iter().filter(|way| !way.is_seen) {
@@ -84,7 +84,7 @@ fn a_change_that_is_not_seen_is_found_by_calls() {
     }
 }
 
-/// contract W7: a second after the write the very first call is decided by the new policy, however it came there.
+/// contract W7: a second after the write, the very first call is decided by the new policy, however it was written.
 #[test]
 fn the_first_call_after_a_second_is_decided_by_the_new_policy() {
     let mut sessions = WAYS.map(|way| (way, started(&way)));
@@ -105,9 +105,9 @@ fn the_first_call_after_a_second_is_decided_by_the_new_policy() {
     }
 }
 
-/// contract W7: a policy that is rewritten all the time is never more than a second behind.
+/// contract W7: a policy that is rewritten constantly is never more than a second behind.
 #[test]
-fn a_policy_that_never_rests_is_never_a_second_old() {
+fn a_constantly_changing_policy_is_never_a_second_old() {
     let dir = dir();
     let root = dir.path().to_owned();
     let mut session = Session::start(dir);
@@ -144,9 +144,9 @@ fn a_policy_that_never_rests_is_never_a_second_old() {
     session.end();
 }
 
-/// contract W7: of two changes in quick succession, equally long, the last is in force.
+/// contract W7: of two quick changes of equal length, the last is in force.
 #[test]
-fn of_two_quick_changes_the_last_holds() {
+fn the_last_of_two_quick_changes_is_in_force() {
     for why in ["rewritten in place", "renamed over", "written through another hard link"] {
         let way = WAYS.iter().find(|way| way.why == why).unwrap();
         let mut session = started(way);
@@ -160,9 +160,9 @@ fn of_two_quick_changes_the_last_holds() {
     }
 }
 
-/// contract W7: a change that comes as soon as the one before it is in force is not lost.
+/// contract W7: a change right after the one before it took effect is not lost.
 #[test]
-fn a_change_on_the_heels_of_another_is_taken() {
+fn a_change_right_after_another_takes_effect() {
     let mut session = started(&WAYS[0]);
     for number in 2..12 {
         fs::write(session.gate.policy_file(), text(number)).unwrap();
@@ -171,7 +171,7 @@ fn a_change_on_the_heels_of_another_is_taken() {
     told_of(session, 10, WAYS[0].why);
 }
 
-/// contract W7: while a version is being written the one before it holds.
+/// contract W7: while a version is being written, the one before it stays in force.
 #[test]
 fn a_torn_write_changes_nothing_until_it_is_whole() {
     let mut session = Session::start(dir());
@@ -186,8 +186,8 @@ fn a_torn_write_changes_nothing_until_it_is_whole() {
     told_of(session, 1, "torn");
 }
 
-/// The last good version holds while there is no good one, what is wrong is told once and as at a start, and the
-/// next good version is taken.
+/// Checks that the last good version stays in force while there is no good one, that the fault is reported once and as
+/// at a start, and that the next good version takes effect.
 fn is_survived(fault: &Fault) {
     let mut session = Session::start(dir());
     let root = session.gate.dir().to_owned();
@@ -202,7 +202,7 @@ fn is_survived(fault: &Fault) {
     session.says(std::slice::from_ref(&reloaded), 3);
     let why = fault.why;
     let said = session.end();
-    // What cannot be put in the file's place in one step leaves it missing for a moment, before and after.
+    // A fault that cannot be put in place atomically leaves the file missing for a moment, before and after.
     let missing =
         format!("callgate: failed to read policy `{}`: No such", root.join(POLICY).display());
     let is_gap = |told: &[String]| told != diagnostics && told[0].starts_with(&missing);
@@ -210,30 +210,30 @@ fn is_survived(fault: &Fault) {
     assert_eq!(told.collect::<Vec<_>>(), [&diagnostics[..], &[reloaded]], "{why}");
 }
 
-/// contract W7: a version that is no policy changes nothing.
+/// contract W7: an invalid policy changes nothing.
 #[test]
-fn a_version_that_is_no_policy_changes_nothing() {
+fn an_invalid_version_changes_nothing() {
     FAULTS[..6].iter().for_each(is_survived);
 }
 
-/// contract W7: nor does one that is not there, or no regular file.
+/// contract W7: nor does a missing file, or one that is not regular.
 #[test]
-fn a_policy_that_is_no_file_changes_nothing() {
+fn a_policy_that_is_not_a_regular_file_changes_nothing() {
     FAULTS[6..].iter().for_each(is_survived);
 }
 
-/// contract W7: 16 MiB are not too large.
+/// contract W7: a policy of 16 MiB is accepted.
 #[test]
-fn a_policy_of_16_mib_is_taken() {
+fn a_policy_of_16_mib_is_accepted() {
     let mut session = Session::start(dir());
     session.replace(padded(&text(2), MAX_BYTES));
     session.becomes(2);
     told_of(session, 1, "16 MiB");
 }
 
-/// contract W7: the policy is watched by whatever name it goes.
+/// contract W7: the policy is watched under any file name.
 #[test]
-fn the_policy_may_go_by_any_name() {
+fn the_policy_may_have_any_file_name() {
     let odd = OsStr::from_bytes(b"conf/\xff \n`.json");
     for name in
         ["policy.json", "./policy.json", "conf/../policy.json", "conf/deep/../../policy.json"]

@@ -1,4 +1,4 @@
-//! `callgate explain --matrix`: a policy beside all tools of a server.
+//! `callgate explain --matrix`: shows how a policy decides every tool of a server.
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -16,8 +16,8 @@ use crate::engine::text::escape::{escape_json, escape_line};
 use crate::engine::wire::discovery;
 use crate::engine::wire::discovery::tool_list::MAX_TOOLS;
 
-/// The names of the tools that a server lists in a recorded session, on all pages, each once. What in it cannot be
-/// read says nothing of them.
+/// The names of the tools that a server lists in a recorded session, from all pages, each once. Unreadable lines are
+/// skipped.
 ///
 /// # Errors
 /// The file cannot be read, or has no list of tools.
@@ -37,11 +37,11 @@ pub fn tools_in(session: &Path) -> anyhow::Result<Vec<String>> {
     if is_listed {
         Ok(names)
     } else {
-        Err(anyhow!("no list of tools is in session `{}`", session.display()))
+        Err(anyhow!("session `{}` holds no list of tools", session.display()))
     }
 }
 
-/// Prints how the policy stands to the tools.
+/// Prints how the policy decides each tool.
 ///
 /// # Errors
 /// stdout cannot be written.
@@ -82,7 +82,7 @@ fn show(out: &mut dyn Write, policy: &Policy, matrix: &Matrix) -> anyhow::Result
     Ok(())
 }
 
-/// What is said of a name that the server does not have.
+/// Describes a name in the policy that the server does not have.
 #[must_use]
 pub fn stray_text(Stray { name, pointer, did_you_mean, is_prefixed }: &Stray) -> String {
     let prefix = if *is_prefixed { ", without the client's prefix" } else { "" };
@@ -95,7 +95,7 @@ pub fn stray_text(Stray { name, pointer, did_you_mean, is_prefixed }: &Stray) ->
     }
 }
 
-/// The same for programs.
+/// The same as JSON.
 #[must_use]
 pub fn stray_json(Stray { name, pointer, did_you_mean, .. }: &Stray) -> Value {
     json!({ "name": name, "at": pointer, "did_you_mean": did_you_mean })

@@ -1,4 +1,4 @@
-//! `callgate explain`: what a policy makes of a call, and why.
+//! `callgate explain`: shows how a policy decides a call.
 
 pub mod matrix;
 
@@ -25,7 +25,7 @@ use crate::engine::wire::mcp::ToolCall;
 use crate::shell::file;
 use crate::shell::os::clock::moment;
 
-/// Explains one call; ends with 1 if it would not go out.
+/// Explains one call; ends with 1 if the call would not go out.
 ///
 /// # Errors
 /// The policy or the arguments cannot be read.
@@ -46,7 +46,7 @@ pub fn explain(args: &ExplainArgs) -> Result<(), Error> {
     Error::unless(explanation.ruling.outcome.is_allowed())
 }
 
-/// The tools of a recorded session, or of the server that was typed.
+/// The tools of a recorded session, or of the server whose command was typed.
 fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>, Error> {
     match (session, args.command.as_slice()) {
         (Some(session), []) => Ok(matrix::tools_in(session)?),
@@ -61,7 +61,7 @@ fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>,
         (None, command) => {
             let Listed { tools, unfinished } = server_command::tools(command, args.timeout)?;
             if let Some(why) = unfinished {
-                // Nobody has to read stderr.
+                // stderr may have no reader.
                 let _ = writeln!(io::stderr(), "warning: {}", escape_line(&why));
             }
             Ok(tools.names())
@@ -69,7 +69,7 @@ fn tool_names(session: Option<&Path>, args: &ExplainArgs) -> Result<Vec<String>,
     }
 }
 
-/// The counters to go on from, and the time to decide at: fresh ones, if none are asked for.
+/// The counters to start from, and the time of the decision. The counters are at zero unless the arguments name others.
 fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
     let mut ledger = MemoryLedger::default();
     if args.state.is_none() && args.server.is_none() {
@@ -87,15 +87,15 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
         let is_meant = match row.scope {
             Scope::Grant => row.holder == args.grant,
             Scope::Server => true,
-            // A run that is about to begin has counted nothing.
+            // A new run starts with its own counters at zero.
             Scope::Session => false,
         };
         if is_meant {
             if row.is_damaged {
-                let what = anyhow!("what is kept of it is damaged");
+                let what = anyhow!("its stored value is damaged");
                 return Err(what.context(format!("failed to read counter `{}`", row.name)));
             }
-            // One time for all of them: the latest that any has seen.
+            // All counters share one time: the latest that any of them has seen.
             now.wall_ms = now.wall_ms.max(row.at_ms);
             let key = CounterKey { scope: row.scope, name: row.name.into(), window: row.window };
             ledger.adopt(&key, row.counter);
@@ -104,14 +104,15 @@ fn ledger(args: &ExplainArgs) -> anyhow::Result<(MemoryLedger, Now)> {
     Ok((ledger, now))
 }
 
-/// The server whose counters are meant: the one that was typed, or the only one there is.
+/// The server whose counters to use: the one that was typed, or the only one there is.
 fn server_of(typed: Option<&str>, known: &BTreeSet<String>) -> anyhow::Result<Option<String>> {
     let all = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     match typed {
         Some(typed) if known.is_empty() || known.contains(typed) => Ok(Some(typed.to_owned())),
-        Some(typed) => {
-            Err(anyhow!("no counters of server `{typed}` are kept; there are those of {}", all()))
-        }
+        Some(typed) => Err(anyhow!(
+            "no counters of server `{typed}` are kept; there are counters of {}",
+            all()
+        )),
         None if known.len() > 1 => Err(anyhow!(
             "counters of several servers are kept; say `--server` with one of {}",
             all()
@@ -120,7 +121,7 @@ fn server_of(typed: Option<&str>, known: &BTreeSet<String>) -> anyhow::Result<Op
     }
 }
 
-/// Decides the call of the command line with these counters.
+/// Decides the call on the command line with these counters.
 fn explain_call(
     args: &ExplainArgs,
     tool: &str,

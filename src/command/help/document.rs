@@ -1,13 +1,13 @@
-//! A page of the manual as blocks of text: what both renderers need of Markdown.
+//! Parses a page of the manual into blocks, for both renderers.
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 /// A page.
 #[derive(Debug, Default)]
 pub struct PageDocument {
-    /// What it consists of, in order.
+    /// Its blocks, in order.
     pub blocks: Vec<Block>,
-    /// The pages that it links to, each once, in the order of the links.
+    /// The pages that it links to, each once, in order.
     pub see_also: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ pub enum Block {
 /// A table, whose rows have as many cells as its head.
 #[derive(Debug, Default)]
 pub struct PageTable {
-    /// The titles of the columns; all are empty if it has none.
+    /// The column titles; all empty if there are none.
     pub head: Vec<StyledText>,
     /// The cells.
     pub rows: Vec<Vec<StyledText>>,
@@ -43,27 +43,27 @@ pub type StyledText = Vec<Span>;
 pub struct Span {
     /// The text.
     pub text: String,
-    /// How it stands out.
+    /// How it is set off.
     pub style: Style,
 }
 
-/// How text stands out.
+/// How text is set off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// It does not.
+    /// Not at all.
     Plain,
     /// Important.
     Strong,
     /// Stressed.
     Emphasis,
-    /// As it is typed.
+    /// Code, as it is typed.
     Code,
-    /// Leads to another page.
+    /// A link to another page.
     Link,
 }
 
 impl PageDocument {
-    /// Reads Markdown. What it knows no block for, such as HTML, is left out.
+    /// Parses Markdown. Elements without a block of their own, such as HTML, are left out.
     #[must_use]
     pub fn read(markdown: &str) -> Self {
         let mut reader = PageReader {
@@ -74,17 +74,17 @@ impl PageDocument {
     }
 }
 
-/// Goes through the events of a parser.
+/// Reads the events of a parser.
 struct PageReader<'m> {
     events: Parser<'m>,
     see_also: Vec<String>,
 }
 
 impl PageReader<'_> {
-    /// The blocks up to the end of the one that holds them.
+    /// Reads blocks up to the end of the enclosing block.
     fn blocks(&mut self) -> Vec<Block> {
         let mut blocks = Vec::new();
-        // An item of a tight list has its text without a paragraph around it.
+        // An item of a tight list holds text without a paragraph around it.
         let mut loose = StyledText::new();
         while let Some(event) = self.events.next() {
             let block = match event {
@@ -149,7 +149,7 @@ impl PageReader<'_> {
         cells
     }
 
-    /// The text up to the end of the block that holds it.
+    /// Reads text up to the end of the enclosing block.
     fn text(&mut self) -> StyledText {
         let mut text = StyledText::new();
         while let Some(event) = self.events.next() {
@@ -161,7 +161,7 @@ impl PageReader<'_> {
         text
     }
 
-    /// Appends what an event inside running text stands for, with all that it holds.
+    /// Appends the text of an inline event, with everything inside it.
     fn inline(&mut self, event: Event<'_>, style: Style, text: &mut StyledText) {
         let mut push = |added: &str, style| {
             text.push(Span { text: added.to_owned(), style });
@@ -188,7 +188,7 @@ impl PageReader<'_> {
         }
     }
 
-    /// Appends what stands inside an element, in this style.
+    /// Appends the content of an element in this style.
     fn inside(&mut self, style: Style, text: &mut StyledText) {
         while let Some(event) = self.events.next() {
             if matches!(event, Event::End(_)) {
@@ -199,7 +199,7 @@ impl PageReader<'_> {
     }
 }
 
-/// The topic that a relative link leads to: `limits` for `limits.md#windows`.
+/// The topic of a relative link: `limits` for `limits.md#windows`.
 fn topic(link: &str) -> Option<String> {
     let file = link.split('#').next().unwrap_or_default();
     file.strip_suffix(".md").filter(|topic| !topic.contains('/')).map(str::to_owned)

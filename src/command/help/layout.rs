@@ -1,20 +1,20 @@
-//! Words and lines on a screen, each with its width.
+//! Lays out words and lines on a screen, and keeps track of their widths.
 
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::document::{Span, Style};
 
-/// How a page is laid out.
+/// The layout of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct PageLayout {
     /// The columns of the terminal.
     pub columns: usize,
-    /// With escape sequences for colours and the like.
+    /// True to use escape sequences for colours and styles.
     pub is_coloured: bool,
 }
 
-/// What stands between two spaces; it may be in several styles.
+/// The text between two spaces, which may have several styles.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LaidWord {
     parts: Vec<(String, Style)>,
@@ -29,12 +29,12 @@ pub(super) struct PageLine {
 }
 
 impl PageLayout {
-    /// The text between escape sequences, if there may be any.
+    /// Wraps text in escape sequences, if the layout has them.
     pub(super) fn paint(self, text: &str, code: &str) -> String {
         if self.is_coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// The text in a style.
+    /// Applies a style to the text.
     pub(super) fn styled(self, text: &str, style: Style) -> String {
         match style {
             Style::Plain => text.to_owned(),
@@ -45,7 +45,7 @@ impl PageLayout {
         }
     }
 
-    /// The words of a text. Where no colour shows what is typed, backticks do.
+    /// Splits a text into words. Without colours, backticks mark code.
     pub(super) fn words(self, text: &[Span]) -> Vec<LaidWord> {
         let mut words = Vec::new();
         let mut word = LaidWord::default();
@@ -66,7 +66,7 @@ impl PageLayout {
         words
     }
 
-    /// The words in lines of at most `width` columns. A word that is longer is broken.
+    /// Arranges words in lines of at most `width` columns. A longer word is broken.
     pub(super) fn wrap(self, words: &[LaidWord], width: usize) -> Vec<PageLine> {
         let width = width.max(1);
         let mut lines = Vec::new();
@@ -93,7 +93,7 @@ impl PageLayout {
 }
 
 impl LaidWord {
-    /// The word, in pieces of at most `width` columns. Paths and the like break behind a separator if they can.
+    /// Breaks the word into pieces of at most `width` columns, after a separator where possible.
     pub(super) fn pieces(&self, width: usize) -> Vec<LaidWord> {
         if self.width <= width {
             return vec![self.clone()];

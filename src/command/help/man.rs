@@ -1,4 +1,4 @@
-//! A page of the manual as a man page (roff with the macros of man(7), tables by tbl(1)).
+//! Renders a page of the manual as a man page (roff with the macros of man(7), tables by tbl(1)).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,7 +8,7 @@ use crate::manual::{GROUPS, Page};
 use super::PROGRAM;
 use super::document::{Block, PageDocument, PageTable, Span, Style};
 
-/// The widest cell, in characters, that stands in one line of a table; wider ones share what room is left.
+/// The widest table cell, in characters, that stays on one line; wider ones share the remaining room.
 const NARROW: usize = 24;
 
 /// The page as roff: verbs are in section 1, other topics in section 7.
@@ -18,12 +18,12 @@ pub fn page(page: &Page) -> String {
     let mut roff = Roff::default();
     let name = name(page.topic);
     let version = concat!("callgate ", env!("CARGO_PKG_VERSION"));
-    // tbl(1) is to be run.
+    // Asks man(1) to run tbl(1).
     let _ = writeln!(roff.text, "'\\\" t");
     let section = section(page.topic);
     let _ = writeln!(roff.text, ".TH {} {section} \"\" \"{version}\"", name.to_uppercase());
     roff.text.push_str(&fallbacks(page.text));
-    // Names and options are neither hyphenated nor stretched.
+    // Neither hyphenates nor justifies, which would change names and options.
     let _ = writeln!(roff.text, ".nh\n.ad l");
     let _ = writeln!(roff.text, ".SH NAME\n{} \\- {}", escape(&name), escape(page.summary));
     let _ = writeln!(roff.text, ".SH DESCRIPTION");
@@ -40,7 +40,7 @@ pub fn page(page: &Page) -> String {
     roff.text
 }
 
-/// What stands for the characters of `text` that the fonts of a printer have not.
+/// Replacements for characters of `text` that printer fonts lack.
 fn fallbacks(text: &str) -> String {
     let drawn: BTreeSet<char> = text.chars().filter(|c| !c.is_ascii()).collect();
     let mut lines = String::new();
@@ -54,7 +54,7 @@ fn fallbacks(text: &str) -> String {
             '\u{25ba}' => ">".to_owned(),
             '\u{25bc}' => "v".to_owned(),
             '\u{25c4}' => "<".to_owned(),
-            // Full-width letters, which stand in one block in ASCII's order.
+            // Full-width forms are in the same order as ASCII.
             '\u{ff01}'..='\u{ff5e}' => {
                 let ascii = u32::from(c).checked_sub(0xfee0).and_then(char::from_u32);
                 escape(&ascii.map(String::from).unwrap_or_default())
@@ -66,7 +66,7 @@ fn fallbacks(text: &str) -> String {
     lines
 }
 
-/// What a page is called among all man pages.
+/// The page's name among all man pages.
 fn name(topic: &str) -> String {
     if topic == PROGRAM { topic.to_owned() } else { format!("{PROGRAM}-{topic}") }
 }
@@ -79,7 +79,7 @@ fn section(topic: &str) -> u8 {
     if is_verb { 1 } else { 7 }
 }
 
-/// Text that roff shows as it is, also at the beginning of a line.
+/// Escapes text so that roff shows it as it is, even at the beginning of a line.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -92,7 +92,7 @@ fn escape(text: &str) -> String {
             '~' => escaped.push_str("\\(ti"),
             '.' if escaped.is_empty() => escaped.push_str("\\&."),
             c if c.is_ascii() => escaped.push(c),
-            // Some formatters read bytes.
+            // Some formatters read bytes, not characters.
             c => {
                 let _ = write!(escaped, "\\[u{:04X}]", u32::from(c));
             }
@@ -101,7 +101,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// What is written.
+/// The page so far.
 #[derive(Default)]
 struct Roff {
     text: String,
@@ -110,7 +110,7 @@ struct Roff {
 impl Roff {
     fn block(&mut self, block: &Block) {
         match block {
-            // The name is the title.
+            // The name section serves as the title.
             Block::Heading(1, _) => {}
             Block::Heading(level, text) => {
                 let macro_name = if *level == 2 { "SH" } else { "SS" };
@@ -182,14 +182,14 @@ impl Roff {
     }
 }
 
-/// Text whose paths and URLs may be broken: behind a slash, and behind what parts a query.
+/// Allows line breaks in paths and URLs: after slashes and the separators of a query.
 fn breakable(text: &str) -> String {
     let text = text.replace('/', "/\\:").replace('?', "?\\:").replace('&', "&\\:");
-    // An escape that stands for nothing.
+    // This escape prints nothing.
     text.replace("\\&\\:", "\\&")
 }
 
-/// Running text with its fonts.
+/// Renders text with its fonts.
 fn inline(text: &[Span]) -> String {
     let mut line = String::new();
     for span in text {
@@ -207,7 +207,7 @@ fn inline(text: &[Span]) -> String {
     line
 }
 
-/// Text that does not begin a line.
+/// Escapes text that does not begin a line.
 fn escape_inside(text: &str) -> String {
     escape(&format!("x{text}")).split_off(1)
 }

@@ -1,4 +1,4 @@
-//! `callgate help`: the manual, laid out for a terminal, as Markdown or as man pages.
+//! `callgate help`: shows the manual, laid out for a terminal, as Markdown or as man pages.
 
 pub mod document;
 pub mod layout;
@@ -25,7 +25,7 @@ const PROGRAM: &str = "callgate";
 /// The widest text: longer lines are hard to read.
 const MAX_COLUMNS: usize = 100;
 
-/// How alike a topic must be to be suggested, from 0 to 1.
+/// How similar a topic must be to be suggested, from 0 to 1.
 const ALIKE: f64 = 0.75;
 
 /// Shows a page of the manual, or the list of pages.
@@ -52,7 +52,7 @@ pub fn help(args: &HelpArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// A page, or the list of pages, as text of this layout.
+/// A page, or the list of pages, as text in this layout.
 #[must_use]
 pub fn shown(page: Option<&Page>, layout: PageLayout) -> String {
     match page {
@@ -61,7 +61,7 @@ pub fn shown(page: Option<&Page>, layout: PageLayout) -> String {
     }
 }
 
-/// The page of a topic; the error suggests another one.
+/// Finds the page of a topic; the error suggests a similar one.
 fn find(topic: &str) -> anyhow::Result<&'static Page> {
     manual::page(topic).ok_or_else(|| match closest(topic) {
         Some(near) => anyhow!("no page of the manual is called `{topic}`; did you mean `{near}`?"),
@@ -69,7 +69,7 @@ fn find(topic: &str) -> anyhow::Result<&'static Page> {
     })
 }
 
-/// The topic that a word probably means: one that contains it, or the most similar one.
+/// The topic that a word probably means: one that contains it, or else the most similar one.
 fn closest(word: &str) -> Option<&'static str> {
     let word = word.to_lowercase();
     let is_part = |topic: &&str| word.len() > 2 && (topic.contains(&*word) || word.contains(topic));

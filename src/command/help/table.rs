@@ -1,4 +1,4 @@
-//! Tables of the manual, in as many columns as there are.
+//! Lays out tables of the manual in the available columns.
 
 use super::document::{PageTable, Span, Style, StyledText};
 use super::layout::{LaidWord, PageLayout, PageLine};
@@ -6,17 +6,17 @@ use super::layout::{LaidWord, PageLayout, PageLine};
 /// Spaces between columns.
 const GAP: usize = 2;
 
-/// A longer word may be broken, as paths are.
+/// Words longer than this may be broken, as paths are.
 const LONG: usize = 30;
 
-/// A column with more to say than `PROSE` columns gets at least `LEAST`, or there is no table.
+/// A column that wants more than `PROSE` columns gets at least `LEAST`, or the table becomes a list.
 const PROSE: usize = 40;
 const LEAST: usize = 18;
 
-/// A column that wants no more than this gets it first.
+/// A column that wants no more than this gets its width first.
 const SHORT: usize = 20;
 
-/// The lines of a table. If it is too wide, the rows follow each other as a list.
+/// Lays out a table. If it is too wide, it becomes a list of its rows.
 pub(super) fn lines(table: &PageTable, layout: PageLayout, width: usize) -> Vec<String> {
     let cells = |row: &Vec<StyledText>| row.iter().map(|cell| layout.words(cell)).collect();
     let rows: Vec<Vec<Vec<LaidWord>>> = table.rows.iter().map(cells).collect();
@@ -33,7 +33,7 @@ pub(super) fn lines(table: &PageTable, layout: PageLayout, width: usize) -> Vec<
         lines.push(rules.join(&" ".repeat(GAP)));
     }
     let rows: Vec<Vec<String>> = rows.iter().map(|cells| row(cells, &widths, layout)).collect();
-    // A row of several lines stands apart from the next.
+    // Separate rows by blank lines if one has several lines.
     let is_airy = rows.iter().any(|row| row.len() > 1);
     for (nth, row) in rows.into_iter().enumerate() {
         if nth > 0 && is_airy {
@@ -52,18 +52,18 @@ fn strong(layout: PageLayout, title: &[Span]) -> Vec<LaidWord> {
     layout.words(&title.iter().map(bold).collect::<Vec<_>>())
 }
 
-/// The width of a cell in one line.
+/// The width of a cell on one line.
 fn natural(words: &[LaidWord]) -> usize {
     let spaces = words.len().saturating_sub(1);
     words.iter().map(|word| word.width).fold(spaces, usize::saturating_add)
 }
 
-/// The width that a cell needs: that of its longest word, if it is not to be broken.
+/// The width that a cell needs: that of its longest word that may not be broken.
 fn longest(words: &[LaidWord]) -> usize {
     words.iter().map(|word| word.width.min(LONG)).max().unwrap_or_default()
 }
 
-/// How wide each column is, or `None` if they do not fit.
+/// The width of each column, or `None` if they do not fit.
 fn widths(rows: &[&Vec<Vec<LaidWord>>], width: usize) -> Option<Vec<usize>> {
     let columns = rows.iter().map(|row| row.len()).max().unwrap_or_default();
     let most = |of: fn(&[LaidWord]) -> usize, column: usize| {
@@ -84,7 +84,7 @@ fn widths(rows: &[&Vec<Vec<LaidWord>>], width: usize) -> Option<Vec<usize>> {
     if sum(&needed) > room {
         return None;
     }
-    // The narrowest columns get what they want, as long as the others keep what they need.
+    // The narrowest columns get the width they want, as long as the others keep what they need.
     let mut widths = needed;
     let mut order: Vec<usize> = (0..columns).collect();
     order.sort_by_key(|column| wanted.get(*column));
@@ -123,7 +123,7 @@ fn row(cells: &[Vec<LaidWord>], widths: &[usize], layout: PageLayout) -> Vec<Str
     (0..height).map(line).collect()
 }
 
-/// The rows as a list: the first cell, and below it the others. Titles stand before the cells; if there are only two
+/// Lays out the rows as a list: the first cell, and the others below it. Titles stand before the cells; with two
 /// columns, once at the top.
 fn listed(
     rows: &[Vec<Vec<LaidWord>>],

@@ -1,4 +1,4 @@
-//! A page of the manual, laid out for a terminal: no line but one of code is wider than it.
+//! Renders a page of the manual for a terminal: only lines of code may be wider than it.
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -6,10 +6,10 @@ use super::document::{Block, PageDocument, Span, Style};
 use super::layout::PageLayout;
 use super::table;
 
-/// How far text stands from the left edge, under headings.
+/// Indentation of text under headings.
 const INDENT: usize = 4;
 
-/// Lays a page out. It ends with the pages that it links to.
+/// Renders a page, with the pages that it links to at the end.
 #[must_use]
 pub fn render(document: &PageDocument, layout: PageLayout) -> String {
     let mut painter = Painter { layout, lines: Vec::new() };
@@ -30,7 +30,7 @@ pub fn render(document: &PageDocument, layout: PageLayout) -> String {
     text
 }
 
-/// Writes blocks, line by line.
+/// Renders blocks line by line.
 struct Painter {
     layout: PageLayout,
     lines: Vec<String>,
@@ -62,7 +62,7 @@ impl Painter {
         }
     }
 
-    /// A line behind so many spaces; an empty one stays empty.
+    /// Adds an indented line; an empty one gets no spaces.
     fn line(&mut self, text: &str, indent: usize) {
         let line = format!("{}{text}", " ".repeat(indent));
         self.lines.push(line.trim_end().to_owned());
@@ -88,7 +88,7 @@ impl Painter {
         }
     }
 
-    /// Items, each behind its mark. They stand close together if each is a single paragraph.
+    /// Adds items, each after its mark, without blank lines between them if each is a single paragraph.
     fn list(&mut self, first: Option<u64>, items: &[Vec<Block>], indent: usize) {
         let is_tight = items.iter().all(|item| matches!(item[..], [Block::Paragraph(_)] | []));
         for (nth, item) in items.iter().enumerate() {
@@ -103,7 +103,7 @@ impl Painter {
             let deeper = indent.saturating_add(mark.width()).saturating_add(1);
             let begin = self.lines.len();
             self.blocks(item, deeper);
-            // The mark takes the place of the spaces before the first line.
+            // The mark replaces the indentation of the first line.
             if let Some(line) = self.lines.get_mut(begin) {
                 let text = line.trim_start().to_owned();
                 *line = format!("{}{mark} {text}", " ".repeat(indent));

@@ -1,5 +1,5 @@
-//! `callgate import`: a policy of Intercept, in YAML, as a policy of callgate. What cannot be said exactly is an error
-//! with its place.
+//! `callgate import`: converts an Intercept policy (YAML) into a policy of callgate. Anything without an exact
+//! equivalent is an error with its place.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -26,19 +26,19 @@ use crate::shell::file;
 
 pub use crate::engine::intercept::translate::Note;
 
-/// A policy that has been imported.
+/// An imported policy.
 #[derive(Debug)]
 pub struct Imported {
     /// The policy file.
     pub policy: String,
-    /// What it does in another way than Intercept would.
+    /// Where it behaves differently from Intercept.
     pub notes: BTreeSet<Note>,
 }
 
-/// Imports a policy, and prints or writes it; what is done in another way is noted on stderr.
+/// Imports a policy, and prints or writes it. Notes on stderr tell where it behaves differently.
 ///
 /// # Errors
-/// The policy cannot be read, is not valid, or says what cannot be said exactly; or the result cannot be written.
+/// The policy cannot be read, is not valid, or has no exact equivalent; or the result cannot be written.
 pub fn import(args: &ImportArgs) -> Result<(), Error> {
     let content = file::read("Intercept policy", &args.file)?;
     let imported = import_bytes(&content);
@@ -60,13 +60,13 @@ pub fn import(args: &ImportArgs) -> Result<(), Error> {
         stdout::result(|out| Ok(out.write_all(policy.as_bytes())?))?;
     }
     for note in notes {
-        // Nobody reads stderr: the policy is there all the same.
+        // stderr may have no reader: the policy is there all the same.
         let _ = writeln!(std::io::stderr(), "note: {}", escape_line(&note.to_string()));
     }
     Ok(())
 }
 
-/// The result for programs.
+/// The result as JSON.
 #[derive(Serialize)]
 struct ImportJson<'i> {
     imported: bool,
@@ -102,10 +102,10 @@ fn show_json(
     Ok(())
 }
 
-/// Makes a policy of the bytes of a file of Intercept's. It has been compiled once.
+/// Converts the bytes of an Intercept file. The result is known to compile.
 ///
 /// # Errors
-/// Everything that is wrong with the file, or cannot be said exactly, in file order.
+/// Everything that is wrong with the file or has no exact equivalent, in file order.
 pub fn import_bytes(content: &[u8]) -> Result<Imported, Vec<Diagnostic>> {
     let mut problems = YamlProblems::default();
     let text = match std::str::from_utf8(content) {
@@ -147,8 +147,8 @@ fn read(text: &str, problems: &mut YamlProblems) -> Option<Intercept> {
     }
 }
 
-/// Compiles the policy. What the compiler will not have, such as a pattern that takes too much memory, is told where
-/// it comes from.
+/// Compiles the policy. What the compiler rejects, such as a pattern that takes too much memory, is reported at its
+/// place in the YAML file.
 fn prove(document: &DraftPolicy, policy: &str, problems: &mut YamlProblems) {
     for problem in compile(policy.as_bytes()).err().unwrap_or_default() {
         let place = document.origin(&problem.pointer).cloned().unwrap_or_default();

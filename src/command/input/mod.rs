@@ -1,4 +1,4 @@
-//! What the verbs are given: policy files, recordings, the server's command and name.
+//! Reads the verbs' input: policy files, recordings, the server's command and name.
 
 pub mod policy_file;
 pub mod recording;

@@ -1,4 +1,4 @@
-//! Loads policy files: compiled and tested, or refused with everything that is wrong.
+//! Loads policy files: compiles and tests them, or reports everything that is wrong.
 
 use std::path::Path;
 
@@ -13,24 +13,24 @@ use crate::shell::state_dir;
 use crate::shell::stderr::LongError;
 use crate::shell::watch::LoadedPolicy;
 
-/// What the file is called in errors.
+/// The name of the file in errors.
 pub const POLICY: &str = "policy";
 
-/// How wide a report on stderr is, which may be anything.
+/// The width of a report on stderr, which need not be a terminal.
 const COLUMNS: usize = 80;
 
-/// Makes a policy of the `content` of the file at `path`.
+/// Loads a policy from the `content` of the file at `path`.
 ///
 /// # Errors
-/// It is not valid, or its own tests fail (contract P16); every problem is named with its place.
+/// It is not valid, or its own tests fail (contract P16). The error lists every problem with its place.
 pub fn load(path: &Path, content: &[u8]) -> anyhow::Result<LoadedPolicy> {
     load_unless(path, content, &|| false)
 }
 
-/// The same, unless `is_stale` says on the way that it is out of date.
+/// Like [`load`], but stops as soon as `is_stale` returns true.
 ///
 /// # Errors
-/// It is not valid, or its own tests fail (contract P16); every problem is named with its place.
+/// It is not valid, or its own tests fail (contract P16). The error lists every problem with its place.
 pub fn load_unless(
     path: &Path,
     content: &[u8],
@@ -45,17 +45,17 @@ pub fn load_unless(
     }
 }
 
-/// Makes a policy of the `content` of the file at `path`, without running its tests.
+/// Loads a policy from the `content` of the file at `path` without running its tests.
 ///
 /// # Errors
-/// It is not valid; every problem is named with its place.
+/// It is not valid. The error lists every problem with its place.
 pub fn load_untested(path: &Path, content: &[u8]) -> anyhow::Result<Policy> {
     compile_with_tests(content)
         .map(|(policy, _)| policy)
         .map_err(|problems| not_valid(path, content, &errors(content, problems)))
 }
 
-/// What lets others change the policy: a warning for each place (contract W7).
+/// Warns of each place that lets others change the policy (contract W7).
 #[must_use]
 pub fn dangers(path: &Path) -> Vec<String> {
     state_dir::open_to_others([path], "they can change the policy", &mut Vec::new())
@@ -65,7 +65,7 @@ fn not_valid(path: &Path, file: &[u8], diagnostics: &[Diagnostic]) -> anyhow::Er
     report(&format!("policy `{}` is not valid", path.display()), path, file, diagnostics)
 }
 
-/// What is wrong with a file, on stderr, behind a line that says what came of it.
+/// Reports the problems of a file on stderr, after a line that sums them up.
 pub(in crate::command) fn report(
     summary: &str,
     path: &Path,

@@ -1,4 +1,4 @@
-//! A recorded session, read line by line; nothing of it is kept.
+//! Reads a recorded session line by line, and keeps nothing of it in memory.
 
 use std::fs::{File, Metadata};
 use std::io::{self, BufRead, BufReader, Read as _};
@@ -9,10 +9,10 @@ use anyhow::{Context as _, anyhow};
 use crate::engine::wire::transcript::{Entry, MAX_LINE, TranscriptReader, is_frame};
 use crate::shell::os;
 
-/// How much is read at once.
+/// Bytes to read at once.
 const BUFFER: usize = 256 * 1024;
 
-/// A recording that is being read.
+/// A recording, open for reading.
 pub struct RecordingFile {
     path: PathBuf,
     file: Box<dyn BufRead>,
@@ -20,7 +20,7 @@ pub struct RecordingFile {
     line: Vec<u8>,
     number: u64,
     is_torn: bool,
-    /// A line of it could be read as a message.
+    /// True once a line was read as a message.
     has_frame: bool,
 }
 
@@ -36,7 +36,7 @@ impl RecordingFile {
             has_end(&os::stdin_metadata().with_context(what)?).with_context(what)?;
             Box::new(stdin)
         } else {
-            // Only to open some devices does something already.
+            // Merely opening some devices has effects.
             has_end(&std::fs::metadata(path).with_context(what)?).with_context(what)?;
             let file = File::open(path).with_context(what)?;
             has_end(&file.metadata().with_context(what)?).with_context(what)?;
@@ -56,7 +56,7 @@ impl RecordingFile {
     /// The next entry, with the number of its line; `None` at the end.
     ///
     /// # Errors
-    /// The file cannot be read, or is no recording.
+    /// The file cannot be read, or is not a recording.
     pub fn next_entry(&mut self) -> anyhow::Result<Option<(u64, Entry<'_>)>> {
         let Some(is_whole) = self.next_line()? else { return Ok(None) };
         match self.reader.read(&self.line) {
@@ -72,12 +72,12 @@ impl RecordingFile {
             }
             Err(no) => {
                 let (path, number) = (self.path.display(), self.number);
-                Err(anyhow!("`{path}` is no recording: line {number}: {no}"))
+                Err(anyhow!("`{path}` is not a recording: line {number}: {no}"))
             }
         }
     }
 
-    /// The next entry; a line that is none is passed over. `None` at the end.
+    /// The next readable entry; other lines are skipped. `None` at the end.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -86,7 +86,7 @@ impl RecordingFile {
             if self.next_line()?.is_none() {
                 return Ok(None);
             }
-            // A second look, since what was borrowed in a loop cannot be returned from it.
+            // Reads the line a second time, since a loop cannot return what it borrows.
             if matches!(self.reader.read(&self.line), Ok(Some(_))) {
                 break;
             }
@@ -94,7 +94,7 @@ impl RecordingFile {
         Ok(self.reader.read(&self.line).ok().flatten())
     }
 
-    /// Reads the next line that is not blank. False if its end is missing, `None` if there is none.
+    /// Reads the next line that is not blank. False if its line feed is missing, `None` at the end.
     fn next_line(&mut self) -> anyhow::Result<Option<bool>> {
         let what = || format!("failed to read recording `{}`", self.path.display());
         let mut is_whole = true;
@@ -108,7 +108,7 @@ impl RecordingFile {
             }
             self.number = self.number.saturating_add(1);
             if let Some(why) = foreign_encoding(&self.line).filter(|_| self.number == 1) {
-                return Err(anyhow!("`{}` is no recording: {why}", self.path.display()));
+                return Err(anyhow!("`{}` is not a recording: {why}", self.path.display()));
             }
             if self.line.len() as u64 > MAX_LINE && self.line.last() != Some(&b'\n') {
                 let (number, mib) = (self.number, MAX_LINE / (1024 * 1024));
@@ -120,36 +120,36 @@ impl RecordingFile {
         Ok(Some(is_whole))
     }
 
-    /// True once a line was read that is a message.
+    /// True once a line was read as a message.
     #[must_use]
     pub fn has_frame(&self) -> bool {
         self.has_frame
     }
 
-    /// Says at the end whether it was a recording at all.
+    /// Checks, at the end, that the file was a recording.
     ///
     /// # Errors
-    /// No line of it is a message (contract C2).
+    /// It holds no message (contract C2).
     pub fn prove(&self) -> anyhow::Result<()> {
         if self.has_frame {
             return Ok(());
         }
         let path = self.path.display();
         Err(match self.number {
-            0 => anyhow!("`{path}` is no recording: it is empty"),
-            _ => anyhow!("`{path}` is no recording: no line of it is a JSON-RPC message"),
+            0 => anyhow!("`{path}` is not a recording: it is empty"),
+            _ => anyhow!("`{path}` is not a recording: no line of it is a JSON-RPC message"),
         })
     }
 
-    /// The number of the last line, if it was cut off while it was written.
+    /// The number of the last line, if it was cut off during writing.
     #[must_use]
     pub fn torn(&self) -> Option<u64> {
         self.is_torn.then_some(self.number)
     }
 }
 
-/// How a file is written that begins with these bytes, if it is not plain UTF-8: what PowerShell's `>` and some editors
-/// make of a text.
+/// Names the encoding of a file that begins with these bytes, if it is not plain UTF-8. PowerShell's `>` and some
+/// editors produce such files.
 fn foreign_encoding(beginning: &[u8]) -> Option<&'static str> {
     match beginning {
         [0xef, 0xbb, 0xbf, ..] => Some(
@@ -158,7 +158,7 @@ fn foreign_encoding(beginning: &[u8]) -> Option<&'static str> {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             Some("it is UTF-16; save it as UTF-8, which `iconv -f UTF-16 -t UTF-8 FILE` does")
         }
-        // JSON that was written without a mark: every second byte of its first letters is zero.
+        // JSON without a mark: every second byte of its first characters is zero.
         [1..=255, 0, 1..=255, 0, ..] => {
             Some("it is UTF-16; save it as UTF-8, which `iconv -f UTF-16LE -t UTF-8 FILE` does")
         }
@@ -169,7 +169,8 @@ fn foreign_encoding(beginning: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Refuses what is neither a regular file nor a pipe; some programs give their children sockets for pipes.
+/// Rejects everything but regular files and pipes. Sockets pass, since some programs use them as pipes for their
+/// children.
 fn has_end(metadata: &Metadata) -> anyhow::Result<()> {
     let kind = metadata.file_type();
     if kind.is_file() || os::is_pipe(metadata) {

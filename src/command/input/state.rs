@@ -1,4 +1,4 @@
-//! `--state`, as the shell knows it.
+//! Turns `--state` into the shell's type.
 
 use crate::cli::TypedState;
 use crate::shell::state_dir::State;
@@ -6,7 +6,7 @@ use crate::shell::state_dir::State;
 /// The state that was typed, or the default one.
 ///
 /// # Errors
-/// The default one is meant, and no home directory is known.
+/// The default state was requested, and there is no known home directory.
 pub fn state_of(typed: &TypedState) -> anyhow::Result<State> {
     Ok(match typed {
         TypedState::Default => State::default_directory()?,

@@ -1,4 +1,4 @@
-//! The lines of several logs as one, by their time, in memory that does not depend on how long they are.
+//! Merges several logs by time, in memory that does not depend on their length.
 
 use std::path::{Path, PathBuf};
 
@@ -11,27 +11,27 @@ use crate::shell::audit::tail::{FoundLine, LogPlace, Newest, Trail};
 
 use super::Query;
 
-/// How much of an unreadable line is shown.
+/// How much of an unreadable line to show, in bytes.
 const SHOWN: usize = 256;
-/// Lines are not quite in the order of their times: what was noted may be written later than what came behind it.
+/// How far lines may be out of the order of their times: an event may be written later than newer ones.
 const DISORDER: SignedDuration = SignedDuration::from_mins(10);
-/// How long a line that has no end yet may be in the making.
+/// How long to wait for the line feed of a line that may still be being written.
 const MAKING: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// A line that is to be shown.
+/// A line to show.
 #[derive(Debug)]
 pub(super) struct ShownLine {
     /// Its file.
     pub(super) path: PathBuf,
-    /// Where it begins there.
+    /// Its offset in the file.
     pub(super) at: u64,
-    /// How long it is.
+    /// Its length in bytes.
     pub(super) length: u64,
     /// The line, or the beginning of one that is too long.
     pub(super) bytes: Vec<u8>,
-    /// What it says, if it can be read.
+    /// Its content, if it can be read.
     pub(super) entry: Option<LogEntry>,
-    /// When; what cannot be read is as old as the line before.
+    /// Its time; an unreadable line gets the time of the line before it.
     time: String,
 }
 
@@ -51,7 +51,7 @@ impl ShownLine {
         }
     }
 
-    /// What is shown of an unreadable line.
+    /// The part of an unreadable line to show.
     pub(super) fn beginning(&self) -> &[u8] {
         self.bytes.get(..SHOWN).unwrap_or(&self.bytes)
     }
@@ -61,15 +61,15 @@ fn read(line: &LogLine<'_>) -> Option<LogEntry> {
     LogEntry::of(line.bytes).filter(|_| line.is_whole() && line.is_ended)
 }
 
-/// One log.
+/// One log of the merge.
 #[derive(Debug)]
 struct LogSource {
     path: PathBuf,
     trail: Trail,
     next: Option<ShownLine>,
-    /// The time of the line that was read last.
+    /// The time of the last line read.
     time: String,
-    /// The end was shown that has no line feed.
+    /// True once the unfinished line at the end has been shown.
     told_tail: bool,
 }
 
@@ -80,7 +80,7 @@ impl LogSource {
         LogSource { path, trail, next: None, time: String::new(), told_tail: false }
     }
 
-    /// Reads on to the next line that is wanted, if there is one.
+    /// Reads on to the next line that matches the query.
     fn fill(&mut self, query: &Query, follow: bool) -> anyhow::Result<()> {
         while self.next.is_none() {
             let time = &self.time;
@@ -98,7 +98,7 @@ impl LogSource {
         Ok(())
     }
 
-    /// What stands at the end without a line feed, if it is not just being written.
+    /// The line at the end that lacks its line feed, unless a process is still writing it.
     fn torn_tail(&mut self) -> anyhow::Result<Option<ShownLine>> {
         let Some(before) = self.trail.tail().map(|found| found.line.length) else {
             return Ok(None);
@@ -120,7 +120,7 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    /// The newest lines that are wanted, so many at most, and all that come behind them.
+    /// Starts at the newest lines that match, `limit` of them at most, and goes on to all later ones.
     pub(super) fn new(logs: &[PathBuf], query: &Query, limit: u64) -> anyhow::Result<Self> {
         let mut searches = Vec::new();
         let from_the_beginning = limit == u64::MAX && query.since.is_none();
@@ -146,7 +146,7 @@ impl Merge {
         Ok(Merge { sources })
     }
 
-    /// Adds logs that were not there before.
+    /// Adds logs that did not exist before.
     pub(super) fn add(&mut self, logs: Vec<PathBuf>) {
         for log in logs {
             if !self.sources.iter().any(|source| source.path == log) {
@@ -170,13 +170,13 @@ impl Merge {
     }
 }
 
-/// The way back through one log, to the place where to begin.
+/// A search backwards through one log for the place to start from.
 #[derive(Debug)]
 struct Search {
     lines: Newest,
-    /// The next line back that is wanted: its time, and the place before it.
+    /// The next older line that matches: its time and place.
     found: Option<(String, LogPlace)>,
-    /// Where to begin as far as is known.
+    /// The place to start from, as far as it is known.
     start: Option<LogPlace>,
     time: Option<String>,
 }
@@ -188,7 +188,7 @@ impl Search {
         Ok(Search { lines, found: None, start, time: None })
     }
 
-    /// Goes back to the next line that is wanted, but not beyond `stop`.
+    /// Searches back to the next line that matches, but not beyond `stop`.
     fn go_back(&mut self, query: &Query, stop: Option<&str>) -> anyhow::Result<()> {
         while self.found.is_none() {
             let Some((entry, place)) = self.lines.previous(|line, place| (read(line), place))?
@@ -202,7 +202,7 @@ impl Search {
             if own.as_deref().zip(stop).is_some_and(|(time, stop)| time < stop) {
                 return Ok(());
             }
-            // What cannot be read is as old as the line behind it, as far as it matters here.
+            // An unreadable line gets the time of the line after it, which is exact enough here.
             let time = own.or_else(|| self.time.take()).unwrap_or_else(|| "9".to_owned());
             self.time = Some(time.clone());
             if entry.is_none_or(|entry| query.wants(&entry)) {
@@ -213,7 +213,7 @@ impl Search {
     }
 }
 
-/// The time before which nothing is looked for.
+/// The time before which the search stops.
 fn stop_before(since: &str) -> anyhow::Result<String> {
     let since: Timestamp = since.parse().context("failed to read a time")?;
     let stop = since.checked_sub(DISORDER).unwrap_or(Timestamp::MIN);

@@ -1,4 +1,4 @@
-//! `callgate log`: show the audit log, follow it, prove that it is whole.
+//! `callgate log`: shows the audit log, follows it and verifies it.
 
 mod merge;
 mod text;
@@ -26,12 +26,12 @@ use super::input::state::state_of;
 use super::show::stdout;
 use crate::shell::state_dir;
 
-/// How many lines are shown if nobody says how many, nor since when.
+/// How many lines to show if neither a number nor a time is given.
 const LIMIT: u64 = 50;
 /// Interval between looks for new lines.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows logs, or proves that they are whole.
+/// Shows or verifies logs.
 ///
 /// # Errors
 /// A log cannot be read.
@@ -42,12 +42,12 @@ pub fn log(args: &LogArgs) -> Result<(), Error> {
     }
 }
 
-/// The logs that are meant. What is named may be a rotated file: its log is meant then.
+/// The logs that the arguments select. The name of a rotated file selects its log.
 fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if !args.are_named() {
         let mut logs = files::logs(&state_dir::audit_directory(directory))?;
         logs.iter_mut().for_each(|log| *log = real(log));
-        // A log that is a link has its refusals where it leads to.
+        // The refusals of a log that is a symbolic link are beside its target.
         let mut logs: Vec<PathBuf> = logs.into_iter().flat_map(files::with_refused).collect();
         logs.sort_unstable();
         logs.dedup();
@@ -55,7 +55,7 @@ fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     let mut logs: Vec<PathBuf> = Vec::new();
     for file in args.files.iter().chain(&args.audit).map(|file| real(file)) {
-        // A log may have the name of a rotated file, if its log is not there.
+        // A log may have a name like a rotated file's, if the log of that name does not exist.
         let log = Some(files::log_of(&file)).filter(|log| files::has_files(log)).unwrap_or(file);
         for log in files::with_refused(log) {
             if !logs.contains(&log) {
@@ -66,7 +66,7 @@ fn logs(args: &LogFiles, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-/// The path by which `wrap` knows a log: with no symbolic link in it.
+/// The path of a log without symbolic links, which is how `wrap` knows it.
 pub(super) fn real(file: &Path) -> PathBuf {
     let in_directory = || {
         let directory = std::fs::canonicalize(files::parent(file)).ok()?;
@@ -75,13 +75,13 @@ pub(super) fn real(file: &Path) -> PathBuf {
     std::fs::canonicalize(file).ok().or_else(in_directory).unwrap_or_else(|| file.to_owned())
 }
 
-/// What is to be shown.
+/// A selection of log lines.
 struct Query {
     server: Option<String>,
     grant: Option<String>,
     tool: Option<NamePattern>,
     denied: bool,
-    /// As the log writes times.
+    /// A time, in the log's own format.
     since: Option<String>,
 }
 
@@ -113,7 +113,7 @@ impl Query {
     }
 }
 
-/// The logs that are shown; of those in the state directory only the server's that is asked for.
+/// The logs to show; in the state directory, only those of the requested server.
 fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut logs = logs(&args.logs, directory)?;
     if args.logs.are_named() {
@@ -130,7 +130,7 @@ fn shown(args: &QueryArgs, directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(logs)
 }
 
-/// The error that there is no such log.
+/// The error for a log that does not exist.
 pub(super) fn missing(log: &Path) -> anyhow::Error {
     anyhow!("there is none").context(format!("failed to read audit log `{}`", log.display()))
 }
@@ -161,7 +161,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
             if !wait_while_read() {
                 return Ok(());
             }
-            // A log may have got one beside it.
+            // A log may have gained a second one, for refusals, beside it.
             let named = args.logs.are_named();
             let new =
                 if named { self::logs(&args.logs, &directory) } else { shown(args, &directory) };
@@ -171,7 +171,7 @@ fn show(args: &QueryArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// The line as it is stored. What cannot be read is put into a line of JSON.
+/// Prints the line as it is stored. An unreadable line becomes a JSON object.
 fn json(out: &mut dyn Write, shown: &ShownLine) -> anyhow::Result<()> {
     let stored = str::from_utf8(&shown.bytes).ok().filter(|_| shown.entry.is_some());
     let unreadable = || {
@@ -187,13 +187,13 @@ fn json(out: &mut dyn Write, shown: &ShownLine) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits a moment. False if nobody reads stdout any more.
+/// Waits for the next tick. False if the reader of stdout is gone.
 fn wait_while_read() -> bool {
     os::is_stdout_read(TICK)
 }
 
-/// Says something beside the result.
+/// Prints a notice on stderr.
 fn say(text: &str) {
-    // Nobody has to read stderr.
+    // stderr may have no reader.
     let _ = writeln!(io::stderr(), "callgate: {}", prose(&anyhow!("{text}")));
 }

@@ -1,4 +1,4 @@
-//! `callgate log verify`: the proof that logs are whole, or the first line that is not.
+//! `callgate log verify`: verifies logs, and shows the first fault.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use super::{logs, missing};
 use crate::shell::audit::files;
 use crate::shell::digest::Hash;
 
-/// Reads the logs whole. The exit code is 1 if one of them is not as it was written.
+/// Verifies the logs. The exit code is 1 if one of them has a fault.
 pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
     let directory = state_of(&args.logs.state.state)?.directory()?;
     let logs = logs(&args.logs, &directory)?;
@@ -37,7 +37,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         reports.push(verify_beside(&log, &head, witness.as_deref(), noted)?);
     }
     let are_intact = reports.iter().all(VerifyReport::is_intact);
-    // A line that was noted belongs to one of the logs.
+    // A noted line belongs to only one of the logs.
     let is_found = reports.iter().any(|report| report.found);
     stdout::result(|out| {
         if args.logs.format == Format::Json {
@@ -45,15 +45,15 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<(), Error> {
         }
         reports.iter().try_for_each(|report| text(out, report))?;
         if are_intact && !is_found {
-            let what = "the log was rewritten, or that line is not kept any more";
-            writeln!(out, "the noted hash is that of no line: {what}")?;
+            let what = "the log was rewritten, or the line is no longer kept";
+            writeln!(out, "no line has the noted hash: {what}")?;
         }
         Ok(())
     })?;
     Error::unless(are_intact && is_found)
 }
 
-/// The head of a log: beside it; or where callgate 0.1 has kept it.
+/// The path of a log's head: beside the log, or where callgate 0.1 kept it.
 fn head_of(directory: &Path, log: &Path) -> PathBuf {
     let head = files::head_path(log);
     let copied = Some(log.with_extension("head")).filter(|head| head.exists());

@@ -1,4 +1,4 @@
-//! `callgate replay`: a recorded session, decided again by the recording's own clock.
+//! `callgate replay`: decides a recorded session again, by the recording's own clock.
 
 mod report;
 
@@ -20,7 +20,7 @@ use super::show::stdout;
 use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use report::{ReplayReport, ReplayRow};
 
-/// How much is held back of what is printed, in bytes.
+/// How much output to hold back, in bytes.
 const MAX_HELD: usize = 1024 * 1024;
 
 /// Decides every call of a recording.
@@ -61,15 +61,15 @@ fn load(path: &Path) -> anyhow::Result<Arc<Policy>> {
     Ok(Arc::new(policy_file::load(path, &content)?.policy))
 }
 
-/// Rows about lines that were refused, held back until a call shows that this is a recording: of any other file each
-/// line would be one.
+/// Holds back rows about refused lines until a call shows that the file is a recording: another file would have a row
+/// for each line.
 struct Held<'o> {
     rows: Vec<u8>,
     out: &'o mut dyn Write,
 }
 
 impl Held<'_> {
-    /// Takes a row; what is too much to hold is printed.
+    /// Takes a row; prints the rows once there are too many to hold.
     fn take(
         &mut self,
         row: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
@@ -83,7 +83,7 @@ impl Held<'_> {
     }
 }
 
-/// Goes through a recording line by line.
+/// Decides a recording line by line.
 fn decide_all(
     recording: &mut RecordingFile,
     mut session: OfflineSession,

@@ -1,4 +1,4 @@
-//! What a replay prints: a row a call, as it is decided, and totals.
+//! The output of a replay: a row for each call, as it is decided, and totals.
 
 use std::io::Write;
 
@@ -17,19 +17,19 @@ use crate::engine::session::offline::OfflineDecision;
 
 /// The rule that refuses a line (contract 3.5).
 const FRAME: &str = BuiltIn::Frame.word();
-/// The word for a line that was refused, which therefore has no outcome.
+/// The word for a refused line, which has no outcome.
 const REFUSED: &str = "refused";
 
-/// One line of the recording with what was decided of it.
+/// A line of the recording with its decision.
 pub(super) struct ReplayRow<'a> {
     pub(super) number: u64,
     pub(super) at_ms: Option<u64>,
     pub(super) ruling: &'a OfflineDecision,
-    /// By the policy that it is compared with.
+    /// The decision of the policy to compare with.
     pub(super) before: Option<&'a OfflineDecision>,
 }
 
-/// What was printed so far, in numbers.
+/// Totals of the rows so far.
 pub(super) struct ReplayReport {
     format: Format,
     compares: bool,
@@ -61,17 +61,17 @@ impl ReplayReport {
         }
     }
 
-    /// How many calls and lines did not go out.
+    /// Number of calls and lines that did not go out.
     pub(super) fn refusals(&self) -> u64 {
         [self.denied, self.approval, self.refused].into_iter().fold(0, u64::saturating_add)
     }
 
-    /// How many were decided differently.
+    /// Number of lines that the policies decide differently.
     pub(super) fn changes(&self) -> u64 {
         self.changed
     }
 
-    /// The last line was cut off while it was written.
+    /// Notes that the last line was cut off during writing.
     pub(super) fn note_torn(&mut self, number: u64) {
         self.torn = Some(number);
     }
@@ -184,7 +184,7 @@ impl ReplayReport {
             writeln!(out, "{} decided differently", self.changed)?;
         }
         if let Some(torn) = self.torn {
-            writeln!(out, "line {torn}, the last, is not whole and was left out")?;
+            writeln!(out, "line {torn}, the last, is incomplete and was left out")?;
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ fn verdict_json(ruling: &OfflineDecision) -> serde_json::Value {
     verdict
 }
 
-/// The result of the decision; none of a line that was refused.
+/// The outcome of the decision; `None` for a refused line.
 fn outcome(ruling: &OfflineDecision) -> Option<Outcome> {
     match ruling {
         OfflineDecision::Call(call) => Some(call.verdict.outcome),

@@ -1,4 +1,4 @@
-//! Recordings, gone through together in the order of time: what was called, and how often at most.
+//! Learns from recordings, taken together in order of time: which tools were called, and how often at most.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -19,14 +19,14 @@ use crate::engine::session::offline::{OfflineDecision, OfflineSession};
 use crate::engine::wire::discovery::listed_in;
 use crate::engine::wire::line::Side;
 
-/// A policy that permits every call and charges it, as the one to be made will.
+/// A policy that permits every call and charges it as the proposed policy will.
 const CHARGES_ALL: &str = r#"{"version":"1","default":"allow","all_tools":{"limits":[{"counter":"calls","window":"minute","max":1000000000000000}]}}"#;
 
-/// Proposes to permit what was called in these recordings, each tool as often as it was, with some room; and says
-/// what was left out of them.
+/// Proposes to permit the calls of these recordings, each tool as often as it was called, with some room. Also returns
+/// notes on what was left out.
 ///
 /// # Errors
-/// One of them cannot be read, or is no recording.
+/// A recording cannot be read, or is not one.
 pub(super) fn learn(
     paths: &[PathBuf],
     known: Option<&Policy>,
@@ -49,7 +49,7 @@ pub(super) fn learn(
         }
         sources.push(source);
     }
-    // The earliest first: limits are shared by sessions that ran side by side.
+    // The earliest call first, since sessions that ran at the same time share limits.
     while let Some(Reverse((at_ms, place, tool))) = next.pop() {
         learned.observations.time(tool, at_ms);
         let Some(source) = sources.get_mut(place) else { continue };
@@ -62,12 +62,12 @@ pub(super) fn learn(
     }
     let torn = paths.iter().zip(&sources).filter_map(|(path, source)| {
         let (path, number) = (path.display(), source.recording.torn()?);
-        Some(format!("line {number} of `{path}`, the last, is not whole and was left out"))
+        Some(format!("line {number} of `{path}`, the last, is incomplete and was left out"))
     });
     Ok((learned.proposals(known), torn.collect()))
 }
 
-/// What a policy that was made of recordings says of itself.
+/// The description of a policy made from recordings.
 pub(super) fn description(sessions: usize) -> String {
     let recordings = if sessions == 1 { "1 recording" } else { &format!("{sessions} recordings") };
     format!(
@@ -75,16 +75,16 @@ pub(super) fn description(sessions: usize) -> String {
     )
 }
 
-/// What the recordings hold.
+/// What the recordings have shown so far.
 #[derive(Default)]
 struct Learned {
     observations: ToolUses,
-    /// What the tools that servers list there are judged to be.
+    /// The classes of the tools that servers list in them.
     listed: HashMap<String, Classification>,
 }
 
 impl Learned {
-    /// Takes note of a list of tools in a line, if there is one.
+    /// Takes up a list of tools from a line, if it has one.
     fn list(&mut self, line: &[u8]) {
         if memchr::memmem::find(line, b"\"tools\"").is_none() {
             return;
@@ -116,25 +116,25 @@ impl Learned {
     }
 }
 
-/// A call whose time is known.
+/// A call with a known time.
 struct LearnedCall {
     at_ms: u64,
     tool: ToolId,
 }
 
-/// A recording that is being gone through.
+/// A recording in progress.
 struct LearnedSession {
     recording: RecordingFile,
     session: OfflineSession,
     clock: LimitClock,
-    /// The run at hand.
+    /// The current run.
     run: u64,
-    /// The tools that were called in it.
+    /// The tools called in it.
     seen: HashSet<ToolId>,
 }
 
 impl LearnedSession {
-    /// The next call that is charged, and when. A recording without times is gone through at once.
+    /// The next call to charge, with its time. A recording without times is processed at once.
     fn next(&mut self, learned: &mut Learned) -> anyhow::Result<Option<LearnedCall>> {
         while let Some((_, entry)) = self.recording.next_entry()? {
             if entry.from == Side::Server {

@@ -1,4 +1,4 @@
-//! `callgate scan`: a policy for the tools of a server, or for those that were called.
+//! `callgate scan`: proposes a policy for the tools of a server, or for those called in recordings.
 
 mod learn;
 mod report;
@@ -23,13 +23,13 @@ use crate::shell::file;
 
 use report::ScanReport;
 
-/// What a policy that was made of a server's list says of itself.
+/// The description of a policy made from a server's list.
 const OF_LIST: &str = "Proposed by `callgate scan` from what the server says of its own tools, which nobody has checked: read it before you use it.";
 
 /// Proposes a policy, or additions to one.
 ///
 /// # Errors
-/// The server cannot be asked, a file not be read or written, or the policy to update is not valid.
+/// The server's tools cannot be listed, a file cannot be read or written, or the policy to update is not valid.
 pub fn scan(args: &ScanArgs) -> Result<(), Error> {
     let target = PolicyTarget::of(args)?;
     let old = args.update.as_deref().map(Old::read).transpose()?;
@@ -66,13 +66,13 @@ pub fn scan(args: &ScanArgs) -> Result<(), Error> {
     Ok(())
 }
 
-/// Names of the policy that the server does not have.
+/// Names in the policy that the server does not have.
 fn strays(policy: &Policy, tools: &[ListedTool]) -> Vec<Stray> {
     let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
     Matrix::of(policy, &names).strays
 }
 
-/// The policy that is added to.
+/// The policy to update.
 struct Old {
     path: PathBuf,
     text: String,
@@ -80,16 +80,16 @@ struct Old {
 }
 
 impl Old {
-    /// Reads a policy; one that is not valid is the answer "no", as `check` gives it.
+    /// Reads a policy. An invalid one is a negative answer, as for `check`.
     fn read(path: &Path) -> Result<Self, Error> {
         let content = file::read(POLICY, path)?;
         let policy = policy_file::load(path, &content).map_err(Error::No)?.policy;
-        // What has been compiled is UTF-8.
+        // The text compiled, so it is UTF-8.
         let text = String::from_utf8(content).map_err(anyhow::Error::new)?;
         Ok(Old { path: path.to_owned(), text, policy })
     }
 
-    /// The policy with what is new. It is sound, and its own tests still pass.
+    /// The policy with the new entries. It is valid, and its own tests still pass.
     fn extended(&self, proposals: &Proposals) -> Result<String, Error> {
         let what = || {
             let path = self.path.display();
@@ -102,23 +102,23 @@ impl Old {
     }
 }
 
-/// Where the policy goes.
+/// Where to write the policy.
 enum PolicyTarget {
     Stdout,
-    /// A file that is not there yet.
+    /// A file that does not exist yet.
     New(PathBuf),
     /// The file of `--update`.
     Old(PathBuf),
 }
 
 impl PolicyTarget {
-    /// Where it is to go; a new file has to be new.
+    /// The target that the arguments select. A new file must not exist.
     fn of(args: &ScanArgs) -> anyhow::Result<Self> {
         match (&args.output, &args.update) {
             (Some(path), _) if path == Path::new("-") => Ok(PolicyTarget::Stdout),
             (Some(path), _) if path.symlink_metadata().is_ok() => {
                 let what = format!("failed to write policy `{}`", path.display());
-                Err(anyhow!("it is there already; `--update` adds to a policy").context(what))
+                Err(anyhow!("it already exists; `--update` adds to a policy").context(what))
             }
             (Some(path), _) => Ok(PolicyTarget::New(path.clone())),
             (None, Some(path)) => Ok(PolicyTarget::Old(path.clone())),

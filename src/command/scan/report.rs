@@ -1,4 +1,4 @@
-//! What a scan tells beside the policy: a verdict for each tool, and why.
+//! The report of a scan: a class for each tool, and the reason.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -18,25 +18,25 @@ use crate::engine::text::escape::{escape_json, escape_line};
 
 /// The widest column of names.
 const WIDEST: usize = 32;
-/// What a reason is further in.
+/// Indentation of a reason.
 const INDENT: usize = 4;
 
-/// What was found.
+/// The findings of a scan.
 pub(super) struct ScanReport<'r> {
     pub(super) proposals: &'r Proposals,
     pub(super) strays: &'r [Stray],
-    /// What was left out, and why.
+    /// Notes on what was left out, and why.
     pub(super) notes: &'r [String],
-    /// From recordings, and not from a server's list.
+    /// True if they come from recordings, not from a server's list.
     pub(super) is_learned: bool,
     /// The policy of `--update`.
     pub(super) updated: Option<&'r Path>,
 }
 
 impl ScanReport<'_> {
-    /// Tells people, on stderr.
+    /// Prints the report for people, on stderr.
     pub(super) fn show(&self, target: &PolicyTarget, is_new: bool) {
-        // Nobody reads stderr: there is nobody to tell.
+        // stderr may have no reader.
         let _ = self.text(&mut io::stderr().lock(), target, is_new);
     }
 
@@ -94,7 +94,7 @@ impl ScanReport<'_> {
         Ok(())
     }
 
-    /// How many tools of which class.
+    /// How many tools are in each class.
     fn summary(&self, known: usize) -> String {
         let entries = &self.proposals.entries;
         let tools =
@@ -128,7 +128,7 @@ impl ScanReport<'_> {
         format!("{}{new}: {counted}{before}", tools(entries.len()))
     }
 
-    /// Tells programs.
+    /// Prints the report as JSON.
     pub(super) fn json(
         &self,
         out: &mut dyn Write,
@@ -171,7 +171,7 @@ impl ScanReport<'_> {
     }
 }
 
-/// A scan for programs.
+/// A report as JSON.
 #[derive(Serialize)]
 struct ScanJson<'r> {
     tools: Vec<Value>,
@@ -185,7 +185,7 @@ struct ScanJson<'r> {
     policy: Option<Box<RawValue>>,
 }
 
-/// Prints a text further in, on as many lines as it takes.
+/// Prints an indented text on as many lines as it needs.
 fn wrapped(out: &mut dyn Write, text: &str, columns: usize) -> io::Result<()> {
     let text = escape_line(text);
     for line in lines(&text, columns.saturating_sub(INDENT)) {

@@ -1,4 +1,4 @@
-//! What is wrong with a file, or likely so, as people read it: the place, the line, and a mark under the very token.
+//! Shows problems and warnings about a file to people: the place, the line, and a mark under the token.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,20 +12,20 @@ use crate::engine::compile::fields::{Position, token_at};
 use crate::engine::text::escape::{escape_line, is_hidden, push_escaped};
 use crate::engine::text::shorten::MARK;
 
-/// What the frame around a line of the file takes of a terminal's columns.
+/// Columns that the frame around a line of the file takes.
 const FRAME_COLUMNS: usize = 12;
 
-/// No line is shown in less.
+/// The least number of columns for a line.
 const LEAST_COLUMNS: usize = 30;
 
-/// A file that there is something to say about.
+/// A file with diagnostics.
 #[derive(Debug)]
 pub struct SourceFile<'f> {
     path: String,
     text: Cow<'f, str>,
 }
 
-/// A diagnostic for programs.
+/// A diagnostic as JSON.
 #[derive(Debug, Serialize)]
 pub struct JsonDiagnostic<'d> {
     severity: Severity,
@@ -33,7 +33,7 @@ pub struct JsonDiagnostic<'d> {
     code: Option<&'static str>,
     line: usize,
     column: usize,
-    /// Of the character behind the token.
+    /// The column of the character after the token.
     end_column: usize,
     pointer: &'d str,
     message: &'d str,
@@ -47,12 +47,12 @@ impl<'f> SourceFile<'f> {
     /// The file at `path` with this content.
     #[must_use]
     pub fn new(path: &Path, content: &'f [u8]) -> Self {
-        // What is no UTF-8 is only ever complained of at its first bad byte, and nothing before that moves.
+        // Only the first bad byte of a file that is not UTF-8 is ever reported, and nothing before it moves.
         let text = String::from_utf8_lossy(content);
         SourceFile { path: escape_line(&path.display().to_string()).into_owned(), text }
     }
 
-    /// A diagnostic as rustc would show it, in so many columns; without a line end behind it.
+    /// Renders a diagnostic as rustc would, in at most `columns` columns, without a final line feed.
     #[must_use]
     pub fn show(&self, diagnostic: &Diagnostic, columns: usize, in_colour: bool) -> String {
         let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
@@ -82,15 +82,15 @@ impl<'f> SourceFile<'f> {
             group = group.element(Level::HELP.message(escape_line(help)));
         }
         let renderer = if in_colour { Renderer::styled() } else { Renderer::plain() };
-        // The line has been cut already.
+        // The line is already cut to fit.
         let shown = renderer.term_width(usize::from(u16::MAX)).render(&[group]);
-        // Between a place and a line the crate says that other lines come between, which is not so here.
+        // The crate marks a gap between the place and the line, where there is none.
         let is_gap = |&(nth, line): &(usize, &str)| nth == 3 && line.contains(":::");
         let lines = shown.lines().enumerate().filter(|numbered| !is_gap(numbered));
         lines.map(|(_, line)| line.trim_end()).collect::<Vec<_>>().join("\n")
     }
 
-    /// A diagnostic for programs.
+    /// The diagnostic as JSON.
     #[must_use]
     pub fn json<'d>(&self, diagnostic: &'d Diagnostic) -> JsonDiagnostic<'d> {
         let Diagnostic { severity, code, at, len, pointer, message, help, notes } = diagnostic;
@@ -109,7 +109,7 @@ impl<'f> SourceFile<'f> {
         }
     }
 
-    /// The token that begins at a byte of the file, as far as its line goes.
+    /// The token at a byte of the file, up to the end of its line.
     fn token(&self, at: usize, len: Option<usize>) -> &str {
         let at = self.text.floor_char_boundary(at);
         let end = len.map_or(at, |len| self.text.floor_char_boundary(at.saturating_add(len)));
@@ -118,7 +118,7 @@ impl<'f> SourceFile<'f> {
         token.lines().next().unwrap_or_default()
     }
 
-    /// The line around a byte of the file, as far as `width` columns go, and where in it the token stands.
+    /// The part of the line around a byte of the file that fits into `width` columns, and the token's range in it.
     fn excerpt(&self, at: usize, token: &str, width: usize) -> (String, Range<usize>) {
         let text = &*self.text;
         let at = text.floor_char_boundary(at);
@@ -126,7 +126,7 @@ impl<'f> SourceFile<'f> {
         let before = before.rsplit('\n').next().unwrap_or_default();
         let behind = behind.split('\n').next().unwrap_or_default();
         let behind = behind.strip_suffix('\r').unwrap_or(behind);
-        // The token may take two thirds, if what stands before it needs more than the first.
+        // The token may take two thirds if the text before it needs more than the first third.
         let room_before =
             width.saturating_sub(cells(behind).min(width.saturating_mul(2).div_ceil(3)));
         let mut line = String::new();
@@ -152,9 +152,9 @@ impl<'f> SourceFile<'f> {
     }
 }
 
-/// How many columns a text takes at most.
+/// The greatest number of columns that a text can take.
 fn cells(text: &str) -> usize {
-    // Nobody asks for more than fits a terminal.
+    // No terminal is wider than this.
     text.chars().take(1024).map(cells_of).fold(0, usize::saturating_add)
 }
 
@@ -167,7 +167,7 @@ fn cells_of(c: char) -> usize {
     }
 }
 
-/// The longest beginning of a text that takes no more than `width` columns.
+/// The longest beginning of a text that fits into `width` columns.
 fn fitting_head(text: &str, width: usize) -> &str {
     let mut taken = 0_usize;
     let over = text.char_indices().find(|&(_, c)| {
@@ -177,7 +177,7 @@ fn fitting_head(text: &str, width: usize) -> &str {
     over.map_or(text, |(end, _)| text.get(..end).unwrap_or_default())
 }
 
-/// The same for its end.
+/// The longest end of a text that fits into `width` columns.
 fn fitting_tail(text: &str, width: usize) -> &str {
     let mut taken = 0_usize;
     let over = text.char_indices().rev().find(|&(_, c)| {
@@ -187,7 +187,7 @@ fn fitting_tail(text: &str, width: usize) -> &str {
     over.map_or(text, |(at, c)| text.get(at.saturating_add(c.len_utf8())..).unwrap_or_default())
 }
 
-/// A tab is white space of the file.
+/// Appends a character, escaped if it is not visible; a tab counts as white space.
 fn push_visible(line: &mut String, c: char) {
     if c == '\t' { line.push(c) } else { push_escaped(line, c) }
 }

@@ -18,7 +18,7 @@ pub fn ruling_json(ruling: &Ruling) -> Value {
     json
 }
 
-/// What the judge looked at, as JSON.
+/// The steps of a decision, as JSON.
 #[must_use]
 pub fn json(explanation: &Explanation) -> Vec<Value> {
     explanation.trace.iter().map(look_json).collect()

@@ -1,12 +1,12 @@
-//! JSON as a person would write it, where what fits a line stands in one, and as short as can be.
+//! Formats JSON as a person would write it, with short values on one line, or as compactly as possible.
 
 use crate::engine::json::reader::{KeyRule, MAX_DEPTH, Reader, Scratch};
 use crate::engine::json::value::{Kind, Value};
 
-/// How long a line may get, if it can be broken at all.
+/// The longest line, in characters, if the value can be broken.
 const WIDTH: usize = 110;
 
-/// Lays out a text, which is to be JSON. Objects of the first two levels are always broken into lines.
+/// Formats a JSON text. Objects of the first two levels are always broken into lines.
 #[must_use]
 pub fn pretty(json: &str) -> String {
     let mut scratch = Scratch::default();
@@ -19,7 +19,7 @@ pub fn pretty(json: &str) -> String {
     text
 }
 
-/// Writes a value at this depth, behind so many columns of its line.
+/// Writes a value at this depth, after `before` columns of its line.
 fn write(text: &mut String, value: Value<'_>, depth: usize, before: usize) {
     let is_object = matches!(value.kind(), Kind::Object);
     let line = in_line(value);
@@ -72,7 +72,7 @@ fn in_line(value: Value<'_>) -> String {
     }
 }
 
-/// A document without the white space between its tokens.
+/// Formats a document without white space between its tokens.
 #[must_use]
 pub fn compact(json: &str) -> String {
     let mut in_string = false;

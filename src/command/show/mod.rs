@@ -1,4 +1,4 @@
-//! How results are shown: on stdout, as text or JSON, in colour or without.
+//! Shows results on stdout, as text or JSON, with or without colour.
 
 pub mod diagnostics;
 pub mod explanation;

@@ -1,14 +1,14 @@
-//! What a command prints as its result, on stdout (contract C1).
+//! Prints the results of commands on stdout (contract C1).
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::time::Duration;
 
 use crate::shell::os::{self, Output};
 
-/// Columns where nobody says how many there are.
+/// The number of columns if it cannot be known.
 const COLUMNS: usize = 80;
 
-/// Prints a result. A reader that has left is no error: there is nobody to tell.
+/// Prints a result. A reader that leaves early is no error.
 ///
 /// # Errors
 /// `print` failed, or stdout cannot be written.
@@ -17,7 +17,7 @@ pub fn result(print: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyho
     let printed = print(&mut stdout).and_then(|()| Ok(stdout.flush()?));
     match printed {
         Err(error) if has_left(&error) => {
-            // What is left in the buffer would fail once more.
+            // Flushing the rest would fail once more.
             drop(stdout.into_parts());
             Ok(())
         }
@@ -25,20 +25,20 @@ pub fn result(print: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyho
     }
 }
 
-/// True if `error` says that nobody reads stdout any more.
+/// True if `error` means that stdout has no reader any more.
 #[must_use]
 pub fn has_left(error: &anyhow::Error) -> bool {
     let is_broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
     error.chain().filter_map(|cause| cause.downcast_ref()).any(is_broken_pipe)
 }
 
-/// False if nobody reads stdout any more, as far as that can be known without writing.
+/// False if stdout is known to have no reader any more, without writing to it.
 #[must_use]
 pub fn is_read() -> bool {
     os::is_stdout_read(Duration::ZERO)
 }
 
-/// True if stdout may be coloured: a terminal that can, and no `NO_COLOR`.
+/// True if stdout may be coloured: it is a terminal with colours, and `NO_COLOR` is not set.
 #[must_use]
 pub fn in_colour() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -46,19 +46,19 @@ pub fn in_colour() -> bool {
     io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }
 
-/// How many columns there are: those of the terminal on stdout, or 80.
+/// The columns of the terminal on stdout, or 80.
 #[must_use]
 pub fn columns() -> usize {
     columns_of(Output::Stdout)
 }
 
-/// The same of the terminal on stderr.
+/// The columns of the terminal on stderr, or 80.
 #[must_use]
 pub fn error_columns() -> usize {
     columns_of(Output::Stderr)
 }
 
-/// How many rows the terminal on stdout has, if it is one.
+/// The rows of the terminal on stdout, if it is one.
 #[must_use]
 pub fn rows() -> Option<usize> {
     os::terminal_size(Output::Stdout).map(|(_, rows)| rows).filter(|rows| *rows > 0)

@@ -55,7 +55,7 @@ pub(super) fn watch(args: &ViewArgs) -> Result<(), Error> {
     let (wakeups, mut events) = wakeup::channel();
     {
         let _entered = runtime.enter();
-        signals::take_over(&wakeups).context("failed to take signals over")?;
+        signals::take_over(&wakeups).context("failed to take over signals")?;
     }
     let mut sight = StateView::new(&args.whose)?;
     let format = args.whose.format;

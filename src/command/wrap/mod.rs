@@ -34,11 +34,11 @@ use super::input::server_command;
 use super::input::state::state_of;
 use crate::shell::state_dir::{self, State};
 
-/// Runs the server, and ends as the session ended.
+/// Runs the server, and ends with the status of the session.
 ///
 /// # Errors
-/// The policy is not valid, or the server cannot be started, and nothing was run; or the session ended with another exit
-/// code than 0.
+/// The policy is invalid or the server cannot be started, and nothing was run; or the session ended with an exit code
+/// other than 0.
 pub fn wrap(args: &WrapArgs) -> Result<(), Error> {
     let content = file::read(policy_file::POLICY, &args.policy)?;
     let policy = policy_file::load(&args.policy, &content)?;
@@ -46,7 +46,7 @@ pub fn wrap(args: &WrapArgs) -> Result<(), Error> {
     let runtime = runtime.context("failed to start the event loop")?;
     let ended =
         runtime.block_on(async { Ok::<u8, Error>(start(args, content, policy)?.run().await) });
-    // A name that is still being looked up keeps nobody here.
+    // A pending name lookup must not delay the exit.
     runtime.shutdown_background();
     match ended? {
         0 => Ok(()),
@@ -54,7 +54,7 @@ pub fn wrap(args: &WrapArgs) -> Result<(), Error> {
     }
 }
 
-/// Starts the server, and everything around it.
+/// Starts the server and everything around it.
 fn start(
     args: &WrapArgs,
     content: Vec<u8>,
@@ -76,8 +76,8 @@ fn start(
     let log = log.map(|directory| audit_log(args, directory, &identity.server));
     let recorder = open_recorder(args, log.as_deref())?;
     let (wakeups, events) = wakeup::channel();
-    // Before there is a server that a signal could leave behind.
-    signals::take_over(&wakeups).context("failed to take signals over")?;
+    // This comes before the server is started, so that no signal can leave it behind.
+    signals::take_over(&wakeups).context("failed to take over signals")?;
     let server = Upstream::spawn(&args.command, wakeups.clone())
         .map_err(|error| server_command::not_started(&args.command, error))?;
     let policy_path = args.policy.display();
@@ -106,7 +106,7 @@ fn start(
         lockstep: args.lockstep,
     };
     let session = Session::new(Arc::new(policy), options);
-    signals::raise(&session.interrupt().flag()).context("failed to take signals over")?;
+    signals::raise(&session.interrupt().flag()).context("failed to take over signals")?;
     let recorder = recorder.map(|recorder| recorder.interrupted_by(session.interrupt()));
     let mut effects = Effects::new(ledger, audit, recorder, notices);
     effects.note_start(&AuditEvent::SessionStart(SessionStarted {
@@ -131,7 +131,7 @@ fn start(
         .map_err(Error::NotDone)
 }
 
-/// What others are told of the session.
+/// What other commands can see of the session.
 fn running(args: &WrapArgs, state: &State, directory: &Path, identity: &Identity) -> Running {
     let Identity { server, grant, session } = identity.clone();
     let now = rfc3339(moment().wall_ms);
@@ -159,14 +159,14 @@ fn audit_log(args: &WrapArgs, directory: &Path, server: &str) -> PathBuf {
     args.audit.clone().unwrap_or_else(|| state_dir::audit_log(directory, server))
 }
 
-/// The state directory, if the session keeps anything there.
+/// The state directory, or `None` if the session keeps nothing there.
 fn state_directory(args: &WrapArgs, state: &State) -> anyhow::Result<Option<PathBuf>> {
     let counters_elsewhere = matches!(state, State::Memory | State::Redis(_));
     let needed = !(args.no_audit && counters_elsewhere);
     needed.then(|| state.directory()).transpose()
 }
 
-/// Opens the recording. The other files of the session may still be empty, and are none.
+/// Opens the recording. It may be an empty file, so check that it is not another file of the session.
 fn open_recorder(args: &WrapArgs, log: Option<&Path>) -> anyhow::Result<Option<Recorder>> {
     let Some(path) = &args.record else { return Ok(None) };
     let recorder = Recorder::open(path)?;
@@ -205,7 +205,7 @@ fn open_audit(
     let log = audit_log(args, directory, &identity.server);
     let opened = state_dir::open_audit(directory, &log, args.audit_keep, identity);
     let audit = opened.context(
-        "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` does without",
+        "failed to open the audit log; `--audit FILE` puts it elsewhere, `--no-audit` keeps none",
     )?;
     Ok(Some(audit))
 }

@@ -1,4 +1,4 @@
-//! The name that a server goes by in this run (contract C4), and what is said of it.
+//! The name of the server in this run (contract C4), and hints about it.
 
 use anyhow::anyhow;
 
@@ -7,10 +7,10 @@ use crate::command::input::server_name::{ServerName, older_name, server_name, wo
 use crate::shell::counters::sqlite;
 use crate::shell::state_dir::State;
 
-/// The name that was typed, or the one of the command.
+/// The name that was typed, or else the one taken from the command.
 ///
 /// # Errors
-/// The name would come from a path, and the counters are shared by machines: there it could be another.
+/// The name would come from a path, but several machines share the counters: on another machine it could differ.
 pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
     if let Some(name) = &args.server {
         return Ok(name.clone());
@@ -18,15 +18,15 @@ pub(super) fn name(args: &WrapArgs) -> anyhow::Result<String> {
     let ServerName { name, is_local } = server_name(&args.command, &working_directory());
     if is_local && matches!(args.state.state, TypedState::Redis(_)) {
         let what = format!(
-            "it would come from a path, as `{name}`, which is another on each machine; say `--server NAME`"
+            "the name would come from a path, as `{name}`, and differ on each machine; say `--server NAME`"
         );
         return Err(anyhow!(what).context("failed to name the server for counters in Redis"));
     }
     Ok(name)
 }
 
-/// What is said if counters lie under the name that an older callgate gave the server, and none under its own: how to
-/// go on with them.
+/// A hint for users whose counters are under the name that an older callgate gave the server, with none under its
+/// current name. It says how to continue them.
 pub(super) fn hint(args: &WrapArgs, state: &State, name: &str) -> Option<String> {
     if args.server.is_some() || !matches!(state, State::Directory(_)) {
         return None;
@@ -38,6 +38,6 @@ pub(super) fn hint(args: &WrapArgs, state: &State, name: &str) -> Option<String>
     let directory = state.directory().ok()?;
     let [has_older, has_own] = sqlite::has_counters(&directory, [&older, name]);
     (has_older && !has_own).then(|| {
-        format!("counters of an older callgate lie under the name `{older}`, and this server is now `{name}`: `--server {older}` goes on with them")
+        format!("an older callgate kept counters under the name `{older}`, and this server is now `{name}`: `--server {older}` continues them")
     })
 }

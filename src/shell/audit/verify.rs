@@ -1,6 +1,6 @@
-//! The proof that a log is whole (contract S4): all its lines in order, each bound to the one before, up to the head.
+//! Verifies that a log is whole (contract S4): every line in order, each bound to the one before it, up to the head.
 //!
-//! It runs beside those who write: it holds their lock as long as it takes to read the head and to find the files.
+//! Runs beside writers. It holds their lock only while it reads the head and finds the files.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,59 +14,59 @@ use super::reader::{Forward, LogLine, first_link};
 use super::snapshot::{EMPTY, Snapshot};
 use crate::shell::digest::Hash;
 
-/// What was found out about a log.
+/// The result of verifying a log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// The log.
     #[serde(serialize_with = "as_text")]
     pub log: PathBuf,
-    /// What is wrong first of all.
+    /// The first fault, if there is one.
     pub wrong: Option<VerifyFinding>,
-    /// What looks odd, and is not wrong.
+    /// Oddities that are not faults.
     pub notes: Vec<VerifyFinding>,
-    /// How many files were read.
+    /// Number of files read.
     pub files: u64,
-    /// How many lines were found to be intact.
+    /// Number of intact lines.
     pub lines: u64,
-    /// `seq` of the first of them.
+    /// `seq` of the first intact line.
     pub from: u64,
-    /// `seq` of the last of them.
+    /// `seq` of the last intact line.
     pub to: u64,
-    /// The hash of that one: what to note elsewhere.
+    /// Hash of the last intact line, to be noted elsewhere.
     pub head: String,
-    /// True if the hash that was given is that of a line.
+    /// True if a line has the hash that the caller gave.
     pub found: bool,
 }
 
 impl VerifyReport {
-    /// True if nothing is wrong with the log.
+    /// True if the log has no fault.
     #[must_use]
     pub fn is_intact(&self) -> bool {
         self.wrong.is_none()
     }
 }
 
-/// A place in a log, and what is to be said of it.
+/// A finding, and its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct VerifyFinding {
     /// The file.
     #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
-    /// The line in that file; none if it is about the file as a whole.
+    /// The line in that file; `None` for the file as a whole.
     pub line: Option<u64>,
-    /// What it is.
+    /// The finding, as a message.
     pub what: String,
 }
 
-/// Reads all files of the log at `path`. If `noted` is given, it has to be the hash of one of its lines.
+/// Verifies all files of the log at `path`. If `noted` is given, a line must have that hash.
 ///
 /// # Errors
-/// Something cannot be read. What is wrong with the log is no error, but in the report.
+/// A file cannot be read. A fault in the log is not an error: the report holds it.
 pub fn verify(path: &Path, head: &Path, noted: Option<Hash>) -> anyhow::Result<VerifyReport> {
     verify_beside(path, head, None, noted)
 }
 
-/// The same, and the log has to hold what the copy of its head at `witness` tells of.
+/// Like [`verify`]; the log must also reach the copy of its head at `witness`.
 ///
 /// # Errors
 /// As for [`verify`].
@@ -85,7 +85,7 @@ pub fn verify_beside(
             Some(opened) => opened,
             None => match OpenedFile::read(&file.path) {
                 Ok(opened) => opened,
-                // It was beyond what is kept, meanwhile; or somebody else has removed it.
+                // Rotation removed it meanwhile, or someone else did.
                 Err(error) => match Snapshot::take(path, head, None)?.head {
                     Ok(now) if file.from < now.kept_from => {
                         files.retain(|file| file.from >= now.kept_from);
@@ -105,42 +105,42 @@ pub fn verify_beside(
     Ok(walk.report)
 }
 
-/// A line that was found to be in its place.
+/// A line that is in its place.
 #[derive(Debug, Clone)]
 struct Known {
     file: Rc<Path>,
     line: u64,
     link: ChainLink,
     hash: Hash,
-    /// Where it ends in its file.
+    /// Offset of its end in the file.
     end: u64,
 }
 
-/// Pieces that are no lines of the chain.
+/// A run of bytes that is not a line of the chain.
 #[derive(Debug, Clone)]
 struct Junk {
     file: Rc<Path>,
     line: u64,
     bytes: u64,
-    /// True if all can be what is left of a line that was torn.
+    /// True if it can be the rest of a torn line.
     is_torn: bool,
 }
 
-/// The walk along a chain.
+/// A pass along the chain, from the oldest line to the newest.
 struct ChainWalk {
     path: PathBuf,
     head: Option<Head>,
     /// The copy of the head in the state directory.
     witness: Option<Head>,
     noted: Option<Hash>,
-    /// `seq` and `prev` of the first line that is kept.
+    /// `seq` and `prev` of the oldest line kept.
     kept: Option<(u64, Hash)>,
     last: Option<Known>,
-    /// The line before that one, and the bytes of that one.
+    /// The line before the last one, and the bytes of the last one.
     before: Option<Known>,
     last_bytes: Vec<u8>,
     junk: Option<Junk>,
-    /// What the next line begins with.
+    /// The bytes that the next line must begin with.
     beginning: Vec<u8>,
     report: VerifyReport,
 }
@@ -179,7 +179,7 @@ impl ChainWalk {
         walk
     }
 
-    /// Begins anew: what was read so far has been dropped meanwhile.
+    /// Starts over: the files read so far have been removed meanwhile.
     fn begin_at(&mut self, from: u64, prev: Hash) {
         self.kept = Some((from, prev));
         (self.last, self.before, self.junk) = (None, None, None);
@@ -192,7 +192,7 @@ impl ChainWalk {
         write_beginning(seq, hash, &mut self.beginning);
     }
 
-    /// Says what is wrong; the walk is over.
+    /// Records the first fault, which ends the pass.
     fn wrong(&mut self, file: &Path, line: Option<u64>, what: String) -> bool {
         self.report.wrong = Some(VerifyFinding { file: file.to_owned(), line, what });
         false
@@ -202,7 +202,7 @@ impl ChainWalk {
         self.report.notes.push(VerifyFinding { file: file.to_owned(), line: Some(line), what });
     }
 
-    /// Reads a file; false if something is wrong.
+    /// Reads a file; false at a fault.
     fn read(
         &mut self,
         path: &Path,
@@ -237,10 +237,11 @@ impl ChainWalk {
         Ok(tail.is_none_or(|tail| self.stop_within_line(path, number.saturating_add(1), &tail)))
     }
 
-    /// Takes a line. False if it is not the next one, or if something is wrong with it.
+    /// Takes a line. False if it is not the next one, or has a fault.
     fn step(&mut self, path: &Rc<Path>, number: u64, line: &LogLine<'_>) -> bool {
         let expected = self.last.as_ref().map(|last| last.link.seq.saturating_add(1));
-        // A torn line may look so as well: what comes behind it tells. Where nothing may come, it is read whole.
+        // A torn line may look like this too; the line after it decides. Where none may follow, the line is parsed
+        // whole.
         let is_expected = line.is_whole()
             && line.bytes.starts_with(&self.beginning)
             && self.junk.is_none()
@@ -268,16 +269,16 @@ impl ChainWalk {
                 return self.wrong(&junk.file, Some(junk.line), no_line());
             }
             let what = format!(
-                "a process was killed while it wrote: {} bytes of a line; the log went on behind them",
+                "a process was killed while it wrote: {} bytes of a line; the log continues after them",
                 junk.bytes
             );
             self.note(&junk.file, junk.line, what);
         }
         if let Some(lines) = recovered.map(|recovered| recovered.lines).filter(|lines| *lines > 0) {
-            // They are bound to the chain, as anybody can bind them who may append to the file.
+            // Such lines are bound to the chain, but anyone who may append to the file can do that.
             let which = if lines == 1 { "the line" } else { &format!("the last {lines} lines") };
             let what = format!(
-                "{which} before this one stood behind the head: a process was killed, or somebody else appended"
+                "the head did not cover {which} before this one: a process was killed, or another program appended"
             );
             self.note(path, number, what);
         }
@@ -294,7 +295,7 @@ impl ChainWalk {
         self.take(Known { file: path.clone(), line: number, link, hash, end })
     }
 
-    /// If the line that was taken last is not a whole one, it was torn, and does not belong to the chain.
+    /// Drops the last line taken if it is incomplete: it was torn, and is not part of the chain.
     fn take_back(&mut self) {
         if self.before.is_none() || ChainLink::of(&self.last_bytes).is_some() {
             return;
@@ -309,12 +310,12 @@ impl ChainWalk {
         self.junk = Some(Junk { file: torn.file, line: torn.line, bytes, is_torn });
     }
 
-    /// The line is the next one: it is checked against the head.
+    /// Takes the next line, and checks it against the head.
     fn take(&mut self, line: Known) -> bool {
         let Known { file, line: number, link, hash, end } = line.clone();
         if let Some(head) = self.head.filter(|head| head.seq == link.seq) {
             if head.hash != hash {
-                let what = "this line was changed: the head notes another hash of it".to_owned();
+                let what = "this line was changed: the head records another hash for it".to_owned();
                 return self.wrong(&file, Some(number), what);
             }
             if *file == *self.path && head.length != end {
@@ -327,7 +328,7 @@ impl ChainWalk {
         }
         if self.witness.is_some_and(|witness| witness.seq == link.seq && witness.hash != hash) {
             let what =
-                "this line was changed: the state directory notes another hash of it".to_owned();
+                "this line was changed: the state directory records another hash for it".to_owned();
             return self.wrong(&file, Some(number), what);
         }
         if self.report.lines == 0 {
@@ -340,7 +341,7 @@ impl ChainWalk {
         true
     }
 
-    /// True if a line with this link comes next. If it is the first one, what is wrong is said.
+    /// True if the line with this link comes next. Records the fault if it would be the first line and is not.
     fn is_next(&mut self, path: &Path, number: u64, link: &ChainLink) -> bool {
         if let Some(last) = &self.last {
             let is_kept =
@@ -372,13 +373,13 @@ impl ChainWalk {
             );
         }
         if link.seq == from && link.prev != prev {
-            let what = "this line was changed: the head notes another hash of the one before it";
+            let what = "this line was changed: the head records another hash for the one before it";
             return self.wrong(path, Some(number), what.to_owned());
         }
         true
     }
 
-    /// Goes by what is no line of the chain; the next line has to explain it.
+    /// Skips bytes that are not a line of the chain; the next line must account for them.
     fn step_over(&mut self, path: &Rc<Path>, number: u64, line: &LogLine<'_>) {
         let is_torn = line.is_whole() && is_torn(line.bytes, &self.beginning);
         let junk = self.junk.get_or_insert_with(|| Junk {
@@ -391,7 +392,7 @@ impl ChainWalk {
         junk.is_torn &= is_torn;
     }
 
-    /// The chain breaks at `line`; says which line is to blame, by what the line `after` it is bound to.
+    /// Reports a break of the chain at `line`. The link of the line `after` it shows which line is at fault.
     fn break_at(&mut self, line: &Known, after: Option<ChainLink>) -> bool {
         if let Some(junk) = self.junk.take() {
             return self.wrong(&junk.file, Some(junk.line), no_line());
@@ -403,7 +404,7 @@ impl ChainWalk {
             Some(after) => after.prev == line.hash && Some(after.seq) == seq.checked_add(1),
             None => self.head.is_some_and(|head| head.seq == seq && head.hash == line.hash),
         };
-        // What the head tells of is complete: it is this one that does not belong here.
+        // All lines up to the head are there, so it is this one that does not belong.
         let is_complete = self.head.is_some_and(|head| head.seq <= last.link.seq);
         let is_confirmed = is_confirmed && !is_complete;
         let here = Some(line.line);
@@ -419,7 +420,7 @@ impl ChainWalk {
             return self.wrong(&line.file, here, what);
         }
         if seq == expected && is_confirmed {
-            let what = "this line was changed: the next one notes another hash of it".to_owned();
+            let what = "this line was changed: the next one records another hash for it".to_owned();
             return self.wrong(&last.file, Some(last.line), what);
         }
         if seq == last.link.seq && line.link.prev == last.link.prev && is_confirmed {
@@ -427,7 +428,7 @@ impl ChainWalk {
             return self.wrong(&last.file, Some(last.line), what);
         }
         let what = if seq == expected {
-            "this line was changed or inserted, or the one before it as well: it notes another hash of that one"
+            "this line was changed or inserted, or the one before it was: it records another hash for that one"
                 .to_owned()
         } else {
             format!(
@@ -437,7 +438,7 @@ impl ChainWalk {
         self.wrong(&line.file, here, what)
     }
 
-    /// The file does not end with a line feed. False if that is wrong.
+    /// Handles a file that does not end with a line feed. False if that is a fault.
     fn stop_within_line(&mut self, path: &Rc<Path>, number: u64, tail: &LogLine<'_>) -> bool {
         let is_covered =
             self.head.is_some_and(|head| **path == *self.path && head.length > tail.at);
@@ -455,7 +456,7 @@ impl ChainWalk {
         true
     }
 
-    /// All files are read: what is missing at the end?
+    /// Checks, after the last file, whether lines are missing at the end.
     fn end(&mut self, head: &Result<Head, &'static str>, head_path: &Path) {
         self.take_back();
         let last = self.last.as_ref().map_or(0, |last| last.link.seq);
@@ -476,32 +477,33 @@ impl ChainWalk {
         if let Some(witness) = self.witness.filter(|witness| witness.seq > last) {
             let missing = are(last.saturating_add(1), witness.seq);
             let (file, line) = self.place();
-            let what = format!("{missing} missing behind this one: the state directory notes them");
+            let what =
+                format!("{missing} missing after this one: the state directory records them");
             self.wrong(&file, line, what);
             return;
         }
         match head {
             Ok(head) => self.compare(head),
-            // Somebody was killed before there was a line.
+            // A process was killed before it wrote the first line.
             Err(EMPTY) if self.last.is_none() => {}
             Err(_) if self.noted.is_some_and(|noted| noted.to_string() == self.report.head) => {}
             Err(trouble) => {
                 let what = format!(
-                    "the head {trouble}: the lines that are there are in order, but whether the log was cut off at its end cannot be told"
+                    "the head {trouble}: the remaining lines are in order, but lines may be missing at the end"
                 );
                 self.wrong(head_path, None, what);
             }
         }
     }
 
-    /// The line that was taken last.
+    /// The place of the last line taken.
     fn place(&self) -> (Rc<Path>, Option<u64>) {
         let last = self.last.as_ref();
         let file = last.map_or_else(|| Rc::from(self.path.as_path()), |last| last.file.clone());
         (file, last.map(|last| last.line))
     }
 
-    /// Compares the end with the head.
+    /// Compares the end of the log with the head.
     fn compare(&mut self, head: &Head) {
         let (file, line) = self.place();
         let before = head.kept_from.saturating_sub(1);
@@ -521,7 +523,7 @@ impl ChainWalk {
                 self.wrong(
                     &file,
                     line,
-                    format!("{missing} missing behind this one: the log was cut off"),
+                    format!("{missing} missing after this one: the log was cut off"),
                 );
             } else {
                 self.wrong(&file, None, format!("{missing} missing"));
@@ -533,24 +535,22 @@ impl ChainWalk {
                 1 => "this line".to_owned(),
                 behind => format!("the last {behind} lines up to this one"),
             };
-            let what = format!(
-                "a process was killed before the head told of what it had written: {which}"
-            );
+            let what = format!("a process was killed before it updated the head: {which}");
             self.note(&file, line.unwrap_or_default(), what);
         }
     }
 }
 
-/// A path need not be Unicode; JSON is.
+/// Serializes a path as text: a path need not be Unicode, JSON must be.
 fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
 fn no_line() -> String {
-    "this is no line of the log: it was changed or inserted".to_owned()
+    "this is not a line of the log: it was changed or inserted".to_owned()
 }
 
-/// These lines, with the verb.
+/// Names these lines, with the verb.
 fn are(first: u64, last: u64) -> String {
     if first == last { format!("line {first} is") } else { format!("lines {first} to {last} are") }
 }

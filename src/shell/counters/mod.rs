@@ -1,6 +1,6 @@
-//! Where counters are kept while a session runs, and how the loop asks for a reservation without waiting for it.
+//! Keeps counters during a session, and lets the loop make a reservation without blocking.
 //!
-//! The engine says what a ledger must do ([`Ledger`]); here is what a store may need beside it: time.
+//! The engine defines what a ledger must do ([`Ledger`]); a store may also need time, which this trait adds.
 
 pub mod redis;
 pub mod sqlite;
@@ -12,14 +12,14 @@ use crate::engine::limits::{
     StateUnavailable, Window,
 };
 
-/// A store of counters for one server, grant and run. One reservation is asked for at a time: the client's direction
+/// A store of counters for one server, grant and run. It handles one reservation at a time: the client's direction
 /// waits for it, the server's goes on (contract S2).
 pub trait Counters {
-    /// Charges all enforced demands or none (contract P12). Until it is ready it is asked again, with the same demands
-    /// and the time as it is then, whenever it has woken the task; it is ready within a second or so.
+    /// Charges all enforced demands or none (contract P12). Until it is ready, the caller polls it again whenever it
+    /// wakes the task, with the same demands and the current time; it is ready within about a second.
     ///
     /// # Errors
-    /// The store did not answer in time. What it charges behind our back is lost, never given twice.
+    /// The store did not answer in time. A charge that it makes afterwards is lost, and never given back twice.
     fn poll_reserve(
         &mut self,
         cx: &mut Context<'_>,
@@ -27,52 +27,52 @@ pub trait Counters {
         now: Now,
     ) -> Poll<Result<Settlement, StateUnavailable>>;
 
-    /// Gives a reservation back, to the slots it was taken from; as soon as may be, and at the latest when it is
-    /// polled until ready with [`Counters::poll_idle`].
+    /// Gives a reservation back to the slots it came from: as soon as possible, and at the latest when
+    /// [`Counters::poll_idle`] is ready.
     fn release(&mut self, reservation: Reservation);
 
-    /// Moves what is to be done beside reservations. Ready when nothing is left of it; it gives up by itself.
+    /// Advances work other than reservations. Ready when none is left; it gives up after its own time limit.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// The same at the end of the run: what only this run needs is forgotten, too.
+    /// Like [`Counters::poll_idle`], at the end of the run: also deletes what only this run needs.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_idle(cx)
     }
 }
 
-/// One counter of a store, as people are shown it.
+/// A counter of a store, for display.
 #[derive(Debug, Clone)]
 pub struct CounterRow {
     /// The server that it belongs to.
     pub server: String,
-    /// Who shares it.
+    /// Its scope: who shares it.
     pub scope: Scope,
-    /// The grant or the run that it belongs to; empty if it is the server's.
+    /// The grant or run that owns it; empty for a counter of the server.
     pub holder: String,
     /// Its name in the policy.
     pub name: String,
     /// Its window.
     pub window: Window,
-    /// What was charged.
+    /// The charges.
     pub counter: Counter,
-    /// The time of limits as its store counts it, in milliseconds since the epoch.
+    /// The time of limits by the store's clock, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// The smallest maximum that it was last held to.
+    /// The smallest maximum last applied to it.
     pub max: Amount,
     /// When it was last charged, in milliseconds since the epoch.
     pub seen_ms: u64,
-    /// True if the store has it, but cannot tell what was charged: then that seems to be nothing.
+    /// True if the store cannot read the charges; then they show as none.
     pub is_damaged: bool,
 }
 
 impl CounterRow {
-    /// What counts now.
+    /// The amount that counts now.
     #[must_use]
     pub fn used(&self) -> Amount {
         Amount::from_nanos(self.counter.used(self.at_ms)).unwrap_or_default()
     }
 
-    /// When something of it is next given free, in milliseconds since the epoch.
+    /// When a part of it next becomes free, in milliseconds since the epoch.
     #[must_use]
     pub fn frees_at_ms(&self) -> Option<u64> {
         self.counter.frees_at_ms(self.at_ms)

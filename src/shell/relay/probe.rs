@@ -60,7 +60,7 @@ pub fn tools(command: &[OsString], limits: TimeLimits) -> Result<Listed, ProbeEr
     let runtime = runtime.context("failed to start the event loop")?;
     runtime.block_on(async {
         let (wakeups, events) = wakeup::channel();
-        signals::take_over(&wakeups).context("failed to take signals over")?;
+        signals::take_over(&wakeups).context("failed to take over signals")?;
         ask(command, limits, wakeups, events).await
     })
 }

@@ -1,4 +1,4 @@
-//! The clock that many wrappers share at one server: nobody's word moves it far (contract S2, P13).
+//! The clock that many wrappers share at one server: no single caller can move it far (contract S2, P13).
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::server::{Run, Server, counter, demand};
 
 const HOUR_MS: u64 = 3_600_000;
 const YEAR_MS: u64 = 366 * 24 * HOUR_MS;
-/// The first millisecond that is not believed.
+/// The first millisecond that is rejected as implausible.
 const LATEST_MS: u64 = 253_402_300_799_999;
 const MARK: &str = "callgate:{files}";
 const WEEKLY: &str = "callgate:{files}:grant:ann:calls:604800";
@@ -18,7 +18,7 @@ fn weekly() -> CounterKey {
     counter(Scope::Grant, "calls", Window::Sliding(604_800))
 }
 
-/// Whether a call has room under a maximum of 1, by this clock of the server's and this steady clock of ours.
+/// Whether a call has room under a maximum of 1, by these readings of the server's clock and our steady clock.
 fn has_room(run: &mut Run, server_ms: u64, monotonic_ms: u64) -> bool {
     run.ledger.pretend(server_ms);
     let settled = run.try_reserve_at(&[demand(&weekly(), 1, 1)], Now { wall_ms: 0, monotonic_ms });
@@ -29,9 +29,9 @@ fn seen_ms(server: &Server) -> u64 {
     server.ask(&["HGET", MARK, "seen"])
 }
 
-/// However often a caller says that years have passed, others are moved by an hour in all.
+/// However often a caller claims that years have passed, the others move by an hour in all.
 #[test]
-fn no_word_of_a_caller_moves_the_clock_by_more_than_an_hour() {
+fn no_caller_moves_the_clock_by_more_than_an_hour() {
     let server = Server::start();
     let (mut mad, mut other) =
         (Run::at(&server.url()), Run::of(&server.url(), "files", "ann", "2"));
@@ -41,21 +41,21 @@ fn no_word_of_a_caller_moves_the_clock_by_more_than_an_hour() {
         assert!(!has_room(&mut mad, start_ms + nth, nth * 50 * YEAR_MS), "word {nth}");
         assert!(seen_ms(&server) <= start_ms + nth + HOUR_MS, "word {nth}");
     }
-    // The others are not frozen either: time goes on for them as it does for the server.
+    // The others are not frozen either: their time follows the server's.
     let week_ms = 7 * 24 * HOUR_MS;
     assert!(!has_room(&mut other, start_ms + 100, 0));
     assert!(!has_room(&mut other, start_ms + week_ms - HOUR_MS, week_ms - HOUR_MS));
     assert!(has_room(&mut other, start_ms + week_ms + week_ms / 60, week_ms + week_ms / 60));
 }
 
-/// What was heard at another server, to which a name or a proxy led for a while, counts for nothing at this one.
+/// Times seen at another server, to which a name or a proxy led for a while, do not count at this one.
 #[test]
-fn what_was_heard_at_another_server_counts_for_nothing() {
+fn times_of_another_server_do_not_count() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let start_ms = moment().wall_ms + 10 * HOUR_MS;
     assert!(has_room(&mut run, start_ms, 0));
-    // Another server with a clock that is far off takes its place, and it takes it back.
+    // Another server with a very different clock takes its place for a while.
     let _: () = server.ask(&["RENAME", MARK, "mark"]);
     let _: () = server.ask(&["RENAME", WEEKLY, "weekly"]);
     assert!(has_room(&mut run, start_ms + 70 * YEAR_MS, 10));
@@ -70,7 +70,7 @@ fn what_was_heard_at_another_server_counts_for_nothing() {
     assert!((start_ms..=start_ms + 40).contains(&seen_ms(&server)), "{}", seen_ms(&server));
 }
 
-/// Callers speak up when the server's clock was set back while nobody called: an hour of that is believed.
+/// Callers correct a server's clock that was set back during a pause, by an hour at most.
 #[test]
 fn a_pause_over_a_step_back_is_time_passed_up_to_an_hour() {
     let server = Server::start();
@@ -82,16 +82,16 @@ fn a_pause_over_a_step_back_is_time_passed_up_to_an_hour() {
         has_room(&mut run, start_ms, 0);
         has_room(&mut run, start_ms - 50 * HOUR_MS, paused_ms);
         assert_eq!(run.ledger.seen_ms(), Some(start_ms + expected_ms));
-        // And from then on the server's clock tells how time goes on, wherever it stands.
+        // From then on, time follows the server's clock, whatever it shows.
         has_room(&mut run, start_ms - 48 * HOUR_MS, paused_ms + 2 * HOUR_MS);
         let two_hours_on = start_ms + expected_ms + 2 * HOUR_MS - 1;
         assert_eq!(run.ledger.seen_ms(), Some(two_hours_on));
     }
 }
 
-/// Steady clocks differ a little: their differences do not add up.
+/// Small differences between steady clocks do not add up.
 #[test]
-fn a_steady_clock_that_is_fast_drives_nobody_forward() {
+fn a_fast_steady_clock_moves_no_other_caller() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let start_ms = moment().wall_ms + 10 * HOUR_MS;
@@ -103,7 +103,7 @@ fn a_steady_clock_that_is_fast_drives_nobody_forward() {
     }
 }
 
-/// Beyond the year 9999 nothing is believed, of whomever, and nothing is written.
+/// No time beyond the year 9999 is believed or stored, whoever reports it.
 #[test]
 fn nothing_beyond_the_year_9999_is_believed() {
     let server = Server::start();
@@ -118,7 +118,7 @@ fn nothing_beyond_the_year_9999_is_believed() {
         assert_eq!(seen_ms(&server), start_ms);
     }
     assert!(!has_room(&mut run, start_ms + 20, 20));
-    // What was written before anybody saw to this is passed over, and mended.
+    // A time stored before this check existed is skipped and repaired.
     let mad = (1000 * LATEST_MS).to_string();
     let _: usize = server.ask(&["HSET", MARK, "seen", &mad, "clock", &mad]);
     let _: usize = server.ask(&["HSET", WEEKLY, "seen", &mad, "@9999999999999999", "1000000000"]);
@@ -133,9 +133,9 @@ fn charged_slot(server: &Server) -> String {
     fields.into_iter().find(|field| field.starts_with('@') && field.len() < 15).unwrap()
 }
 
-/// A script that fails half-way does not take back what it wrote: what can fail comes first.
+/// A failing script does not undo its writes, so everything that can fail comes first.
 #[test]
-fn a_caller_who_may_not_do_it_all_moves_no_clock_and_charges_nothing() {
+fn a_caller_without_all_rights_moves_no_clock_and_charges_nothing() {
     for forbidden in ["pexpireat", "hset", "hdel"] {
         let server = Server::start();
         let mut run = Run::at(&server.url());

@@ -1,4 +1,4 @@
-//! The script settles as the engine does, and as many clients as there may be get exactly what there is.
+//! The script settles as the engine does, and any number of clients get exactly the maximum.
 
 use std::thread;
 
@@ -28,15 +28,15 @@ const HOUR_MS: u64 = 3_600_000;
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// Time goes by, and the server's clock also jumps.
+    /// Time passes; the server's clock may also jump.
     Pass { gap_ms: u64, jump_ms: i64 },
-    /// A call has these demands.
+    /// A call with these demands.
     Call(Vec<Demand>),
-    /// One of the charged calls never went out.
+    /// One of the charged calls was not sent after all.
     Release(Index),
 }
 
-/// Small ones, of which a sum meets a maximum, and those whose sums meet the edges of limbs and of all amounts.
+/// Small amounts whose sums reach a maximum, and amounts whose sums reach the edges of limbs and of all amounts.
 fn amounts() -> impl Strategy<Value = Amount> {
     let limb = 10_u128.pow(12);
     let edges = [0, 1, limb / 2, limb - 1, limb, limb * limb / 2, limb * limb - 1, limb * limb];
@@ -44,7 +44,7 @@ fn amounts() -> impl Strategy<Value = Amount> {
         .prop_map(|nanos| Amount::from_nanos(nanos).unwrap())
 }
 
-/// Often there is room for much.
+/// Mostly large.
 fn maxima() -> impl Strategy<Value = Amount> {
     prop_oneof![amounts(), Just(Amount::from_nanos(10_u128.pow(24)).unwrap())]
 }
@@ -58,7 +58,7 @@ fn counters() -> impl Strategy<Value = CounterKey> {
     })
 }
 
-/// Of a few counters, which come again and again.
+/// Demands on a few counters that recur.
 fn demands(counters: Vec<CounterKey>) -> impl Strategy<Value = Demand> {
     (select(counters), amounts(), maxima(), any::<bool>())
         .prop_map(|(counter, cost, max, enforced)| Demand { counter, cost, max, enforced })
@@ -78,12 +78,12 @@ fn events(counters: Vec<CounterKey>) -> impl Strategy<Value = Vec<Event>> {
     )
 }
 
-/// The time of limits, as it is told to people: the server's, or the last time seen and the time since.
+/// The time of limits as documented: the server's, or the last time seen plus the time since.
 #[derive(Debug, Default)]
 struct Clock {
     /// The time of limits, the server's clock and our steady clock at the last call.
     last: Option<(u64, u64, u64)>,
-    /// For how long our word was taken against the server's clock, since that was last ahead.
+    /// How long our time has overridden the server's clock, since that was last ahead.
     lead_ms: u64,
 }
 
@@ -91,7 +91,7 @@ impl Clock {
     fn observe(&mut self, server_ms: u64, steady_ms: u64) -> u64 {
         let mut at_ms = server_ms;
         if let Some((seen_ms, last_server_ms, last_steady_ms)) = self.last {
-            // The steady clock is read in milliseconds: what it says may be one too much.
+            // The steady clock is read in milliseconds, so it may be one too many.
             let told = (steady_ms - last_steady_ms).saturating_sub(1);
             let since = server_ms.saturating_sub(last_server_ms);
             let mut passed = told.min(since);
@@ -111,7 +111,7 @@ impl Clock {
     }
 }
 
-/// A ledger at the server beside one in memory, which is given the time that the other has found.
+/// A ledger at the server, beside one in memory that is given the time the first one found.
 struct Pair {
     redis: Run,
     memory: MemoryLedger,
@@ -127,7 +127,7 @@ impl Pair {
         match event {
             Event::Pass { gap_ms, jump_ms } => {
                 self.steady_ms += gap_ms;
-                // Keys must not expire: they do so by the real clock.
+                // Keys must not expire: they would do so by the real clock.
                 self.server_ms =
                     (self.server_ms + gap_ms).saturating_add_signed(jump_ms).max(self.start_ms);
             }
@@ -148,7 +148,7 @@ impl Pair {
         let settled = self.redis.try_reserve_at(demands, now);
         let at_ms = self.redis.ledger.seen_ms().unwrap_or_default();
         prop_assert_eq!(at_ms, self.clock.observe(self.server_ms, self.steady_ms));
-        // As much time has passed for this one, by both clocks.
+        // The same time has passed for this one, by both clocks.
         let expected = self.memory.reserve(demands, Now { wall_ms: at_ms, monotonic_ms: at_ms });
         prop_assert_eq!(&settled, &expected, "{:?} at {}", demands, at_ms);
         if let Ok(Settlement::Charged { reservation, .. }) = settled {
@@ -158,7 +158,7 @@ impl Pair {
     }
 }
 
-/// contract P10–P13: whatever is asked, at whatever time.
+/// contract P10–P13: for any demands at any time.
 #[test]
 fn the_script_settles_as_the_engine_does() {
     let server = Server::start();
@@ -184,7 +184,7 @@ fn the_script_settles_as_the_engine_does() {
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// So many ledgers at once, each asking 300 times for one of `max`: how many calls get through.
+/// Runs this many ledgers at once, each asking 300 times for one of `max`; returns how many calls get through.
 fn let_through(ledgers: u32, max: u32) -> usize {
     let server = Server::start();
     let (url, counter) = (server.url(), hourly("calls"));
@@ -212,7 +212,7 @@ fn eight_wrappers_at_once_get_exactly_the_maximum() {
 }
 
 #[test]
-fn who_shares_a_counter_is_said_by_its_scope() {
+fn the_scope_decides_who_shares_a_counter() {
     let server = Server::start();
     let holders =
         [("files", "ann", "1"), ("files", "ann", "2"), ("files", "bob", "3"), ("git", "ann", "4")];

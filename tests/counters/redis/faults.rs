@@ -1,4 +1,4 @@
-//! A server that stops, dies, forgets or says no (contract S2).
+//! A server that stops, dies, loses data or returns errors (contract S2).
 
 use std::time::{Duration, Instant};
 
@@ -7,11 +7,11 @@ use rustix::process::Signal;
 
 use super::server::{Run, Server, counter, demand, hourly};
 
-const LOST: &str = "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
+const LOST: &str = "it lost counters that were still in use (restarted without `appendonly yes`, flushed, or evicted \
     for want of `maxmemory-policy noeviction`?); they begin anew";
 
 #[test]
-fn a_script_that_was_flushed_is_sent_again() {
+fn a_flushed_script_is_sent_again() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     assert!(run.takes(&hourly("calls"), 2));
@@ -35,7 +35,7 @@ fn a_stopped_server_costs_each_call_a_second() {
         assert!((900..2500).contains(&took.as_millis()), "{took:?}");
     }
     server.signal(Signal::CONT);
-    // What was asked for in vain may have been charged since, and nothing beyond it.
+    // Reservations that timed out may have been charged since, but no more than that.
     let taken = (0..20).filter(|_| run.takes(&hourly("calls"), 10)).count();
     assert!((7..=9).contains(&taken), "{taken}");
 }
@@ -57,7 +57,7 @@ fn a_session_ends_though_its_server_is_stopped() {
 }
 
 #[test]
-fn a_server_that_is_gone_denies_at_once_and_is_found_again() {
+fn a_lost_server_denies_at_once_until_it_is_back() {
     let mut server = Server::with(|_| vec!["--appendonly".into(), "yes".into()]);
     let mut run = Run::at(&server.url());
     assert!(run.takes(&hourly("calls"), 2));
@@ -70,7 +70,7 @@ fn a_server_that_is_gone_denies_at_once_and_is_found_again() {
 }
 
 #[test]
-fn a_server_that_was_started_anew_between_two_calls_is_no_trouble() {
+fn a_restart_between_two_calls_denies_nothing() {
     let mut server = Server::with(|_| vec!["--appendonly".into(), "yes".into()]);
     let mut run = Run::at(&server.url());
     assert!(run.takes(&hourly("calls"), 2));
@@ -81,13 +81,13 @@ fn a_server_that_was_started_anew_between_two_calls_is_no_trouble() {
 }
 
 #[test]
-fn a_server_that_forgets_everything_is_told_of_once() {
+fn a_server_that_loses_everything_is_reported_once() {
     let mut server = Server::start();
     let mut run = Run::at(&server.url());
     assert!(run.takes(&hourly("calls"), 2));
     server.kill();
     server.restart();
-    // Of this one the server has never known.
+    // The server has never known the counter of this call.
     assert_eq!(
         run.trouble(&hourly("other")),
         format!("failed to use state `{}`: {LOST}", server.url())
@@ -101,7 +101,7 @@ fn a_server_that_forgets_everything_is_told_of_once() {
 }
 
 #[test]
-fn a_counter_that_was_evicted_or_set_back_in_time_is_told_of_once() {
+fn an_evicted_or_older_counter_is_reported_once() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let (calls, other) = (hourly("calls"), hourly("other"));
@@ -116,7 +116,7 @@ fn a_counter_that_was_evicted_or_set_back_in_time_is_told_of_once() {
 }
 
 #[test]
-fn what_the_server_says_no_to_is_a_reason() {
+fn an_error_of_the_server_is_the_reason() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let _: () = server.ask(&["SET", "callgate:{files}:grant:ann:calls:3600", "no hash"]);
@@ -140,7 +140,7 @@ fn a_reservation_is_given_back_to_its_slot_only() {
     run.release(reservation.clone());
     run.idle();
     assert!(run.takes(&calls, 3) && run.takes(&calls, 3) && !run.takes(&calls, 3));
-    // The counter that was charged is gone: nothing of another is given away.
+    // The charged counter is gone: no other counter gives quota back.
     let _: () = server.ask(&["FLUSHALL"]);
     let mut other = Run::of(&server.url(), "files", "ann", "two");
     assert!((0..3).all(|_| other.takes(&calls, 3)));
@@ -169,7 +169,7 @@ fn a_clock_set_back_neither_frees_nor_freezes_quota() {
     assert!(has_room(start_ms - 3_530_000, 70_000), "it has passed in real time");
     assert!(has_room(start_ms + 86_400_000, 71_000), "a step forth is time passed");
     assert!(!has_room(start_ms - 3_500_000, 72_000), "and back again");
-    // A run that has seen nothing yet goes by the server's clock since.
+    // A run that has seen nothing yet follows the server's clock.
     let mut other = Run::of(&server.url(), "files", "ann", "two");
     let mut has_room = |server_ms: u64| {
         other.ledger.pretend(server_ms);

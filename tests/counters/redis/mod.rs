@@ -1,4 +1,4 @@
-//! Counters in Redis, at real servers that the tests start for themselves.
+//! Counters in Redis, on real servers that the tests start.
 
 mod clock;
 mod exact;

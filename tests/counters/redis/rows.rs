@@ -1,4 +1,4 @@
-//! What stands in the server: for people, and for how long.
+//! The data in the server: how it is shown, and when it expires.
 
 use callgate::engine::limits::{Scope, Settlement, Window};
 use callgate::shell::counters::redis::{read, reset};
@@ -7,7 +7,7 @@ use callgate::shell::os::clock::moment;
 use super::server::{Run, Server, counter, demand, hourly};
 
 #[test]
-fn counters_are_shown_and_set_back() {
+fn counters_are_shown_and_reset() {
     let server = Server::start();
     let url = server.url();
     assert!(read(&url).unwrap().is_empty());
@@ -52,7 +52,7 @@ fn counters_are_shown_and_set_back() {
 }
 
 #[test]
-fn keys_expire_and_those_of_a_run_end_with_it() {
+fn keys_expire_and_keys_of_a_run_end_with_it() {
     let server = Server::start();
     let mut run = Run::at(&server.url());
     let window = counter(Scope::Grant, "{a}:*", Window::Sliding(60));

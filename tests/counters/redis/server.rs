@@ -20,10 +20,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::harness::gate::temp_dir;
 
-/// How long a server may take to start or to stop.
+/// How long a server may take to start or stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server on a port of its own. It is killed, and what it wrote removed, when the test is over.
+/// A server on a port of its own. After the test it is killed and its files are removed.
 pub(crate) struct Server {
     process: Child,
     port: u16,
@@ -36,7 +36,7 @@ impl Server {
         Self::with(|_| Vec::new())
     }
 
-    /// With options, which may name files in the directory that it is started in.
+    /// Starts a server with options, which may name files in its directory.
     pub(crate) fn with(options: impl Fn(&Path) -> Vec<String>) -> Self {
         let dir = temp_dir();
         let options = options(dir.path());
@@ -78,7 +78,7 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// Starts it again where it was.
+    /// Starts it again on the same port and directory.
     pub(crate) fn restart(&mut self) {
         let _ = std::fs::remove_file(self.dir.path().join("log"));
         self.process = spawn(self.dir.path(), self.port, &self.options);
@@ -114,14 +114,14 @@ fn spawn(dir: &Path, port: u16, options: &[String]) -> Child {
     })
 }
 
-/// A ledger, and the loop that it lives in.
+/// A ledger, and the loop that it runs in.
 pub(crate) struct Run {
     pub(crate) ledger: RedisLedger,
     runtime: Runtime,
 }
 
 impl Run {
-    /// Of server `files`, grant `ann`, run `one`.
+    /// A ledger for server `files`, grant `ann`, run `one`.
     pub(crate) fn at(url: &str) -> Self {
         Self::of(url, "files", "ann", "one")
     }
@@ -159,7 +159,7 @@ impl Run {
         }
     }
 
-    /// Why nothing could be charged.
+    /// The reason why nothing could be charged.
     pub(crate) fn trouble(&mut self, counter: &CounterKey) -> String {
         let settled = self.try_reserve(&[demand(counter, 1, 1000)]);
         settled.expect_err("the state is unavailable").reason
@@ -185,7 +185,7 @@ pub(crate) fn counter(scope: Scope, name: &str, window: Window) -> CounterKey {
     CounterKey { scope, name: name.into(), window }
 }
 
-/// A grant's counter per hour.
+/// A counter of a grant, per hour.
 pub(crate) fn hourly(name: &str) -> CounterKey {
     counter(Scope::Grant, name, Window::Sliding(3600))
 }

@@ -1,4 +1,4 @@
-//! Ways to a server: password, user, database, socket, TLS. Secrets stay secret.
+//! The URLs of a server: password, user, database, socket, TLS. Secrets are not shown.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Reserves once at each URL: from the second on there is no room where they share a database.
+/// Reserves once at each URL. URLs that share a database share the counter, so only the first has room.
 fn works(url: &str) {
     assert!(Run::at(url).takes(&hourly(url), 1), "{url}");
     assert!(!Run::of(url, "files", "ann", "two").takes(&hourly(url), 1), "{url}");
@@ -25,7 +25,7 @@ fn fails(url: &str, expected: &str) {
 }
 
 #[test]
-fn a_password_opens() {
+fn a_password_logs_in() {
     let server = Server::with(|_| vec!["--requirepass".into(), HUSH.into()]);
     let port = server.port();
     works(&format!("redis://:{WRITTEN}@127.0.0.1:{port}"));
@@ -36,7 +36,7 @@ fn a_password_opens() {
 }
 
 #[test]
-fn a_server_that_repeats_a_secret_is_not_repeated() {
+fn a_secret_that_a_server_repeats_is_not_shown() {
     let server = Server::with(|_| words("--rename-command AUTH LOGIN"));
     fails(
         &format!("redis://:{WRITTEN}@127.0.0.1:{}", server.port()),
@@ -60,7 +60,7 @@ fn a_user_needs_only_these_rights() {
 }
 
 #[test]
-fn a_socket_and_a_database_are_places_too() {
+fn a_url_may_name_a_socket_or_a_database() {
     let server =
         Server::with(|dir| vec!["--unixsocket".into(), dir.join("socket").display().to_string()]);
     let socket = server.dir().join("socket");
@@ -70,7 +70,7 @@ fn a_socket_and_a_database_are_places_too() {
     assert!(Run::at(&server.url()).takes(&hourly("calls"), 1), "another database");
 }
 
-/// A certificate for 127.0.0.1 that vouches for itself.
+/// A self-signed certificate for 127.0.0.1.
 fn certificate(dir: &Path) {
     let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test \
         -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE -keyout key.pem -out cert.pem";

@@ -1,4 +1,4 @@
-//! `callgate wrap --state redis://…` as a client has it.
+//! `callgate wrap --state redis://…`, as a client sees it.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -62,7 +62,7 @@ fn a_lost_server_denies_limited_calls_until_it_is_back() {
     assert_eq!(gate.end(), End::quiet(0));
 }
 
-/// contract S2: the server's direction goes on, and so does the end.
+/// contract S2: the server's direction continues, and the session can end.
 #[test]
 fn a_stopped_server_delays_only_the_calls_that_need_it() {
     let server = Server::start();
@@ -78,10 +78,10 @@ fn a_stopped_server_delays_only_the_calls_that_need_it() {
 }
 
 #[test]
-fn a_bad_url_is_fatal_and_told_without_its_secret() {
+fn a_bad_url_is_fatal_and_its_secret_is_not_shown() {
     let mut gate = wrap("redis://:hush@host/hush");
     let End { code, stdout, stderr } = gate.wait();
     assert_eq!((code, stdout.as_str()), (Some(2), ""));
-    let expected = "error: state is no URL of a Redis server: Invalid database number\n";
+    let expected = "error: state is not the URL of a Redis server: Invalid database number\n";
     assert_eq!(stderr, expected);
 }

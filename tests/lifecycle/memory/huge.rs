@@ -1,4 +1,4 @@
-//! Frames of a size or depth that would hurt a careless reader (contract W3, C4).
+//! Frames large or deep enough to harm a careless reader (contract W3, C4).
 
 use super::small;
 use crate::harness::gate::{Gate, Wrap, call, ok};
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
 
-/// What a frame of a few MiB may cost: a second, and more in a build that is not optimised.
+/// Time allowed for a frame of a few MiB: a second, and more in a debug build.
 const PROMPTLY: Duration = Duration::from_secs(if cfg!(debug_assertions) { 4 } else { 1 });
 
 fn gate() -> Gate {
     Wrap::allow_all().serve(&json!(["echo"]))
 }
 
-/// Checks that a frame is refused as too long, without its id, that nothing of it reached the
-/// server and that the session serves on.
+/// Checks that a frame is refused as too long, without its id, that nothing of it reached the server, and that the
+/// session continues.
 fn is_too_long(gate: &Gate, answer: &str) {
     let refusal = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"#;
     assert!(answer.starts_with(refusal), "{answer:.300}");
@@ -40,8 +40,8 @@ fn nesting_of_100_000_is_refused() {
     }
 }
 
-/// contract W3: 200,000 keys are legal; one of them twice is refused. Neither takes long: a search
-/// of all keys for each would take minutes.
+/// contract W3: 200,000 keys are legal, and a duplicate among them is refused. Both are fast: comparing each key with
+/// all others would take minutes.
 #[test]
 fn a_duplicate_among_200_000_keys_is_found_at_once() {
     let keys: Vec<String> = (0..200_000).map(|n| format!("\"key {n}\":{n}")).collect();
@@ -89,7 +89,7 @@ fn bytes_without_a_newline_are_skipped() {
     gate.ends_quietly(0);
 }
 
-/// contract W3: not even `--max-frame` is held of a frame that is over it.
+/// contract W3: of a frame over `--max-frame`, not even that much is held.
 #[test]
 #[cfg(target_os = "linux")]
 fn memory_stays_bounded_by_max_frame() {
@@ -131,7 +131,7 @@ fn max_frame_is_exact() {
     gate.ends_quietly(0);
 }
 
-/// contract W6: a server's answer over `--max-frame` is answered for it, and the session serves on.
+/// contract W6: callgate answers in place of a server's answer over `--max-frame`, and the session continues.
 #[test]
 fn an_answer_over_max_frame_is_unreadable() {
     let gate = Wrap::allow_all().serve(&json!([
@@ -168,9 +168,9 @@ fn a_large_frame_passes() {
     gate.ends_quietly(0);
 }
 
-/// contract W1, W4: a large answer is relayed whole, though the server exits as soon as it is written.
+/// contract W1, W4: a large answer is relayed whole, even if the server exits right after writing it.
 #[test]
-fn a_large_last_word_is_relayed() {
+fn a_large_last_answer_is_relayed() {
     let mut gate = Wrap::allow_all().serve(&json!([
         { "recv": 1 },
         { "send_bytes": r#"{"jsonrpc":"2.0","id":1,"result":{"x":""# },

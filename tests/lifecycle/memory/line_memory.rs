@@ -1,11 +1,11 @@
-//! What a line costs (contract W8), in both directions: memory of at most four times its length at the peak, and in a
-//! release build half a second at most.
+//! The cost of a line (contract W8), in both directions: peak memory of at most four times its length and, in a release
+//! build, at most half a second.
 //!
 //! ```sh
 //! CALLGATE_TEST_LINE_MIB=60 cargo test --release --test main line_memory -- --test-threads=1 --nocapture
 //! ```
 //!
-//! With the variable, the lines are so long, and the figures of each are shown.
+//! The variable sets the length of the lines, and shows the figures of each.
 
 use super::line_shapes::{CLIENT, SERVER, Shape};
 use super::small;
@@ -16,17 +16,17 @@ use std::io::Write as _;
 use std::time::Duration;
 
 const MIB: usize = 1024 * 1024;
-/// The length of a line, in bytes. The factors are the same for one of 60 MiB.
+/// The length of a line, in bytes. The factors are the same for 60 MiB.
 fn length() -> usize {
     asked_for().unwrap_or(if cfg!(debug_assertions) { 1 } else { 16 }) * MIB
 }
 
-/// The length that is asked for, in MiB.
+/// The requested length, in MiB.
 fn asked_for() -> Option<usize> {
     std::env::var("CALLGATE_TEST_LINE_MIB").ok().map(|length| length.parse().unwrap())
 }
 
-/// What a gate had used before it got a line.
+/// The resources that a gate had used before it got a line.
 struct Before {
     memory: u64,
     time: Duration,
@@ -37,10 +37,10 @@ impl Before {
         Before { memory, time: gate.cpu_time() }
     }
 
-    /// Checks what a line of `length` bytes has cost since. `at_once` is false for one that is answered piece by piece,
-    /// so that all else goes on.
+    /// Checks the cost of a line of `length` bytes since then. `at_once` is false for one that is answered piece by
+    /// piece, so that everything else continues.
     fn check(&self, gate: &Gate, length: usize, at_once: bool, why: &str) -> Result<(), String> {
-        /// 0.5 s for the longest line by default, and what every run takes.
+        /// 0.5 s for the longest line by default, plus the fixed time of every run.
         const NANOS_A_BYTE: u128 = 8;
         const LEAST: Duration = Duration::from_millis(50);
         let growth = gate.peak_memory().saturating_sub(self.memory);
@@ -84,7 +84,7 @@ fn a_line_of_the_client_costs_four_times_its_length_at_most() {
         let before = Before::of(&gate, small);
         gate.send(&line);
         gate.send(call(2));
-        // Whatever it is answered, the session serves on.
+        // Whatever the answer, the session continues.
         while !gate.try_recv()?.contains(r#""id":2,"#) {}
         before.check(&gate, line.len(), !line.starts_with('['), shape.why)
     };
@@ -108,7 +108,7 @@ fn a_line_of_the_server_costs_four_times_its_length_at_most() {
     report(&SERVER.iter().filter_map(|shape| judge(shape).err()).collect::<Vec<_>>());
 }
 
-/// A gate before a server that answers the first request with this line, and the second well.
+/// A gate for a server that answers the first request with this line, and the second normally.
 fn from_file(line: &str) -> Gate {
     let wrap = wrap();
     let (file, last) = (wrap.dir().join("line"), wrap.dir().join("last"));
@@ -122,7 +122,7 @@ fn from_file(line: &str) -> Gate {
     wrap.run(["sh", "-c", &script])
 }
 
-/// contract W8: what a policy makes of the values is bounded, too: so is a line that is recorded.
+/// contract W8: the cost of recording a line is bounded too.
 #[test]
 fn a_recorded_line_costs_no_more() {
     let small = small();

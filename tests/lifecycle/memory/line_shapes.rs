@@ -1,10 +1,10 @@
-//! Long lines that cost much to read or to answer, by what fills them.
+//! Long lines that are expensive to read or answer, by content.
 
-/// Text that is repeated to fill a line, between what begins and ends it.
+/// A text that is repeated to fill a line, between a beginning and an end.
 pub(crate) struct Shape {
     pub(crate) why: &'static str,
     begin: &'static str,
-    /// `#` stands for a number that grows, in as few letters as there are.
+    /// `#` stands for a growing number, in as few characters as possible.
     again: &'static str,
     end: &'static str,
 }
@@ -19,7 +19,7 @@ const fn shape(
 }
 
 impl Shape {
-    /// A line of about so many bytes.
+    /// A line of about this many bytes.
     pub(crate) fn line(&self, length: usize) -> String {
         let mut line = String::with_capacity(length + 64);
         line.push_str(self.begin);
@@ -62,7 +62,7 @@ const LIST: &str =
 
 const MODERN_LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"},"arguments":{"amount":["#;
 
-/// What a client may send.
+/// Lines that a client may send.
 pub(crate) const CLIENT: &[Shape] = &[
     shape("brackets", "", "[", ""),
     shape("brackets that are closed in vain", "[", "[", "]"),
@@ -108,7 +108,7 @@ pub(crate) const CLIENT: &[Shape] = &[
 
 const LISTED: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":["#;
 
-/// What a server may answer to `tools/list`, and what else it may say.
+/// Lines that a server may send, as answers to `tools/list` or otherwise.
 pub(crate) const SERVER: &[Shape] = &[
     shape("zeros for tools", LISTED, "0,", "]}}"),
     shape("objects for tools", LISTED, "{},", "]}}"),

@@ -1,4 +1,5 @@
-//! Memory stays bounded whatever either side does (contract W8, W6), and a side that does not read stops the other only.
+//! Memory stays bounded whatever either side does (contract W8, W6), and a side that does not read stops only the
+//! other.
 
 mod huge;
 mod line_memory;
@@ -16,11 +17,11 @@ use std::process::Command;
 
 const MIB: u64 = 1024 * 1024;
 
-/// What a session may hold in all that has had a few calls. Of a build that is not optimised the program alone, which
-/// is mapped from its file, takes three times as much.
+/// The memory of a session after a few calls. In a debug build, the program alone, which is mapped from its file, takes
+/// three times as much.
 const SMALL: u64 = if cfg!(debug_assertions) { 24 * MIB } else { 6 * MIB };
 
-/// What it may hold beyond that, whatever happens, and beside one frame.
+/// Memory allowed beyond that, in any case, besides one frame.
 const GROWTH: u64 = 2 * MIB;
 
 const NOTIFICATION: &str =
@@ -34,7 +35,7 @@ fn wrap() -> Wrap {
     Wrap::new(r#"{"version":"1","default":"deny","tools":{"t":{}}}"#)
 }
 
-/// A session whose client reads nothing as long as the second value lives.
+/// A session whose client does not read as long as the second value lives.
 fn unread<const N: usize>(server: [&str; N]) -> (Gate, impl Sized) {
     let (streams, unread) = Streams::pipes().unread();
     (wrap().on(streams).run(server), unread)
@@ -44,7 +45,7 @@ fn denied(id: impl Display) -> String {
     call(id).replace(r#""t""#, r#""other""#)
 }
 
-/// Some calls, a denial, a refusal, a line that goes nowhere, one of the server's that is noise.
+/// A few calls, a denial, a refusal, a line that goes nowhere, and a line of noise from the server.
 fn warm_up(gate: &Gate) {
     for id in 0..5 {
         gate.serves(id);
@@ -54,14 +55,14 @@ fn warm_up(gate: &Gate) {
     }
 }
 
-/// The most that a session holds that has had a few calls, here and now.
+/// The peak memory of a session after a few calls, on this machine.
 pub(crate) fn small() -> u64 {
     let gate = wrap().serve(&json!([{ "send": "noise" }, "echo"]));
     warm_up(&gate);
     gate.peak_memory()
 }
 
-/// Checks that a session has never held more than a small one, and `frame` bytes of a frame.
+/// Checks that a session never held more than a small one plus `frame` bytes of a frame.
 fn is_bounded(gate: &Gate, frame: u64, why: &str) {
     let growth = gate.peak_memory().saturating_sub(small());
     assert!(growth <= GROWTH + frame, "{why}: {} KiB more than a small session", growth / 1024);
@@ -73,7 +74,7 @@ fn a_session_is_small() {
     assert!(small() <= SMALL, "{} KiB", small() / 1024);
 }
 
-/// contract W8: a client that does not read is not read either, and what it is due does not pile up.
+/// contract W8: callgate stops reading from a client that does not read, so its answers do not pile up.
 #[test]
 fn answers_that_nobody_reads_do_not_pile_up() {
     let refused = "[]".to_owned();
@@ -84,10 +85,10 @@ fn answers_that_nobody_reads_do_not_pile_up() {
     }
 }
 
-/// contract W8: nor does it for a client that reads more slowly than it is answered. It gets everything, in order.
+/// contract W8: nor do they for a client that reads slowly. It gets everything, in order.
 #[test]
 fn answers_that_are_read_slowly_do_not_pile_up() {
-    // Long ids make long answers, which take less to make than to read.
+    // Long ids make long answers, which take less time to make than to read.
     let ids = (0..3000).map(|id| format!(r#""{id:03800}""#));
     let (streams, read_on) = Streams::pipes().unread();
     let gate = wrap().on(streams).serve(&json!(["echo"]));
@@ -102,9 +103,9 @@ fn answers_that_are_read_slowly_do_not_pile_up() {
     gate.ends_quietly(0);
 }
 
-/// contract W8: lines that nobody is to get are read on and on, though neither side reads, and leave nothing behind.
+/// contract W8: lines that go nowhere are read even if neither side reads, and use no memory.
 #[test]
-fn lines_that_lead_nowhere_do_not_pile_up() {
+fn lines_that_go_nowhere_do_not_pile_up() {
     for line in ["", " ", DROPPED, UNANSWERABLE] {
         let (gate, _unread) = unread(["sleep", "100"]);
         assert!(gate.takes(format!("{line}\n").repeat(2_000_000 / (line.len() + 1))), "{line}");
@@ -112,7 +113,7 @@ fn lines_that_lead_nowhere_do_not_pile_up() {
     }
 }
 
-/// contract W8: a server that does not read stops the client; what it says, it still says, and signals still work.
+/// contract W8: a server that does not read stops the client; its own messages still pass, and signals still work.
 #[test]
 fn a_deaf_server_stops_the_client_only() {
     let dir = temp_dir();
@@ -134,7 +135,7 @@ fn a_deaf_server_stops_the_client_only() {
     assert_eq!(gate.wait().code, Some(128 + 15));
 }
 
-/// contract W8: a client that does not read stops the server; what it says, it still says.
+/// contract W8: a client that does not read stops the server; its own messages still pass.
 #[test]
 fn a_deaf_client_stops_the_server_only() {
     let chatter = format!("yes '{NOTIFICATION}' & exec cat >/dev/null");
@@ -150,13 +151,13 @@ fn a_deaf_client_stops_the_server_only() {
 
 /// contract W8: if neither side reads, both are stopped.
 #[test]
-fn if_nobody_reads_everybody_is_stopped() {
+fn if_neither_side_reads_both_are_stopped() {
     let (gate, _unread) = unread(["yes", NOTIFICATION]);
     assert!(!gate.flood(format!("{NOTIFICATION}\n").repeat(200_000)));
     is_bounded(&gate, 0, "two deaf sides");
 }
 
-/// contract W6: what stderr does not take is dropped and counted.
+/// contract W6: noise that stderr does not accept is dropped and counted.
 #[test]
 fn noise_that_nobody_reads_is_dropped_and_counted() {
     let noise = 50_000;
@@ -196,9 +197,9 @@ fn noise_that_nobody_reads_is_dropped_and_counted() {
     );
 }
 
-/// contract W8: of a large frame one is held, and only as long as it takes.
+/// contract W8: a large frame is held once, and only as long as necessary.
 #[test]
-fn a_large_frame_is_held_once_and_let_go() {
+fn a_large_frame_is_held_once_and_released() {
     let length = 60 * MIB;
     let text = "0123456789abcdef";
     let gate = wrap().serve(&json!([

@@ -1,4 +1,4 @@
-//! Sides that do not read, and pipes that are just full.
+//! Sides that do not read, and pipes that are exactly full.
 
 use crate::harness::gate::{Wrap, call, ok};
 use crate::harness::process::End;
@@ -14,9 +14,9 @@ fn notification(bytes: usize) -> String {
     )
 }
 
-/// A read that fills its buffer to the last byte is not the last one.
+/// A read that fills its buffer exactly is not the last one.
 #[test]
-fn lines_as_long_as_a_pipe_or_a_buffer_pass() {
+fn lines_that_fill_a_pipe_or_a_buffer_exactly_pass() {
     for bytes in [4096, 32 * 1024, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 128 * 1024] {
         let line = notification(bytes);
         let gate = Wrap::allow_all().serve(&json!([{ "recv": 1 }, { "send": line }, "echo"]));
@@ -27,7 +27,7 @@ fn lines_as_long_as_a_pipe_or_a_buffer_pass() {
     }
 }
 
-/// A server that writes before it reads, and a client that does: neither waits for the other.
+/// A server that writes before it reads does not deadlock with a client that does the same.
 #[test]
 fn both_sides_may_write_before_they_read() {
     let line = notification(60_000);
@@ -44,7 +44,7 @@ fn both_sides_may_write_before_they_read() {
     gate.ends_quietly(0);
 }
 
-/// contract W9: a server that does not read holds up no signal.
+/// contract W9: a server that does not read delays no signal.
 #[test]
 fn a_deaf_server_holds_up_no_signal() {
     let mut gate = Wrap::allow_all().run(["sh", "-c", "echo ready >&2; exec tail -f /dev/null"]);
@@ -56,7 +56,7 @@ fn a_deaf_server_holds_up_no_signal() {
     assert_eq!(gate.wait(), End::quiet(128 + 15));
 }
 
-/// A client that writes all it has before it reads anything gets everything.
+/// A client that writes everything before it reads gets all answers.
 #[test]
 fn a_client_may_read_late() {
     let gate = Wrap::allow_all().serve(&json!(["echo"]));

@@ -1,13 +1,12 @@
-//! The name a server goes by in counters and records, taken from its command (contract C4).
+//! The name of a server in counters and records, taken from its command (contract C4).
 //!
 //! ```text
 //! command ─► subject: runners and wrappers are looked through ─► package, file, command, URL ─► name
 //! ```
 //!
-//! Two servers that have nothing to do with each other never get one name, and one server keeps its name however its
-//! path is spelt. So a name that comes from a path ends with six digits of a SHA-256: that of the absolute path, in
-//! which `.` and `..` are resolved by name. Symbolic links are not followed, so that an update that moves one changes
-//! no name.
+//! Unrelated servers never share a name, and a server keeps its name however its path is spelt. A name that comes from
+//! a path therefore ends with six digits of a SHA-256: that of the absolute path, with `.` and `..` resolved by name.
+//! Symbolic links are not followed, so that an update that moves one changes no name.
 
 mod older;
 mod package;
@@ -27,14 +26,14 @@ use subject::{Base, Subject};
 
 /// The longest name in bytes.
 const MAX_BYTES: usize = 64;
-/// How many digits of a digest stand in a name.
+/// Digits of a digest in a name.
 const DIGITS: usize = 6;
 
-/// Names that say nothing without the directory they are in.
+/// Names that mean nothing without their directory.
 const VAGUE: [&str; 9] =
     ["index", "main", "server", "cli", "app", "build", "dist", "src", "__main__"];
 
-/// Ends of file names that say nothing.
+/// Extensions that a name leaves out.
 const EXTENSIONS: [&str; 24] = [
     ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx", ".py", ".pyz", ".exe", ".cmd",
     ".bat", ".ps1", ".sh", ".bash", ".rb", ".pl", ".php", ".jar", ".dll", ".go", ".java", ".lua",
@@ -45,7 +44,7 @@ const EXTENSIONS: [&str; 24] = [
 pub struct ServerName {
     /// At most 64 bytes of `[A-Za-z0-9._-]`.
     pub name: String,
-    /// True if it depends on where things are on this machine.
+    /// True if it depends on paths of this machine.
     pub is_local: bool,
 }
 
@@ -64,7 +63,7 @@ fn name(subject: &Subject) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let whole = subject.words.join("-");
     let safe: String = whole.chars().map(|c| if is_safe(c) { c } else { '_' }).collect();
-    // What is replaced or cut off could have told two servers apart.
+    // The part that was replaced or cut off could have told two servers apart.
     let is_lossy = subject.is_lossy || safe != whole || safe.len() > MAX_BYTES;
     let identity = subject.identity.as_deref().or_else(|| is_lossy.then_some(whole.as_str()));
     let Some(identity) = identity else {
@@ -76,7 +75,7 @@ fn name(subject: &Subject) -> String {
     format!("{readable}-{}", digest.get(..DIGITS).unwrap_or_default())
 }
 
-/// The words that a path gives a name: its last part, and those before it while that says nothing.
+/// The words of a name from a path: its last part, and the parts before it as long as those mean nothing.
 fn words_of_path(path: &str) -> Vec<String> {
     let mut parts =
         path.rsplit(['/', '\\']).filter(|part| !matches!(*part, "" | "~") && !part.ends_with(':'));
@@ -96,12 +95,12 @@ fn stem(name: &str) -> &str {
     stem.filter(|stem| !stem.is_empty()).unwrap_or(name)
 }
 
-/// True if a word names a file or directory by where it is.
+/// True if a word is a path.
 fn is_path(word: &str) -> bool {
     word.contains(['/', '\\']) || matches!(word, "." | "..")
 }
 
-/// A path from a directory on, with `.` and `..` resolved by name; behind a symbolic link `..` stays, since it leads
+/// A path from a directory on, with `.` and `..` resolved by name. A `..` after a symbolic link stays, since it leads
 /// elsewhere.
 fn absolute(directory: &Path, path: &str) -> String {
     if is_of_windows(path) {
@@ -112,7 +111,7 @@ fn absolute(directory: &Path, path: &str) -> String {
     resolved(&whole.to_string_lossy(), "/", |path| Path::new(path).is_symlink())
 }
 
-/// True for `C:\…`, wherever callgate runs.
+/// True for `C:\…`, on every platform.
 fn is_of_windows(path: &str) -> bool {
     let mut bytes = path.bytes();
     let drive = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic());
@@ -139,7 +138,7 @@ fn resolved(path: &str, root: &str, is_link: impl Fn(&str) -> bool) -> String {
     [root, &parts.join("/")].concat()
 }
 
-/// The directory that callgate runs in, which is its server's as well.
+/// The working directory of callgate, which is also its server's.
 #[must_use]
 pub fn working_directory() -> PathBuf {
     std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))

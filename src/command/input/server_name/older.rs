@@ -1,4 +1,4 @@
-//! The name that callgate 0.1 took from a server's command: counters may still lie under it.
+//! The name that callgate 0.1 took from a server's command: there may still be counters under it.
 
 use std::ffi::OsString;
 
@@ -53,7 +53,7 @@ const FLAGS_WITH_VALUE: [&str; 34] = [
     "--cwd",
 ];
 
-/// Names that say nothing without the directory they are in.
+/// Names that mean nothing without their directory.
 const VAGUE: [&str; 5] = ["index", "main", "server", "cli", "app"];
 
 /// The name that an older callgate gives a server.
@@ -87,7 +87,7 @@ fn subject(words: &[String]) -> Option<&str> {
         } else if RUNNERS.contains(&program) || is_python(program) {
             runner = Some(program);
         } else if word.starts_with('-') || (runner.is_some() && RUNNER_VERBS.contains(&word)) {
-            // `-m module`, `-y` and the like: the next word is looked at by itself.
+            // `-m module`, `-y` and the like: the next word is judged by itself.
         } else if runner == Some("env") && word.contains('=') {
             // `env NAME=value`
         } else {

@@ -1,11 +1,11 @@
-//! Packages and images as they are asked for: by name, with a version, from a repository, at a URL.
+//! Packages and images as they are requested: by name, with a version, from a repository, at a URL.
 
 use super::is_path;
 
-/// Owners that say nothing.
+/// Owners that a name leaves out.
 const KNOWN_OWNERS: [&str; 3] = ["modelcontextprotocol", "mcp", "library"];
 
-/// Hosts of packages that go without saying.
+/// Hosts of packages that a name leaves out.
 const KNOWN_HOSTS: [&str; 7] = [
     "github.com",
     "www.github.com",
@@ -16,7 +16,7 @@ const KNOWN_HOSTS: [&str; 7] = [
     "ghcr.io",
 ];
 
-/// What a package is asked for by.
+/// A package in a request.
 pub(super) enum Package<'a> {
     /// Its name, with the owner before it.
     Named(Vec<String>),
@@ -24,7 +24,7 @@ pub(super) enum Package<'a> {
     Local(&'a str),
 }
 
-/// Reads what `npx`, `uvx` and their like take for a package.
+/// Parses a package as `npx`, `uvx` and similar runners take it.
 pub(super) fn package(spec: &str) -> Package<'_> {
     let spec = spec.trim();
     // `name @ https://…`
@@ -55,7 +55,7 @@ pub(super) fn package(spec: &str) -> Package<'_> {
     Package::Named(named(parts))
 }
 
-/// What stands behind the scheme of a URL, `git+` before it or not.
+/// The part of a URL after its scheme, with or without `git+`.
 fn url(spec: &str) -> Option<&str> {
     let (scheme, rest) = spec.split_once("://")?;
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
@@ -88,7 +88,7 @@ pub(super) fn image(text: &str) -> Vec<String> {
     named(before.split('/').chain([last]))
 }
 
-/// A module of Go: `HOST/OWNER/NAME/…[@VERSION]`.
+/// The words of a Go module: `HOST/OWNER/NAME/…[@VERSION]`.
 pub(super) fn go_module(text: &str) -> Vec<String> {
     named(text.split('@').next().unwrap_or_default().split('/'))
 }

@@ -1,29 +1,29 @@
-//! Programs that run the server named in their arguments: a table of how each is read.
+//! Programs that run the server named in their arguments, and how to read the arguments of each.
 
-/// How a runner's command line goes on.
+/// How to read a runner's arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunnerKind {
-    /// A command, behind so many words of the runner's own.
+    /// A command, after this many words of the runner's own.
     Command(usize),
-    /// A command behind one of these words, and behind `--` if that is there.
+    /// A command after one of these words, and after `--` if there is one.
     CommandBehind(&'static [&'static str]),
-    /// The same, but the command is the project's own that the working directory belongs to.
+    /// Like `CommandBehind`, but the command belongs to the project in the working directory.
     Project(&'static [&'static str]),
-    /// A shell: a text behind `-c`, or a script.
+    /// A shell: a text after `-c`, or a script.
     Shell,
-    /// The shell of Windows: what is behind `/c`.
+    /// The shell of Windows: the text after `/c`.
     Cmd,
     /// PowerShell: `-Command`, `-File`, or a script.
     PowerShell,
-    /// A script, behind one of these words if there are any.
+    /// A script, after one of these words if there are any.
     Script(&'static [&'static str]),
-    /// The command line of an SDK for MCP: a file behind `run`.
+    /// The command line of an MCP SDK: a file after `run`.
     McpTool,
     /// A package and its arguments.
     Package,
-    /// A package, behind one of these words; anything else is a task of the project.
+    /// A package after one of these words; anything else is a task of the project.
     PackageOrTask(&'static [&'static str]),
-    /// A package behind one of these words.
+    /// A package after one of these words.
     PackageBehind(&'static [&'static str]),
     /// A task of the project in the working directory.
     Task,
@@ -44,15 +44,15 @@ pub(super) enum RunnerKind {
 
 /// A runner.
 pub(super) struct Runner {
-    /// What it is called, by any of these words.
+    /// Its names, separated by spaces.
     pub(super) names: &'static str,
-    /// How it is read.
+    /// How to read its arguments.
     pub(super) kind: RunnerKind,
-    /// Its options that take the next word for their value, in words.
+    /// Its options that take the next word as their value, separated by spaces.
     pub(super) valued: &'static str,
 }
 
-/// Options that say in which directory a runner works.
+/// Options that set a runner's working directory.
 pub(super) const DIRECTORY: [&str; 11] = [
     "-C",
     "-D",
@@ -78,7 +78,7 @@ const NPX: &str = "-p --package -c --call -w --workspace --prefix --registry --c
 
 const RUNS: &[&str] = &["run"];
 
-/// All that are known.
+/// All known runners.
 pub(super) const RUNNERS: &[Runner] = &[
     // Wrappers.
     Runner {
@@ -274,7 +274,7 @@ pub(super) const RUNNERS: &[Runner] = &[
     },
 ];
 
-/// Options of `docker run`, `exec` and `compose` that take the next word.
+/// Options of `docker run`, `exec` and `compose` that take the next word as their value.
 pub(super) const DOCKER: &str = "-e --env --env-file -v --volume --mount --name --network --net -u --user -w --workdir \
     --entrypoint --platform -p --publish -h --hostname --add-host --label -l --label-file -m \
     --memory --memory-swap --cpus -c --cpu-shares --cpuset-cpus --gpus --device --dns --ip \
@@ -284,20 +284,20 @@ pub(super) const DOCKER: &str = "-e --env --env-file -v --volume --mount --name 
     --sysctl --secret --health-cmd --detach-keys --pids-limit --arch --os --variant -f --file \
     --project-name --project-directory --profile --index";
 
-/// Runners that are packages themselves. Others that are called like one, such as `cmd`, are not.
+/// Runners that are also packages. Other packages with a runner's name, such as `cmd`, are not.
 pub(super) const PACKAGED: &str = "tsx ts-node nodemon electron mcp fastmcp mcp-remote supergateway mcp-proxy cross-env \
     dotenv dotenv-cli dotenvx infisical node bun deno npm pnpm uv";
 
-/// Images that run what they are told.
+/// General-purpose images, which run the command they are given.
 pub(super) const RUNTIMES: &str = "node python alpine debian ubuntu busybox bun deno golang openjdk temurin eclipse-temurin \
     ruby php rust uv fedora rockylinux denoland amazonlinux bash pypy";
 
-/// True if a word is one of these.
+/// True if `words` contains the word.
 pub(super) fn is_one_of(word: &str, words: &str) -> bool {
     words.split(' ').any(|one| one == word)
 }
 
-/// How `program` is read, if it is a runner. `python3.12` is one, as `Node.EXE` is.
+/// The runner that `program` is, if it is one. `python3.12` and `Node.EXE` count.
 pub(super) fn runner(program: &str) -> Option<&'static Runner> {
     let name = program.to_ascii_lowercase();
     let ends = [".exe", ".cmd", ".bat", ".ps1", ".com"];

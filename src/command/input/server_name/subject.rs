@@ -1,4 +1,4 @@
-//! What a command runs: runners, their options and wrappers are looked through until something has a name.
+//! Finds what a command really runs: follows runners, their options and wrappers until something has a name.
 
 use std::path::Path;
 
@@ -7,19 +7,19 @@ use super::runner::{DIRECTORY, LINE, PACKAGED, Runner, RunnerKind, is_one_of, ru
 use super::words::{Options, is_assignment, simple_command};
 use super::{absolute, is_path, stem, words_of_path};
 
-/// How often a command may run another.
+/// How many runners deep to look.
 const DEEPEST: usize = 12;
 
-/// What has a name.
+/// The thing that gives a server its name.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Subject {
     /// The words of its name.
     pub(super) words: Vec<String>,
-    /// What the words do not tell: six digits of its SHA-256 end the name.
+    /// What the words leave out. Six digits of its SHA-256 end the name.
     pub(super) identity: Option<String>,
-    /// The words do not tell all.
+    /// True if the words leave something out.
     pub(super) is_lossy: bool,
-    /// It depends on where things are on this machine.
+    /// True if it depends on paths of this machine.
     pub(super) is_local: bool,
 }
 
@@ -27,15 +27,15 @@ pub(super) struct Subject {
 #[derive(Debug, Clone)]
 pub(super) struct Base {
     directory: String,
-    /// On another machine or in a container: its paths are not ours.
+    /// True on another machine or in a container: its paths are not ours.
     pub(super) is_elsewhere: bool,
-    /// Commands belong to the project in the directory.
+    /// True if commands belong to the project in the directory.
     pub(super) is_project: bool,
     depth: usize,
 }
 
 impl Base {
-    /// In a directory of this machine.
+    /// A directory of this machine.
     pub(super) fn local(directory: &str) -> Self {
         Base { directory: directory.to_owned(), is_elsewhere: false, is_project: false, depth: 0 }
     }
@@ -49,7 +49,7 @@ impl Base {
         }
     }
 
-    /// In the directory that the options name, if they do.
+    /// The directory that the options name, or else this one.
     pub(super) fn moved(&self, options: &Options<'_>, names: &[&str]) -> Self {
         let mut base = self.clone();
         if let Some(directory) = options.value(names) {
@@ -67,7 +67,7 @@ impl Base {
         absolute(Path::new(&self.directory), path)
     }
 
-    /// A file or directory, and what is run in it.
+    /// A file or directory, and the part of it that runs.
     pub(super) fn file(&self, path: &str, part: Option<&str>) -> Subject {
         let path = self.path(path);
         let mut words = words_of_path(&path);
@@ -79,7 +79,7 @@ impl Base {
         Subject { words, identity: Some(identity), is_lossy: false, is_local: !self.is_elsewhere }
     }
 
-    /// What has no other name than its text, which may name files.
+    /// A text, which may name files, when there is no other name.
     fn text(&self, program: &str, text: &str) -> Subject {
         let words = vec![stem(program_name(program)).to_owned()];
         let identity = format!("{}\0{text}", self.directory);
@@ -124,7 +124,7 @@ pub(super) fn is_script(word: &str) -> bool {
     is_path(word) || stem(word).len() < word.len()
 }
 
-/// A package, or the place of one.
+/// A package, or a path to one.
 pub(super) fn of_package(spec: &str, base: &Base) -> Subject {
     match package::package(spec) {
         Package::Named(words) => named(words),
@@ -132,8 +132,7 @@ pub(super) fn of_package(spec: &str, base: &Base) -> Subject {
     }
 }
 
-/// The server at a URL: its host, the port if it is an odd one, and the path. What else a URL holds may be secret, and
-/// changes.
+/// The server at a URL: its host, a non-default port, and the path. The rest of a URL may be secret, and changes.
 pub(super) fn of_url(url: &str) -> Subject {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
@@ -153,7 +152,7 @@ pub(super) fn is_url(word: &str) -> bool {
     ["http://", "https://", "ws://", "wss://"].iter().any(|scheme| word.starts_with(scheme))
 }
 
-/// A command of a package: the package goes before its name, unless it is called the same.
+/// A command of a package. The package's name goes before its own, unless they are the same.
 fn of_spec(spec: Option<&str>, inner: Subject, base: &Base) -> Subject {
     let Some(spec) = spec else { return inner };
     match package::package(spec) {
@@ -165,8 +164,8 @@ fn of_spec(spec: Option<&str>, inner: Subject, base: &Base) -> Subject {
     }
 }
 
-/// What runs elsewhere: the place goes before its name. `key` tells the place exactly, `mounts` what of this machine
-/// is seen there.
+/// A command that runs elsewhere: the place goes before its name. `key` identifies the place exactly; `mounts` lists
+/// the paths of this machine that are visible there.
 pub(super) fn inside(words: Vec<String>, key: &str, inner: Subject, mounts: &str) -> Subject {
     let words = words.into_iter().chain(inner.words).collect();
     let identity = inner.identity.map(|identity| [key, mounts, &identity].join("\0"));
@@ -174,7 +173,7 @@ pub(super) fn inside(words: Vec<String>, key: &str, inner: Subject, mounts: &str
     Subject { words, identity, is_lossy: inner.is_lossy, is_local }
 }
 
-/// A runner at work.
+/// A call of a runner.
 pub(super) struct Call<'a> {
     pub(super) program: &'a str,
     pub(super) runner: &'static Runner,
@@ -222,7 +221,7 @@ impl Call<'_> {
         }
     }
 
-    /// A runner that runs nothing that is known.
+    /// The subject of a runner whose command is not understood.
     pub(super) fn unknown(&self) -> Subject {
         if self.arguments.is_empty() {
             return Subject::default();
@@ -230,7 +229,7 @@ impl Call<'_> {
         self.base.text(self.program, &self.arguments.join("\0"))
     }
 
-    /// A command line in a text.
+    /// A command line inside a text.
     pub(super) fn line(&self, text: &str, base: &Base) -> Subject {
         match simple_command(text) {
             Some(words) => of(&words.iter().map(String::as_str).collect::<Vec<_>>(), base),
@@ -272,7 +271,7 @@ impl Call<'_> {
         }
         let command = match rest.iter().position(|word| *word == "--") {
             Some(end) => rest.get(end.saturating_add(1)..).unwrap_or_default(),
-            // These take one word of their own.
+            // The verbs of these runners take one word of their own.
             None if is_one_of("chamber", self.runner.names) && *verb == "exec" => {
                 inner.rest.get(1..).unwrap_or_default()
             }
@@ -290,7 +289,7 @@ impl Call<'_> {
         }
     }
 
-    /// `cmd /d /s /c npx -y PACKAGE`, in one word or in many.
+    /// `cmd /d /s /c npx -y PACKAGE`, as one word or many.
     fn cmd(&self) -> Subject {
         let is_flag = |word: &&&str| word.starts_with('/') && word.len() <= 3;
         let flags = self.arguments.iter().take_while(is_flag).count();
@@ -365,7 +364,7 @@ impl Call<'_> {
         }
     }
 
-    /// A task of the project in the directory, or in the one of the file that is named.
+    /// A task of the project in the directory, or in that of the given file.
     pub(super) fn task(&self, options: &Options<'_>, task: Option<&str>) -> Subject {
         let base = self.base.moved(options, &DIRECTORY);
         let file = options.value(&["-f", "--file", "--justfile", "--manifest-path"]);

@@ -1,4 +1,4 @@
-//! Interpreters, build tools and containers, each with its own way to name a server.
+//! Reads the command lines of interpreters, build tools and containers, each of which names a server in its own way.
 
 use super::package;
 use super::runner::{DOCKER, RUNTIMES, is_one_of, runner};
@@ -9,7 +9,7 @@ use super::words::Options;
 use super::{VAGUE, is_path, stem};
 
 impl Call<'_> {
-    /// The first of these options that is given, with its value: what follows it belongs to the program.
+    /// The first of these options, with its value: what follows it belongs to the program.
     fn first<'o>(options: &Options<'o>, names: &[&str]) -> Option<(&'o str, &'o str)> {
         options.given.iter().copied().find(|(option, _)| names.contains(option))
     }
@@ -59,7 +59,7 @@ impl Call<'_> {
         }
     }
 
-    /// A module: one that lies in the working directory is a file, any other is as good as a package.
+    /// A module. One in the working directory is a file; any other counts as a package.
     fn module(&self, module: &str, arguments: &[&str]) -> Subject {
         if runner(module).is_some() {
             return of(&[&[module], arguments].concat(), self.base);
@@ -98,7 +98,7 @@ impl Call<'_> {
                     return self.base.file(file, None);
                 }
                 let project = inner.value(&["--project", "-p"]).unwrap_or(".");
-                // The project's file and its directory are one thing.
+                // A project's file and its directory count as one.
                 let is_file = project.ends_with("proj");
                 let directory =
                     if is_file { [project, "/.."].concat() } else { project.to_owned() };
@@ -221,7 +221,7 @@ impl Call<'_> {
         }
     }
 
-    /// `docker run [OPTIONS] IMAGE [COMMAND]`. An image that runs what it is told has no name to give.
+    /// `docker run [OPTIONS] IMAGE [COMMAND]`. A general-purpose image gives no name; its command does.
     fn container(&self, image: &str, command: &[&str], options: &Options<'_>) -> Subject {
         let words = package::image(image);
         let entry = options.value(&["--entrypoint"]);

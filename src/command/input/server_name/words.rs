@@ -1,17 +1,17 @@
-//! Command lines: their options, and the words of one that is written as a text.
+//! Splits command lines into options and words.
 
 use super::runner::is_one_of;
 
-/// A command line without the options at its beginning.
+/// A command line, split into leading options and the rest.
 pub(super) struct Options<'a> {
-    /// Each option with its value; with `""` if it has none.
+    /// Each option with its value, which is `""` if there is none.
     pub(super) given: Vec<(&'a str, &'a str)>,
     /// What follows.
     pub(super) rest: &'a [&'a str],
 }
 
 impl<'a> Options<'a> {
-    /// Takes the options off `words`. Those in `valued` take the next word, if they hold no value themselves.
+    /// Takes the options off `words`. An option in `valued` takes the next word, unless it holds its own value.
     pub(super) fn of(words: &'a [&'a str], valued: &str) -> Self {
         let mut given = Vec::new();
         let mut rest = words;
@@ -38,7 +38,7 @@ impl<'a> Options<'a> {
         Options { given, rest }
     }
 
-    /// The value of the last of these options that is given.
+    /// The value of the last of these options.
     pub(super) fn value(&self, names: &[&str]) -> Option<&'a str> {
         let mut given = self.given.iter().rev();
         given.find(|(option, _)| names.contains(option)).map(|(_, value)| *value)
@@ -56,14 +56,14 @@ fn attached<'a>(word: &'a str, valued: &str) -> Option<(&'a str, &'a str)> {
         .then_some((option, value))
 }
 
-/// True for `NAME=value`, which stands before a command in a shell and behind `env`.
+/// True for `NAME=value`, which stands before a command in a shell and after `env`.
 pub(super) fn is_assignment(word: &str) -> bool {
     let Some((name, _)) = word.split_once('=') else { return false };
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     !name.is_empty() && name.chars().all(is_part)
 }
 
-/// The words of a text that is one simple command for a shell: nothing in it is expanded, and nothing follows.
+/// The words of a text that is one simple shell command, without expansions and with nothing after it.
 pub(super) fn simple_command(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,5 +1,5 @@
-//! The connection to a Redis server: made when it is needed, dropped when anything is wrong with it. It belongs to a
-//! task of its own, which takes orders one after the other and gives none more than its time.
+//! The connection to a Redis server: opened when first needed, dropped after any error. It belongs to a task of its
+//! own, which runs orders one after the other, each within its time.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::RedisPlace;
 
-/// How long a reservation may take, connecting included (contract S2); and anything else that is ordered.
+/// How long a reservation, connecting included, or any other order may take (contract S2).
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(1);
-/// How many orders may wait. What is to be given back beyond that is lost, and never given twice.
+/// How many orders may wait. A release beyond that is lost: the quota stays charged.
 const MAX_WAITING: usize = 256;
 
-/// A script, and the hash that a server knows it by.
+/// A script, and the hash by which a server knows it.
 #[derive(Debug)]
 pub(super) struct Code {
     text: &'static str,
@@ -25,7 +25,7 @@ pub(super) struct Code {
 }
 
 impl Code {
-    /// The script of this text.
+    /// Wraps the script of this text.
     pub(super) const fn new(text: &'static str, hash: fn() -> String) -> Self {
         Code { text, hash: LazyLock::new(hash) }
     }
@@ -36,7 +36,7 @@ pub(super) fn hash(text: &str) -> String {
     Script::new(text).get_hash().to_owned()
 }
 
-/// A script to run, and what with.
+/// A script to run, with its keys and arguments.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) code: &'static Code,
@@ -44,28 +44,28 @@ pub(super) struct Run {
     pub(super) args: Vec<String>,
 }
 
-/// What a script answers.
+/// The reply of a script.
 pub(super) type ReplyWords = Vec<String>;
 
-/// What the task is asked to do.
+/// An order for the task.
 #[derive(Debug)]
 enum Order {
-    /// Run a script, and hand its answer back if anybody waits for it.
+    /// Run a script, and return its answer if anyone waits for it.
     Run { run: Run, until: Instant, answer: Option<oneshot::Sender<anyhow::Result<ReplyWords>>> },
     /// Delete these keys.
     Forget { keys: Vec<String>, until: Instant },
-    /// Say that everything ordered before is done.
+    /// Report that all earlier orders are done.
     Report(oneshot::Sender<()>),
 }
 
-/// The way to the task. When it is dropped, the task ends.
+/// A handle to the task. Dropping it ends the task.
 #[derive(Debug)]
 pub(super) struct RedisLink {
     orders: mpsc::Sender<Order>,
 }
 
 impl RedisLink {
-    /// Starts the task. Nothing is connected before the first order.
+    /// Starts the task. It connects with the first order.
     pub(super) fn start(place: RedisPlace) -> Self {
         let (orders, taken) = mpsc::channel(MAX_WAITING);
         tokio::spawn(serve(Connection { place, open: None }, taken));
@@ -77,14 +77,14 @@ impl RedisLink {
         !self.orders.is_closed()
     }
 
-    /// Runs a script; the answer is there within [`ANSWER_WAIT`].
+    /// Runs a script; its answer arrives within [`ANSWER_WAIT`].
     pub(super) fn ask(&self, run: Run) -> oneshot::Receiver<anyhow::Result<ReplyWords>> {
         let (answer, awaited) = oneshot::channel();
         self.order(Order::Run { run, until: deadline(), answer: Some(answer) });
         awaited
     }
 
-    /// Runs a script whose answer nobody needs.
+    /// Runs a script and ignores its answer.
     pub(super) fn tell(&self, run: Run) {
         self.order(Order::Run { run, until: deadline(), answer: None });
     }
@@ -94,14 +94,14 @@ impl RedisLink {
         self.order(Order::Forget { keys, until: deadline() });
     }
 
-    /// Resolves, one way or the other, when all that was ordered before is done.
+    /// Resolves once all earlier orders are done, with or without success.
     pub(super) fn report(&self) -> oneshot::Receiver<()> {
         let (report, awaited) = oneshot::channel();
         self.order(Order::Report(report));
         awaited
     }
 
-    /// An order that finds no room is dropped; whoever waits for its answer hears of that.
+    /// Drops an order that finds no room; a receiver that waits for its answer gets an error.
     fn order(&self, order: Order) {
         let _ = self.orders.try_send(order);
     }
@@ -118,12 +118,12 @@ async fn serve(mut connection: Connection, mut orders: mpsc::Receiver<Order>) {
             Order::Run { run, until, answer } => {
                 let answered = connection.within(until, &Request::Run(run)).await;
                 if let Some(answer) = answer {
-                    // Nobody waits any more.
+                    // The receiver may be gone.
                     let _ = answer.send(answered);
                 }
             }
             Order::Forget { keys, until } => {
-                // What stays behind expires by itself.
+                // Keys that stay behind expire.
                 let _ = connection.within(until, &Request::Forget(keys)).await;
             }
             Order::Report(report) => {
@@ -133,7 +133,7 @@ async fn serve(mut connection: Connection, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
-/// What is sent to the server.
+/// A request to the server.
 pub(super) enum Request {
     Run(Run),
     Forget(Vec<String>),
@@ -152,7 +152,7 @@ impl Request {
 }
 
 impl Run {
-    /// A server that does not know the script is sent it whole: it has been restarted, or another took its place.
+    /// Sends the script whole to a server that does not know it: one that was restarted or replaced.
     async fn send(&self, connection: &mut MultiplexedConnection) -> Result<ReplyWords, RedisError> {
         let unknown = ErrorKind::Server(ServerErrorKind::NoScript);
         match self.invoke("EVALSHA", &self.code.hash, connection).await {
@@ -175,14 +175,14 @@ impl Run {
     }
 }
 
-/// A connection that may be open.
+/// A connection, open or not.
 struct Connection {
     place: RedisPlace,
     open: Option<MultiplexedConnection>,
 }
 
 impl Connection {
-    /// Sends a request and awaits the answer, until the time is over; after any error the next one connects anew.
+    /// Sends a request and waits for the answer until the deadline. After any error, the next request connects again.
     async fn within(&mut self, until: Instant, request: &Request) -> anyhow::Result<ReplyWords> {
         let answered = if Instant::now() < until {
             timeout_at(until, self.send(request)).await.unwrap_or_else(|_| Err(too_slow()))
@@ -198,8 +198,8 @@ impl Connection {
     async fn send(&mut self, request: &Request) -> anyhow::Result<ReplyWords> {
         if let Some(open) = &mut self.open {
             match request.send(open).await {
-                // It was closed while nobody looked. If it was not, and the answer got lost: a call that is charged
-                // twice is charged too much, not too little.
+                // The connection was closed while idle. If the server did run the script and only its answer was lost,
+                // the call is charged twice, which errs on the safe side.
                 Err(error) if error.is_io_error() => self.open = None,
                 answered => return answered.map_err(|error| self.place.explain(&error)),
             }

@@ -1,39 +1,39 @@
-//! What a run has seen at a Redis server, and must find there again.
+//! What a run has seen on a Redis server, and expects to find there again.
 
 use std::collections::HashMap;
 
 use crate::engine::limits::{CounterKey, Now, Scope};
 
-/// A key as it was seen last; empty if it never was. Numbers are kept as they are written.
+/// A key as last seen; empty if it never was. Numbers keep their spelling.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServerSighting {
-    /// The reservation that made it: a key that was lost and made again has another.
+    /// The reservation that created it: a key that was lost and created again has another.
     pub(super) made_by: String,
-    /// Until when it must be there, by the time of limits.
+    /// When it may expire, by the time of limits.
     pub(super) until_ms: String,
-    /// How many charges it has had: fewer are there only if some were lost.
+    /// Number of charges so far. A smaller number shows that some were lost.
     pub(super) charges: String,
 }
 
-/// All that a run has seen.
+/// Everything that a run has seen.
 #[derive(Debug, Default)]
 pub(super) struct SeenServer {
     mark: Option<ServerSighting>,
     counters: HashMap<CounterKey, ServerSighting>,
-    /// The last time of limits, and our steady clock when we heard of it.
+    /// The last time of limits, and our steady clock when it arrived.
     time: Option<(u64, u64)>,
 }
 
 impl SeenServer {
-    /// What time it must be at least. The clock is read in whole milliseconds: one less is never too much, and wrappers
-    /// that hear of each other's times do not drive them forward.
+    /// The earliest time that it can be now. The clock is read in whole milliseconds; subtracting one makes sure that
+    /// the estimate is never late, so wrappers that learn each other's times do not push them forward.
     pub(super) fn estimate_ms(&self, now: Now) -> Option<u64> {
         let (seen_ms, steady_ms) = self.time?;
         let since = now.monotonic_ms.saturating_sub(steady_ms).saturating_sub(1);
         Some(seen_ms.saturating_add(since))
     }
 
-    /// The last time of limits.
+    /// The last time of limits seen.
     pub(super) fn time_ms(&self) -> Option<u64> {
         self.time.map(|(seen_ms, _)| seen_ms)
     }
@@ -58,12 +58,12 @@ impl SeenServer {
         self.counters.insert(counter, sighting);
     }
 
-    /// The counters that nobody needs after this run.
+    /// The counters of this run alone, which nobody needs once it ends.
     pub(super) fn of_this_run(&self) -> impl Iterator<Item = &CounterKey> {
         self.counters.keys().filter(|counter| counter.scope == Scope::Session)
     }
 
-    /// Forgets everything.
+    /// Forgets everything seen.
     pub(super) fn forget(&mut self) {
         *self = SeenServer::default();
     }

@@ -1,4 +1,4 @@
-//! Where a Redis server is, and how it is reached. A URL may hold secrets: nothing of it is shown but the address.
+//! The address of a Redis server, and how to connect. A URL may hold secrets: only its address is ever shown.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use redis::{
     IntoConnectionInfo as _, RedisError, TlsCertificates,
 };
 
-/// The forms of a URL.
+/// The accepted forms of a URL.
 const FORMS: &str = "say `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, the same with `rediss://` for TLS, \
     or `unix:///PATH[?db=DATABASE&user=USER&pass=PASSWORD]`";
 
@@ -19,13 +19,13 @@ const FORMS: &str = "say `redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, the
 pub(super) struct RedisPlace {
     connection: ConnectionInfo,
     tls: Option<TlsFiles>,
-    /// The address, as it is shown.
+    /// The address, for display.
     shown: String,
-    /// What no message may hold.
+    /// Texts that no message may contain.
     secrets: Vec<String>,
 }
 
-/// Files that a URL may name for TLS. They are read when a connection is made: certificates are renewed.
+/// Files for TLS that a URL may name. They are read at each connection, since certificates are renewed.
 #[derive(Debug, Clone, Default)]
 struct TlsFiles {
     ca: Option<PathBuf>,
@@ -34,10 +34,10 @@ struct TlsFiles {
 }
 
 impl RedisPlace {
-    /// Reads a URL.
+    /// Parses a URL.
     pub(super) fn parse(url: &str) -> anyhow::Result<Self> {
         let parsed = redis::parse_redis_url(url)
-            .ok_or_else(|| anyhow!("state is no URL of a Redis server; {FORMS}"))?;
+            .ok_or_else(|| anyhow!("state is not the URL of a Redis server; {FORMS}"))?;
         let is_socket = parsed.scheme().ends_with("unix");
         let is_tls = matches!(parsed.scheme(), "rediss" | "valkeys");
         ensure!(
@@ -47,7 +47,7 @@ impl RedisPlace {
         ensure!(is_socket || parsed.has_host(), "state names no host; {FORMS}");
         ensure!(
             parsed.username().is_empty() || parsed.password().is_some(),
-            "state names a user and no password; {FORMS}"
+            "state names a user but no password; {FORMS}"
         );
         let mut tls = TlsFiles::default();
         let mut secrets = vec![parsed.password().unwrap_or_default().to_owned()];
@@ -58,17 +58,17 @@ impl RedisPlace {
                 ("key", _, true) => tls.key = Some(PathBuf::from(&*value)),
                 ("pass", true, _) => secrets.push(value.into_owned()),
                 ("db" | "user", true, _) => {}
-                _ if is_tls => bail!("behind the `?` of state stand `ca`, `cert` and `key` only"),
-                _ => bail!("state has a wrong part behind its `?`; {FORMS}"),
+                _ if is_tls => bail!("state takes only `ca`, `cert` and `key` after its `?`"),
+                _ => bail!("state has a wrong part after its `?`; {FORMS}"),
             }
         }
         ensure!(
             tls.cert.is_some() == tls.key.is_some(),
-            "`cert` and `key` of state are only of use together"
+            "`cert` and `key` of state must be given together"
         );
-        let connection = parsed
-            .into_connection_info()
-            .map_err(|error| anyhow!("state is no URL of a Redis server: {}", told(&error, &[])))?;
+        let connection = parsed.into_connection_info().map_err(|error| {
+            anyhow!("state is not the URL of a Redis server: {}", told(&error, &[]))
+        })?;
         let settings = connection.redis_settings().clone().set_skip_set_lib_name();
         secrets.extend(settings.password().map(str::to_owned));
         secrets.retain(|secret| !secret.is_empty());
@@ -83,7 +83,7 @@ impl RedisPlace {
             Some(files) => Client::build_with_tls(self.connection.clone(), files.read()?),
             None => Client::open(self.connection.clone()),
         };
-        // Who waits has a limit of their own.
+        // The caller has a limit of its own.
         let config =
             AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         match client {
@@ -93,13 +93,13 @@ impl RedisPlace {
         .map_err(|error| self.explain(&error))
     }
 
-    /// What went wrong, without secrets.
+    /// Describes an error without secrets.
     pub(super) fn explain(&self, error: &RedisError) -> anyhow::Error {
         anyhow!("{}", told(error, &self.secrets))
     }
 }
 
-/// The address alone.
+/// Shows the address alone.
 impl fmt::Display for RedisPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
@@ -130,7 +130,7 @@ impl TlsFiles {
     }
 }
 
-/// The address without what opens it.
+/// The address without credentials.
 fn show(connection: &ConnectionInfo, database: i64) -> String {
     let at_host = |scheme: &str, host: &str, port: u16| {
         let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -145,14 +145,14 @@ fn show(connection: &ConnectionInfo, database: i64) -> String {
     if database == 0 { address } else { format!("{address}{before_database}{database}") }
 }
 
-/// An error of the client or the server, for people. A server may repeat what it was sent.
+/// Describes an error of the client or the server for people. A server may repeat what it was sent.
 fn told(error: &RedisError, secrets: &[String]) -> String {
     let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),
         _ => error.to_string(),
     };
-    // Names of the program's own types, and the operating system's numbers, help nobody.
+    // Names of the client's types and the operating system's numbers help nobody.
     let text = text.replace(&format!(" - {:?}", error.kind()), "");
     let text = text.split(" (os error ").next().unwrap_or_default();
     secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
@@ -184,15 +184,15 @@ mod tests {
     #[test]
     fn a_bad_url_is_told_without_its_secret() {
         for (url, expected) in [
-            ("redis://:hush@", "state is no URL"),
+            ("redis://:hush@", "state is not the URL"),
             ("redis:hush", "names no host"),
-            ("http://:hush@host", "state is no URL"),
-            ("redis://:hush@host:99999", "state is no URL"),
+            ("http://:hush@host", "state is not the URL"),
+            ("redis://:hush@host:99999", "state is not the URL"),
             ("redis://:hush@host/hush", "Invalid database number"),
-            ("redis://hush@host", "names a user and no password"),
-            ("redis://:hush@host?ca=/etc/ca.pem", "wrong part behind its `?`"),
+            ("redis://hush@host", "names a user but no password"),
+            ("redis://:hush@host?ca=/etc/ca.pem", "wrong part after its `?`"),
             ("rediss://:hush@host?hush=1", "`ca`, `cert` and `key` only"),
-            ("rediss://:hush@host?cert=/etc/cert.pem", "only of use together"),
+            ("rediss://:hush@host?cert=/etc/cert.pem", "must be given together"),
             ("rediss://:hush@host#insecure", "certificates are always checked"),
             ("redis://:hush@0.0.0.0", "wildcard"),
         ] {

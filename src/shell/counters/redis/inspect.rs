@@ -1,4 +1,4 @@
-//! The counters of a Redis server, for people: read, and set back.
+//! Reads and resets the counters of a Redis server for commands.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::keys::{self, PREFIX, shown};
 use super::request::amount;
 use crate::shell::counters::CounterRow;
 
-/// How many keys a server is asked to look at in one go.
+/// Keys that one `SCAN` step asks the server to visit.
 const LOOKED_AT: usize = 1000;
 
-/// A connection for a command that waits.
+/// A connection for a command, which may block.
 pub(super) struct Inspection<'p> {
     place: &'p RedisPlace,
     runtime: tokio::runtime::Runtime,
@@ -25,14 +25,14 @@ pub(super) struct Inspection<'p> {
 }
 
 impl<'p> Inspection<'p> {
-    /// Connects.
+    /// Connects and logs in.
     pub(super) fn open(place: &'p RedisPlace) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let connect = async { tokio::time::timeout(ANSWER_WAIT, place.connect()).await };
         match runtime.block_on(connect).map_err(|_| too_slow()).flatten() {
             Ok(connection) => Ok(Inspection { place, runtime, connection }),
             Err(error) => {
-                // A name that is still being looked up keeps nobody here.
+                // A pending name lookup must not delay the exit.
                 runtime.shutdown_background();
                 Err(error)
             }
@@ -50,7 +50,7 @@ impl<'p> Inspection<'p> {
         answer.map_err(|error| self.place.explain(&error))
     }
 
-    /// The keys of counters, each once.
+    /// Lists the keys of all counters, each once.
     fn keys(&mut self) -> anyhow::Result<Vec<String>> {
         let (pattern, count) = (format!("{PREFIX}{{*}}:*"), LOOKED_AT.to_string());
         let mut cursor = "0".to_owned();
@@ -68,7 +68,7 @@ impl<'p> Inspection<'p> {
         }
     }
 
-    /// All counters; what is none of ours is passed over.
+    /// Reads all counters; skips keys that are not ours.
     pub(super) fn rows(&mut self) -> anyhow::Result<Vec<CounterRow>> {
         let now_ms = self.time_ms()?;
         let mut rows = Vec::new();
@@ -85,13 +85,13 @@ impl<'p> Inspection<'p> {
         Ok(rows)
     }
 
-    /// The server's clock.
+    /// Reads the server's clock, in milliseconds since the epoch.
     fn time_ms(&mut self) -> anyhow::Result<u64> {
         let (seconds, micros): (u64, u64) = self.ask(&["TIME"])?;
         Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
     }
 
-    /// Sets counters back to nothing; they stay the counters they are.
+    /// Resets counters to zero; their keys stay.
     pub(super) fn reset(
         &mut self,
         server: Option<&str>,
@@ -119,7 +119,7 @@ impl<'p> Inspection<'p> {
     }
 }
 
-/// A counter as `reserve.lua` keeps it.
+/// Parses a counter as `reserve.lua` stores it.
 fn row(hash: &HashMap<String, String>, now_ms: u64) -> Option<CounterRow> {
     let text = |field: &str| hash.get(field).cloned();
     let window = keys::window(hash.get("window")?)?;

@@ -1,18 +1,18 @@
-//! What counters are called in Redis.
+//! The names of counters in Redis.
 
 use std::fmt::Write as _;
 
 use crate::engine::limits::{CounterKey, Scope, Window};
 use crate::shell::digest::Hash;
 
-/// What all keys begin with.
+/// The prefix of all keys.
 pub(super) const PREFIX: &str = "callgate:";
-/// The longest part of a key, in bytes; a longer one is cut, and told from others by its hash.
+/// The longest part of a key, in bytes; a longer one is cut, and its hash keeps it distinct.
 const MAX_PART: usize = 64;
-/// The longest name that is kept to be shown, in bytes.
+/// The longest name stored for display, in bytes.
 const MAX_SHOWN: usize = 256;
 
-/// Whose counters they are.
+/// The owner of the counters: server, grant and run.
 #[derive(Debug, Clone)]
 pub(super) struct RedisNames {
     pub(super) server: String,
@@ -21,8 +21,8 @@ pub(super) struct RedisNames {
 }
 
 impl RedisNames {
-    /// The key of the server's mark. What is in braces decides on which node of a cluster keys lie: those of one
-    /// server lie together.
+    /// The key of the server's mark. The text in braces selects the node of a cluster, so all keys of one server are on
+    /// one node.
     pub(super) fn mark(&self) -> String {
         format!("{PREFIX}{{{}}}", part(&self.server))
     }
@@ -36,7 +36,7 @@ impl RedisNames {
         format!("{mark}:{scope}:{holder}:{name}:{window}")
     }
 
-    /// Whose a counter of this scope is.
+    /// The owner of a counter of this scope.
     pub(super) fn holder(&self, scope: Scope) -> &str {
         match scope {
             Scope::Grant => &self.grant,
@@ -46,7 +46,7 @@ impl RedisNames {
     }
 }
 
-/// A name as part of a key: no other name becomes the same.
+/// A name as part of a key; distinct names stay distinct.
 fn part(name: &str) -> String {
     let mut escaped = String::new();
     for byte in name.bytes() {
@@ -65,12 +65,12 @@ fn part(name: &str) -> String {
     escaped
 }
 
-/// A name as it is kept to be shown.
+/// A name as it is stored for display.
 pub(super) fn shown(name: &str) -> &str {
     name.get(..name.floor_char_boundary(MAX_SHOWN)).unwrap_or_default()
 }
 
-/// A window as it is kept: its seconds, with `c` behind them if it is one of the calendar.
+/// A window as it is stored: its seconds, followed by `c` for a calendar window.
 pub(super) fn window_name(window: Window) -> String {
     match window {
         Window::Sliding(seconds) => seconds.to_string(),
@@ -79,7 +79,7 @@ pub(super) fn window_name(window: Window) -> String {
     }
 }
 
-/// The opposite of [`window_name`].
+/// The inverse of [`window_name`].
 pub(super) fn window(name: &str) -> Option<Window> {
     match (name, name.strip_suffix('c')) {
         ("session", _) => Some(Window::Session),

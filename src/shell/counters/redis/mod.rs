@@ -5,9 +5,9 @@
 //!                                  └──────────── a second in all, or the call is denied ────────────┘
 //! ```
 //!
-//! The script is the one place that decides; it does what [`crate::engine::limits::settle`] does. The server's clock is
-//! the time. What a run has seen there it expects to find again: if counters are gone before their time, one call is
-//! denied and people are told, for nobody can know what was charged.
+//! The script is the only place that decides; it does what [`crate::engine::limits::settle`] does, by the server's
+//! clock. A run expects to find the counters that it has seen. If some have vanished too early, one call is denied with
+//! a message, since nobody can know what was charged.
 
 mod connection;
 mod continuity;
@@ -34,25 +34,25 @@ use super::{CounterRow, Counters};
 use crate::shell::os::clock::moment;
 use crate::shell::stderr::prose;
 
-/// The counters of one server, grant and run at a Redis server.
+/// The counters of one server, grant and run on a Redis server.
 #[derive(Debug)]
 pub struct RedisLedger {
     place: RedisPlace,
     names: RedisNames,
     link: Option<RedisLink>,
     seen: SeenServer,
-    /// How many reservations were asked for.
+    /// Number of reservations made so far.
     asked: u64,
     awaited: Option<PendingReply>,
-    /// Ready when everything is given back.
+    /// Resolves when everything has been given back.
     idle: Option<oneshot::Receiver<()>>,
-    /// True once the counters of this run were told to go.
+    /// True once the counters of this run have been deleted.
     is_ended: bool,
-    /// What stands for the server's clock.
+    /// Replaces the server's clock in tests.
     pretended_ms: Option<u64>,
 }
 
-/// A reservation that is on its way.
+/// A reservation whose reply is pending.
 #[derive(Debug)]
 struct PendingReply {
     asked: Asked,
@@ -61,10 +61,10 @@ struct PendingReply {
 }
 
 impl RedisLedger {
-    /// Reads the URL; nothing is connected before the first reservation.
+    /// Parses the URL; the first reservation connects.
     ///
     /// # Errors
-    /// The URL is wrong. What is told of it holds no secret.
+    /// The URL is wrong. The message holds no secret.
     pub fn new(url: &str, server: &str, grant: &str, run: &str) -> anyhow::Result<Self> {
         let [server, grant, run] = [server, grant, run].map(str::to_owned);
         Ok(RedisLedger {
@@ -80,13 +80,13 @@ impl RedisLedger {
         })
     }
 
-    /// Takes this for the server's clock from now on: how tests let time jump.
+    /// Replaces the server's clock with this time from now on, so that tests can make time jump.
     #[doc(hidden)]
     pub fn pretend(&mut self, server_ms: u64) {
         self.pretended_ms = Some(server_ms);
     }
 
-    /// The time of the last reservation, as limits count it.
+    /// The time of limits at the last reservation, in milliseconds since the epoch.
     #[must_use]
     pub fn seen_ms(&self) -> Option<u64> {
         self.seen.time_ms()
@@ -125,7 +125,7 @@ impl RedisLedger {
         Poll::Ready(match asked.read(&demands, words, &mut self.seen, now) {
             Ok(ScriptReply::Settled(settlement)) => Ok(settlement),
             Ok(ScriptReply::Lost) => Err(anyhow!(
-                "it has lost counters before their time (restarted without `appendonly yes`, flushed, or evicted \
+                "it lost counters that were still in use (restarted without `appendonly yes`, flushed, or evicted \
                  for want of `maxmemory-policy noeviction`?); they begin anew"
             )
             .context(in_use())),
@@ -134,7 +134,7 @@ impl RedisLedger {
     }
 }
 
-/// Where the counters are, without secrets.
+/// Shows where the counters are, without secrets.
 impl fmt::Display for RedisLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.place.fmt(f)
@@ -161,7 +161,7 @@ impl Counters for RedisLedger {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Whoever asked for it has gone.
+        // The caller that asked for it is gone.
         if let Some(awaited) = self.awaited.take() {
             let settled = ready!(self.poll_awaited(cx, awaited, moment()));
             if let Ok(Settlement::Charged { reservation, .. }) = settled {
@@ -190,7 +190,7 @@ impl Counters for RedisLedger {
     }
 }
 
-/// All counters at a server.
+/// Reads all counters of a server.
 ///
 /// # Errors
 /// The URL is wrong, or they cannot be read.
@@ -201,7 +201,7 @@ pub fn read(url: &str) -> anyhow::Result<Vec<CounterRow>> {
         .with_context(|| format!("failed to read state `{place}`"))
 }
 
-/// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
+/// Resets all counters of a name, of one server and grant or of all. Returns the servers that had any.
 ///
 /// # Errors
 /// The URL is wrong, or the state cannot be written.

@@ -1,4 +1,4 @@
-//! What the scripts are asked, and what they answer. Both sides of `reserve.lua` and `release.lua` are here.
+//! The scripts' arguments and replies. This is the Rust side of `reserve.lua` and `release.lua`.
 
 use anyhow::{Context as _, anyhow};
 
@@ -15,23 +15,23 @@ const RELEASE_TEXT: &str = concat!(include_str!("amounts.lua"), include_str!("re
 static RESERVE: Code = Code::new(RESERVE_TEXT, || hash(RESERVE_TEXT));
 static RELEASE: Code = Code::new(RELEASE_TEXT, || hash(RELEASE_TEXT));
 
-/// A reservation that is asked for: which counter each demand means.
+/// A reservation to make: the counter of each demand.
 #[derive(Debug)]
 pub(super) struct Asked {
     counters: Few<CounterKey>,
     places: Few<usize>,
 }
 
-/// The answer to a reservation.
+/// The reply to a reservation.
 #[derive(Debug)]
 pub(super) enum ScriptReply {
     Settled(Settlement),
-    /// Counters that were there are gone; nothing is charged.
+    /// Expected counters have vanished; nothing was charged.
     Lost,
 }
 
 impl Asked {
-    /// Notes which counters these demands mean.
+    /// Finds the counter of each demand.
     pub(super) fn new(demands: &[Demand]) -> Self {
         let mut counters: Few<CounterKey> = Few::new();
         let place = |demand: &Demand| {
@@ -45,7 +45,7 @@ impl Asked {
         Asked { counters, places }
     }
 
-    /// What the script is asked. `time_ms` stands for the server's clock in tests.
+    /// Builds the call of the script. `time_ms` replaces the server's clock in tests.
     pub(super) fn run(
         &self,
         names: &RedisNames,
@@ -84,7 +84,7 @@ impl Asked {
         Run { code: &RESERVE, keys, args }
     }
 
-    /// Reads the answer, and notes what was seen.
+    /// Parses the reply, and records what it shows.
     pub(super) fn read(
         &self,
         demands: &[Demand],
@@ -99,7 +99,7 @@ impl Asked {
         }
         let at_ms = words.number()?;
         if kind == "lost" {
-            // Nothing that was heard before is worth anything here, and it may have been heard elsewhere.
+            // Whatever was seen before no longer holds here; it may come from another server.
             seen.forget();
             return Ok(ScriptReply::Lost);
         }
@@ -135,7 +135,7 @@ impl Asked {
     }
 }
 
-/// What gives a reservation back, as far as its counters are still those that were charged.
+/// Builds the call that gives a reservation back, for those of its counters that are still the ones it charged.
 pub(super) fn release(
     names: &RedisNames,
     reservation: &Reservation,
@@ -151,14 +151,14 @@ pub(super) fn release(
     (!keys.is_empty()).then_some(Run { code: &RELEASE, keys, args })
 }
 
-/// How a window is cut: the milliseconds of so many slots, how far its first begins before the epoch, and how many
-/// slots after its own a charge counts. Zero milliseconds: one slot for ever.
+/// The slots of a window: their length in milliseconds, how long before the epoch the first begins, and for how many
+/// slots after its own a charge counts. A length of zero is one slot for ever.
 fn shape(window: Window) -> [u64; 4] {
     let ms = |seconds: u32| u64::from(seconds).saturating_mul(1000);
     match window {
         Window::Sliding(seconds) => [ms(seconds), window.lasts(), 0, window.lasts()],
         Window::Calendar(seconds) => {
-            // The second slot begins where the first, which begins before the epoch, ends.
+            // The first slot begins before the epoch, and the second where it ends.
             let shift = ms(seconds).saturating_sub(window.slot_start_ms(1));
             [ms(seconds), 1, shift, window.lasts()]
         }
@@ -166,7 +166,7 @@ fn shape(window: Window) -> [u64; 4] {
     }
 }
 
-/// The words of an answer, one after the other.
+/// The words of a reply, in order.
 struct ReplyReader {
     words: std::vec::IntoIter<String>,
 }
@@ -177,11 +177,11 @@ impl ReplyReader {
     }
 
     fn number<N: std::str::FromStr>(&mut self) -> anyhow::Result<N> {
-        self.next()?.parse().ok().context("the server's answer is no number")
+        self.next()?.parse().ok().context("the server's answer is not a number")
     }
 }
 
-/// The amount of a number as it is kept.
+/// Parses an amount as it is stored.
 pub(super) fn amount(nanos: &str) -> Option<Amount> {
     nanos.parse().ok().and_then(Amount::from_nanos)
 }

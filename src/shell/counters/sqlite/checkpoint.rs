@@ -1,8 +1,8 @@
-//! Carries the write-ahead log over into the database now and then, so that no call has to wait for the disk.
+//! Copies the write-ahead log into the database now and then, so that no call has to wait for the disk.
 //!
-//! The first to write after the whole log was carried over begins it anew, and has to sync that: this is done here as
-//! well, at once. While others write on and on, the log is never carried over whole; when it has grown very long, they
-//! are kept out for the moment that it takes.
+//! The first write after a complete checkpoint restarts the log, and has to sync that; this thread does it, right away.
+//! While other processes keep writing, no checkpoint is ever complete; once the log has grown very long, they are
+//! locked out for the moment that one takes.
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -16,55 +16,56 @@ use crate::shell::file::clear_beside;
 use crate::shell::grace::STORE_LOCK;
 use crate::shell::os::clock::moment;
 
-/// Commits of this process between two rounds.
+/// Commits of this process between two checkpoints.
 const COMMITS: u64 = 1000;
-/// How long a log that stays long is left alone.
+/// How long to leave a log alone that stays long.
 const REST: Duration = Duration::from_millis(250);
-/// A log of more pages than these, or 8 MiB, is not left to grow.
+/// Pages, 8 MiB of them, beyond which the log must not grow.
 const TOO_LONG: i64 = 8 * 1024;
-/// A checkpoint of a little that takes so long is that of a slow disk. There others would be kept out for most of the
-/// second that their calls may wait (contract S2), …
+/// A small checkpoint that takes this long shows a slow disk. Locking others out there would take most of the second
+/// that their calls may wait (contract S2), …
 const SLOW: Duration = Duration::from_millis(400);
-/// … so the log may become longer first: 256 MiB.
+/// … so there the log may grow longer first: 256 MiB.
 const TOO_LONG_ON_A_SLOW_DISK: i64 = 256 * 1024;
 
-/// The thread, and how it is woken. It ends with its owner.
+/// The thread and its wake-up. It ends with its owner.
 #[derive(Debug)]
 pub(super) struct Tender {
     wake: SyncSender<()>,
     cleared: Receiver<()>,
-    /// Commits since it was last woken.
+    /// Commits since the last wake-up.
     commits: u64,
     woken: Option<Instant>,
 }
 
 impl Tender {
-    /// Starts it for the database at `path` and this run.
+    /// Starts the thread for the database at `path` and this run.
     pub(super) fn new(path: &Path, run: &str) -> Self {
         let (wake, woken) = sync_channel(1);
         let (begun, cleared) = sync_channel(0);
         let (path, run) = (path.to_owned(), run.to_owned());
         let tend = move || {
-            // What stays behind is found by whoever comes next.
+            // A later process finds what stays behind.
             let _ = clear_away(&path, &run);
             drop(begun);
             while woken.recv().is_ok() {
-                // Whoever calls next will tell what is wrong.
+                // The next call reports what is wrong.
                 let _ = carry_over(&path);
             }
         };
-        // Without it the log grows until the last process closes it.
+        // Without the thread, the log grows until the last process closes it.
         let _ = std::thread::Builder::new().name("checkpoint".to_owned()).spawn(tend);
         Tender { wake, cleared, commits: 0, woken: None }
     }
 
-    /// Waits a moment for what is done at the start: only who has the database to itself leaves no log beside it.
+    /// Waits briefly for the thread's work at the start: only a process that has the database to itself removes the log
+    /// on closing.
     pub(super) fn settle(&self) {
-        // Nothing is ever sent: the other end goes.
+        // Nothing is ever sent: the channel closes.
         let _ = self.cleared.recv_timeout(STORE_LOCK);
     }
 
-    /// Tells of one more commit, and whether the log is long.
+    /// Counts a commit, and notes whether the log is long.
     pub(super) fn count(&mut self, log_is_long: bool) {
         self.commits = self.commits.saturating_add(1);
         let is_rested = || self.woken.is_none_or(|at| at.elapsed() >= REST);
@@ -73,11 +74,11 @@ impl Tender {
         }
     }
 
-    /// Has the log carried over now.
+    /// Starts a checkpoint now.
     pub(super) fn wake(&mut self) {
         self.commits = 0;
         self.woken = Some(Instant::now());
-        // One that is busy will look once more.
+        // A busy thread checks once more afterwards.
         let _ = self.wake.try_send(());
     }
 }
@@ -91,7 +92,7 @@ fn clear_away(path: &Path, run: &str) -> Result<(), Trouble> {
 }
 
 fn carry_over(path: &Path) -> Result<(), Trouble> {
-    // If somebody has taken it away, nobody is to begin another one here.
+    // If the log was removed, do not create another here.
     if !files::are_complete(path) {
         return Ok(());
     }
@@ -100,7 +101,7 @@ fn carry_over(path: &Path) -> Result<(), Trouble> {
     if found == done {
         begin_anew(&connection)?;
     }
-    // Others may write on and on. They are kept out for as long as it takes to carry over what they wrote just now.
+    // Other processes may keep writing: lock them out while their latest commits are copied.
     let (pages, _) = connection.query_row(LENGTH, [], progress)?;
     if pages > TOO_LONG {
         let begun = Instant::now();
@@ -117,7 +118,7 @@ const PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 const LENGTH: &str = "PRAGMA wal_checkpoint(NOOP)";
 const RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
-/// The pages of the log, and how many of them have been carried over.
+/// Reads the number of pages in the log, and how many of them have been copied.
 fn progress(row: &Row<'_>) -> rusqlite::Result<(i64, i64)> {
     Ok((row.get(1)?, row.get(2)?))
 }

@@ -1,50 +1,50 @@
-//! What is kept of a counter, as bytes.
+//! Counters as stored bytes.
 //!
 //! ```text
 //!   check   boot    seen  steady  max   slot charge  slot charge …      fixed: 4 and 8 bytes, little-endian
 //!   └fixed┘ └fixed┘ └────── numbers of seven bits a byte, lowest first; a slot counts from the one before ──┘
 //! ```
 //!
-//! The check is over all that follows and the row's number: a row that was damaged is none.
+//! The check covers all bytes after it and the row's id: a damaged row does not decode.
 
 use anyhow::Context as _;
 
 use crate::engine::limits::{Amount, Counter, LATEST_MS, LimitClock, Now, Window};
 
-/// What is kept of a counter.
+/// A counter as it is stored.
 #[derive(Debug, Clone)]
 pub(super) struct StoredRow {
-    /// Which start of the machine the steady clock counts from.
+    /// The boot of the machine that the steady clock counts from.
     pub(super) boot: u64,
-    /// The time of limits at the last charge, and the steady clock then.
+    /// The time of limits at the last charge, and the steady clock at that moment.
     pub(super) seen: Now,
-    /// The smallest maximum that was last asked for.
+    /// The smallest maximum last asked for.
     pub(super) max: Amount,
-    /// What was charged.
+    /// The charges.
     pub(super) counter: Counter,
 }
 
 impl StoredRow {
-    /// A counter that nothing was charged to.
+    /// A counter without charges.
     pub(super) fn new(window: Window) -> Self {
         let counter = Counter::new(window);
         StoredRow { boot: 0, seen: Now::default(), max: Amount::default(), counter }
     }
 
-    /// The time of limits for this counter, in milliseconds since the epoch: `own_ms` is what the process's own clock
-    /// makes of `now`, and the counter goes on from the last time that it was charged (contract P13). What another counter
-    /// has seen plays no part, so that one wrapper's wrong clock moves no counter but those that it charges.
+    /// The time of limits for this counter, in milliseconds since the epoch. `own_ms` is the process's own reading of
+    /// `now`; the counter continues from the time of its last charge (contract P13). Other counters play no part, so
+    /// that a wrapper with a wrong clock only moves the counters that it charges.
     pub(super) fn time_ms(&self, boot: u64, own_ms: u64, now: Now) -> u64 {
         let StoredRow { seen, .. } = self;
         if self.boot != boot || boot == 0 {
-            // Of another start of the machine only the time of day is worth something: it counts as seen just now.
+            // After another boot only the time of day counts: the time last seen counts as if it were just now.
             return own_ms.max(seen.wall_ms);
         }
         let seen = Now { monotonic_ms: seen.monotonic_ms.min(now.monotonic_ms), ..*seen };
         LimitClock::after(seen).observe(Now { wall_ms: own_ms, ..now })
     }
 
-    /// Writes the row with this number in place of what `bytes` holds.
+    /// Encodes the row with this id into `bytes`, replacing its content.
     pub(super) fn encode(&self, id: i64, bytes: &mut Vec<u8>) {
         bytes.clear();
         bytes.extend_from_slice(&[0; 4]);
@@ -63,12 +63,12 @@ impl StoredRow {
         }
     }
 
-    /// Reads what [`StoredRow::encode`] has written.
+    /// Decodes a row that [`StoredRow::encode`] has written.
     ///
     /// # Errors
-    /// It has not.
+    /// The bytes are not such a row.
     pub(super) fn decode(id: i64, window: Window, bytes: &[u8]) -> anyhow::Result<Self> {
-        StoredRow::parse(id, window, bytes).context("what is kept of a counter is damaged")
+        StoredRow::parse(id, window, bytes).context("a stored counter is damaged")
     }
 
     fn parse(id: i64, window: Window, bytes: &[u8]) -> Option<Self> {
@@ -94,7 +94,7 @@ impl StoredRow {
             return None;
         }
         if wall_ms >= LATEST_MS {
-            // Written under a clock that nobody believes: what it charged there would never be free again.
+            // Written under an implausible clock: its charges would never expire.
             return Some(StoredRow { max, ..StoredRow::new(window) });
         }
         let counter = Counter::restore(window, charged());
@@ -132,7 +132,7 @@ struct Numbers<'b> {
 }
 
 impl Numbers<'_> {
-    /// The next number; `None` if it is cut off or too large.
+    /// Reads the next number; `None` if it is cut off or too large.
     fn next(&mut self) -> Option<u128> {
         let mut number = 0_u128;
         for shift in (0..128).step_by(7) {
@@ -176,9 +176,9 @@ mod tests {
         assert_eq!((found.boot, found.seen, found.max), (u64::MAX, row().seen, Amount::ONE));
     }
 
-    /// contract S2: nothing beyond the year 9999 is believed.
+    /// contract S2: times beyond the year 9999 are not believed.
     #[test]
-    fn a_row_of_a_year_that_nobody_believes_begins_anew() {
+    fn a_row_of_an_implausible_year_starts_afresh() {
         for (wall_ms, charged) in [(LATEST_MS - 1, 2), (LATEST_MS, 0), (u64::MAX, 0)] {
             let mut bytes = Vec::new();
             let seen = Now { wall_ms, monotonic_ms: 5 };
@@ -189,9 +189,9 @@ mod tests {
         }
     }
 
-    /// contract P13: a counter goes on from what it has seen; another start of the machine has another steady clock.
+    /// contract P13: a counter continues from the time it has seen; another boot has another steady clock.
     #[test]
-    fn the_time_of_a_counter_is_the_later_one_that_can_be_believed() {
+    fn the_time_of_a_counter_is_the_later_plausible_one() {
         let row = StoredRow { boot: 3, ..row() };
         let seen = row.seen.wall_ms;
         let year = 366 * 86_400_000;

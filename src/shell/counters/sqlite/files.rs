@@ -1,7 +1,7 @@
-//! The files of a store: whether they are still those that were opened.
+//! The files of a store, and whether they are still the ones that were opened.
 //!
-//! They are looked at, and never opened here: to close a file that the database has open as well would take its
-//! locks away (POSIX says so).
+//! This module only stats the files: closing a file that the database also has open would drop its locks (a rule of
+//! POSIX).
 
 use std::fs::Metadata;
 use std::io;
@@ -13,16 +13,16 @@ use anyhow::{Context as _, anyhow, bail};
 use crate::shell::file::create_in_one_step;
 use crate::shell::os::{self, FileId};
 
-/// How long it is trusted that nobody has touched the files beside the database.
+/// How long to assume that the files beside the database are untouched.
 const TRUST: Duration = Duration::from_millis(10);
-/// A write-ahead log of so many bytes is long.
+/// From this size on, in bytes, a write-ahead log is long.
 pub(super) const LONG_LOG: u64 = 4 * 1024 * 1024;
 
-/// A file as it was found.
+/// A file as it was when checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FoundFile {
     pub(super) stamp: FileId,
-    /// When, and how long it was then.
+    /// Modification time, and size in bytes.
     written: ((i64, i64), u64),
 }
 
@@ -31,16 +31,16 @@ impl FoundFile {
         FoundFile { stamp: os::file_id(found), written: (os::modified(found), found.len()) }
     }
 
-    /// What is at `path` now.
+    /// Stats the file at `path`.
     ///
     /// # Errors
-    /// Nothing is.
+    /// There is no such file, or it cannot be examined.
     pub(super) fn at(path: &Path) -> anyhow::Result<Self> {
         Ok(FoundFile::new(&std::fs::metadata(path).map_err(removed)?))
     }
 }
 
-/// What was opened.
+/// The files that were opened.
 #[derive(Debug, Clone, Copy)]
 struct OpenedStore {
     database: FoundFile,
@@ -48,14 +48,14 @@ struct OpenedStore {
     beside: [FileId; 2],
 }
 
-/// What has become of the files that are open.
+/// The state of the files that are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoreStanding {
-    /// They are as they were.
+    /// They are unchanged.
     Same,
-    /// The database was written: by a checkpoint, or by whoever should not.
+    /// The database was written: by a checkpoint, or by a program that should not.
     Written,
-    /// Others are in their place.
+    /// Other files have taken their place.
     Others,
 }
 
@@ -65,9 +65,9 @@ pub(super) struct Files {
     path: PathBuf,
     log: PathBuf,
     index: PathBuf,
-    /// Set once they have been opened; then they are not made anew if they are gone.
+    /// Set once the files have been opened; from then on, missing files are not created again.
     opened: Option<OpenedStore>,
-    /// Something was taken away from beside an open database, and what was charged last with it.
+    /// A file beside the open database was removed, and the latest charges with it.
     robbed: bool,
     checked: Option<Instant>,
     log_bytes: u64,
@@ -83,10 +83,10 @@ impl Files {
         &self.path
     }
 
-    /// Whether what is open may go on being used.
+    /// Checks whether the open files may still be used.
     ///
     /// # Errors
-    /// A file that was there is gone.
+    /// A file has disappeared.
     pub(super) fn look(&mut self) -> anyhow::Result<StoreStanding> {
         let Some(opened) = &mut self.opened else { return Ok(StoreStanding::Others) };
         let found = FoundFile::at(&self.path)?;
@@ -115,10 +115,10 @@ impl Files {
         Ok(StoreStanding::Same)
     }
 
-    /// Takes note of what is open now; false if another file has come into the place of `opened` meanwhile.
+    /// Records the open files; false if another file has replaced `opened` meanwhile.
     ///
     /// # Errors
-    /// It is gone again.
+    /// It has disappeared again.
     pub(super) fn note(&mut self, opened: FileId) -> anyhow::Result<bool> {
         let database = FoundFile::at(&self.path)?;
         if database.stamp != opened {
@@ -133,22 +133,22 @@ impl Files {
         Ok(true)
     }
 
-    /// True if the write-ahead log was long when it was last looked at.
+    /// True if the write-ahead log was long at the last check.
     pub(super) fn log_is_long(&self) -> bool {
         self.log_bytes > LONG_LOG
     }
 
-    /// The files that are locked, by their inodes.
+    /// The inodes of the locked files.
     pub(super) fn locked(&self) -> impl Iterator<Item = u64> {
         [&self.index, &self.path]
             .into_iter()
             .filter_map(|path| Some(os::file_id(&std::fs::metadata(path).ok()?).inode))
     }
 
-    /// Says whether they may be made if they are not there: not if they have been opened before.
+    /// Tells whether missing files may be created: not if they have been opened before.
     ///
     /// # Errors
-    /// Without what was taken away they must not be opened: somebody puts it back, or begins without it.
+    /// A file is missing, and the store must not be opened without it: a person has to restore it or start afresh.
     pub(super) fn may_be_made(&self) -> anyhow::Result<bool> {
         if self.robbed && self.path.exists() {
             look_at(&self.log)?;
@@ -158,10 +158,11 @@ impl Files {
     }
 }
 
-/// Makes sure that there is a file to open, for its owner alone. `anew`: it may be made, and holds what is `empty`.
+/// Makes sure that there is a file to open, for its owner alone. If `anew`, it may be created, with the content
+/// `empty`.
 ///
 /// # Errors
-/// It is not there and must not or cannot be made, or something else stands in its place.
+/// It is missing and must not or cannot be created, or another kind of file is in its place.
 pub(super) fn make(
     path: &Path,
     anew: bool,
@@ -188,7 +189,7 @@ pub(super) fn make(
     }
 }
 
-/// The database would open a file that can only be read, and leave a log beside it that nobody can write.
+/// Checks for write access: the database would open a read-only file, and leave a log that nobody can write beside it.
 fn may_write(path: &Path) -> anyhow::Result<()> {
     os::may_write(path, true)?;
     if let (false, Some(directory)) = (log(path).exists(), path.parent()) {
@@ -198,14 +199,14 @@ fn may_write(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes the database, whole or not at all: no other process ever meets a half of it.
+/// Creates the database atomically: no other process ever sees half of it.
 fn create(path: &Path, empty: &[u8]) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         let made = os::make_private_directory(directory);
         made.with_context(|| format!("failed to create directory `{}`", directory.display()))?;
     }
     match create_in_one_step(path, 0o600, empty) {
-        // Somebody else was faster.
+        // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         created => Ok(created?),
     }
@@ -222,17 +223,17 @@ fn removed(error: io::Error) -> anyhow::Error {
     }
 }
 
-/// True if the files beside the database are there, as they are while it is open.
+/// True if the files beside the database exist, as they do while it is open.
 pub(super) fn are_complete(path: &Path) -> bool {
     log(path).exists() && beside(path, "-shm").exists()
 }
 
-/// The write-ahead log of a database.
+/// The path of the write-ahead log of a database.
 pub(super) fn log(path: &Path) -> PathBuf {
     beside(path, "-wal")
 }
 
-/// What the database needs to take back a change that was begun before there was a write-ahead log.
+/// The path of the journal that rolls back a change begun before there was a write-ahead log.
 pub(super) fn journal(path: &Path) -> PathBuf {
     beside(path, "-journal")
 }

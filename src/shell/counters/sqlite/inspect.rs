@@ -1,4 +1,4 @@
-//! Counters for people: they are read without a trace, and reset by hand.
+//! Reads counters for people without leaving a trace, and resets them.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use super::{Trouble, files, schema};
 use crate::shell::counters::CounterRow;
 use crate::shell::os::clock::moment;
 
-/// How often it is tried to read a file that others begin to write in just that moment.
+/// How often to retry reading a file that other processes begin to write at the same time.
 const ATTEMPTS: usize = 100;
 
-/// Reads all counters, and writes nothing.
+/// Reads all counters without writing anything.
 pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     for _ in 0..ATTEMPTS {
         if let Some(counters) = look(path, |connection| rows(connection, now))? {
@@ -29,8 +29,8 @@ pub(super) fn read(path: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     Err(anyhow!("other processes open and close it all the time"))
 }
 
-/// Whether there are counters of each of these servers: reads one row of each at most, and tries once. `None` if others
-/// began to use the database meanwhile.
+/// Tells for each of these servers whether it has counters: reads at most one row of each, and tries once. `None` if
+/// another process began to use the database meanwhile.
 pub(super) fn has_counters(path: &Path, servers: [&str; 2]) -> anyhow::Result<Option<[bool; 2]>> {
     look(path, |connection| {
         let mut select = connection.prepare("SELECT 1 FROM counter WHERE server = ?1 LIMIT 1")?;
@@ -39,7 +39,7 @@ pub(super) fn has_counters(path: &Path, servers: [&str; 2]) -> anyhow::Result<Op
     })
 }
 
-/// Reads the database without writing anything. `None` if others have begun to use it meanwhile.
+/// Reads the database without writing anything. `None` if another process began to use it meanwhile.
 fn look<T>(
     path: &Path,
     read: impl FnOnce(&Connection) -> anyhow::Result<T>,
@@ -51,8 +51,8 @@ fn look<T>(
         connection.busy_timeout(schema::LOCK_WAIT)?;
         return read(&connection).map(Some);
     }
-    // Nobody has the database open, and the file is all there is: to open it in the common way would make a log. What
-    // is read of it counts if it is still so when all is read.
+    // Nobody has the database open and there is no log. Opening it the usual way would create one, so read the file
+    // alone; the result counts if the file is still the same afterwards.
     let before = FoundFile::at(path)?;
     let found = schema::verify(path).map_err(told).and_then(|()| read(&schema::open_alone(path)?));
     if files::log(path).exists() || FoundFile::at(path)? != before {
@@ -93,7 +93,7 @@ fn rows(connection: &Connection, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     Ok(counters)
 }
 
-/// Sets counters back to nothing; see [`super::reset`].
+/// Resets counters to zero; see [`super::reset`].
 pub(super) fn reset(
     path: &Path,
     server: Option<&str>,
@@ -117,11 +117,11 @@ pub(super) fn reset(
             let window = window(row.get(2)?, row.get(3)?).context("a window is out of range")?;
             servers.push(row.get(1)?);
             let counter = Counter::new(window);
-            // One that was damaged is as new.
+            // A damaged row becomes a fresh one.
             let mut row =
                 StoredRow::decode(id, window, &bytes).unwrap_or_else(|_| StoredRow::new(window));
             if row.seen.wall_ms > own_ms {
-                // It was charged under a clock that was wrong: it need not go on from there.
+                // A charge under a wrong clock need not move the time on.
                 row.boot = boot;
                 row.seen = Now { wall_ms: own_ms, ..now };
             }

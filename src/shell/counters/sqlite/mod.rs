@@ -5,9 +5,8 @@
 //!                              busy? try again in a millisecond, for a second in all
 //! ```
 //!
-//! One row is one counter with its slots in it. Nothing on the path of a call is synced to the disk: what was committed
-//! survives the death of the process, and a power loss takes at most the newest. The write-ahead log is carried over
-//! into the file by a thread of its own.
+//! A row is one counter with its slots. No call waits for a sync to disk: a commit survives the death of the process,
+//! and a power loss takes at most the latest ones. A thread of its own copies the write-ahead log into the database.
 
 mod checkpoint;
 mod codec;
@@ -35,15 +34,15 @@ use crate::shell::os;
 use crate::shell::os::retry::Retry;
 use crate::shell::stderr::prose;
 
-/// The file in a state directory.
+/// The database's name in a state directory.
 const FILE: &str = "state.db";
-/// How often a lock is tried before the loop goes on with other things.
+/// How often to try a lock before the loop does other work.
 const ATTEMPTS: usize = 3;
 
-/// Why a transaction did not take place.
+/// Why a transaction failed.
 #[derive(Debug)]
 enum Trouble {
-    /// Another process writes just now.
+    /// Another process is writing.
     Busy,
     /// The store cannot be used.
     Broken(anyhow::Error),
@@ -56,13 +55,13 @@ impl From<rusqlite::Error> for Trouble {
             return Trouble::Broken(error.into());
         };
         Trouble::Broken(match failure.code {
-            // The last: many have opened the database at once, and it gave up telling them apart.
+            // The last means that too many processes opened the database at once.
             Code::DatabaseBusy | Code::DatabaseLocked | Code::FileLockingProtocolFailed => {
                 return Trouble::Busy;
             }
             Code::NotADatabase => anyhow!("it is not a database"),
             Code::DatabaseCorrupt => anyhow!("it is damaged"),
-            Code::ReadOnly => anyhow!("it can only be read"),
+            Code::ReadOnly => anyhow!("it is read-only"),
             Code::DiskFull => anyhow!("the disk is full"),
             Code::CannotOpen => anyhow!("it cannot be opened"),
             _ => anyhow!(message.unwrap_or_else(|| failure.to_string())),
@@ -86,21 +85,21 @@ pub struct SqliteLedger {
     store: StoreState,
     tender: Option<Tender>,
     retry: Retry,
-    /// What is still to be given back.
+    /// Reservations still to be given back.
     releases: Vec<Reservation>,
 }
 
-/// The database: opened with the first reservation, and anew when other files are in its place.
+/// The database: opened with the first reservation, and again if other files have taken its place.
 #[derive(Debug)]
 enum StoreState {
     Closed,
-    /// By a thread of its own: it may have to wait for the disk.
+    /// A thread is opening it, since that may wait for the disk.
     Opening(Receiver<Result<Store, Trouble>>),
     Open(Box<Store>),
 }
 
 impl SqliteLedger {
-    /// Notes where the counters are; nothing is opened before the first reservation.
+    /// Records where the counters are; the first reservation opens the store.
     #[must_use]
     pub fn new(directory: &Path, server: &str, grant: &str, run: &str) -> Self {
         SqliteLedger {
@@ -115,7 +114,7 @@ impl SqliteLedger {
         }
     }
 
-    /// Opens the store; it stays open while its files are where they were.
+    /// Opens the store; it stays open as long as its files are unchanged.
     fn open(&mut self, cx: &mut Context<'_>) -> Result<(), Trouble> {
         if let StoreState::Open(store) = &mut self.store {
             match self.files.look()? {
@@ -179,11 +178,11 @@ impl SqliteLedger {
         Ok(())
     }
 
-    /// Tells why the call has to be denied. The next one finds the store closed, and tries again.
+    /// Explains why the call is denied. The next call finds the store closed, and tries to open it again.
     fn unavailable(&mut self, error: anyhow::Error) -> StateUnavailable {
         if let StoreState::Open(_) = self.store {
             self.store = StoreState::Closed;
-            // A disk that is full may be so of our own log.
+            // Our own log may be what fills the disk.
             self.tender.as_mut().map(Tender::wake);
         }
         let error = error.context(format!("failed to use state `{}`", self.files.path().display()));
@@ -214,7 +213,7 @@ impl Counters for SqliteLedger {
 
     fn release(&mut self, reservation: Reservation) {
         self.releases.push(reservation);
-        // What does not work at once is tried again with the next call, or when the session ends.
+        // A release that fails now is tried again with the next call, or when the session ends.
         let _ = self.try_release(&mut Context::from_waker(Waker::noop()));
     }
 
@@ -237,7 +236,7 @@ impl Drop for SqliteLedger {
             && matches!(self.files.look(), Ok(StoreStanding::Same | StoreStanding::Written))
         {
             self.tender.as_ref().map(Tender::settle);
-            // Rows that stay behind are swept by whoever opens the store later.
+            // A later sweep removes rows that stay behind.
             let _ = store.leave();
         }
     }
@@ -248,7 +247,7 @@ fn open_aside(files: &Files) -> Result<Receiver<Result<Store, Trouble>>, Trouble
     let (tell, told) = oneshot::channel();
     let (path, anew) = (files.path().to_owned(), files.may_be_made()?);
     let open = move || {
-        // Nobody waits for it any more, perhaps.
+        // The receiver may be gone.
         let _ = tell.send(Store::open(&path, anew));
     };
     let thread = std::thread::Builder::new().name("open state".to_owned()).spawn(open);
@@ -256,7 +255,7 @@ fn open_aside(files: &Files) -> Result<Receiver<Result<Store, Trouble>>, Trouble
     Ok(told)
 }
 
-/// Tries again at once while another process is in the way: it mostly needs a few microseconds.
+/// Retries at once while another process holds the lock: it usually needs a few microseconds.
 fn at_once<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     for _ in 0..ATTEMPTS {
         match attempt() {
@@ -267,16 +266,16 @@ fn at_once<T>(mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trou
     attempt()
 }
 
-/// The file of counters in a state directory.
+/// The path of the counters' database in a state directory.
 #[must_use]
 pub fn file(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// All counters in a state directory; none if nothing was ever counted there.
+/// Reads all counters in a state directory; none if nothing was ever counted there.
 ///
 /// # Errors
-/// They cannot be read.
+/// The database cannot be read.
 pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     let path = file(directory);
     if !path.exists() {
@@ -285,7 +284,7 @@ pub fn read(directory: &Path, now: Now) -> anyhow::Result<Vec<CounterRow>> {
     inspect::read(&path, now).with_context(|| format!("failed to read state `{}`", path.display()))
 }
 
-/// Whether there are counters of each of these servers. What cannot be read at once has none.
+/// Tells for each of these servers whether it has counters. If the database cannot be read at once, the answer is no.
 #[must_use]
 pub fn has_counters(directory: &Path, servers: [&str; 2]) -> [bool; 2] {
     let path = file(directory);
@@ -295,7 +294,7 @@ pub fn has_counters(directory: &Path, servers: [&str; 2]) -> [bool; 2] {
     inspect::has_counters(&path, servers).ok().flatten().unwrap_or_default()
 }
 
-/// Sets all counters of a name back to nothing, of one server and grant or of all; returns the servers that had any.
+/// Resets all counters of a name, of one server and grant or of all. Returns the servers that had any.
 ///
 /// # Errors
 /// The state cannot be written, or is locked for a second.

@@ -1,4 +1,4 @@
-//! The database as a file: what is in it, how it comes to be, and whether it is one of ours.
+//! The database file: its schema, how it is created, and how to tell whether it is ours.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::shell::os;
 
 /// Marks a file as ours: "cgat".
 const APPLICATION_ID: i32 = 0x6367_6174;
-/// The bytes of a page: what a call writes is two small rows.
+/// Page size in bytes. A call writes two small rows.
 const PAGE: u32 = 1024;
-/// How long commands, and threads of their own, wait for other processes.
+/// How long commands and background threads wait for other processes.
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(1);
 
-/// What takes a database from one version of its schema to the next; the version is `user_version`.
+/// The steps from each version of the schema to the next; `user_version` holds the version.
 const MIGRATIONS: [&str; 1] = ["
     -- Who is counted. No number is given twice: processes remember them.
     CREATE TABLE counter (
@@ -40,10 +40,10 @@ const MIGRATIONS: [&str; 1] = ["
     INSERT INTO tended VALUES (0);
 "];
 
-/// Opens the database at `path`; `anew`: it may be made. May wait for other processes.
+/// Opens the database at `path`; if `anew`, it may be created. May wait for other processes.
 ///
 /// # Errors
-/// It is none of ours, or cannot be used. Then it is as it was.
+/// It is not ours, or cannot be used. The file is left unchanged.
 pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     files::make(path, anew, empty)?;
     if std::fs::metadata(path).is_ok_and(|found| found.len() > 0) {
@@ -51,7 +51,7 @@ pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    // What is wrong with the file may be why this connection is closed: nothing is carried over into it then.
+    // The connection may be closed because the file is wrong: do not copy the log into it then.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(LOCK_WAIT)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -59,18 +59,18 @@ pub(super) fn open(path: &Path, anew: bool) -> Result<Connection, Trouble> {
     connection.pragma_update(None, "journal_size_limit", LONG_LOG.to_string())?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "cache_size", -256)?;
-    // Counts only for a file that somebody has put there, with nothing in it.
+    // Applies only to an empty file that someone put there.
     connection.pragma_update(None, "page_size", PAGE)?;
     migrate(&mut connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // Opens the write-ahead log and its index, if nothing has yet.
+    // Opens the write-ahead log and its index, unless they are open.
     check_version(read(&connection, "user_version")?)?;
     Ok(connection)
 }
 
-/// What the file of a database holds in which nothing is counted yet.
+/// The bytes of a database without counters.
 pub(super) fn empty() -> anyhow::Result<Vec<u8>> {
-    /// Where the header says that there is a write-ahead log, for readers and writers
+    /// The header fields that tell readers and writers to use a write-ahead log
     /// (<https://sqlite.org/fileformat2.html#file_format_version_numbers>).
     const FORMATS: std::ops::Range<usize> = 18..20;
     const WITH_LOG: u8 = 2;
@@ -85,11 +85,11 @@ pub(super) fn empty() -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Says whether the file itself, without its write-ahead log, is one of ours. It may be live: others may be carrying a
-/// log over into it, so nothing is read but the parts of its header that stay the same once the file is made.
+/// Verifies that the file itself, without its write-ahead log, is ours. Another process may be copying a log into it,
+/// so this reads only the parts of the header that never change once the file exists.
 ///
 /// # Errors
-/// It is not, or a later callgate's.
+/// It is not ours, or a later callgate's.
 pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
     files::make(path, false, empty)?;
     check_file(path)
@@ -97,10 +97,10 @@ pub(super) fn verify(path: &Path) -> Result<(), Trouble> {
 
 fn check_file(path: &Path) -> Result<(), Trouble> {
     match check_header(path) {
-        // Somebody is making the file, or was killed while they did: the database waits for them, or takes back what
-        // they wrote, and then [`migrate`] looks at what is there.
+        // Another process is creating the file, or was killed while doing so. The database waits for it, or rolls back
+        // its changes, and then [`migrate`] examines the result.
         Err(_) if files::journal(path).exists() => Ok(()),
-        // They may have finished in between.
+        // The other process may have finished in between.
         Err(_) => check_header(path),
         Ok(()) => Ok(()),
     }
@@ -108,16 +108,16 @@ fn check_file(path: &Path) -> Result<(), Trouble> {
 
 fn check_header(path: &Path) -> Result<(), Trouble> {
     let connection = open_alone(path)?;
-    // Without this the database would compare the header with the length of the file. A checkpoint writes the header
-    // first, and makes the file as long as it says later.
+    // Otherwise the database would compare the header with the length of the file. A checkpoint writes the header first
+    // and extends the file later.
     connection.pragma_update(None, "writable_schema", true)?;
     check_owner(read(&connection, "application_id")?)?;
     check_version(read(&connection, "user_version")?)?;
     Ok(())
 }
 
-/// Opens a file without log and locks. What is read of it means nothing if somebody writes it meanwhile: whoever calls
-/// this has to find that out, or read only what no writer changes.
+/// Opens a file without log and locks. A read means nothing if someone writes the file meanwhile: the caller has to
+/// detect that, or read only what no writer changes.
 pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     let mut name = b"file:".to_vec();
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -135,7 +135,7 @@ pub(super) fn open_alone(path: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(os::path_of_bytes(name), flags)
 }
 
-/// Brings the schema up to date.
+/// Migrates the schema to the current version.
 fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
     if steps_behind(connection)? == 0 {
         return Ok(());
@@ -151,7 +151,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// How many steps the database is behind; all of them if nothing is in it.
+/// Counts the steps that the database is behind; all of them if it is empty.
 fn steps_behind(connection: &Connection) -> Result<usize, Trouble> {
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -166,16 +166,16 @@ fn check_owner(application_id: i32) -> anyhow::Result<()> {
     if application_id == APPLICATION_ID {
         return Ok(());
     }
-    Err(anyhow!("it is a database of another program"))
+    Err(anyhow!("it is another program's database"))
 }
 
-/// How many steps a schema of this version is behind.
+/// Counts the steps that a schema of this version is behind.
 fn check_version(version: i32) -> anyhow::Result<usize> {
     let known = MIGRATIONS.len();
     usize::try_from(version)
         .ok()
         .and_then(|version| known.checked_sub(version))
-        .with_context(|| format!("a newer callgate has written it (schema {version}, not {known})"))
+        .with_context(|| format!("a newer callgate wrote it (schema {version}, not {known})"))
 }
 
 fn read(connection: &Connection, pragma: &str) -> rusqlite::Result<i32> {

@@ -19,16 +19,16 @@ use super::files::FoundFile;
 use super::{Trouble, files, schema};
 use crate::shell::grace::STORE_LOCK;
 
-/// So many rows are removed in one transaction: others wait for it.
+/// Rows removed in one transaction, for which other processes wait.
 pub(super) const AT_ONCE: usize = 256;
 
-/// Whose counters they are.
+/// The owner of the counters: server, grant and run.
 #[derive(Debug, Clone)]
 pub(super) struct StoreNames {
     server: String,
     grant: String,
     pub(super) run: String,
-    /// Which start of the machine this is.
+    /// The current boot of the machine.
     boot: u64,
 }
 
@@ -56,50 +56,50 @@ impl StoreNames {
 pub(super) struct Store {
     connection: Connection,
     stamp: FileId,
-    /// The numbers of rows that were found once; no number is given twice.
+    /// The ids of rows found so far; no id is used twice.
     ids: HashMap<CounterKey, i64, RandomState>,
-    /// Rows are written here first.
+    /// Encoded rows, before they are written.
     buffer: Vec<u8>,
 }
 
-/// The counters of this run alone, as it charged them last. Nobody else charges them: if their rows are gone, since the
-/// run was taken for a dead one or other files are in the place of ours, it goes on from here.
+/// The counters of this run alone, as last charged. No other process charges them. If their rows vanish because the run
+/// was taken for dead or the files were replaced, the run continues from here.
 pub(super) type Own = HashMap<CounterKey, Counter, RandomState>;
 
-/// A counter of a call.
+/// A counter of a call, as read from the store.
 struct KeptCounter {
-    /// `None` if nothing is kept of it yet.
+    /// `None` if it has no row yet.
     id: Option<i64>,
     row: StoredRow,
-    /// The row has to be written whatever the call comes to.
+    /// The row must be written whatever the decision.
     is_stale: bool,
 }
 
 impl Store {
-    /// Opens the database; `anew`: it may be made. May wait for other processes.
+    /// Opens the database; if `anew`, it may be created. May wait for other processes.
     pub(super) fn open(path: &Path, anew: bool) -> Result<Self, Trouble> {
         files::make(path, anew, schema::empty)?;
         let stamp = FoundFile::at(path)?.stamp;
         let connection = schema::open(path, anew)?;
         connection.set_prepared_statement_cache_capacity(16);
-        // From here on nobody is waited for.
+        // From here on, never wait for another process.
         connection.busy_timeout(Duration::ZERO)?;
         Ok(Store { connection, stamp, ids: HashMap::default(), buffer: Vec::new() })
     }
 
-    /// What the file is known by that was opened.
+    /// The identity of the opened file.
     pub(super) fn stamp(&self) -> FileId {
         self.stamp
     }
 
-    /// Forgets what was read of a database that has been written since.
+    /// Forgets what was read before another process wrote the database.
     pub(super) fn read_anew(&mut self, path: &Path) -> Result<(), Trouble> {
         schema::verify(path)?;
         self.connection.execute_batch("PRAGMA shrink_memory")?;
         Ok(())
     }
 
-    /// One transaction over all limits of a call.
+    /// Charges all limits of a call in one transaction.
     pub(super) fn reserve(
         &mut self,
         names: &StoreNames,
@@ -132,7 +132,7 @@ impl Store {
                     }
                     let of_key = demands.iter().filter(|demand| demand.counter == *key);
                     let max = of_key.map(|demand| demand.max).min().unwrap_or_default();
-                    // Another start of the machine: its time has to count from now on, for all.
+                    // After another boot, its time must count from now on, for everyone.
                     kept.is_stale =
                         kept.id.is_some() && (kept.row.max != max || kept.row.boot != names.boot);
                     kept.row.max = max;
@@ -170,7 +170,7 @@ impl Store {
         Ok(settled)
     }
 
-    /// Gives back what was charged.
+    /// Gives charges back.
     pub(super) fn release(
         &mut self,
         names: &StoreNames,
@@ -197,8 +197,8 @@ impl Store {
         Ok(())
     }
 
-    /// Ends the use of the database for good: what belongs to this run alone is removed. The last one to leave carries
-    /// the write-ahead log over.
+    /// Leaves the database for good: removes the rows of this run. The last process to leave copies the write-ahead log
+    /// into the database.
     pub(super) fn leave(self) -> Result<(), Trouble> {
         let of_this_run = self.ids.iter().filter(|(key, _)| key.scope == Scope::Session);
         let ids: Vec<i64> = of_this_run.map(|(_, id)| *id).collect();
@@ -223,7 +223,7 @@ const INSERT_KEY: &str = "INSERT INTO counter (server, scope, holder, name, wind
     VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id";
 const FORGET: &str = "DELETE FROM counter WHERE id = ?1";
 
-/// Runs `body` in one transaction that nothing else can come between.
+/// Runs `body` in one transaction, isolated from all others.
 pub(super) fn transact<T>(
     connection: &Connection,
     body: impl FnOnce(&Connection) -> Result<T, Trouble>,
@@ -234,7 +234,7 @@ pub(super) fn transact<T>(
         Ok(done)
     });
     if done.is_err() && !connection.is_autocommit() {
-        // What cannot be rolled back now is so when the connection is closed.
+        // A failed rollback happens when the connection is closed.
         let _ = connection.execute_batch("ROLLBACK");
     }
     done
@@ -259,7 +259,7 @@ fn read(
         }
         return Ok(KeptCounter { id: Some(id), row, is_stale: false });
     }
-    // Somebody has removed it, if it was ever there.
+    // The row was removed meanwhile, or never existed.
     ids.remove(key);
     Ok(KeptCounter { id: None, row: StoredRow::new(key.window), is_stale: false })
 }
@@ -308,7 +308,7 @@ fn write(
     Ok(())
 }
 
-/// A window in seconds, and whether it is a fixed one. A session is 0 seconds.
+/// A window in seconds, and whether it is a calendar window. A session is 0 seconds.
 fn spell(window: Window) -> (i64, bool) {
     match window {
         Window::Sliding(seconds) => (seconds.into(), false),

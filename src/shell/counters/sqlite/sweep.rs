@@ -1,8 +1,8 @@
-//! Removes rows that nobody needs any more, so that a store does not grow for ever: those of runs that were killed, and
-//! those of counters that no policy names any longer.
+//! Removes stale rows so that a store does not grow for ever: rows of runs that were killed, and rows of counters that
+//! no policy names any longer.
 //!
-//! This is done beside the calls, a bounded part of a large store at each start; no other process waits for more than
-//! one short transaction.
+//! Sweeping happens beside the calls, over a bounded part of a large store at each start. Other processes wait for no
+//! more than one short transaction.
 
 use std::path::Path;
 
@@ -15,16 +15,16 @@ use super::Trouble;
 use super::codec::StoredRow;
 use super::store::{AT_ONCE, transact, window};
 
-/// Rows of runs that have ended are kept for so long after their last charge, in milliseconds.
+/// How long rows of ended runs are kept after their last charge, in milliseconds.
 const RUN_KEPT_MS: u64 = 60 * 1000;
-/// Other rows are kept for so long after their last charge: longer than any window (contract P9) by a month.
+/// How long other rows are kept after their last charge, in milliseconds: a month longer than any window (contract P9).
 const KEPT_MS: u64 = (366 + 31) * 86_400 * 1000;
-/// So many rows are looked at.
+/// Rows that one sweep examines.
 const LOOKED_AT: i64 = 4096;
-/// The folder with a file for each run that lives.
+/// The directory with a file for each live run.
 const SESSIONS: &str = "sessions";
 
-/// Removes what can be told to be of no use. `run` is our own.
+/// Removes the rows that are certainly stale. `run` is our own.
 pub(super) fn sweep(
     connection: &Connection,
     path: &Path,
@@ -47,18 +47,18 @@ pub(super) fn sweep(
 const NEWEST: &str = "SELECT coalesce(max(id), 0) FROM counter";
 const LOOK: &str = "SELECT id, scope = 'session', holder, window, calendar, row
     FROM counter JOIN charged USING (id) WHERE id > ?1 ORDER BY id LIMIT ?2";
-/// Only if nobody has charged it since it was looked at.
+/// Removes a row unless it was charged since the sweep read it.
 const REMOVE: &str = "DELETE FROM counter WHERE id = ?1
     AND EXISTS (SELECT 1 FROM charged WHERE id = ?1 AND row = ?2)";
 
-/// The rows that nobody needs, by their numbers. What is damaged stays for people to see.
+/// Finds stale rows by their ids. Damaged rows stay, so that people can see them.
 fn useless(
     connection: &Connection,
     lives: impl Fn(&str) -> bool,
     now: Now,
 ) -> Result<Vec<(i64, Vec<u8>)>, Trouble> {
     let newest: i64 = connection.query_row(NEWEST, [], |row| row.get(0))?;
-    // Of a large store another part each time.
+    // A large store has another part swept each time.
     let steady_ms = i64::try_from(now.monotonic_ms).unwrap_or_default();
     let begin =
         if newest > LOOKED_AT { steady_ms.checked_rem(newest).unwrap_or_default() } else { 0 };
@@ -75,7 +75,7 @@ fn useless(
             continue;
         };
         let at_ms = row.time_ms(boot, own_ms, now);
-        // A run that was taken for a dead one goes on from what it knows itself: there any clock will do.
+        // A run that was wrongly taken for dead continues from its own memory, so any clock will do there.
         let (kept_ms, at_ms) =
             if of_run { (RUN_KEPT_MS, at_ms.max(own_ms)) } else { (KEPT_MS, at_ms) };
         let is_old = row.seen.wall_ms.saturating_add(kept_ms) < at_ms;
@@ -100,9 +100,9 @@ mod tests {
         Demand { counter, cost: Amount::ONE, max: Amount::ONE, enforced: true }
     }
 
-    /// contract S2: a store does not grow for ever, and nothing is removed that a call may be denied for.
+    /// contract S2: a store does not grow for ever, and sweeping removes no row that could deny a call.
     #[test]
-    fn only_what_nobody_needs_is_removed() {
+    fn only_stale_rows_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.db");
         std::fs::create_dir(directory.path().join("sessions")).unwrap();
