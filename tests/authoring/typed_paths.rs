@@ -337,7 +337,7 @@ fn names_that_come_from_paths() {
     ];
     let end = run(path, &redis);
     assert_eq!((end.code, end.stdout.as_str()), (Some(2), ""), "{end:?}");
-    let says = "error: failed to name the server for counters in Redis: it would come from a path, as `srv-";
+    let says = "error: failed to name the server for counters in Redis: the name would come from a path, as `srv-";
     assert!(end.stderr.starts_with(says), "{end:?}");
     let named = [
         "wrap",
