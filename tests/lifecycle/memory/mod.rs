@@ -19,7 +19,7 @@ const MIB: u64 = 1024 * 1024;
 
 /// The memory of a session after a few calls. In a debug build, the program alone, which is mapped from its file, takes
 /// three times as much.
-const SMALL: u64 = if cfg!(debug_assertions) { 24 * MIB } else { 6 * MIB };
+const SMALL: u64 = if cfg!(debug_assertions) { 24 * MIB } else { 8 * MIB };
 
 /// Memory allowed beyond that, in any case, besides one frame.
 const GROWTH: u64 = 2 * MIB;
