@@ -63,7 +63,7 @@ Get help:
 Options:
 {options}
 
-`callgate VERB --help` lists a verb's options, `callgate help` the manual's pages.{after-help}
+`callgate VERB --help` lists a verb's options; `callgate help` shows the manual.{after-help}
 ";
 
 /// Run MCP servers behind a policy.

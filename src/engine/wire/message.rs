@@ -56,7 +56,7 @@ pub fn list_changed(stream: Option<&str>) -> Vec<u8> {
     notice.raw(stream).raw(id).end("}}}")
 }
 
-/// The answer to a refused frame; empty if the sender expects none, and for a batch, which [`super::batch`] answers.
+/// The answer to a refused frame; empty if the sender expects none, and for a batch, which [`super::frame::batch`] answers.
 #[must_use]
 pub fn refusal(refusal: &Refusal) -> Vec<u8> {
     let one = |id: &Option<String>| error(id.as_deref(), refusal.code, &refusal.message);

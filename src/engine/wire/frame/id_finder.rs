@@ -112,7 +112,7 @@ impl IdFinder {
         }
     }
 
-    /// The texts of the ids found, at most 64, for [`super::frame::read_id`].
+    /// The texts of the ids found, at most 64, for [`super::read_id`].
     #[must_use]
     pub fn found(mut self) -> Vec<String> {
         self.end();
