@@ -191,7 +191,7 @@ mod tests {
             ("redis://:hush@host/hush", "Invalid database number"),
             ("redis://hush@host", "names a user but no password"),
             ("redis://:hush@host?ca=/etc/ca.pem", "wrong part after its `?`"),
-            ("rediss://:hush@host?hush=1", "`ca`, `cert` and `key` only"),
+            ("rediss://:hush@host?hush=1", "only `ca`, `cert` and `key`"),
             ("rediss://:hush@host?cert=/etc/cert.pem", "must be given together"),
             ("rediss://:hush@host#insecure", "certificates are always checked"),
             ("redis://:hush@0.0.0.0", "wildcard"),
