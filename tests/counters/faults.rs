@@ -44,10 +44,12 @@ impl Session {
         Session { gate, state, id: 0 }
     }
 
-    /// A session that has made one of its three calls.
+    /// A session that has made one of its three calls, and whose first sweep is over: it opens the database as well,
+    /// and would make a file anew that a test has just moved.
     fn begun() -> Self {
         let mut session = Session::new();
         assert_eq!(session.call(), Passed);
+        session.gate.rests("checkpoint");
         session
     }
 

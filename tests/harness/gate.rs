@@ -272,6 +272,23 @@ impl Gate {
         self.status("VmHWM:")
     }
 
+    /// Waits until the thread of this name is there and waits itself, with nothing to do.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn rests(&self, thread: &str) {
+        let tasks = format!("/proc/{}/task", self.process.pid());
+        let is_resting = || {
+            let stats = fs::read_dir(&tasks)
+                .unwrap()
+                .filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
+            stats.into_iter().any(|stat| stat.contains(&format!("({thread}) S ")))
+        };
+        let begun = Instant::now();
+        while !is_resting() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "`{thread}` does not rest");
+            std::thread::yield_now();
+        }
+    }
+
     /// The current memory of callgate, in bytes.
     #[cfg(target_os = "linux")]
     pub(crate) fn memory(&self) -> u64 {
