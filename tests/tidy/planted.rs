@@ -9,7 +9,7 @@ type Plant = (&'static str, fn(&mut Tree));
 /// At least one violation of each rule.
 const PLANTS: &[Plant] = &[
     ("imports are", |tree| {
-        tree.append("src/engine/limits.rs", "\nuse crate::engine::json::value::Value;\n");
+        tree.append("src/engine/limits/mod.rs", "\nuse crate::engine::json::value::Value;\n");
     }),
     ("imports are", |tree| {
         tree.append("src/shell/registry.rs", "\nuse crate::command::wrap;\n");
@@ -31,7 +31,7 @@ const PLANTS: &[Plant] = &[
         tree.put("src/engine/json/decimal.rs", decimal);
     }),
     ("the engine knows", |tree| {
-        tree.append("src/engine/limits.rs", "\nfn f() { let _ = std::fs::read(\"x\"); }\n");
+        tree.append("src/engine/limits/mod.rs", "\nfn f() { let _ = std::fs::read(\"x\"); }\n");
     }),
     ("the engine knows", |tree| {
         tree.append("src/engine/wire/line.rs", "\nfn f() { Instant::now(); }\n");
@@ -94,7 +94,7 @@ const PLANTS: &[Plant] = &[
     }),
     ("one name", |tree| tree.append("src/command/check.rs", "\n    struct Reader<'a>(&'a str);\n")),
     ("wall clocks", |tree| {
-        tree.append("src/command/wrap.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
+        tree.append("src/command/wrap/mod.rs", "\nfn f() { std::time::SystemTime::now(); }\n");
     }),
 ];
 
